@@ -1,0 +1,154 @@
+#include "base/time.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+
+namespace warder {
+namespace {
+
+struct Unit {
+    std::string_view name;
+    std::uint64_t worth;
+};
+
+constexpr std::array<Unit, 9> duration_units{{
+    {"ns", 1},
+    {"us", 1'000},
+    {"ms", 1'000'000},
+    {"s", 1'000'000'000},
+    {"sec", 1'000'000'000},
+    {"min", 60'000'000'000},
+    {"m", 60'000'000'000},
+    {"h", 3'600'000'000'000},
+    {"d", 86'400'000'000'000},
+}};
+
+constexpr std::array<Unit, 9> size_units{{
+    {"B", 1},
+    {"kB", 1'000},
+    {"MB", 1'000'000},
+    {"GB", 1'000'000'000},
+    {"TB", 1'000'000'000'000},
+    {"KiB", 1ULL << 10},
+    {"MiB", 1ULL << 20},
+    {"GiB", 1ULL << 30},
+    {"TiB", 1ULL << 40},
+}};
+
+constexpr std::uint64_t largest = INT64_MAX;
+
+std::string_view skip_spaces(std::string_view text) {
+    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+    return text;
+}
+
+// One "number unit" off the front of `text`: whole units, with at most nine decimals.
+template <std::size_t N>
+std::optional<std::uint64_t> take_amount(std::string_view& text, const std::array<Unit, N>& units) {
+    std::uint64_t whole = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), whole);
+    if (error != std::errc{}) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    std::uint64_t fraction = 0;
+    std::uint64_t scale = 1;
+    if (!text.empty() && text.front() == '.') {
+        text.remove_prefix(1);
+        while (!text.empty() && text.front() >= '0' && text.front() <= '9' && scale < 1'000'000'000) {
+            fraction = fraction * 10 + static_cast<std::uint64_t>(text.front() - '0');
+            scale *= 10;
+            text.remove_prefix(1);
+        }
+        if (scale == 1) return std::nullopt;
+    }
+    text = skip_spaces(text);
+    std::size_t length = 0;
+    while (length < text.size() && text[length] != ' ' && (text[length] < '0' || text[length] > '9')) ++length;
+    const std::string_view name = text.substr(0, length);
+    for (const auto& unit : units) {
+        if (unit.name != name) continue;
+        text = skip_spaces(text.substr(length));
+        if (whole > largest / unit.worth) return std::nullopt;
+        const auto part = static_cast<std::uint64_t>(static_cast<double>(fraction) / static_cast<double>(scale) *
+                                                     static_cast<double>(unit.worth));
+        const std::uint64_t total = whole * unit.worth;
+        return part > largest - total ? std::nullopt : std::optional(total + part);
+    }
+    return std::nullopt;
+}
+
+template <std::size_t N>
+std::optional<std::uint64_t> parse_amounts(std::string_view text, const std::array<Unit, N>& units) {
+    text = skip_spaces(text);
+    if (text.empty()) return std::nullopt;
+    std::uint64_t total = 0;
+    while (!text.empty()) {
+        const auto amount = take_amount(text, units);
+        if (!amount || *amount > largest - total) return std::nullopt;
+        total += *amount;
+    }
+    return total;
+}
+
+}  // namespace
+
+Instant monotonic_now() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return {now.tv_sec * 1'000'000'000 + now.tv_nsec};
+}
+
+std::int64_t wall_clock_now() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+std::string format_wall_clock(std::int64_t nanoseconds) {
+    const std::time_t seconds = nanoseconds / 1'000'000'000;
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    char text[64];
+    const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    std::snprintf(text + size, sizeof text - size, ".%06dZ", static_cast<int>(nanoseconds % 1'000'000'000 / 1000));
+    return text;
+}
+
+std::optional<Duration> parse_duration(std::string_view text) {
+    const auto amount = parse_amounts(text, duration_units);
+    if (!amount) return std::nullopt;
+    return Duration(static_cast<std::int64_t>(*amount));
+}
+
+std::string format_duration(Duration duration) {
+    auto left = static_cast<std::uint64_t>(duration.count() < 0 ? 0 : duration.count());
+    if (left == 0) return "0s";
+    std::string text;
+    for (const std::string_view name : {"d", "h", "min", "s", "ms", "us", "ns"}) {
+        for (const auto& unit : duration_units) {
+            if (unit.name != name || left < unit.worth) continue;
+            if (!text.empty()) text += ' ';
+            text += std::to_string(left / unit.worth);
+            text += name;
+            left %= unit.worth;
+        }
+    }
+    return text;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) { return parse_amounts(text, size_units); }
+
+std::string format_size(std::uint64_t bytes) {
+    for (const std::string_view name : {"TiB", "GiB", "MiB", "KiB"}) {
+        for (const auto& unit : size_units) {
+            if (unit.name == name && bytes != 0 && bytes % unit.worth == 0) {
+                return std::to_string(bytes / unit.worth) + std::string(name);
+            }
+        }
+    }
+    return std::to_string(bytes) + "B";
+}
+
+}  // namespace warder

@@ -1,0 +1,64 @@
+// Addresses as text and as values. One grammar for config, requests and reports:
+//
+//     tcp:127.0.0.1:8080   tcp:[::1]:8080   udp:0.0.0.0:53   tcp:*:80 (every IPv4 address)
+//     unix:/run/a.sock     unix:@name (abstract)              stream
+//     unix-dgram:/run/a.sock    unix-seqpacket:@name
+//
+// and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53. Host names are not
+// addresses: the resolver's door is another one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fixed_string.h"
+
+namespace warder::policy {
+
+enum class Transport : std::uint8_t { tcp, udp, unix_stream, unix_dgram, unix_seqpacket };
+enum class Family : std::uint8_t { ipv4, ipv6, unix_path, unix_abstract };
+
+// A single address. `name` (path, or abstract name without its '@') points into the text that was parsed.
+struct Address {
+    Transport transport{};
+    Family family{};
+    std::array<std::uint8_t, 16> ip{};   // network order; IPv4 in the first four
+    std::uint16_t port = 0;
+    std::string_view name;
+};
+
+// What a grant covers: one address, or all below a prefix and within a range of ports. Owns its name.
+struct AddressPattern {
+    Transport transport{};
+    Family family{};
+    std::array<std::uint8_t, 16> ip{};
+    std::uint8_t prefix_bits = 0;         // 32 or 128 for one address
+    std::uint16_t port_first = 0;
+    std::uint16_t port_last = 0;
+    std::string name;
+
+    // One address and one port: what a listener must be.
+    bool single() const;
+    // The address of a single pattern; `name` points into this pattern.
+    Address address() const;
+};
+
+inline constexpr std::size_t max_unix_name = 107;   // bytes: sun_path less its NUL, unix(7)
+
+// Errors: nullopt. Numbers are decimal without signs or leading zeroes; a port is 0 to 65535 (0: the kernel chooses).
+std::optional<Address> parse_address(std::string_view text);
+std::optional<AddressPattern> parse_address_pattern(std::string_view text);
+
+// Whether `pattern` covers `address`.
+bool covers(const AddressPattern& pattern, const Address& address);
+
+// The canonical text, as parse_address reads it.
+FixedString<160> format(const Address& address);
+std::string format(const AddressPattern& pattern);
+
+std::string_view name_of(Transport transport);
+
+}  // namespace warder::policy

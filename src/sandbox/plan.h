@@ -1,0 +1,96 @@
+// Plan: everything that a worker's cell is to be, as a value computed once from the config. It touches nothing. What the
+// kernel can do is compared with it before the first start; `enter` carries it out; the receipt is held against it.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warder::sandbox {
+
+// What the worker sees as "/".
+enum class Root : std::uint8_t {
+    system,   // a tmpfs with /usr read-only, the /bin /lib /lib64 links, a few generated files in /etc, /dev, /tmp, and `binds`
+    host,     // the host's own tree, untouched (profile `open` only)
+};
+
+enum class Network : std::uint8_t { empty, host };
+
+// One directory or file of the host shown in the cell, nosuid and nodev always.
+struct Bind {
+    std::string source;        // absolute; resolved when the mount tree is made
+    std::string target;        // absolute, in the cell
+    bool writable = false;
+    bool execute = false;      // Landlock: whether programs in it may be run
+};
+
+// A small file made from text, read-only, mode 0444, in the cell.
+struct TextFile {
+    std::string target;
+    std::string text;
+};
+
+struct Limit {
+    int resource = 0;          // RLIMIT_*
+    rlim_t soft = 0;
+    rlim_t hard = 0;
+};
+
+// What seccomp allows. The filter is an allow-list: every other known call answers EPERM, an unknown number ENOSYS, a
+// foreign ABI (i386, x32) kills.
+struct Calls {
+    bool enabled = true;
+    bool inet_sockets_lent = false;      // connect, bind, listen, accept stays, socket only AF_UNIX: see the threat model
+    bool datagram_sockets_lent = false;  // sendmsg and sendmmsg denied, sendto only without an address
+    bool may_send_descriptors = false;   // no SO_PASSRIGHTS on this kernel: sendmsg and sendmmsg denied
+    bool network = false;                // the worker may make inet sockets of its own (Network::host)
+    bool namespaces = false;             // clone and unshare with namespace flags
+    std::vector<std::string> allow;      // more calls by name
+    std::vector<std::string> deny;       // fewer calls by name
+};
+
+struct Plan {
+    // Program
+    std::string program;                  // absolute, as seen in the cell
+    std::vector<std::string> arguments;   // argv, with argv[0]
+    std::vector<std::string> environment; // "NAME=value", complete: nothing is inherited
+    std::string directory = "/";          // working directory, in the cell
+
+    // Identity
+    std::string user;                     // for the generated passwd and for reports
+    uid_t uid = 65534;
+    gid_t gid = 65534;
+    std::vector<gid_t> groups;            // supplementary; empty for a worker of its own
+
+    // Namespaces
+    bool mount_namespace = true;
+    bool pid_namespace = true;
+    bool ipc_namespace = true;
+    bool uts_namespace = true;
+    Network network = Network::empty;
+    std::string hostname;                 // in its uts namespace; empty: the worker's name
+
+    // Mounts
+    Root root = Root::system;
+    std::vector<Bind> binds;
+    std::vector<TextFile> files;
+    std::uint64_t tmp_size = 64ULL << 20; // bytes of the private /tmp
+    bool private_tmp = true;
+
+    // Rights
+    bool no_new_privileges = true;
+    bool landlock = true;
+    Calls calls;
+
+    // Limits
+    std::vector<Limit> limits;
+    mode_t umask = 0077;
+    int nice = 0;
+    int oom_score_adjust = 0;
+};
+
+}  // namespace warder::sandbox

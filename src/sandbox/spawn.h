@@ -1,0 +1,65 @@
+// Starting a process in a cell. Prepared holds everything that can be made once and used at each start: argument vectors,
+// the seccomp program, the mount tree. spawn_stub() makes the room (namespaces, with a small reaper as its PID 1);
+// spawn_worker() lets the worker move in as the caller's own child. Neither ever waits for a child: the status pipe says
+// how it went, and the caller's loop watches it. Nothing here knows of grants or of lives.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "sandbox/plan.h"
+#include "sandbox/stage.h"
+#include "sys/fd.h"
+
+namespace warder::sandbox {
+
+// What one life gets beside its plan. All descriptors stay the caller's.
+struct Descriptors {
+    int broker = -1;     // becomes WARDER_SOCKET
+    int output = -1;     // becomes 1 and 2
+    int error = -1;      // becomes 2 if it is not -1
+    int cgroup = -1;     // a directory of cgroup v2 to be born in, or -1
+};
+
+// A child whose set-up has begun. `status` closes with nothing in it when the program runs, or holds one SetupFailure.
+struct Spawned {
+    pid_t pid = -1;
+    Fd pidfd;
+    Fd status;
+};
+
+class Prepared;   // opaque: spawn.cc and enter.cc know it
+
+struct PreparedDeleter {
+    void operator()(Prepared* prepared) const;
+};
+using PreparedCell = std::unique_ptr<Prepared, PreparedDeleter>;
+
+// Why a plan cannot be carried out here: the item, and what to do about it, in words.
+struct Unfit {
+    std::string item;
+    std::string why;
+};
+
+// Builds all that can be built once. `worker_socket` is the number that the broker's socket gets in the worker (3).
+// Errors: a plan that this kernel cannot carry out is EOPNOTSUPP, with `unfit` filled in.
+Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit);
+
+// Whether the plan wants a stub (a pid namespace of its own).
+bool needs_stub(const Prepared& prepared);
+
+// Makes the namespaces and the stub that is PID 1 in them. The caller kills it to end everything inside.
+Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors);
+
+// Starts the program: inside the stub's namespaces if `stub_pidfd` is not -1. The caller's own pid namespace is as before
+// when this returns, whatever happened.
+Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd);
+
+// Reads what the status pipe says, without waiting: nothing yet (nullopt), running (Stage::none), or a failure.
+std::optional<SetupFailure> read_status(int status_fd);
+
+}  // namespace warder::sandbox

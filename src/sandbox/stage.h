@@ -1,0 +1,45 @@
+// Stages of setting up a cell, in their order. A failure is one of these and an errno, sent down the status pipe and told
+// once more by the exit number that systemd.exec(5) gives to that stage.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace warder::sandbox {
+
+// Never renumber: the number goes down the status pipe and into the audit.
+enum class Stage : std::uint8_t {
+    none = 0,
+    descriptors = 1,      // 202 FDS
+    namespaces = 2,       // 226 NAMESPACE
+    network = 3,          // 225 NETWORK
+    mounts = 4,           // 226 NAMESPACE
+    directory = 5,        // 200 CHDIR
+    limits = 6,           // 205 LIMITS
+    nice = 7,             // 201 NICE
+    oom_score = 8,        // 206 OOM_ADJUST
+    group = 9,            // 216 GROUP
+    user = 10,            // 217 USER
+    capabilities = 11,    // 218 CAPABILITIES
+    parent_death = 12,    // 220 (warder's own use: the parent is gone)
+    no_new_privileges = 13, // 227 NO_NEW_PRIVILEGES
+    landlock = 14,        // 243 (warder's own use)
+    seccomp = 15,         // 228 SECCOMP
+    exec = 16,            // 203 EXEC
+    cgroup = 17,          // 219 CGROUP
+    session = 18,         // 220 SETSID
+    standard_input = 19,  // 208 STDIN
+    uts = 20,             // 226 NAMESPACE: the hostname
+    deadline = 21,        // set-up took too long and was killed by the parent
+};
+
+// What the child sends down the status pipe when a stage fails. Exec closes the pipe with nothing in it.
+struct SetupFailure {
+    Stage stage = Stage::none;
+    std::int32_t error = 0;
+};
+
+int exit_status_of(Stage stage);
+std::string_view name_of(Stage stage);
+
+}  // namespace warder::sandbox
