@@ -81,13 +81,13 @@ bool peer_is_gone(int fd) {
 
 }  // namespace
 
-Result<void> Channel::pass_credentials() {
+Result<void> Channel::pass_credentials() const {
     const int on = 1;
     if (::setsockopt(fd_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) return failure("setsockopt(SO_PASSCRED)");
     return {};
 }
 
-Result<void> Channel::pass_pidfd() {
+Result<void> Channel::pass_pidfd() const {
     const int on = 1;
     if (::setsockopt(fd_.get(), SOL_SOCKET, kernel::so_passpidfd, &on, sizeof on) != 0) {
         return failure("setsockopt(SO_PASSPIDFD)");
@@ -95,7 +95,7 @@ Result<void> Channel::pass_pidfd() {
     return {};
 }
 
-Result<void> Channel::refuse_descriptors() {
+Result<void> Channel::refuse_descriptors() const {
     const int off = 0;
     if (::setsockopt(fd_.get(), SOL_SOCKET, kernel::so_passrights, &off, sizeof off) != 0) {
         return failure("setsockopt(SO_PASSRIGHTS)");
@@ -103,7 +103,7 @@ Result<void> Channel::refuse_descriptors() {
     return {};
 }
 
-Result<Channel::WithFds> Channel::receive_with_fds(MutableBytes buffer, std::span<Fd> fds, int flags) {
+Result<Channel::WithFds> Channel::receive_with_fds(MutableBytes buffer, std::span<Fd> fds, int flags) const {
     ControlBuffer control;
     iovec part{buffer.data(), buffer.size()};
     msghdr message;
@@ -137,16 +137,16 @@ Result<Channel::WithFds> Channel::receive_with_fds(MutableBytes buffer, std::spa
     return result;
 }
 
-Result<Received> Channel::receive_with(MutableBytes buffer, int flags) {
+Result<Received> Channel::receive_with(MutableBytes buffer, int flags) const {
     auto result = receive_with_fds(buffer, {}, flags);
     if (!result) return Failure(result.error());
     return std::move(result->received);
 }
 
-Result<Received> Channel::receive(MutableBytes buffer) { return receive_with(buffer, MSG_DONTWAIT); }
-Result<Received> Channel::receive_waiting(MutableBytes buffer) { return receive_with(buffer, 0); }
+Result<Received> Channel::receive(MutableBytes buffer) const { return receive_with(buffer, MSG_DONTWAIT); }
+Result<Received> Channel::receive_waiting(MutableBytes buffer) const { return receive_with(buffer, 0); }
 
-Result<void> Channel::send_with(Bytes message, std::span<const int> fds, int flags) {
+Result<void> Channel::send_with(Bytes message, std::span<const int> fds, int flags) const {
     if (fds.size() > kernel::scm_max_fd) return failure(EMSGSIZE, "sendmsg");
     ControlBuffer control;
     iovec part{const_cast<std::byte*>(message.data()), message.size()};
@@ -171,8 +171,8 @@ Result<void> Channel::send_with(Bytes message, std::span<const int> fds, int fla
     return {};
 }
 
-Result<void> Channel::send(Bytes message, std::span<const int> fds) { return send_with(message, fds, MSG_DONTWAIT); }
-Result<void> Channel::send_waiting(Bytes message, std::span<const int> fds) { return send_with(message, fds, 0); }
+Result<void> Channel::send(Bytes message, std::span<const int> fds) const { return send_with(message, fds, MSG_DONTWAIT); }
+Result<void> Channel::send_waiting(Bytes message, std::span<const int> fds) const { return send_with(message, fds, 0); }
 
 Result<ChannelPair> make_channel_pair() {
     int ends[2];

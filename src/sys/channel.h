@@ -55,21 +55,21 @@ public:
     void close() { fd_.reset(); }
 
     // SO_PASSCRED. Must be on before the peer can send: what is queued earlier carries pid 0 (unix(7)).
-    Result<void> pass_credentials();
+    Result<void> pass_credentials() const;
 
     // SO_PASSPIDFD (6.5). Errors: ENOPROTOOPT on an older kernel.
-    Result<void> pass_pidfd();
+    Result<void> pass_pidfd() const;
 
     // SO_PASSRIGHTS = 0 (6.16): the peer's sendmsg with descriptors gets EPERM. What is queued already is not dropped, so
     // it is set before the peer exists. Errors: ENOPROTOOPT on an older kernel.
-    Result<void> refuse_descriptors();
+    Result<void> refuse_descriptors() const;
 
     // Takes one datagram into `buffer` without waiting. Every descriptor that came with it is closed, but for the kernel's
     // own pidfd. Errors: those of recvmsg(2) that are not EAGAIN, EINTR or ECONNRESET.
-    Result<Received> receive(MutableBytes buffer);
+    Result<Received> receive(MutableBytes buffer) const;
 
     // Takes one datagram, waiting for it. For clients and helpers that have nothing else to do.
-    Result<Received> receive_waiting(MutableBytes buffer);
+    Result<Received> receive_waiting(MutableBytes buffer) const;
 
     // Takes one datagram and hands over the descriptors that came with it: only where the peer is trusted (client, opener).
     // `fds` gets at most its size; more than that is EMSGSIZE and all are closed. Waits unless `flags` has MSG_DONTWAIT.
@@ -77,18 +77,18 @@ public:
         Received received;
         std::size_t fd_count = 0;
     };
-    Result<WithFds> receive_with_fds(MutableBytes buffer, std::span<Fd> fds, int flags);
+    Result<WithFds> receive_with_fds(MutableBytes buffer, std::span<Fd> fds, int flags) const;
 
     // Sends one datagram made of `parts` with `fds` (at most 253), whole or not at all, without waiting and without SIGPIPE.
     // The descriptors stay the caller's. Errors: EAGAIN (the peer does not read), EPIPE, ETOOMANYREFS, EMSGSIZE, ENOBUFS.
-    Result<void> send(Bytes message, std::span<const int> fds = {});
+    Result<void> send(Bytes message, std::span<const int> fds = {}) const;
 
     // The same, waiting for room.
-    Result<void> send_waiting(Bytes message, std::span<const int> fds = {});
+    Result<void> send_waiting(Bytes message, std::span<const int> fds = {}) const;
 
 private:
-    Result<Received> receive_with(MutableBytes buffer, int flags);
-    Result<void> send_with(Bytes message, std::span<const int> fds, int flags);
+    Result<Received> receive_with(MutableBytes buffer, int flags) const;
+    Result<void> send_with(Bytes message, std::span<const int> fds, int flags) const;
 
     Fd fd_;
 };

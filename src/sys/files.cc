@@ -1,0 +1,95 @@
+#include "sys/files.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "sys/kernel.h"
+
+namespace warder {
+
+Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve) {
+    open_how how{};
+    how.flags = flags | O_CLOEXEC;
+    how.mode = mode;
+    how.resolve = resolve;
+    long number = -1;
+    do {
+        number = ::syscall(SYS_openat2, directory, path, &how, sizeof how);
+    } while (number < 0 && errno == EINTR);
+    if (number < 0) return failure("openat2");
+    return Fd(static_cast<int>(number));
+}
+
+Result<FileIdentity> identify(int fd) {
+    struct statx raw;
+    if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_INO | STATX_MNT_ID, &raw) != 0) return failure("statx");
+    return FileIdentity{::makedev(raw.stx_dev_major, raw.stx_dev_minor), raw.stx_ino, raw.stx_mnt_id};
+}
+
+Result<std::int64_t> file_system_of(int fd) {
+    struct statfs raw;
+    if (::fstatfs(fd, &raw) != 0) return failure("fstatfs");
+    return static_cast<std::int64_t>(raw.f_type) & 0xffffffffLL;
+}
+
+bool is_local(std::int64_t file_system) {
+    return file_system == kernel::magic_ext4 || file_system == kernel::magic_xfs ||
+           file_system == kernel::magic_btrfs || file_system == kernel::magic_tmpfs;
+}
+
+bool is_kernel_view(std::int64_t file_system) {
+    for (const std::int64_t view : {kernel::magic_proc, kernel::magic_sysfs, kernel::magic_cgroup, kernel::magic_cgroup2,
+                                    kernel::magic_debugfs, kernel::magic_tracefs, kernel::magic_securityfs}) {
+        if (file_system == view) return true;
+    }
+    return false;
+}
+
+Result<std::string> read_file(const std::string& path, std::size_t most) {
+    Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return failure("open");
+    std::string text;
+    char part[4096];
+    for (;;) {
+        const ssize_t size = ::read(file.get(), part, sizeof part);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) return failure("read");
+        if (size == 0) return text;
+        if (static_cast<std::size_t>(size) > most - text.size()) return failure(EFBIG, "read");
+        text.append(part, static_cast<std::size_t>(size));
+    }
+}
+
+Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode) {
+    const std::string beside = path + ".new";
+    Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode));
+    if (!file) return failure("open");
+    while (!text.empty()) {
+        const ssize_t size = ::write(file.get(), text.data(), text.size());
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) return failure("write");
+        text.remove_prefix(static_cast<std::size_t>(size));
+    }
+    if (::fchmod(file.get(), mode) != 0) return failure("fchmod");
+    if (::fsync(file.get()) != 0) return failure("fsync");
+    if (::rename(beside.c_str(), path.c_str()) != 0) return failure("rename");
+    return {};
+}
+
+Result<void> make_directories(const std::string& path, mode_t mode) {
+    for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+        const std::string part = path.substr(0, at);
+        if (::mkdir(part.c_str(), mode) == 0) {
+            if (::chmod(part.c_str(), mode) != 0) return failure("chmod");
+        } else if (errno != EEXIST) {
+            return failure("mkdir");
+        }
+        if (at == std::string::npos) return {};
+    }
+}
+
+}  // namespace warder
