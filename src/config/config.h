@@ -1,8 +1,12 @@
 // Config: what the TOML files say, as values with defaults filled in and names resolved. Who uses it need not know TOML.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "policy/grant.h"
@@ -27,9 +31,28 @@ struct Problem {
     Position where;
     std::string what;         // "unknown key \"lisen\" in a grant"
     std::string suggestion;   // "did you mean \"listen\"?", or empty
-    std::string line;         // the line of the file itself
+    std::string line;         // the line of the file itself; of a very long one the part around the place
     std::uint32_t length = 1; // how many columns the caret underlines
+    std::uint32_t line_from = 1;   // the column at which `line` begins: more than 1 if its start was cut off
 };
+
+// A value's place, kept so that what is found wrong later (no such user, no such program) can be shown in its file too.
+struct Mark {
+    Position where;
+    std::string line;
+    std::uint32_t length = 1;
+    std::uint32_t line_from = 1;
+
+    Problem problem(Severity severity, std::string what, std::string suggestion = {}) const {
+        return {severity, where, std::move(what), std::move(suggestion), line, length, line_from};
+    }
+};
+// By key: "exec", "user", "supplementary_groups", "grants.http".
+using Marks = std::map<std::string, Mark, std::less<>>;
+
+// warderd starts the log keeper under this name; no worker of a file may have it, nor one of the other two.
+inline constexpr std::string_view log_keeper_name = "log-keeper";
+inline constexpr std::array<std::string_view, 3> reserved_names = {log_keeper_name, "warderd", "all"};
 
 struct Logging {
     std::uint64_t max_size = 10ULL << 20;   // bytes of one file before it is rotated
@@ -59,12 +82,18 @@ struct Worker {
     std::vector<std::string> supplementary_groups;
     Requesters requesters = Requesters::main;
     supervise::Rule rule;
-    sandbox::Plan cell;                     // uid and gid not resolved yet when `user` is empty
+    // uid, gid and groups are set by resolve(); with an empty `user` they stay for who gives numbers out of the range.
+    // `user` in it is the named user, or the worker's name.
+    sandbox::Plan cell;
     std::vector<policy::Grant> grants;
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once
+    Marks marks;
     std::string fingerprint;                // equal fingerprints: the same config, a reload leaves the worker alone
 };
+
+// The text of everything that makes two configs of a worker equal, a line a key. Not in it: where it stands in its file.
+std::string fingerprint_of(const Worker& worker);
 
 struct Config {
     Daemon daemon;

@@ -20,15 +20,19 @@ struct Parsed {
     bool ok() const;
 };
 
-// Pure: reads no file, resolves no user. Later sources add workers and override keys of [daemon]; the same worker in two
+// Pure: reads no file, resolves no user (that is check.h). Later sources add workers and override keys of [daemon]; the same worker in two
 // sources is an error.
 Parsed parse(const std::vector<Source>& sources);
 
-// Reads `path` (and, if it is a directory or has a conf.d beside it, conf.d/*.toml in order of name) and parses. A file
-// that cannot be read is a Problem.
+// Reads `path` (a directory means its warder.toml) and then the conf.d/*.toml beside it in order of name, and parses. A
+// file that cannot be read is a Problem. What needs the world beyond the files' text is left to resolve() of check.h.
 Parsed load(const std::string& path);
 
-// "warder.toml:12:7: error: unknown key ..." with the line, a caret and the suggestion, as compilers print it.
+// As compilers print it, ending in a newline:
+//
+//     warder.toml:12:7: error: unknown key "lisen" in grant "http" of worker "web"
+//        12 | http = { lisen = "tcp:127.0.0.1:8080" }
+//           |          ^~~~~ did you mean "listen"?
 std::string format(const Problem& problem);
 
 // The nearest of `known` to `word`, if it is near enough to be meant; otherwise empty.
