@@ -1,0 +1,221 @@
+// What an operator may see and do, as values and one interface. The control room decodes commands, asks through Operator
+// and writes what comes back; the daemon implements it. Nothing here knows of sockets or of JSON.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/operation.h"
+#include "base/reason.h"
+#include "base/time.h"
+#include "policy/grant.h"
+#include "supervise/lifecycle.h"
+
+namespace warder::control {
+
+// Why something is not answered: an errno for programs, a sentence for people.
+struct Refusal {
+    int error = 0;          // ENOENT: no such worker; EINVAL: makes no sense; others as they come
+    std::string sentence;   // "no worker \"wbe\"; did you mean \"web\"?"
+    friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
+template <typename T>
+using Answer = std::expected<T, Refusal>;
+using Refused = std::unexpected<Refusal>;
+
+// One worker's life, for status.
+struct WorkerReport {
+    std::string name;
+    WorkerId id{};
+    supervise::State state = supervise::State::stopped;
+    supervise::Desired desired = supervise::Desired::down;
+    Instant since{};                          // when the present state began
+    pid_t pid = 0;                            // as the host sees it; 0: no process
+    std::string user;                         // its name where it has one
+    uid_t uid = 65534;
+    gid_t gid = 65534;
+    std::uint32_t restarts = 0;               // by policy, since a person's last start
+    std::string last_exit;                    // "exit code 1", "signal 9 (KILL)"; empty: never ended
+    Instant next_start = Instant::never();    // waiting: when it is started again
+    std::string status;                       // what the worker says of itself
+    std::uint64_t allowed = 0;                // requests since warderd knows it
+    std::uint64_t denied = 0;
+    std::uint32_t fds = 0;                    // descriptors lent in this life
+    std::string cgroup;                       // its directory, or empty
+    std::optional<std::uint64_t> memory;      // bytes in use by its group, where the kernel counts them
+    std::optional<Duration> cpu;              // processor time of its group
+    std::optional<std::uint64_t> tasks;       // processes and threads in its group
+};
+
+enum class Held : std::uint8_t {
+    unneeded,   // nothing is kept between requests (connect)
+    held,       // the directory, or the listener, is held
+    absent,     // what the grant names is not there; tried again at each request
+    lost,       // a listener that could not be made again
+};
+
+struct GrantReport {
+    GrantId id{};
+    std::string name;
+    policy::Kind kind{};
+    Operations rights;
+    std::string target;               // path, or address as text
+    policy::As as = policy::As::worker;
+    policy::Owner owner = policy::Owner::nobody_in_particular;
+    std::vector<std::string> names;   // tree: patterns for the last component; empty: every name
+    std::string origin;               // "warder.toml:12"
+    std::uint64_t uses = 0;           // requests that it allowed
+    Held held = Held::unneeded;
+};
+
+// A descriptor that was lent in this life. Numbers are the worker's own: known only where its table can be read.
+struct FdReport {
+    std::optional<int> number;
+    std::string grant;
+    Operation operation{};
+    std::string target;                // path, or address as text
+    Instant since{};
+    std::optional<bool> open;          // unknown where the worker's table cannot be read
+};
+
+struct WhyReport {
+    bool allowed = false;
+    Reason reason = Reason::not_granted;
+    std::string worker;
+    std::string operation;
+    std::string target;
+    std::string grant;      // that decided, or came nearest; empty: none
+    std::string origin;     // of that grant
+    std::string sentence;   // policy::explain
+};
+
+enum class Weight : std::uint8_t { error, warning };
+
+struct ProblemReport {
+    Weight weight = Weight::error;
+    std::string file;             // empty: not about a place
+    std::uint32_t line = 0;       // from 1; 0: none
+    std::uint32_t column = 0;
+    std::uint32_t length = 1;     // columns that the caret underlines
+    std::string what;
+    std::string suggestion;       // or empty
+    std::string text;             // the line itself, or empty
+};
+
+// A protection of the kernel or of a mode: on, or off and why.
+struct Protection {
+    std::string name;
+    bool on = false;
+    std::string note;
+};
+
+struct CheckReport {
+    std::vector<std::string> files;
+    std::vector<std::string> workers;
+    std::vector<ProblemReport> problems;
+    std::vector<std::string> capabilities;    // what the parent keeps for this config: "CAP_SETUID"
+    std::vector<Protection> protections;
+    bool ok() const {
+        for (const auto& problem : problems) {
+            if (problem.weight == Weight::error) return false;
+        }
+        return true;
+    }
+};
+
+// How something about a cell is known (section 7 of the design).
+enum class Evidence : std::uint8_t { none, read, proved };
+
+struct CellItem {
+    std::string name;        // "capabilities", "network namespace"
+    std::string wanted;
+    std::string effective;   // empty: not running, or nobody can tell
+    Evidence evidence = Evidence::none;
+    bool matches = true;
+};
+
+struct ShowReport {
+    WorkerReport worker;
+    std::string origin;                  // "warder.toml:4"
+    std::vector<std::string> program;    // argv
+    std::string requesters;              // "main", "group"
+    std::string ready;                   // "exec", "channel", "notify"
+    std::string restart;                 // "always, after 100ms × 2 up to 30s, at most 10 in 1min"
+    std::string stop;                    // "TERM, KILL after 10s"
+    std::vector<CellItem> cell;
+    std::vector<std::string> open;       // what stays possible, in sentences: section 5 of the design
+    std::vector<GrantReport> grants;
+};
+
+struct LogFile {
+    std::string worker;
+    std::string file;        // in the directory: "web.log"; rotated ones are "web.log.1" and on
+};
+
+struct LogsReport {
+    std::string directory;             // empty: there are no files, `elsewhere` says where the lines go
+    std::vector<LogFile> files;
+    std::string audit;                 // its file in the directory, or empty
+    std::string elsewhere;             // "standard error of warderd"
+};
+
+enum class ReloadMode : std::uint8_t { plan, apply };
+enum class ChangeKind : std::uint8_t { add, remove, restart, live };
+
+struct ChangeReport {
+    std::string worker;
+    ChangeKind kind{};
+    std::vector<std::string> keys;     // what differs: "grants.site", "command"; empty: not told apart
+};
+
+struct ReloadReport {
+    ReloadMode mode = ReloadMode::apply;
+    bool ok = true;                          // false: nothing was changed, `problems` say why
+    std::vector<ChangeReport> changes;       // workers that stay as they are are left out
+    std::vector<ProblemReport> problems;
+};
+
+struct VersionReport {
+    std::string version;
+    std::uint32_t protocol = 1;
+    pid_t pid = 0;
+    Instant since{};
+    std::string config;                // the path that was given
+};
+
+// The daemon, as operators see it. Names come from operators and may be anything: an unknown one is refused with ENOENT
+// and a sentence that names the nearest. Nothing here waits: start, stop and restart begin something, and the daemon calls
+// Server::worker_changed at each change of state that follows.
+class Operator {
+public:
+    virtual ~Operator() = default;
+
+    // Every worker, in the order of the config.
+    virtual std::vector<WorkerReport> workers() const = 0;
+    virtual Answer<WorkerReport> worker(std::string_view name) const = 0;
+    virtual Answer<ShowReport> show(std::string_view name) const = 0;
+    virtual Answer<std::vector<GrantReport>> grants(std::string_view name) const = 0;
+    virtual Answer<std::vector<FdReport>> fds(std::string_view name) const = 0;
+    virtual Answer<WhyReport> why(std::string_view name, Operation operation, std::string_view target) const = 0;
+    // An empty name: every worker and the audit.
+    virtual Answer<LogsReport> logs(std::string_view name) const = 0;
+    virtual CheckReport check() const = 0;
+    virtual VersionReport version() const = 0;
+
+    virtual Answer<void> start(std::string_view name) = 0;
+    virtual Answer<void> stop(std::string_view name) = 0;
+    virtual Answer<void> restart(std::string_view name) = 0;
+    virtual Answer<ReloadReport> reload(ReloadMode mode) = 0;
+    // Stops everything and ends; begun, not done, when this returns.
+    virtual Answer<void> shutdown() = 0;
+};
+
+}  // namespace warder::control
