@@ -5,7 +5,8 @@
 //     unix-dgram:/run/a.sock    unix-seqpacket:@name
 //
 // and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53. Host names are not
-// addresses: the resolver's door is another one.
+// addresses: the resolver's door is another one. IPv4 addresses mapped into IPv6 are not either, nor is a range with bits
+// set below its prefix.
 #pragma once
 
 #include <array>
@@ -51,6 +52,13 @@ inline constexpr std::size_t max_unix_name = 107;   // bytes: sun_path less its 
 // Errors: nullopt. Numbers are decimal without signs or leading zeroes; a port is 0 to 65535 (0: the kernel chooses).
 std::optional<Address> parse_address(std::string_view text);
 std::optional<AddressPattern> parse_address_pattern(std::string_view text);
+
+// The pattern that covers this address alone: what a listener's grant is made of ("tcp:*:80" there is the one address
+// 0.0.0.0, while in parse_address_pattern it is every IPv4 host).
+AddressPattern exactly(const Address& address);
+
+// `ip` with all but its first `bits` cleared.
+std::array<std::uint8_t, 16> masked(const std::array<std::uint8_t, 16>& ip, std::uint8_t bits);
 
 // Whether `pattern` covers `address`.
 bool covers(const AddressPattern& pattern, const Address& address);

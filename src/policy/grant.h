@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -53,11 +54,20 @@ struct Grant {
     std::string origin;                     // "warder.toml:12": where it stands, for sentences and reports
 };
 
-// The grants of one worker, indexed. Immutable once made; a reload makes another.
+// The addresses below one prefix: where grants on ranges are looked up.
+struct Prefix {
+    Transport transport{};
+    Family family{};
+    std::uint8_t bits = 0;
+
+    friend bool operator==(const Prefix&, const Prefix&) = default;
+};
+
+// The grants of one worker, indexed. Immutable once made; a reload makes another. Looking up allocates nothing.
 class GrantSet {
 public:
     GrantSet() = default;
-    // `worker` is the worker's name, for sentences.
+    // `worker` is the worker's name, for sentences. Of two grants of one name the first is the one that is found.
     GrantSet(std::string worker, std::vector<Grant> grants);
 
     GrantSet(GrantSet&&) = default;
@@ -73,19 +83,40 @@ public:
 
     // Grants whose own path is exactly `path`, in the order of the config.
     std::span<const GrantId> on_path(std::string_view path) const;
+    // No tree's own path is longer, in bytes: what is longer needs no look. It bounds the cost of a request for a path of
+    // two thousand components.
+    std::size_t longest_tree() const { return longest_tree_; }
+
     // Grants on exactly this single address.
     std::span<const GrantId> on_address(std::string_view canonical) const;
-    // Grants to connect to ranges of addresses.
+    // Prefixes of which there are grants on ranges, the longest first, and the grants on that of `address`: their ports
+    // still have to be compared.
+    std::span<const Prefix> prefixes() const { return prefixes_; }
+    std::span<const GrantId> on_network(const Prefix& prefix, const Address& address) const;
+    // All grants on ranges of addresses.
     std::span<const GrantId> on_ranges() const { return ranges_; }
 
 private:
+    // Found by a string_view, so that no std::string is made on the request path.
+    struct TextHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+    };
+    using Index = std::unordered_map<std::string, std::vector<GrantId>, TextHash, std::equal_to<>>;
+
+    void index(GrantId id);
+    void index_address(GrantId id);
+    static std::span<const GrantId> find(const Index& index, std::string_view key);
+
     std::string worker_;
     std::vector<Grant> grants_;
-    // Keys point into grants_ and keys_, whose elements never move once this is made.
-    std::unordered_map<std::string_view, GrantId> by_name_;
-    std::unordered_map<std::string_view, std::vector<GrantId>> by_path_;
-    std::unordered_map<std::string, std::vector<GrantId>> by_address_;
+    std::unordered_map<std::string, GrantId, TextHash, std::equal_to<>> by_name_;
+    Index by_path_;
+    Index by_address_;
+    Index by_network_;
+    std::vector<Prefix> prefixes_;
     std::vector<GrantId> ranges_;
+    std::size_t longest_tree_ = 0;
 };
 
 }  // namespace warder::policy

@@ -1,0 +1,79 @@
+#include "policy/grant.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace warder::policy {
+namespace {
+
+using NetworkKey = std::array<char, 19>;
+
+NetworkKey network_key(const Prefix& prefix, const std::array<std::uint8_t, 16>& ip) {
+    NetworkKey key{static_cast<char>(prefix.transport), static_cast<char>(prefix.family),
+                   static_cast<char>(prefix.bits)};
+    const auto network = masked(ip, prefix.bits);
+    std::copy(network.begin(), network.end(), key.begin() + 3);
+    return key;
+}
+
+std::string_view text_of(const NetworkKey& key) { return {key.data(), key.size()}; }
+
+}  // namespace
+
+GrantSet::GrantSet(std::string worker, std::vector<Grant> grants)
+    : worker_(std::move(worker)), grants_(std::move(grants)) {
+    for (std::uint32_t i = 0; i < grants_.size(); ++i) index(static_cast<GrantId>(i));
+    std::ranges::sort(prefixes_, std::ranges::greater{}, &Prefix::bits);
+}
+
+void GrantSet::index(GrantId id) {
+    const Grant& grant = at(id);
+    by_name_.try_emplace(grant.name, id);
+    switch (grant.kind) {
+        case Kind::tree:
+            longest_tree_ = std::max(longest_tree_, grant.path.size());
+            [[fallthrough]];
+        case Kind::file:
+        case Kind::secret:
+            by_path_[grant.path].push_back(id);
+            return;
+        case Kind::listener:
+        case Kind::peer:
+            index_address(id);
+            return;
+    }
+}
+
+void GrantSet::index_address(GrantId id) {
+    const AddressPattern& pattern = at(id).address;
+    if (pattern.single()) {
+        by_address_[std::string(format(pattern.address()).view())].push_back(id);
+        return;
+    }
+    const Prefix prefix{pattern.transport, pattern.family, pattern.prefix_bits};
+    if (std::ranges::find(prefixes_, prefix) == prefixes_.end()) prefixes_.push_back(prefix);
+    by_network_[std::string(text_of(network_key(prefix, pattern.ip)))].push_back(id);
+    ranges_.push_back(id);
+}
+
+std::optional<GrantId> GrantSet::named(std::string_view name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::span<const GrantId> GrantSet::on_path(std::string_view path) const { return find(by_path_, path); }
+
+std::span<const GrantId> GrantSet::on_address(std::string_view canonical) const { return find(by_address_, canonical); }
+
+std::span<const GrantId> GrantSet::on_network(const Prefix& prefix, const Address& address) const {
+    if (prefix.transport != address.transport || prefix.family != address.family) return {};
+    return find(by_network_, text_of(network_key(prefix, address.ip)));
+}
+
+std::span<const GrantId> GrantSet::find(const Index& index, std::string_view key) {
+    const auto found = index.find(key);
+    return found == index.end() ? std::span<const GrantId>{} : std::span<const GrantId>(found->second);
+}
+
+}  // namespace warder::policy
