@@ -1,0 +1,45 @@
+// Group: a worker's own directory of cgroup v2. Every process of the worker is born in it, so killing it misses none, and
+// its emptiness is the proof that none is left. It needs no controller.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "sys/fd.h"
+
+namespace warder::supervise {
+
+class Group {
+public:
+    // Makes `parent`/w.NAME, or takes over the one that is there if nothing lives in it. Errors: EBUSY when something does,
+    // and those of mkdir(2) and open(2).
+    static Result<Group> create(const std::string& parent, const std::string& name);
+
+    Group(Group&&) noexcept = default;
+    Group& operator=(Group&&) noexcept = default;
+    // Removes the directory if it is empty.
+    ~Group();
+
+    int directory() const { return directory_.get(); }   // for clone3's CLONE_INTO_CGROUP
+    int events() const { return events_.get(); }          // cgroup.events: EPOLLERR at each change since it was read
+    const std::string& path() const { return path_; }
+    std::uint64_t id() const { return id_; }              // as PIDFD_GET_INFO tells it: the directory's inode
+
+    // SIGKILL to everything in it, forks in flight too. Errors: those of write(2); ENOENT before 5.14.
+    Result<void> kill() const;
+
+    // Whether a process, zombies that we did not reap aside, is left. Unreadable counts as populated.
+    bool populated() const;
+
+private:
+    Group(std::string path, Fd directory, Fd events, std::uint64_t id)
+        : path_(std::move(path)), directory_(std::move(directory)), events_(std::move(events)), id_(id) {}
+
+    std::string path_;
+    Fd directory_;
+    Fd events_;
+    std::uint64_t id_ = 0;
+};
+
+}  // namespace warder::supervise

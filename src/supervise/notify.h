@@ -1,0 +1,56 @@
+// Notify: the receiving end of NOTIFY_SOCKET, sd_notify(3). One socket file for each worker, for all of its lives. Only the
+// main process is believed; what others say is dropped. Descriptors are refused where the kernel can, else closed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fixed_string.h"
+#include "sys/channel.h"
+
+namespace warder::supervise {
+
+// Where a worker finds the socket in a cell with a root of its own.
+inline constexpr std::string_view notify_target = "/run/warder/notify";
+
+// What one message said. MAINPID, FDSTORE and what is unknown is left aside: nobody names another main process.
+struct Notification {
+    bool ready = false;
+    bool stopping = false;
+    bool watchdog = false;
+    bool has_status = false;
+    FixedString<256> status;   // control characters and broken text replaced by "?"
+};
+
+Notification parse_notification(std::string_view text);
+
+class NotifySocket {
+public:
+    // Binds `path` anew, owned by `uid` and `gid` with mode 0600. Errors: ENAMETOOLONG, those of bind(2).
+    static Result<NotifySocket> create(const std::string& path, uid_t uid, gid_t gid);
+
+    NotifySocket(NotifySocket&&) noexcept = default;
+    NotifySocket& operator=(NotifySocket&&) noexcept = default;
+    ~NotifySocket();   // unlinks the path
+
+    int get() const { return channel_.get(); }
+    const std::string& path() const { return path_; }
+
+    // The next message that `main` sent; nullopt: nothing more for now, or `budget` messages were looked at.
+    std::optional<Notification> receive_from(pid_t main, int& budget);
+
+    // Throws away what is queued: it was said by a life that is over.
+    void drain();
+
+private:
+    NotifySocket(std::string path, Channel channel) : path_(std::move(path)), channel_(std::move(channel)) {}
+
+    std::string path_;
+    Channel channel_;
+};
+
+}  // namespace warder::supervise

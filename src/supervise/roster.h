@@ -1,0 +1,75 @@
+// Roster: every worker, by id and by name. It hands the poller's events and the due deadlines to whom they concern; a turn
+// costs nothing for workers that have neither. Ids are never given twice.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "supervise/worker.h"
+
+namespace warder::supervise {
+
+struct RosterSettings {
+    std::string runtime_directory = "/run/warder";
+    std::string cgroup_directory;   // delegated to us, of cgroup v2; empty: workers get no cgroup of their own
+    std::uint32_t seed = 0;         // for the jitter; 0: from the kernel
+};
+
+class Roster {
+public:
+    // `poller` and `observer` outlive the roster.
+    Roster(RosterSettings settings, Poller& poller, Observer& observer);
+    ~Roster();
+    Roster(const Roster&) = delete;
+    Roster& operator=(const Roster&) = delete;
+
+    // Prepares a worker; it does not start. `output` as in Worker::create(). Errors: EEXIST for a name that is taken, and
+    // those of Worker::create(), with `unfit` filled in where the plan cannot be carried out here.
+    Result<WorkerId> add(WorkerSettings settings, Fd output, sandbox::Unfit& unfit);
+
+    // Stops it; when it is stopped it is gone. Its name is free at once.
+    void remove(WorkerId id, Instant now);
+
+    Worker* find(WorkerId id);
+    Worker* find(std::string_view name);   // not those that are being removed
+
+    // Starts those with autostart. All at once: nobody waits for anybody.
+    void start_all(Instant now);
+    // Stops all, side by side.
+    void stop_all(Instant now);
+
+    // An event of the poller. False: its kind is not ours (16 and above).
+    bool handle(const PollEvent& event, Instant now);
+
+    // When run_due() must be called next; never: not until something else happens. For the daemon's one timer.
+    Instant next_deadline() const { return around_.deadlines.next(); }
+
+    // Wakes those who are due, but not more than a few of them in one turn: next_deadline() then stays in the past.
+    void run_due(Instant now);
+
+    // Whether every worker is at rest (stopped or failed) and none is being removed.
+    bool everything_stopped() const;
+
+    std::size_t size() const { return workers_.size(); }
+
+    // All that are not being removed, by name.
+    std::vector<Worker*> by_name() const;
+
+    // What operators see of all, by name.
+    std::vector<Snapshot> snapshots() const;
+
+private:
+    void sweep();
+
+    Surroundings around_;
+    std::uint32_t next_id_ = 1;
+    std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;
+    std::map<std::string, WorkerId, std::less<>> names_;
+    std::vector<WorkerId> leaving_;
+};
+
+}  // namespace warder::supervise

@@ -1,0 +1,179 @@
+// Worker carries out what the state machine decides: it owns the processes of a life, their end of the channel, their
+// cgroup and NOTIFY_SOCKET. It never waits: set-up, death and messages are events of the poller. It knows nothing of
+// grants, requests or configs.
+//
+// A life begins with the stub, where the plan has a pid namespace; when its status pipe closes the program follows, and when
+// that one closes the program runs. It ends when the main process is reaped: its session ends in the same breath, before
+// the pid can be another's, then everything else of the life is killed, and when stub and cgroup are gone too it is over.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "sandbox/spawn.h"
+#include "supervise/child.h"
+#include "supervise/deadlines.h"
+#include "supervise/group.h"
+#include "supervise/lifecycle.h"
+#include "supervise/notify.h"
+#include "supervise/observer.h"
+#include "supervise/snapshot.h"
+#include "supervise/watch.h"
+#include "sys/channel.h"
+#include "sys/poller.h"
+
+namespace warder::supervise {
+
+enum class GroupWish : std::uint8_t {
+    none,        // stays in warderd's own cgroup
+    preferred,   // its own where warderd has a delegated directory
+    required,    // its own, or it is not added (ENOTSUP)
+};
+
+struct WorkerSettings {
+    std::string name;
+    sandbox::Plan plan;
+    Rule rule;
+    GroupWish group = GroupWish::preferred;
+    bool pass_pidfds = false;   // SO_PASSPIDFD on our end of the channel: for requesters = "group"
+};
+
+// What all workers share. Lives as long as the roster.
+struct Surroundings {
+    Poller& poller;
+    Observer& observer;
+    Deadlines deadlines;
+    std::minstd_rand random;
+    std::string runtime_directory;   // NOTIFY_SOCKETs are in its notify/
+    std::string cgroup_directory;    // delegated to us, of cgroup v2; empty: none
+};
+
+class Worker {
+public:
+    // Prepares the cell, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
+    // environment). `output` becomes 1 and 2 of each life; empty: see sandbox::Descriptors. Errors: those of
+    // sandbox::prepare(), with `unfit`.
+    static Result<std::unique_ptr<Worker>> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
+                                                  sandbox::Unfit& unfit);
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+    // Kills what is left, without waiting for it: a worker should be at rest by now.
+    ~Worker();
+
+    WorkerId id() const { return id_; }
+    const std::string& name() const { return settings_.name; }
+    const WorkerSettings& settings() const { return settings_; }
+    const Life& life() const { return life_; }
+    State state() const { return life_.state; }
+    bool at_rest() const { return life_.state == State::stopped || life_.state == State::failed; }
+    std::uint32_t life_number() const { return life_number_; }
+    pid_t pid() const { return main_ ? main_.pid() : -1; }
+    // Our end of the channel, while there is a session.
+    Channel* session() { return session_ ? &session_ : nullptr; }
+    std::uint64_t cgroup_id() const { return group_ ? group_->id() : 0; }   // 0: none
+    Instant deadline() const { return life_.deadline; }
+    Snapshot snapshot() const;
+
+    // Runs the state machine and carries out what it says. From inside an Observer's call the event is kept and done after
+    // the present one.
+    void feed(const Event& event, Instant now);
+
+    void start(Instant now) { feed({.kind = Event::Kind::start, .exit = {}}, now); }
+    void stop(Instant now) { feed({.kind = Event::Kind::stop, .exit = {}}, now); }
+    void restart(Instant now) { feed({.kind = Event::Kind::restart, .exit = {}}, now); }
+    // The worker said that it is ready, over the channel or NOTIFY_SOCKET; counts only if its rule asks for that one.
+    void said_ready(ReadyBy by, Instant now);
+    // Its session broke the protocol: everything of this life is killed, and the policy answers.
+    void protocol_broken(Instant now) { feed({.kind = Event::Kind::protocol_broken, .exit = {}}, now); }
+
+    // A signal to the main process, for an operator. Errors: ESRCH when there is none.
+    Result<void> send_signal(int signal) const;
+
+    // New settings for the lives to come; the present one goes on under the old cell, but the new rule counts at once. The
+    // name must be the same. Errors: those of create(), with the old settings untouched.
+    Result<void> change(WorkerSettings settings, sandbox::Unfit& unfit);
+
+    // What 1 and 2 of the next lives are.
+    void set_output(Fd output) { output_ = std::move(output); }
+
+    // An event of the poller whose tag names this worker.
+    void handle(const PollEvent& event, Instant now);
+
+private:
+    struct Pending {
+        Event event;
+        Instant now;
+    };
+
+    // What is made from the settings, once.
+    struct Made {
+        sandbox::PreparedCell cell;
+        std::optional<Group> group;
+        std::optional<NotifySocket> notify;
+    };
+
+    Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
+
+    Result<void> prepare(WorkerSettings& settings, sandbox::Unfit& unfit);
+    Result<void> prepare_group(const WorkerSettings& settings);
+    Result<void> prepare_notify(const WorkerSettings& settings, sandbox::Plan& plan);
+
+    void run(const Event& event, Instant now);
+    void carry_out(const Action& action, State before, Instant now);
+    void announce(State before);
+
+    void spawn(Instant now);
+    Result<void> begin_stub();
+    Result<void> begin_main();
+    Result<ChannelPair> make_session() const;
+    void signal_main(int signal);
+    void kill_all();
+    void end_session();
+    void spawn_failed(const Error& error, Instant now);
+
+    void on_status(Fd& status, bool of_stub, Instant now);
+    void on_main_exit(Instant now);
+    void on_stub_exit(Instant now);
+    void on_notify(Instant now);
+    void no_main_left(const Reaped& reaped, pid_t pid, Instant now);
+    void check_empty(Instant now);
+
+    PollTag tag(Watch watch) const;
+    Result<void> watch(int fd, Watch what);
+    void unwatch(Fd& fd);
+    sandbox::Descriptors descriptors(int broker) const;
+
+    WorkerId id_;
+    WorkerSettings settings_;
+    Surroundings& around_;
+    Fd output_;
+    sandbox::PreparedCell cell_;
+    std::optional<Group> group_;
+    std::optional<NotifySocket> notify_;
+
+    Life life_;
+    std::uint32_t life_number_ = 0;
+    Child stub_;
+    Child main_;
+    Fd stub_status_;
+    Fd main_status_;
+    Channel session_;
+    bool begun_ = false;           // the present life's main was not told to be gone yet
+    bool over_ = true;             // the present life's group_empty was told
+    Instant started_ = Instant::never();
+    Instant ready_at_ = Instant::never();
+    std::string problem_;          // of this life's set-up, in words
+    FixedString<256> status_text_;
+    std::vector<Death> deaths_;
+
+    std::deque<Pending> pending_;
+    bool running_ = false;
+};
+
+}  // namespace warder::supervise
