@@ -196,20 +196,22 @@ FixedString<160> format(const Address& address) {
     return text.append(format_ip(address.family, address.ip).view()).append(':').append_number(address.port);
 }
 
-std::string format(const AddressPattern& pattern) {
-    if (!inet(pattern.family)) return std::string(format(pattern.address()).view());
-    std::string text(name_of(pattern.transport));
-    text += ':';
+FixedString<160> canonical(const AddressPattern& pattern) {
+    if (!inet(pattern.family)) return format(pattern.address());
+    FixedString<160> text(name_of(pattern.transport));
+    text.append(':');
     if (pattern.family == Family::ipv4 && pattern.prefix_bits == 0) {
-        text += '*';
+        text.append('*');
     } else {
-        text += format_ip(pattern.family, pattern.ip).view();
-        if (pattern.prefix_bits != width(pattern.family)) text += '/' + std::to_string(pattern.prefix_bits);
+        text.append(format_ip(pattern.family, pattern.ip).view());
+        if (pattern.prefix_bits != width(pattern.family)) text.append('/').append_number(pattern.prefix_bits);
     }
-    text += ':' + std::to_string(pattern.port_first);
-    if (pattern.port_last != pattern.port_first) text += '-' + std::to_string(pattern.port_last);
+    text.append(':').append_number(pattern.port_first);
+    if (pattern.port_last != pattern.port_first) text.append('-').append_number(pattern.port_last);
     return text;
 }
+
+std::string format(const AddressPattern& pattern) { return std::string(canonical(pattern).view()); }
 
 std::string_view name_of(Transport transport) { return transports[static_cast<std::size_t>(transport)].name; }
 

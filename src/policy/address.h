@@ -66,6 +66,7 @@ bool covers(const AddressPattern& pattern, const Address& address);
 // The canonical text, as parse_address reads it.
 FixedString<160> format(const Address& address);
 std::string format(const AddressPattern& pattern);
+FixedString<160> canonical(const AddressPattern& pattern);   // the same without a heap
 
 std::string_view name_of(Transport transport);
 

@@ -21,23 +21,6 @@ Decision allow_address(GrantId grant, const Address& address) {
 
 bool about_sockets(Operation operation) { return operation == Operation::listen || operation == Operation::connect; }
 
-constexpr std::uint16_t bits(std::initializer_list<OpenFlag> flags) {
-    std::uint16_t all = 0;
-    for (const auto flag : flags) all = static_cast<std::uint16_t>(all | static_cast<std::uint16_t>(flag));
-    return all;
-}
-
-std::uint16_t flags_taken_by(Operation operation) {
-    switch (operation) {
-        case Operation::write:
-            return bits({OpenFlag::nonblock, OpenFlag::read_too, OpenFlag::truncate});
-        case Operation::create:
-            return bits({OpenFlag::nonblock, OpenFlag::read_too, OpenFlag::truncate, OpenFlag::exclusive});
-        default:
-            return bits({OpenFlag::nonblock});
-    }
-}
-
 bool mode_fits(Operation operation, std::uint32_t mode) {
     return operation == Operation::create ? (mode & ~0777U) == 0 : mode == 0;
 }

@@ -2,18 +2,17 @@
 // heap, since replies carry it.
 #pragma once
 
-#include "base/fixed_string.h"
 #include "policy/decide.h"
+#include "policy/sentence.h"
 
 namespace warder::policy {
 
-using Sentence = FixedString<480>;
-
-// For the worker and the operator: "no grant of web covers reading /etc/shadow; to allow it: [worker.web.grants]
-// NAME = { read = "/etc/shadow" }".
+// For the worker and the operator: "no grant of web covers reading /etc/shadow; to allow it, add to [worker.web.grants]:
+// NAME = { read = "/etc/shadow" }". Long texts are cut and marked; a line of TOML is given whole or not at all.
 Sentence explain(const GrantSet& grants, const Request& request, const Decision& decision);
 
-// What went wrong after the decision, while it was performed: "openat2 below /srv/www: No such file or directory".
+// What went wrong after the decision, while it was performed: "grant "site" (warder.toml:14): reading "a.html" below
+// /srv/www: No such file or directory (ENOENT)". `error` is the errno of Reason::system, and of no other.
 Sentence explain_failure(const GrantSet& grants, const Request& request, const Decision& decision, Reason reason, int error);
 
 }  // namespace warder::policy

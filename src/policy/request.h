@@ -8,6 +8,16 @@
 
 namespace warder::policy {
 
+// The OpenFlag bits that an operation takes. `nonblock` any of them: files ignore it.
+constexpr std::uint16_t flags_taken_by(Operation operation) {
+    constexpr auto bit = [](OpenFlag flag) { return static_cast<unsigned>(flag); };
+    unsigned bits = bit(OpenFlag::nonblock);
+    const bool writes = operation == Operation::write || operation == Operation::create;
+    if (writes) bits |= bit(OpenFlag::read_too) | bit(OpenFlag::truncate);
+    if (operation == Operation::create) bits |= bit(OpenFlag::exclusive);
+    return static_cast<std::uint16_t>(bits);
+}
+
 struct Request {
     Operation operation{};
     std::uint16_t flags = 0;       // OpenFlag bits
