@@ -216,6 +216,9 @@ public:
     virtual Answer<ReloadReport> reload(ReloadMode mode) = 0;
     // Stops everything and ends; begun, not done, when this returns.
     virtual Answer<void> shutdown() = 0;
+
+    // A line for the daemon's log: who changed what ("uid 1000 (pid 4242): stop web"), or whose connection was ended and why.
+    virtual void note(std::string_view line) { static_cast<void>(line); }
 };
 
 }  // namespace warder::control

@@ -39,9 +39,4 @@ std::string refusal_json(std::string_view verb, const Refusal& refusal);
 // A life that did not become what was asked for: the refusal with the worker beside it.
 std::string failed_life_json(std::string_view verb, const Refusal& refusal, const WorkerReport& worker, const Clock& clock);
 
-std::string_view name_of(Held held);
-std::string_view name_of(Evidence evidence);
-std::string_view name_of(ChangeKind kind);
-std::string_view name_of(policy::Kind kind);
-
 }  // namespace warder::control

@@ -1,0 +1,325 @@
+#include "control/report.h"
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace warder::control {
+namespace {
+
+std::string_view word_of(Held held) {
+    switch (held) {
+        case Held::unneeded: return "unneeded";
+        case Held::held: return "held";
+        case Held::absent: return "absent";
+        case Held::lost: return "lost";
+    }
+    return "unknown";
+}
+
+std::string_view word_of(Evidence evidence) {
+    switch (evidence) {
+        case Evidence::none: return "none";
+        case Evidence::read: return "read";
+        case Evidence::proved: return "proved";
+    }
+    return "unknown";
+}
+
+std::string_view word_of(ChangeKind kind) {
+    switch (kind) {
+        case ChangeKind::add: return "add";
+        case ChangeKind::remove: return "remove";
+        case ChangeKind::restart: return "restart";
+        case ChangeKind::live: return "live";
+    }
+    return "unknown";
+}
+
+std::string_view word_of(policy::Kind kind) {
+    switch (kind) {
+        case policy::Kind::file: return "file";
+        case policy::Kind::tree: return "tree";
+        case policy::Kind::listener: return "listener";
+        case policy::Kind::peer: return "peer";
+        case policy::Kind::secret: return "secret";
+    }
+    return "unknown";
+}
+
+std::string_view word_of(policy::As as) { return as == policy::As::root ? "root" : "worker"; }
+
+void put_owner(JsonWriter& json, policy::Owner owner) {
+    json.key("owner");
+    switch (owner) {
+        case policy::Owner::nobody_in_particular: json.null(); return;
+        case policy::Owner::worker: json.string("worker"); return;
+        case policy::Owner::root: json.string("root"); return;
+    }
+    json.null();
+}
+
+std::int64_t milliseconds(Duration duration) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
+template <typename Number>
+void put_optional(JsonWriter& json, std::string_view name, const std::optional<Number>& value) {
+    json.key(name);
+    value ? json.number(*value) : json.null();
+}
+
+void put_text_or_null(JsonWriter& json, std::string_view name, const std::string& text) {
+    json.key(name);
+    text.empty() ? json.null() : json.string(text);
+}
+
+void put_strings(JsonWriter& json, std::string_view name, const std::vector<std::string>& list) {
+    json.key(name).begin_array();
+    for (const auto& text : list) json.string(text);
+    json.end_array();
+}
+
+// A moment of the past: {"at": "...", "ms_ago": n}. One of the future has "ms_ahead".
+void put_moment(JsonWriter& json, std::string_view name, Instant at, const Clock& clock) {
+    json.key(name);
+    if (at == Instant::never()) {
+        json.null();
+        return;
+    }
+    const Duration ahead = at - clock.now;
+    json.begin_object().member("at", format_wall_clock(clock.wall + ahead.count()));
+    if (ahead > Duration::zero()) {
+        json.member("ms_ahead", milliseconds(ahead));
+    } else {
+        json.member("ms_ago", milliseconds(-ahead));
+    }
+    json.end_object();
+}
+
+void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock) {
+    json.begin_object();
+    json.member("name", worker.name).member("id", number(worker.id));
+    json.member("state", supervise::name_of(worker.state));
+    json.member("wanted", worker.desired == supervise::Desired::up ? "up" : "down");
+    put_moment(json, "since", worker.since, clock);
+    json.key("pid");
+    worker.pid > 0 ? json.number(worker.pid) : json.null();
+    put_text_or_null(json, "user", worker.user);
+    json.member("uid", worker.uid).member("gid", worker.gid).member("restarts", worker.restarts);
+    put_text_or_null(json, "last_exit", worker.last_exit);
+    put_moment(json, "next_start", worker.next_start, clock);
+    put_text_or_null(json, "status", worker.status);
+    json.member("allowed", worker.allowed).member("denied", worker.denied).member("fds", worker.fds);
+    put_text_or_null(json, "cgroup", worker.cgroup);
+    put_optional(json, "memory", worker.memory);
+    json.key("cpu_ms");
+    worker.cpu ? json.number(milliseconds(*worker.cpu)) : json.null();
+    put_optional(json, "tasks", worker.tasks);
+    json.end_object();
+}
+
+void put_grant(JsonWriter& json, const GrantReport& grant) {
+    json.begin_object();
+    json.member("id", number(grant.id)).member("name", grant.name).member("kind", word_of(grant.kind));
+    json.key("rights").begin_array();
+    for (const auto& entry : operation_names) {
+        if (grant.rights.has(entry.operation)) json.string(entry.name);
+    }
+    json.end_array();
+    json.member("target", grant.target).member("as", word_of(grant.as));
+    put_owner(json, grant.owner);
+    put_strings(json, "names", grant.names);
+    put_text_or_null(json, "origin", grant.origin);
+    json.member("uses", grant.uses).member("held", word_of(grant.held));
+    json.end_object();
+}
+
+void put_grants(JsonWriter& json, const std::vector<GrantReport>& grants) {
+    json.key("grants").begin_array();
+    for (const auto& grant : grants) put_grant(json, grant);
+    json.end_array();
+}
+
+void put_problems(JsonWriter& json, const std::vector<ProblemReport>& problems) {
+    json.key("problems").begin_array();
+    for (const auto& problem : problems) {
+        json.begin_object().member("weight", problem.weight == Weight::error ? "error" : "warning");
+        put_text_or_null(json, "file", problem.file);
+        json.member("line", problem.line).member("column", problem.column).member("length", problem.length);
+        json.member("what", problem.what);
+        put_text_or_null(json, "suggestion", problem.suggestion);
+        put_text_or_null(json, "text", problem.text);
+        json.end_object();
+    }
+    json.end_array();
+}
+
+void put_cell(JsonWriter& json, const std::vector<CellItem>& cell) {
+    json.key("cell").begin_array();
+    for (const auto& item : cell) {
+        json.begin_object().member("name", item.name).member("wanted", item.wanted);
+        put_text_or_null(json, "effective", item.effective);
+        json.member("evidence", word_of(item.evidence)).member("matches", item.matches).end_object();
+    }
+    json.end_array();
+}
+
+// One report: the envelope, and what `fill` puts into it.
+template <typename Fill>
+std::string report(std::string_view verb, Fill fill) {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object().member("warder", report_version).member("verb", verb);
+    fill(json);
+    json.end_object();
+    return text;
+}
+
+void put_refusal(JsonWriter& json, const Refusal& refusal) {
+    json.member("error", refusal.sentence).member("errno", errno_name(refusal.error));
+}
+
+}  // namespace
+
+Clock Clock::read() { return {monotonic_now(), wall_clock_now()}; }
+
+std::string status_json(const std::vector<WorkerReport>& workers, const Clock& clock) {
+    return report("status", [&](JsonWriter& json) {
+        json.key("workers").begin_array();
+        for (const auto& worker : workers) put_worker(json, worker, clock);
+        json.end_array();
+    });
+}
+
+std::string list_json(const std::vector<WorkerReport>& workers) {
+    return report("list", [&](JsonWriter& json) {
+        json.key("workers").begin_array();
+        for (const auto& worker : workers) json.string(worker.name);
+        json.end_array();
+    });
+}
+
+std::string show_json(const ShowReport& show, const Clock& clock) {
+    return report("show", [&](JsonWriter& json) {
+        json.key("worker");
+        put_worker(json, show.worker, clock);
+        put_text_or_null(json, "origin", show.origin);
+        put_strings(json, "program", show.program);
+        json.member("requesters", show.requesters).member("ready", show.ready);
+        json.member("restart", show.restart).member("stop", show.stop);
+        put_cell(json, show.cell);
+        put_strings(json, "open", show.open);
+        put_grants(json, show.grants);
+    });
+}
+
+std::string life_json(std::string_view verb, const WorkerReport& worker, bool done, const Clock& clock) {
+    return report(verb, [&](JsonWriter& json) {
+        json.member("done", done).key("worker");
+        put_worker(json, worker, clock);
+    });
+}
+
+std::string failed_life_json(std::string_view verb, const Refusal& refusal, const WorkerReport& worker, const Clock& clock) {
+    return report(verb, [&](JsonWriter& json) {
+        put_refusal(json, refusal);
+        json.key("worker");
+        put_worker(json, worker, clock);
+    });
+}
+
+std::string reload_json(const ReloadReport& reload) {
+    return report("reload", [&](JsonWriter& json) {
+        json.member("mode", reload.mode == ReloadMode::plan ? "plan" : "apply").member("ok", reload.ok);
+        if (!reload.ok) put_refusal(json, {EINVAL, "the configuration has errors: nothing was changed"});
+        json.key("changes").begin_array();
+        for (const auto& change : reload.changes) {
+            json.begin_object().member("worker", change.worker).member("kind", word_of(change.kind));
+            put_strings(json, "keys", change.keys);
+            json.end_object();
+        }
+        json.end_array();
+        put_problems(json, reload.problems);
+    });
+}
+
+std::string logs_json(const LogsReport& logs) {
+    return report("logs", [&](JsonWriter& json) {
+        put_text_or_null(json, "directory", logs.directory);
+        json.key("files").begin_array();
+        for (const auto& file : logs.files) {
+            json.begin_object().member("worker", file.worker).member("file", file.file).end_object();
+        }
+        json.end_array();
+        put_text_or_null(json, "audit", logs.audit);
+        put_text_or_null(json, "elsewhere", logs.elsewhere);
+    });
+}
+
+std::string grants_json(std::string_view worker, const std::vector<GrantReport>& grants) {
+    return report("grants", [&](JsonWriter& json) {
+        json.member("worker", worker);
+        put_grants(json, grants);
+    });
+}
+
+std::string fds_json(std::string_view worker, const std::vector<FdReport>& fds, const Clock& clock) {
+    return report("fds", [&](JsonWriter& json) {
+        json.member("worker", worker).key("fds").begin_array();
+        for (const auto& fd : fds) {
+            json.begin_object();
+            put_optional(json, "number", fd.number);
+            json.member("grant", fd.grant).member("operation", warder::name_of(fd.operation)).member("target", fd.target);
+            put_moment(json, "since", fd.since, clock);
+            json.key("open");
+            fd.open ? json.boolean(*fd.open) : json.null();
+            json.end_object();
+        }
+        json.end_array();
+    });
+}
+
+std::string why_json(const WhyReport& why) {
+    return report("why", [&](JsonWriter& json) {
+        json.member("worker", why.worker).member("operation", why.operation).member("target", why.target);
+        json.member("verdict", why.allowed ? "allow" : "deny").member("reason", warder::name_of(why.reason));
+        put_text_or_null(json, "grant", why.grant);
+        put_text_or_null(json, "origin", why.origin);
+        json.member("sentence", why.sentence);
+    });
+}
+
+std::string check_json(const CheckReport& check) {
+    return report("check", [&](JsonWriter& json) {
+        json.member("ok", check.ok());
+        put_strings(json, "files", check.files);
+        put_strings(json, "workers", check.workers);
+        put_problems(json, check.problems);
+        put_strings(json, "capabilities", check.capabilities);
+        json.key("protections").begin_array();
+        for (const auto& protection : check.protections) {
+            json.begin_object().member("name", protection.name).member("on", protection.on);
+            put_text_or_null(json, "note", protection.note);
+            json.end_object();
+        }
+        json.end_array();
+    });
+}
+
+std::string version_json(const VersionReport& version, const Clock& clock) {
+    return report("version", [&](JsonWriter& json) {
+        json.member("version", version.version).member("protocol", version.protocol).member("pid", version.pid);
+        put_moment(json, "since", version.since, clock);
+        put_text_or_null(json, "config", version.config);
+    });
+}
+
+std::string shutdown_json() {
+    return report("shutdown", [](JsonWriter&) {});
+}
+
+std::string refusal_json(std::string_view verb, const Refusal& refusal) {
+    return report(verb, [&](JsonWriter& json) { put_refusal(json, refusal); });
+}
+
+}  // namespace warder::control
