@@ -1,0 +1,23 @@
+// The sink writes records as JSON lines into a pipe (to the log keeper) or a file, without ever waiting. A line goes out
+// whole or not at all: it is shorter than PIPE_BUF, so a full pipe refuses it whole (pipe(7)) and it stays in the ring.
+#pragma once
+
+#include "audit/ring.h"
+
+namespace warder::audit {
+
+class Sink {
+public:
+    // Writes to `out`, a non-blocking descriptor that stays the caller's; -1 throws records away.
+    explicit Sink(int out = -1) : out_(out) {}
+
+    enum class Outcome { drained, full };
+    // Writes what the ring holds. `full`: the other side does not read; the rest stays for the next time.
+    Outcome drain(Ring& ring);
+
+private:
+    int out_;
+    std::uint64_t lost_ = 0;
+};
+
+}  // namespace warder::audit

@@ -1,0 +1,94 @@
+// The broker's slower half: knowing workers, holding what their grants name, keeping listeners over lives and reloads. Runs
+// at load, at reload and between lives, never between receive and send.
+#include <algorithm>
+
+#include "broker/broker.h"
+
+namespace warder::broker {
+namespace {
+
+bool same_listener(const policy::Grant& a, const policy::Grant& b) {
+    return a.kind == policy::Kind::listener && b.kind == policy::Kind::listener &&
+           policy::format(a.address) == policy::format(b.address) && a.backlog == b.backlog && a.as == b.as &&
+           a.mode == b.mode && a.reuse_port == b.reuse_port && a.v6_only == b.v6_only;
+}
+
+// A listener that stays the same is carried over, so that a reload refuses nobody.
+bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
+    for (const auto& old : before.settings.grants.all()) {
+        const auto index = static_cast<std::size_t>(&old - before.settings.grants.all().data());
+        if (!same_listener(old, grant) || !before.held[index].listener) continue;
+        held.listener = std::move(before.held[index].listener);
+        held.bound_path = std::exchange(before.held[index].bound_path, {});
+        return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
+    auto& place = principals_[number(settings.id)];
+    if (place == nullptr) place = std::make_unique<Principal>();
+    Principal& principal = *place;
+    std::vector<Trouble> troubles;
+    std::vector<Held> held;
+    const auto trouble = [&](const policy::Grant& grant, const Result<void>& result) {
+        if (!result) troubles.push_back({settings.name, grant.name, result.error()});
+    };
+    for (const auto& grant : settings.grants.all()) {
+        trouble(grant, make_owned(grant, privileges_, settings.identity));
+        held.push_back(hold(grant, privileges_, settings.identity));
+        held.back().checked = now;
+        if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
+    }
+    for (auto& old : principal.held) close_listener(old, privileges_);
+    for (std::size_t i = 0; i < held.size(); ++i) {
+        const auto& grant = settings.grants.all()[i];
+        if (grant.kind != policy::Kind::listener || held[i].listener) continue;
+        trouble(grant, open_listener(held[i], grant, privileges_, settings.identity));
+    }
+    principal.settings = std::move(settings);
+    principal.held = std::move(held);
+    privileges_.become_root();
+    return troubles;
+}
+
+void Broker::dismiss(WorkerId worker) {
+    end_session(worker);
+    Principal* principal = find(worker);
+    if (principal == nullptr) return;
+    for (auto& held : principal->held) close_listener(held, privileges_);
+    principals_.erase(number(worker));
+    privileges_.become_root();
+}
+
+void Broker::end_session(WorkerId worker) {
+    Principal* principal = find(worker);
+    if (principal == nullptr) return;
+    if (principal->session) {
+        poller_.forget(principal->session->channel->get());
+        principal->session.reset();
+    }
+    // Its holder may have shut a listener down or put a filter on it, and it is one socket for us both.
+    for (std::size_t i = 0; i < principal->held.size(); ++i) {
+        const auto& grant = principal->settings.grants.all()[i];
+        Held& held = principal->held[i];
+        if (grant.kind != policy::Kind::listener || !held.listener || sound(held, grant)) continue;
+        close_listener(held, privileges_);
+        const auto opened = open_listener(held, grant, privileges_, principal->settings.identity);
+        record_hold(*principal, grant, opened ? "its listener was spoiled by its holder: made again"
+                                              : "its listener was spoiled by its holder, and could not be made again");
+    }
+    privileges_.become_root();
+}
+
+Result<void> Broker::send_event(WorkerId worker, protocol::Type type, const protocol::Event& event, int fd) {
+    const Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session) return failure(ENOTCONN, "sending an event");
+    const Bytes message = TRY(protocol::encode_event(outgoing_, type, event));
+    const auto fds = fd >= 0 ? std::span(&fd, 1) : std::span<const int>();
+    return principal->session->channel->send(message, fds);
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,130 @@
+// Broker: answers workers. It takes one datagram from a session, proves who sent it, lets the policy decide each request in
+// it, performs what cannot block or hands the ask to an opener, and replies with the descriptors. It knows principals and
+// sessions, never processes: who is started and stopped is not its business. Between receive and send nothing is allocated.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "audit/ring.h"
+#include "broker/authenticate.h"
+#include "broker/outside.h"
+#include "broker/session.h"
+#include "broker/task.h"
+#include "policy/decide.h"
+#include "policy/explain.h"
+#include "protocol/codec.h"
+#include "sys/poller.h"
+
+namespace warder::broker {
+
+// One noisy worker gets this many datagrams of a turn, then the others have theirs.
+inline constexpr int datagrams_per_turn = 16;
+
+// How a listener of a grant could not be had, or a file not be made: told to the operator at load.
+struct Trouble {
+    std::string worker;
+    std::string grant;
+    Error error;
+};
+
+class Broker {
+public:
+    Broker(Poller& poller, audit::Ring& audit, Privileges& privileges, Openers& openers, Listener& listener);
+
+    // Knows a worker from here on, or knows it anew after a reload: directories are held, files with an owner made,
+    // listeners opened. Listeners of grants that did not change are kept. What could not be had is told and tried again
+    // when it is asked for.
+    std::vector<Trouble> admit(PrincipalSettings settings, Instant now);
+    // Forgets a worker: its listeners are closed.
+    void dismiss(WorkerId worker);
+
+    // A life begins: `channel` stays the caller's and outlives the session.
+    Result<void> begin_session(WorkerId worker, const Channel& channel, Credentials who);
+    // It is over. Listeners that its holder spoiled are made again.
+    void end_session(WorkerId worker);
+
+    // The poller says something about a session.
+    void handle(const PollEvent& event, Instant now);
+
+    // An opener has answered (or its deadline has): records it.
+    void job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
+                  std::span<const JobResult> results, Instant now);
+    // The deadline came first: the worker is told so, and then job_done is called by the same caller.
+    void job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
+                    Reason reason);
+
+    // Tells a worker's session something: stop, reload, channel, with at most one descriptor, which stays the caller's.
+    // Errors: ENOTCONN without a session; those of Channel::send.
+    Result<void> send_event(WorkerId worker, protocol::Type type, const protocol::Event& event, int fd = -1);
+
+    const Principal* principal(WorkerId worker) const;
+
+private:
+    // What answering one request needs; all of an ask's lie in arrays that are there already.
+    struct Answering {
+        policy::Request request;
+        policy::Decision decision;
+        Task task;
+        Performed performed;
+        int borrowed = -1;      // a kept listener
+        bool settled = false;
+        std::string_view text;
+    };
+
+    enum class Turn { again, enough };
+
+    Principal* find(WorkerId worker);
+    Turn answer(Principal& principal, Instant now);
+    Turn take(Principal& principal, const Received& received, Instant now);
+    void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
+    void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender);
+
+    void greet(Principal& principal, const protocol::Message& message);
+    void hear_text(Principal& principal, const protocol::Message& message);
+    void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
+    void decide_all(Principal& principal, const protocol::Requests& requests, Instant now);
+    void decide_one(Principal& principal, Answering& one, Instant now);
+    void aim(Principal& principal, Answering& one, Instant now);
+    void lend_listener(Principal& principal, Answering& one);
+    bool perform_all(Principal& principal);
+    void send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
+    void delegate(Principal& principal, RequestId id, Credentials sender);
+    void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error);
+    void park(Principal& principal, Bytes datagram, Credentials sender);
+    void unpark(Principal& principal, Instant now);
+
+    void settle(Answering& one, Reason reason, int error, std::string_view text);
+    std::string_view keep_text(std::string_view text);
+    protocol::Outcome outcome_of(const Answering& one) const;
+    void reply(Principal& principal, const Result<Bytes>& message);
+    void violate(Principal& principal, std::string_view how);
+
+    void record_all(Principal& principal, Credentials sender, Instant now);
+    void record_request(const Principal& principal, Credentials sender, const Answering& one);
+    void record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what);
+
+    Poller& poller_;
+    audit::Ring& audit_;
+    Privileges& privileges_;
+    Openers& openers_;
+    Listener& listener_;
+    std::unordered_map<std::uint32_t, std::unique_ptr<Principal>> principals_;
+
+    // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
+    std::array<std::byte, max_message> incoming_;
+    std::array<std::byte, max_message> outgoing_;
+    std::array<char, 24 * 1024> texts_;
+    std::size_t texts_used_ = 0;
+    std::array<Answering, protocol::max_requests> work_;
+    std::array<protocol::Outcome, protocol::max_requests> outcomes_;
+    std::array<JobItem, protocol::max_requests> job_items_;
+    std::size_t count_ = 0;
+};
+
+}  // namespace warder::broker

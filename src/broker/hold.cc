@@ -1,0 +1,247 @@
+#include "broker/hold.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/socket_name.h"
+#include "policy/path.h"
+#include "sys/kernel.h"
+
+namespace warder::broker {
+namespace {
+
+bool names_a_path(const policy::Grant& grant) {
+    switch (grant.kind) {
+        case policy::Kind::file:
+        case policy::Kind::tree:
+        case policy::Kind::secret: return true;
+        case policy::Kind::listener:
+        case policy::Kind::peer: return grant.address.family == policy::Family::unix_path;
+    }
+    return false;
+}
+
+std::string_view path_of(const policy::Grant& grant) {
+    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
+    return socket ? std::string_view(grant.address.name) : std::string_view(grant.path);
+}
+
+void name_parts(Held& held, const policy::Grant& grant) {
+    const std::string_view path = path_of(grant);
+    if (grant.kind == policy::Kind::tree) {
+        held.directory_path = path;
+        return;
+    }
+    held.directory_path = policy::directory_of(path);
+    held.leaf = policy::name_of_file(path);
+}
+
+// The administrator's prefix may go through symlinks, but never through the magic ones of /proc.
+Result<Fd> open_prefix(const Held& held, std::uint64_t also) {
+    return open_at(AT_FDCWD, held.directory_path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | also);
+}
+
+Result<void> take_directory(Held& held, Fd directory) {
+    const FileIdentity identity = TRY(identify(directory.get()));
+    const std::int64_t type = TRY(file_system_of(directory.get()));
+    held.identity = identity;
+    held.local = is_local(type);
+    held.overlay = type == kernel::magic_overlayfs;
+    held.kernel_view = is_kernel_view(type);
+    held.directory = std::move(directory);
+    return {};
+}
+
+mode_t mode_of(const policy::Grant& grant, mode_t otherwise) { return grant.mode != 0 ? grant.mode : otherwise; }
+
+Identity owner_of(const policy::Grant& grant, const Identity& worker) {
+    return grant.owner == policy::Owner::worker ? worker : root_identity;
+}
+
+// Only a file that root or the owner made, under one name, is given to the owner: a hard link planted in a directory that
+// others may write to must not carry somebody else's file along (CVE-2016-1247).
+Result<void> give(int fd, const Identity& owner) {
+    struct stat about;
+    if (::fstat(fd, &about) != 0) return failure("fstat");
+    if (about.st_uid == owner.uid && about.st_gid == owner.gid) return {};
+    const bool one_name = S_ISDIR(about.st_mode) || about.st_nlink == 1;
+    if (about.st_uid != 0 || !one_name) return failure(EPERM, "giving a file that belongs to another to its owner");
+    if (::fchown(fd, owner.uid, owner.gid) != 0) return failure("fchown");
+    return {};
+}
+
+Result<void> make_tree(const policy::Grant& grant, const Identity& owner) {
+    TRY(make_directories(std::string(policy::directory_of(grant.path)), 0755));
+    const bool made = ::mkdir(grant.path.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) return failure("mkdir");
+    Fd directory(::open(grant.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory) return failure("open");
+    TRY(give(directory.get(), owner));
+    if (made && ::fchmod(directory.get(), mode_of(grant, 0750)) != 0) return failure("fchmod");
+    return {};
+}
+
+Result<void> make_file(const policy::Grant& grant, const Identity& owner) {
+    TRY(make_directories(std::string(policy::directory_of(grant.path)), 0755));
+    Fd file(::open(grant.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const bool made = static_cast<bool>(file);
+    if (!made && errno != EEXIST) return failure("open");
+    if (!made) file = Fd(::open(grant.path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!file) return failure("open");
+    TRY(give(file.get(), owner));
+    if (made && ::fchmod(file.get(), mode_of(grant, 0640)) != 0) return failure("fchmod");
+    return {};
+}
+
+bool listens(policy::Transport transport) {
+    return transport != policy::Transport::udp && transport != policy::Transport::unix_dgram;
+}
+
+Result<void> set_option(int fd, int level, int option, int value, const char* doing) {
+    if (::setsockopt(fd, level, option, &value, sizeof value) != 0) return failure(doing);
+    return {};
+}
+
+Result<void> set_options(int fd, const policy::Grant& grant) {
+    const auto transport = grant.address.transport;
+    if (transport == policy::Transport::tcp) TRY(set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt(SO_REUSEADDR)"));
+    if (grant.reuse_port) TRY(set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt(SO_REUSEPORT)"));
+    if (grant.address.family == policy::Family::ipv6) {
+        TRY(set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, grant.v6_only ? 1 : 0, "setsockopt(IPV6_V6ONLY)"));
+    }
+    return {};
+}
+
+// A path is bound as a single name in the held directory, which is the working directory for that one call: bind(2) has no
+// form that takes a directory. The permission bits come from the umask, so that the path never has others.
+Result<void> bind_path(int fd, const Held& held, const policy::Grant& grant) {
+    if (!held.directory) return failure(ENOENT, "bind");
+    if (::fchdir(held.directory.get()) != 0) return failure("fchdir");
+    const mode_t before = ::umask(static_cast<mode_t>(~mode_of(grant, 0660) & 0777));
+    const SocketName name = unix_socket_name(held.leaf, Abstract::no);
+    const bool bound = ::bind(fd, name.get(), name.size) == 0;
+    const int error = errno;
+    ::umask(before);
+    if (::chdir("/") != 0) return failure("chdir");
+    if (!bound) return failure(error, "bind");
+    return {};
+}
+
+// A path that is in the way is removed only if it is a socket that nobody answers on.
+Result<void> remove_dead_socket(const Held& held, const policy::Grant& grant) {
+    struct stat about;
+    if (::fstatat(held.directory.get(), held.leaf.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) return failure("fstatat");
+    if (!S_ISSOCK(about.st_mode)) return failure(EADDRINUSE, "bind");
+    Fd probe(::socket(AF_UNIX, socket_type(grant.address.transport) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!probe) return failure("socket");
+    if (::fchdir(held.directory.get()) != 0) return failure("fchdir");
+    const SocketName name = unix_socket_name(held.leaf, Abstract::no);
+    const bool answered = ::connect(probe.get(), name.get(), name.size) == 0 || errno != ECONNREFUSED;
+    if (::chdir("/") != 0) return failure("chdir");
+    if (answered) return failure(EADDRINUSE, "bind");
+    if (::unlinkat(held.directory.get(), held.leaf.c_str(), 0) != 0) return failure("unlinkat");
+    return {};
+}
+
+Result<void> bind_to(int fd, const Held& held, const policy::Grant& grant) {
+    if (grant.address.family == policy::Family::unix_path) {
+        auto bound = bind_path(fd, held, grant);
+        if (bound || bound.error().number != EADDRINUSE || !held.directory) return bound;
+        TRY(remove_dead_socket(held, grant));
+        return bind_path(fd, held, grant);
+    }
+    const SocketName name = socket_name(grant.address.address());
+    if (::bind(fd, name.get(), name.size) != 0) return failure("bind");
+    return {};
+}
+
+// Whose peers see whom is settled at listen(2): with root's ids here, clients of the socket would be told uid 0.
+Result<void> take_credentials(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    const bool unix_socket = grant.address.family == policy::Family::unix_path ||
+                             grant.address.family == policy::Family::unix_abstract;
+    if (unix_socket && grant.as == policy::As::worker) return privileges.become(worker);
+    privileges.become_root();
+    return {};
+}
+
+}  // namespace
+
+Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    (void)worker;
+    Held held;
+    if (!names_a_path(grant)) return held;
+    name_parts(held, grant);
+    privileges.become_root();
+    auto directory = open_prefix(held, 0);
+    if (directory) {
+        if (const auto taken = take_directory(held, std::move(*directory)); !taken) held.directory.reset();
+    }
+    return held;
+}
+
+Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now) {
+    if (held.directory && (grant.pin || now - held.checked < recheck_after)) return Recheck::same;
+    privileges.become_root();
+    auto directory = open_prefix(held, RESOLVE_CACHED);
+    if (!directory && directory.error().number == EAGAIN) return Recheck::unknown;
+    held.checked = now;
+    if (!directory) {
+        held.directory.reset();
+        return Recheck::gone;
+    }
+    const auto identity = identify(directory->get());
+    if (held.directory && identity && *identity == held.identity) return Recheck::same;
+    if (const auto taken = take_directory(held, std::move(*directory)); !taken) return Recheck::unknown;
+    return Recheck::changed;
+}
+
+Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    if (grant.owner == policy::Owner::nobody_in_particular) return {};
+    privileges.become_root();
+    const Identity owner = owner_of(grant, worker);
+    if (grant.kind == policy::Kind::tree) return make_tree(grant, owner);
+    if (grant.kind == policy::Kind::file) return make_file(grant, owner);
+    return {};
+}
+
+Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    const auto& address = grant.address;
+    TRY(take_credentials(grant, privileges, worker));
+    Fd fd(::socket(socket_family(address.family), socket_type(address.transport) | SOCK_CLOEXEC, 0));
+    if (!fd) return failure("socket");
+    TRY(set_options(fd.get(), grant));
+    TRY(bind_to(fd.get(), held, grant));
+    if (listens(address.transport) && ::listen(fd.get(), grant.backlog) != 0) return failure("listen");
+    if (address.family == policy::Family::unix_path) held.bound_path = address.name;
+    held.listener = std::move(fd);
+    return {};
+}
+
+bool sound(const Held& held, const policy::Grant& grant) {
+    if (!held.listener) return false;
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (listens(grant.address.transport)) {
+        if (::getsockopt(held.listener.get(), SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0 || value != 1) return false;
+    }
+    size = sizeof value;
+    if (::getsockopt(held.listener.get(), SOL_SOCKET, SO_LOCK_FILTER, &value, &size) != 0 || value != 0) return false;
+    // With no buffer SO_GET_FILTER tells how many instructions there are: none is what we lent.
+    socklen_t instructions = 0;
+    return ::getsockopt(held.listener.get(), SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0 || instructions == 0;
+}
+
+void close_listener(Held& held, Privileges& privileges) {
+    held.listener.reset();
+    if (held.bound_path.empty()) return;
+    privileges.become_root();
+    if (held.directory) ::unlinkat(held.directory.get(), held.leaf.c_str(), 0);
+    held.bound_path.clear();
+}
+
+}  // namespace warder::broker

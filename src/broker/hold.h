@@ -1,0 +1,62 @@
+// What the parent holds for a worker's grants: directories by descriptor, listeners bound and listening. A held directory
+// is what the administrator's path named when it was last looked at; a rename of something below it cannot move a grant.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "policy/grant.h"
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/privileges.h"
+
+namespace warder::broker {
+
+// How often, on use, a held directory is compared with what its name now means.
+inline constexpr Duration recheck_after = std::chrono::seconds(5);
+
+struct Held {
+    // file, tree, secret, and sockets by path: the directory. For one file it is the one that the file is in.
+    std::string directory_path;
+    std::string leaf;                 // the file's own name; empty for a tree
+    Fd directory;                     // empty: absent, or only an opener may look
+    FileIdentity identity;
+    bool local = false;
+    bool overlay = false;
+    bool kernel_view = false;         // refused_filesystem
+    Instant checked{};
+
+    // listen
+    Fd listener;
+    std::string bound_path;           // the socket's path, removed when the listener is let go
+    int listen_error = 0;             // why there is no listener
+    std::uint64_t lent = 0;           // how often this grant was lent since the start
+};
+
+// Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload, where
+// waiting for the disk is in order.
+Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker);
+
+enum class Recheck { same, changed, gone, unknown };
+
+// Compares a held directory with its name if that was not done for `recheck_after`. Looks only at what the kernel has in
+// memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already.
+Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now);
+
+// Makes the file or directory of a grant with an `owner`, if it is absent, and gives it to its owner. Something that is
+// there and belongs to another is left alone, and that is an error: EPERM.
+Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker);
+
+// Binds (and where the type listens, listens). Errors: socket(2), bind(2), listen(2).
+Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker);
+
+// Whether a listener is still what was lent: listening, and no filter put on it by its holder. Datagram sockets have no
+// listening to lose.
+bool sound(const Held& held, const policy::Grant& grant);
+
+// Lets a listener go and removes its path.
+void close_listener(Held& held, Privileges& privileges);
+
+}  // namespace warder::broker

@@ -1,0 +1,17 @@
+// One sentence for an operation that was allowed and then failed. The same words from the parent and from an opener, which
+// has no grants to look at; without a heap.
+#pragma once
+
+#include <string_view>
+
+#include "base/operation.h"
+#include "base/reason.h"
+#include "policy/explain.h"
+
+namespace warder::broker {
+
+// "grant \"site\" allows reading index.html, but: No such file or directory (ENOENT)".
+policy::Sentence failure_sentence(std::string_view grant, Operation operation, std::string_view target, Reason reason,
+                                  int error);
+
+}  // namespace warder::broker

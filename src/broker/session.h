@@ -1,0 +1,96 @@
+// A worker as the broker knows it. Principal: who it is and what it may have, over all its lives. Session: one life of it,
+// with the socketpair of that life and what was lent over it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/fixed_string.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "broker/hold.h"
+#include "policy/grant.h"
+#include "protocol/message.h"
+#include "sys/channel.h"
+#include "sys/privileges.h"
+
+namespace warder::broker {
+
+// One thing that a worker was lent. What it is now stands in the worker's own descriptor table; this says by which grant
+// and since when.
+struct Lent {
+    GrantId grant = GrantId::none;
+    Operation operation{};
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    Instant since{};
+    std::int64_t wall_clock = 0;
+};
+
+// The latest things lent in a life; the oldest entry gives way. A fixed number, so that a worker cannot make it grow.
+class LentTable {
+public:
+    static constexpr std::size_t capacity = 64;
+
+    void note(const Lent& lent) {
+        ++total_;
+        for (auto& entry : std::span(entries_).first(size_)) {
+            if (entry.grant == lent.grant && entry.inode == lent.inode && entry.device == lent.device) return;
+        }
+        if (size_ < capacity) {
+            entries_[size_++] = lent;
+        } else {
+            entries_[next_] = lent;
+            next_ = (next_ + 1) % capacity;
+        }
+    }
+
+    std::span<const Lent> entries() const { return std::span(entries_).first(size_); }
+    std::uint64_t total() const { return total_; }
+    void clear() {
+        size_ = next_ = 0;
+        total_ = 0;
+    }
+
+private:
+    std::array<Lent, capacity> entries_;
+    std::size_t size_ = 0;
+    std::size_t next_ = 0;
+    std::uint64_t total_ = 0;
+};
+
+struct Session {
+    const Channel* channel = nullptr;    // the worker's life owns it; it outlives the session
+    Credentials who;                     // pid as the parent sees it, real uid and gid
+    std::uint32_t generation = 0;
+    bool greeted = false;                // hello was said
+    bool clogged = false;                // the worker does not read its replies: nothing more is taken from it
+    std::uint32_t outstanding = 0;       // asks that an opener has or that wait for one
+    std::vector<std::byte> parked;       // the ask whose reply did not fit into the socket: answered again when it does
+    Credentials parked_sender;
+    LentTable lent;
+};
+
+// Everything about a worker that the broker needs beforehand.
+struct PrincipalSettings {
+    WorkerId id{};
+    std::string name;
+    policy::GrantSet grants;
+    Identity identity;                   // whose credentials operations are performed with
+    protocol::Requesters requesters = protocol::Requesters::main;
+    std::uint64_t cgroup_id = 0;         // requesters = group: inode of the worker's cgroup directory
+    std::uint32_t max_outstanding = 64;
+};
+
+struct Principal {
+    PrincipalSettings settings;
+    std::vector<Held> held;              // by grant
+    std::optional<Session> session;
+    std::uint32_t generations = 0;
+    std::uint64_t allowed = 0;           // requests, since warderd started
+    std::uint64_t denied = 0;
+};
+
+}  // namespace warder::broker

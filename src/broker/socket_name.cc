@@ -1,0 +1,65 @@
+#include "broker/socket_name.h"
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <cstddef>
+#include <cstring>
+
+namespace warder::broker {
+namespace {
+
+SocketName ip_name(const policy::Address& address) {
+    SocketName name;
+    std::memset(&name.storage, 0, sizeof name.storage);
+    if (address.family == policy::Family::ipv4) {
+        auto& in = reinterpret_cast<sockaddr_in&>(name.storage);
+        in.sin_family = AF_INET;
+        in.sin_port = htons(address.port);
+        std::memcpy(&in.sin_addr, address.ip.data(), 4);
+        name.size = sizeof in;
+        return name;
+    }
+    auto& in6 = reinterpret_cast<sockaddr_in6&>(name.storage);
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons(address.port);
+    std::memcpy(&in6.sin6_addr, address.ip.data(), 16);
+    name.size = sizeof in6;
+    return name;
+}
+
+}  // namespace
+
+// An abstract name has a NUL before it and none behind; a path the other way round (unix(7)).
+SocketName unix_socket_name(std::string_view text, Abstract abstract) {
+    SocketName name;
+    std::memset(&name.storage, 0, sizeof name.storage);
+    auto& un = reinterpret_cast<sockaddr_un&>(name.storage);
+    un.sun_family = AF_UNIX;
+    const std::size_t size = text.size() < sizeof un.sun_path ? text.size() : sizeof un.sun_path - 1;
+    std::memcpy(un.sun_path + (abstract == Abstract::yes ? 1 : 0), text.data(), size);
+    name.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size + 1);
+    return name;
+}
+
+SocketName socket_name(const policy::Address& address) {
+    if (address.family == policy::Family::unix_abstract) return unix_socket_name(address.name, Abstract::yes);
+    if (address.family == policy::Family::unix_path) return unix_socket_name(address.name, Abstract::no);
+    return ip_name(address);
+}
+
+int socket_family(policy::Family family) {
+    if (family == policy::Family::ipv4) return AF_INET;
+    return family == policy::Family::ipv6 ? AF_INET6 : AF_UNIX;
+}
+
+int socket_type(policy::Transport transport) {
+    switch (transport) {
+        case policy::Transport::udp:
+        case policy::Transport::unix_dgram: return SOCK_DGRAM;
+        case policy::Transport::unix_seqpacket: return SOCK_SEQPACKET;
+        default: return SOCK_STREAM;
+    }
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,55 @@
+// Task: one decided operation, with everything that carrying it out needs and nothing of the config. The parent performs
+// those that cannot wait; the rest go to an opener, which gets the same values. Texts and descriptors are borrowed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/operation.h"
+#include "base/reason.h"
+#include "policy/address.h"
+#include "policy/grant.h"
+#include "sys/fd.h"
+#include "sys/privileges.h"
+
+namespace warder::broker {
+
+struct Task {
+    Operation operation{};
+    std::uint16_t flags = 0;           // OpenFlag bits
+    std::uint32_t mode = 0;            // create: permission bits
+    policy::As as = policy::As::worker;
+    uid_t owner = 0;                   // as root: who may own what is opened, beside root
+    gid_t owner_group = 0;
+    bool owned = false;                // as root: what is made is given to `owner`
+    bool cross_mounts = false;
+    bool local = false;                // the held directory is on a file system where nothing waits for others
+    bool overlay = false;              // overlayfs: reading only without waiting
+    int directory = -1;                // held; -1: `prefix` is opened first, by an opener
+    std::string_view prefix;           // absolute path of the directory, for when it is not held
+    std::string_view path;             // below the directory: a file grant's own name, or what was asked for
+    std::string_view second;           // rename
+    policy::Address address;           // connect
+};
+
+// Whether this process may wait. The parent never does; what would wait comes back as Reason::would_block.
+enum class Patience : std::uint8_t { never, until_deadline };
+
+struct Performed {
+    Fd fd;                             // to be lent; empty for operations that lend nothing and on failure
+    Reason reason = Reason::ok;
+    int error = 0;
+    std::uint64_t value = 0;           // connect: 1 while it is still connecting. secret: its size in bytes
+    std::uint64_t device = 0;          // of what is lent, to find it again among the worker's descriptors
+    std::uint64_t inode = 0;
+};
+
+// The largest secret that is lent, in bytes.
+inline constexpr std::size_t max_secret = 1 << 20;
+
+// Carries `task` out with the credentials that it asks for: `worker`'s or root's.
+Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker);
+
+}  // namespace warder::broker

@@ -1,0 +1,162 @@
+#include "opener/job.h"
+
+#include "protocol/message.h"
+
+namespace warder::opener {
+namespace {
+
+struct Head {
+    std::uint64_t id;
+    std::uint32_t worker, generation, request, count;
+    std::uint32_t uid, gid, group_count;
+    std::array<gid_t, max_groups> groups;
+};
+
+struct Item {
+    policy::Transport transport;
+    policy::Family family;
+    std::array<std::uint8_t, 16> ip;
+    std::uint16_t port, operation, flags, reason;
+    std::uint32_t mode, owner, owner_group, grant;
+    std::int32_t error;
+    std::int16_t directory, listener;   // places among the descriptors; -1: none
+    std::uint8_t settled, as, owned, cross_mounts;
+    std::uint16_t text, grant_name, shown, prefix, path, second, name;   // lengths, in this order behind the item
+};
+
+std::int16_t place(JobFds& fds, int number) {
+    if (number < 0) return -1;
+    for (std::size_t i = 0; i < fds.count; ++i) {
+        if (fds.numbers[i] == number) return static_cast<std::int16_t>(i);
+    }
+    if (fds.count == fds.numbers.size()) return -2;
+    fds.numbers[fds.count] = number;
+    return static_cast<std::int16_t>(fds.count++);
+}
+
+std::uint16_t length(std::string_view text) { return static_cast<std::uint16_t>(text.size()); }
+
+Item wire_of(const broker::JobItem& item, JobFds& fds) {
+    const auto& task = item.task;
+    return {task.address.transport,
+            task.address.family,
+            task.address.ip,
+            task.address.port,
+            static_cast<std::uint16_t>(task.operation),
+            task.flags,
+            static_cast<std::uint16_t>(item.outcome.reason),
+            task.mode,
+            task.owner,
+            task.owner_group,
+            number(item.grant),
+            item.outcome.error,
+            place(fds, item.settled ? -1 : task.directory),
+            place(fds, item.listener),
+            item.settled,
+            static_cast<std::uint8_t>(task.as),
+            task.owned,
+            task.cross_mounts,
+            length(item.outcome.text),
+            length(item.grant_name),
+            length(item.shown),
+            length(task.prefix),
+            length(task.path),
+            length(task.second),
+            length(task.address.name)};
+}
+
+int number_at(std::span<const int> fds, std::int16_t index) {
+    return index >= 0 && static_cast<std::size_t>(index) < fds.size() ? fds[static_cast<std::size_t>(index)] : -1;
+}
+
+void read_task(const Item& raw, std::span<const int> fds, broker::Task& task) {
+    task = broker::Task{};
+    task.operation = static_cast<Operation>(raw.operation);
+    task.flags = raw.flags;
+    task.mode = raw.mode;
+    task.as = static_cast<policy::As>(raw.as);
+    task.owner = raw.owner;
+    task.owner_group = raw.owner_group;
+    task.owned = raw.owned != 0;
+    task.cross_mounts = raw.cross_mounts != 0;
+    task.directory = number_at(fds, raw.directory);
+    task.address.transport = raw.transport;
+    task.address.family = raw.family;
+    task.address.ip = raw.ip;
+    task.address.port = raw.port;
+}
+
+void read_item(Reader& reader, std::span<const int> fds, broker::JobItem& item) {
+    const auto raw = reader.take<Item>();
+    item = broker::JobItem{};
+    item.settled = raw.settled != 0;
+    item.outcome.error = raw.error;
+    item.outcome.reason = static_cast<Reason>(raw.reason);
+    item.grant = item.outcome.grant = static_cast<GrantId>(raw.grant);
+    // In the parent, which asks without descriptors, a listener is still told apart from a denial.
+    item.listener = fds.empty() ? raw.listener : number_at(fds, raw.listener);
+    item.outcome.fds = raw.listener >= 0 ? 1 : 0;
+    read_task(raw, fds, item.task);
+    const auto text = [&](std::uint16_t size) { return text_of(reader.take_bytes(size)); };
+    item.outcome.text = text(raw.text);
+    item.grant_name = text(raw.grant_name);
+    item.shown = text(raw.shown);
+    item.task.prefix = text(raw.prefix);
+    item.task.path = text(raw.path);
+    item.task.second = text(raw.second);
+    item.task.address.name = text(raw.name);
+}
+
+}  // namespace
+
+Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& job, JobFds& fds) {
+    fds.count = 0;
+    place(fds, job.channel);
+    Writer writer(buffer);
+    writer.put(Head{id, number(job.worker), job.generation, number(job.request),
+                    static_cast<std::uint32_t>(job.items.size()), job.identity->uid, job.identity->gid,
+                    static_cast<std::uint32_t>(job.identity->group_count), job.identity->groups});
+    for (const auto& item : job.items) {
+        const Item raw = wire_of(item, fds);
+        if (raw.directory == -2 || raw.listener == -2) return failure(EMSGSIZE, "too many directories in one ask");
+        writer.put(raw);
+        for (const auto text : {item.outcome.text, item.grant_name, item.shown, item.task.prefix, item.task.path,
+                                item.task.second, item.task.address.name}) {
+            writer.put_bytes(bytes_of(text));
+        }
+    }
+    if (!writer.ok()) return failure(EMSGSIZE, "encoding a job");
+    return writer.written();
+}
+
+Result<JobView> decode(Bytes bytes, std::span<const int> fds, std::span<broker::JobItem> items) {
+    Reader reader(bytes);
+    const auto head = reader.take<Head>();
+    if (!reader.ok() || head.count > items.size() || head.group_count > max_groups) return failure(EPROTO, "job");
+    JobView view{head.id, static_cast<WorkerId>(head.worker), head.generation, static_cast<RequestId>(head.request),
+                 Identity{head.uid, head.gid, head.groups, head.group_count}, head.count};
+    for (auto& item : items.first(head.count)) read_item(reader, fds, item);
+    if (!reader.ok()) return failure(EPROTO, "job");
+    return view;
+}
+
+Result<Bytes> encode_results(MutableBytes buffer, std::uint64_t id, std::span<const broker::JobResult> results) {
+    Writer writer(buffer);
+    writer.put(id);
+    writer.put(static_cast<std::uint64_t>(results.size()));
+    for (const auto& result : results) writer.put(result);
+    if (!writer.ok()) return failure(EMSGSIZE, "encoding results");
+    return writer.written();
+}
+
+Result<ResultsView> decode_results(Bytes bytes, std::span<broker::JobResult> results) {
+    Reader reader(bytes);
+    const auto id = reader.take<std::uint64_t>();
+    const auto count = reader.take<std::uint64_t>();
+    if (!reader.ok() || count > results.size()) return failure(EPROTO, "results");
+    for (auto& result : results.first(count)) result = reader.take<broker::JobResult>();
+    if (!reader.ok()) return failure(EPROTO, "results");
+    return ResultsView{id, static_cast<std::size_t>(count)};
+}
+
+}  // namespace warder::opener

@@ -1,0 +1,90 @@
+// The parent's side of the openers: which one is busy with what, what waits, and until when. A worker has at most one job
+// with an opener at a time, so that one that hangs takes one opener and no more; its others wait behind it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/outside.h"
+#include "opener/job.h"
+#include "sys/channel.h"
+#include "sys/poller.h"
+
+namespace warder::opener {
+
+struct PoolSettings {
+    std::uint32_t openers = 2;
+    Duration deadline = std::chrono::seconds(5);   // of a request, from when it was taken
+    std::size_t max_waiting = 4096;                // jobs of all workers
+};
+
+class Pool : public broker::Openers {
+public:
+    Pool(Poller& poller, Privileges& privileges, PoolSettings settings);
+    ~Pool() override;
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+
+    // Forks the openers. `broker` is told how jobs end, and outlives the pool's last event. Errors: socketpair(2), clone(2).
+    Result<void> start(broker::Broker& broker);
+
+    Result<void> take(const broker::Job& job) override;
+
+    void handle(const PollEvent& event, Instant now);
+    Instant next_deadline() const;
+    // Abandons openers whose job is past its deadline, and answers what has waited too long.
+    void run_due(Instant now);
+
+    // The loop's present moment, for deadlines of jobs taken in this turn.
+    void set_now(Instant now) { now_ = now; }
+
+private:
+    struct Slot {
+        Channel channel;
+        Fd pidfd;
+        std::uint32_t generation = 0;
+        bool busy = false;
+        std::uint64_t job_id = 0;
+        WorkerId worker{};
+        Instant deadline = Instant::never();
+        std::vector<std::byte> bytes;   // of the job, to know what an answer is about
+    };
+
+    struct Waiting {
+        std::vector<std::byte> bytes;
+        std::vector<Fd> fds;
+        WorkerId worker{};
+        Instant deadline;
+    };
+
+    Result<void> spawn(Slot& slot, std::uint32_t index);
+    Slot* idle_slot();
+    bool has_job(WorkerId worker) const;
+    Result<void> send(Slot& slot, WorkerId worker, Instant deadline, Bytes bytes, std::span<const int> fds);
+    Result<void> enqueue(WorkerId worker, Instant deadline, Bytes bytes, const JobFds& fds);
+    void dispatch_waiting();
+    void on_report(Slot& slot, Instant now);
+    void reap_abandoned();
+    void replace(Slot& slot, Reason reason, Instant now);
+    void fail(Bytes bytes, Reason reason, Instant now);
+
+    Poller& poller_;
+    Privileges& privileges_;
+    PoolSettings settings_;
+    broker::Broker* broker_ = nullptr;
+    std::vector<Slot> slots_;
+    std::deque<Waiting> waiting_;
+    std::vector<Fd> abandoned_;   // pidfds of openers that were killed and are not reaped yet
+    std::uint64_t next_job_ = 1;
+    Instant now_{};
+    std::array<std::byte, max_job> scratch_;
+    std::array<broker::JobItem, protocol::max_requests> items_;
+    std::array<broker::JobResult, protocol::max_requests> results_;
+};
+
+}  // namespace warder::opener

@@ -1,0 +1,119 @@
+#include "opener/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "broker/sentence.h"
+#include "opener/job.h"
+#include "protocol/codec.h"
+#include "sys/channel.h"
+
+namespace warder::opener {
+namespace {
+
+constexpr int parent_socket = 3;
+constexpr int answer_patience_ms = 1000;   // with a worker that does not read its replies
+
+// What one job needs, in memory that is there from the start.
+struct Workshop {
+    std::array<std::byte, max_job> job;
+    std::array<std::byte, max_message> reply;
+    std::array<std::byte, 16 * 1024> report;
+    std::array<Fd, kernel::scm_max_fd> received;
+    std::array<broker::JobItem, protocol::max_requests> items;
+    std::array<broker::Performed, protocol::max_requests> performed;
+    std::array<broker::JobResult, protocol::max_requests> results;
+    std::array<protocol::Outcome, protocol::max_requests> outcomes;
+    std::array<char, 24 * 1024> texts;
+    std::size_t texts_used = 0;
+};
+
+std::string_view keep(Workshop& shop, std::string_view text) {
+    if (text.size() > shop.texts.size() - shop.texts_used) return {};
+    char* to = shop.texts.data() + shop.texts_used;
+    text.copy(to, text.size());
+    shop.texts_used += text.size();
+    return {to, text.size()};
+}
+
+void perform_one(Workshop& shop, std::size_t index, Privileges& privileges, const Identity& identity) {
+    const broker::JobItem& item = shop.items[index];
+    protocol::Outcome& outcome = shop.outcomes[index];
+    outcome = item.outcome;
+    shop.performed[index] = broker::Performed{};
+    if (item.settled) {
+        shop.results[index] = {item.outcome.reason, item.outcome.error, 0, 0};
+        return;
+    }
+    auto& done = shop.performed[index];
+    done = broker::perform(item.task, broker::Patience::until_deadline, privileges, identity);
+    outcome.error = done.error;
+    outcome.reason = done.reason;
+    outcome.value = done.value;
+    outcome.fds = done.fd ? 1 : 0;
+    if (done.reason != Reason::ok) {
+        const auto sentence = broker::failure_sentence(item.grant_name, item.task.operation, item.shown, done.reason, done.error);
+        outcome.text = keep(shop, sentence.view());
+    }
+    shop.results[index] = {done.reason, done.error, done.device, done.inode};
+}
+
+// Waits a moment for a worker that has not read its earlier replies; then this one is lost to it.
+void answer(Workshop& shop, const JobView& job, const Channel& worker) {
+    std::array<int, protocol::max_requests> fds;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < job.count; ++i) {
+        if (shop.performed[i].fd) fds[count++] = shop.performed[i].fd.get();
+        else if (shop.items[i].listener >= 0) fds[count++] = shop.items[i].listener;
+    }
+    const auto message = protocol::encode_answer(shop.reply, job.request, std::span(shop.outcomes).first(job.count));
+    if (!message) return;
+    auto sent = worker.send(*message, std::span(fds).first(count));
+    if (sent || sent.error().number != EAGAIN) return;
+    pollfd room{worker.get(), POLLOUT, 0};
+    if (::poll(&room, 1, answer_patience_ms) == 1) sent = worker.send(*message, std::span(fds).first(count));
+}
+
+void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, Privileges& privileges) {
+    std::array<int, kernel::scm_max_fd> numbers;
+    for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
+    const auto job = decode(bytes, std::span(numbers).first(fd_count), shop.items);
+    if (!job || fd_count == 0) return;
+    shop.texts_used = 0;
+    for (std::size_t i = 0; i < job->count; ++i) perform_one(shop, i, privileges, job->identity);
+    const Channel worker(std::move(shop.received[0]));
+    answer(shop, *job, worker);
+    privileges.become_root();
+    for (auto& done : std::span(shop.performed).first(job->count)) done.fd.reset();
+    const auto report = encode_results(shop.report, job->id, std::span(shop.results).first(job->count));
+    if (report) (void)parent.send_waiting(*report);
+}
+
+}  // namespace
+
+void run(Fd socket) {
+    ::prctl(PR_SET_NAME, "warder-opener");
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_SET_DUMPABLE, 0);
+    if (socket.get() != parent_socket && ::dup3(socket.release(), parent_socket, O_CLOEXEC) < 0) ::_exit(1);
+    if (::close_range(parent_socket + 1, ~0U, 0) != 0) ::_exit(1);
+    // Modes of what is made are written in the grants: nothing takes bits away from them.
+    ::umask(0);
+    static Workshop shop;
+    static Privileges privileges;
+    privileges.renew_parent_death_signal(SIGKILL);
+    const Channel parent{Fd(parent_socket)};
+    for (;;) {
+        const auto received = parent.receive_with_fds(shop.job, shop.received, 0);
+        if (!received || received->received.kind != Received::Kind::message) ::_exit(0);
+        do_job(shop, received->received.bytes, received->fd_count, parent, privileges);
+        for (auto& fd : shop.received) fd.reset();
+    }
+}
+
+}  // namespace warder::opener
