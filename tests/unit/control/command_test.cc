@@ -1,0 +1,88 @@
+#include "control/command.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+using namespace warder;
+using namespace warder::control;
+using protocol::Command;
+using protocol::Verb;
+
+namespace {
+
+Command command(Verb verb, std::string_view worker = {}, std::string_view argument = {}, std::string_view second = {}) {
+    return {verb, 0, 0, worker, argument, second};
+}
+
+int error_of(const Answer<Order>& answer) { return answer ? 0 : answer.error().error; }
+
+}  // namespace
+
+TEST_CASE("command: status and logs are of one worker or of all") {
+    for (const Verb verb : {Verb::status, Verb::logs}) {
+        CHECK(understand(command(verb))->worker == "");
+        CHECK(understand(command(verb, "web"))->worker == "web");
+    }
+}
+
+TEST_CASE("command: verbs about one worker need its name, others take none") {
+    for (const Verb verb : {Verb::show, Verb::start, Verb::stop, Verb::restart, Verb::grants, Verb::fds}) {
+        CHECK(error_of(understand(command(verb))) == EINVAL);
+        CHECK(understand(command(verb, "web"))->worker == "web");
+    }
+    for (const Verb verb : {Verb::list, Verb::reload, Verb::check, Verb::version, Verb::shutdown}) {
+        CHECK(error_of(understand(command(verb, "web"))) == EINVAL);
+        CHECK(understand(command(verb)));
+    }
+}
+
+TEST_CASE("command: why needs a known operation and something to ask about") {
+    const auto order = understand(command(Verb::why, "web", "read", "/etc/shadow"));
+    REQUIRE(order);
+    CHECK(order->operation == Operation::read);
+    CHECK(order->target == "/etc/shadow");
+    CHECK(error_of(understand(command(Verb::why, "web", "read"))) == EINVAL);
+    const auto unknown = understand(command(Verb::why, "web", "reed", "/etc/shadow"));
+    CHECK(error_of(unknown) == EINVAL);
+    CHECK(unknown.error().sentence.find("read, write, append") != std::string::npos);
+}
+
+TEST_CASE("command: only start, stop and restart can wait") {
+    for (int number = 1; number <= 14; ++number) {
+        const auto verb = static_cast<Verb>(number);
+        Command one = command(verb, "web", "read", "/a");
+        if (verb != Verb::why) one.argument = one.second = {};
+        if (verb == Verb::list || verb == Verb::reload || number >= 12) one.worker = {};
+        CHECK_MESSAGE(understand(one), name_of(verb));
+        one.flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait);
+        const bool waits = verb == Verb::start || verb == Verb::stop || verb == Verb::restart;
+        CHECK_MESSAGE(understand(one).has_value() == waits, name_of(verb));
+    }
+}
+
+TEST_CASE("command: unknown flags, numbers and surplus arguments are refused, so that they can mean something later") {
+    Command flagged = command(Verb::start, "web");
+    flagged.flags = 2;
+    CHECK(error_of(understand(flagged)) == EINVAL);
+    Command numbered = command(Verb::status);
+    numbered.number = 1;
+    CHECK(error_of(understand(numbered)) == EINVAL);
+    CHECK(error_of(understand(command(Verb::status, "web", "x"))) == EINVAL);
+    CHECK(error_of(understand(command(Verb::start, "web", {}, "x"))) == EINVAL);
+    CHECK(error_of(understand(command(Verb::reload, {}, "plane"))) == EINVAL);
+    CHECK(error_of(understand(command(Verb::reload, {}, "plan", "x"))) == EINVAL);
+}
+
+TEST_CASE("command: reload applies unless it is asked for a plan") {
+    CHECK(understand(command(Verb::reload))->reload == ReloadMode::apply);
+    CHECK(understand(command(Verb::reload, {}, "plan"))->reload == ReloadMode::plan);
+}
+
+TEST_CASE("command: a verb of a newer warderctl is refused by its number") {
+    for (const int number : {0, 15, 99, 65535}) {
+        const auto answer = understand(command(static_cast<Verb>(number), "web"));
+        CHECK(error_of(answer) == ENOSYS);
+        CHECK(answer.error().sentence == "this warderd does not know verb " + std::to_string(number));
+    }
+}
