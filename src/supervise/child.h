@@ -16,6 +16,7 @@ namespace warder::supervise {
 // What waitid(2) tells of a child that is no more.
 struct Reaped {
     Exit exit;
+    bool core = false;                  // a core was written
     Duration user_time{};
     Duration system_time{};
     std::uint64_t largest_memory = 0;   // bytes

@@ -12,8 +12,8 @@ namespace warder::supervise {
 
 class Group {
 public:
-    // Makes `parent`/w.NAME, or takes over the one that is there if nothing lives in it. Errors: EBUSY when something does,
-    // and those of mkdir(2) and open(2).
+    // Makes `parent`/w.NAME, or takes over the one that is there: what a warderd that died left in it is killed. Errors:
+    // those of mkdir(2) and open(2).
     static Result<Group> create(const std::string& parent, const std::string& name);
 
     Group(Group&&) noexcept = default;

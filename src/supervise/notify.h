@@ -30,8 +30,11 @@ Notification parse_notification(std::string_view text);
 
 class NotifySocket {
 public:
-    // Binds `path` anew, owned by `uid` and `gid` with mode 0600. Errors: ENAMETOOLONG, those of bind(2).
-    static Result<NotifySocket> create(const std::string& path, uid_t uid, gid_t gid);
+    // Binds `path` anew, root's own with mode 0600. Errors: ENAMETOOLONG, those of bind(2).
+    static Result<NotifySocket> create(const std::string& path);
+
+    // Who may send to it from now on. Errors: those of chown(2).
+    Result<void> give_to(uid_t uid, gid_t gid) const;
 
     NotifySocket(NotifySocket&&) noexcept = default;
     NotifySocket& operator=(NotifySocket&&) noexcept = default;

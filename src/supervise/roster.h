@@ -51,7 +51,7 @@ public:
     // Wakes those who are due, but not more than a few of them in one turn: next_deadline() then stays in the past.
     void run_due(Instant now);
 
-    // Whether every worker is at rest (stopped or failed) and none is being removed.
+    // Whether every worker, those that are being removed too, is at rest: stopped or failed.
     bool everything_stopped() const;
 
     std::size_t size() const { return workers_.size(); }
@@ -63,9 +63,23 @@ public:
     std::vector<Snapshot> snapshots() const;
 
 private:
+    // While it lives, workers that are gone stay in memory: somebody further up the stack may still be with them.
+    class Turn {
+    public:
+        explicit Turn(Roster& roster) : roster_(roster) { ++roster_.turns_; }
+        ~Turn() { if (--roster_.turns_ == 0) roster_.sweep(); }
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+
+    private:
+        Roster& roster_;
+    };
+
     void sweep();
+    bool is_gone(WorkerId id);
 
     Surroundings around_;
+    int turns_ = 0;
     std::uint32_t next_id_ = 1;
     std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;
     std::map<std::string, WorkerId, std::less<>> names_;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -24,6 +25,7 @@ struct Death {
     std::int64_t died_at = 0;       // wall clock, nanoseconds since 1970
     Duration user_time{};
     Duration system_time{};
+    bool core = false;              // a core was written
     std::uint64_t largest_memory = 0;   // bytes, the peak of its resident set
 };
 
@@ -46,6 +48,7 @@ struct Snapshot {
     std::string last_exit;          // in words; empty: it never died
     std::vector<Death> deaths;      // the latest, oldest first
     std::string status;             // STATUS= of sd_notify
+    Instant watchdog_at = Instant::never();  // when the present life last said WATCHDOG=1; never: it did not
     std::string cgroup;             // its directory, absolute; empty: none
 };
 
@@ -53,7 +56,7 @@ struct Snapshot {
 std::string in_words(const Exit& exit);
 
 // Why the life is in its present state: "asked to start", "killed by SIGKILL; next start in 200ms",
-// "10 starts within 1min, the start limit; last: exit code 1".
-std::string why_in_words(const Life& life, const Rule& rule);
+// "start limit: 10 starts within 1min are allowed; last: exit code 1". `end` is how it ended last, in words.
+std::string why_in_words(const Life& life, const Rule& rule, std::string_view end);
 
 }  // namespace warder::supervise

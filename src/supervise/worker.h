@@ -105,73 +105,101 @@ public:
     // An event of the poller whose tag names this worker.
     void handle(const PollEvent& event, Instant now);
 
+    // Its moment in Surroundings::deadlines has come.
+    void wake(Instant now);
+
+    // Inside feed() just now: must not be destroyed.
+    bool busy() const { return running_; }
+
 private:
     struct Pending {
         Event event;
         Instant now;
     };
 
-    // What is made from the settings, once.
-    struct Made {
-        sandbox::PreparedCell cell;
-        std::optional<Group> group;
-        std::optional<NotifySocket> notify;
+    // A cell as prepared, with what a life needs to know of its plan. A life keeps the one that it began with.
+    struct Cell {
+        sandbox::PreparedCell prepared;
+        uid_t uid = 0;
+        gid_t gid = 0;
+        bool pass_pidfds = false;
+        bool accepts_descriptors = false;   // its custodian takes them
+        bool filtered = true;               // has a seccomp filter
     };
 
     Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
 
-    Result<void> prepare(WorkerSettings& settings, sandbox::Unfit& unfit);
+    // Everything that is made from settings; what is there already is kept.
+    Result<void> prepare(const WorkerSettings& settings, sandbox::Unfit& unfit);
     Result<void> prepare_group(const WorkerSettings& settings);
-    Result<void> prepare_notify(const WorkerSettings& settings, sandbox::Plan& plan);
+    Result<void> prepare_notify();
+    sandbox::Plan plan_with_notify(const WorkerSettings& settings) const;
 
     void run(const Event& event, Instant now);
     void carry_out(const Action& action, State before, Instant now);
-    void announce(State before);
+    void announce(State before, Instant now);
+    std::string end_in_words() const;
 
     void spawn(Instant now);
     Result<void> begin_stub();
     Result<void> begin_main();
+    void begin_main_or_fail(Instant now);
     Result<ChannelPair> make_session() const;
+    void setup_failed(sandbox::SetupFailure failure, Instant now);
+    void spawn_failed(const Error& error, Instant now);
+
     void signal_main(int signal);
     void kill_all();
     void end_session();
-    void spawn_failed(const Error& error, Instant now);
 
-    void on_status(Fd& status, bool of_stub, Instant now);
+    void on_stub_status(Instant now);
+    void on_main_status(Instant now);
+    std::optional<sandbox::SetupFailure> finished_status(Fd& status);
     void on_main_exit(Instant now);
     void on_stub_exit(Instant now);
+    void on_group(Instant now);
     void on_notify(Instant now);
-    void no_main_left(const Reaped& reaped, pid_t pid, Instant now);
-    void check_empty(Instant now);
+    void take(const Notification& said, Instant now);
+    void record_death(const Reaped& reaped, pid_t pid, Instant now);
+    void tell_what_is_gone(Instant now);
+    void look_at_everything(Instant now);
 
     PollTag tag(Watch watch) const;
-    Result<void> watch(int fd, Watch what);
-    void unwatch(Fd& fd);
+    void watch(int fd, Watch what);
+    void unwatch(int fd);
+    void arm(Instant now);
     sandbox::Descriptors descriptors(int broker) const;
 
     WorkerId id_;
     WorkerSettings settings_;
     Surroundings& around_;
     Fd output_;
-    sandbox::PreparedCell cell_;
+    std::shared_ptr<const Cell> next_cell_;   // for the lives to come
     std::optional<Group> group_;
     std::optional<NotifySocket> notify_;
 
     Life life_;
+    std::string why_ = "not started yet";
     std::uint32_t life_number_ = 0;
+
+    // The present life.
+    std::shared_ptr<const Cell> cell_;
     Child stub_;
     Child main_;
     Fd stub_status_;
     Fd main_status_;
     Channel session_;
-    bool begun_ = false;           // the present life's main was not told to be gone yet
-    bool over_ = true;             // the present life's group_empty was told
+    bool main_may_come_ = false;     // its main process was not made yet, and nothing has failed
+    bool exited_told_ = true;        // Event::exited
+    bool empty_told_ = true;         // Event::group_empty
+    bool poller_failed_ = false;     // something could not be watched: look at everything from time to time instead
     Instant started_ = Instant::never();
     Instant ready_at_ = Instant::never();
-    std::string problem_;          // of this life's set-up, in words
+    Instant watchdog_at_ = Instant::never();
+    std::string problem_;            // of its set-up, in words
     FixedString<256> status_text_;
-    std::vector<Death> deaths_;
 
+    std::vector<Death> deaths_;
     std::deque<Pending> pending_;
     bool running_ = false;
 };

@@ -1,0 +1,49 @@
+#include "supervise/group.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string_view>
+
+namespace warder::supervise {
+namespace {
+
+Result<Fd> open_in(int directory, const char* name, int flags) {
+    Fd fd(::openat(directory, name, flags | O_CLOEXEC));
+    if (!fd) return failure("open in a cgroup");
+    return fd;
+}
+
+}  // namespace
+
+Result<Group> Group::create(const std::string& parent, const std::string& name) {
+    std::string path = parent + "/w." + name;
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return failure("making a cgroup");
+    Fd directory = TRY(open_in(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
+    Fd events = TRY(open_in(directory.get(), "cgroup.events", O_RDONLY));
+    struct stat status {};
+    if (::fstat(directory.get(), &status) != 0) return failure("fstat of a cgroup");
+    Group group(std::move(path), std::move(directory), std::move(events), status.st_ino);
+    if (group.populated()) TRY(group.kill());
+    return group;
+}
+
+Group::~Group() {
+    if (directory_) ::rmdir(path_.c_str());
+}
+
+Result<void> Group::kill() const {
+    const Fd file = TRY(open_in(directory_.get(), "cgroup.kill", O_WRONLY));
+    if (::write(file.get(), "1", 1) != 1) return failure("cgroup.kill");
+    return {};
+}
+
+bool Group::populated() const {
+    char text[256];
+    const ssize_t size = ::pread(events_.get(), text, sizeof text, 0);
+    if (size <= 0) return true;
+    return std::string_view(text, static_cast<std::size_t>(size)).find("populated 0") == std::string_view::npos;
+}
+
+}  // namespace warder::supervise

@@ -1,0 +1,118 @@
+#include "supervise/notify.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace warder::supervise {
+namespace {
+
+// Bytes of the UTF-8 character that `text` begins with; 0: it is broken, or a control character.
+std::size_t printable_size(std::string_view text) {
+    const auto first = static_cast<unsigned char>(text.front());
+    if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+    const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || size > text.size()) return 0;
+    for (std::size_t i = 1; i < size; ++i) {
+        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+    }
+    return size;
+}
+
+// Whole characters only: what does not fit is left out from there on.
+void keep_printable(std::string_view text, FixedString<256>& kept) {
+    while (!text.empty()) {
+        const std::size_t size = printable_size(text);
+        const std::string_view one = size == 0 ? std::string_view("?") : text.substr(0, size);
+        if (one.size() > kept.capacity() - kept.size()) return;
+        kept.append(one);
+        text.remove_prefix(size == 0 ? 1 : size);
+    }
+}
+
+void take_line(std::string_view line, Notification& said) {
+    constexpr std::string_view status = "STATUS=";
+    if (line == "READY=1") said.ready = true;
+    if (line == "STOPPING=1") said.stopping = true;
+    if (line == "WATCHDOG=1") said.watchdog = true;
+    if (!line.starts_with(status)) return;
+    said.has_status = true;
+    said.status.clear();
+    keep_printable(line.substr(status.size()), said.status);
+}
+
+Result<Fd> bind_at(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) return failure(ENAMETOOLONG, "the path of NOTIFY_SOCKET");
+    std::memcpy(address.sun_path, path.data(), path.size());
+    Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return failure("socket for NOTIFY_SOCKET");
+    ::unlink(path.c_str());
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        return failure("bind of NOTIFY_SOCKET");
+    }
+    return fd;
+}
+
+// What is sent before SO_PASSCRED is on comes without a pid, and is dropped. On a kernel without SO_PASSRIGHTS the channel
+// closes what comes in.
+Result<void> authenticate(Channel& channel) {
+    TRY(channel.pass_credentials());
+    const auto refused = channel.refuse_descriptors();
+    if (!refused && refused.error().number != ENOPROTOOPT) return refused;
+    return {};
+}
+
+}  // namespace
+
+Notification parse_notification(std::string_view text) {
+    Notification said;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        take_line(text.substr(0, end), said);
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return said;
+}
+
+Result<NotifySocket> NotifySocket::create(const std::string& path) {
+    Channel channel(TRY(bind_at(path)));
+    NotifySocket socket(path, std::move(channel));
+    TRY(authenticate(socket.channel_));
+    if (::chmod(path.c_str(), 0600) != 0) return failure("chmod of NOTIFY_SOCKET");
+    return socket;
+}
+
+NotifySocket::~NotifySocket() {
+    if (channel_) ::unlink(path_.c_str());
+}
+
+Result<void> NotifySocket::give_to(uid_t uid, gid_t gid) const {
+    if (::lchown(path_.c_str(), uid, gid) != 0) return failure("chown of NOTIFY_SOCKET");
+    return {};
+}
+
+std::optional<Notification> NotifySocket::receive_from(pid_t main, int& budget) {
+    std::array<std::byte, 4096> buffer;
+    while (budget-- > 0) {
+        const auto received = channel_.receive(buffer);
+        if (!received || received->kind != Received::Kind::message) return std::nullopt;
+        const bool from_main = received->authenticated && received->sender.pid == main;
+        if (from_main && !received->truncated) return parse_notification(text_of(received->bytes));
+    }
+    return std::nullopt;
+}
+
+void NotifySocket::drain() {
+    // A queue holds at most net.unix.max_dgram_qlen messages; nobody who could fill it again lives now.
+    int budget = 4096;
+    receive_from(-1, budget);
+}
+
+}  // namespace warder::supervise

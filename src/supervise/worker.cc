@@ -1,0 +1,444 @@
+#include "supervise/worker.h"
+
+#include <csignal>
+
+#include <algorithm>
+
+#include "sys/files.h"
+
+namespace warder::supervise {
+namespace {
+
+constexpr std::size_t deaths_kept = 8;
+constexpr int notifications_per_turn = 8;
+constexpr Duration look_interval = 50ms;
+constexpr std::string_view notify_variable = "NOTIFY_SOCKET=";
+
+// A generation as a tag keeps it.
+constexpr std::uint32_t tag_generation(std::uint32_t life) { return life & 0x00ffffffU; }
+
+bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group; }
+
+void set_variable(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
+    std::erase_if(environment, [name](const std::string& one) { return one.starts_with(name); });
+    environment.push_back(std::string(name).append(value));
+}
+
+void show_in_cell(std::vector<sandbox::Bind>& binds, const std::string& source, std::string_view target) {
+    std::erase_if(binds, [target](const sandbox::Bind& one) { return one.target == target; });
+    binds.push_back({.source = source, .target = std::string(target)});
+}
+
+}  // namespace
+
+// --- what is made once -------------------------------------------------------------------------------------------
+
+Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around)
+    : id_(id), settings_(std::move(settings)), around_(around), output_(std::move(output)) {}
+
+Result<std::unique_ptr<Worker>> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
+                                               sandbox::Unfit& unfit) {
+    std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
+    TRY(worker->prepare(worker->settings_, unfit));
+    return worker;
+}
+
+Worker::~Worker() {
+    kill_all();
+    around_.deadlines.set(id_, Instant::never());
+    for (const int fd : {stub_.pidfd(), main_.pidfd(), stub_status_.get(), main_status_.get()}) unwatch(fd);
+    if (notify_) unwatch(notify_->get());
+    if (group_) unwatch(group_->events());
+}
+
+Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unfit) {
+    TRY(prepare_group(settings));
+    const bool notifies = settings.rule.ready == ReadyBy::notify;
+    if (notifies) TRY(prepare_notify());
+    const sandbox::Plan& plan = settings.plan;
+    auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit));
+    if (notifies) TRY(notify_->give_to(plan.uid, plan.gid));
+    next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
+                                                   plan.calls.may_send_descriptors, plan.calls.enabled});
+    return {};
+}
+
+Result<void> Worker::prepare_group(const WorkerSettings& settings) {
+    if (group_ || settings.group == GroupWish::none) return {};
+    const bool required = settings.group == GroupWish::required;
+    if (around_.cgroup_directory.empty()) return required ? failure(ENOTSUP, "a cgroup of its own") : Result<void>();
+    auto group = Group::create(around_.cgroup_directory, settings.name);
+    if (!group) return required ? Failure(group.error()) : Result<void>();
+    // Only changes wake us: cgroup.events is always readable.
+    TRY(around_.poller.watch_hangup(group->events(), tag(Watch::group)));
+    group_ = std::move(*group);
+    return {};
+}
+
+Result<void> Worker::prepare_notify() {
+    if (notify_) return {};
+    const std::string directory = around_.runtime_directory + "/notify";
+    TRY(make_directories(directory, 0711));
+    NotifySocket socket = TRY(NotifySocket::create(directory + "/" + settings_.name));
+    TRY(around_.poller.watch(socket.get(), tag(Watch::notify)));
+    notify_ = std::move(socket);
+    return {};
+}
+
+// In a cell with a root of its own the socket is shown under a name that is the same for all.
+sandbox::Plan Worker::plan_with_notify(const WorkerSettings& settings) const {
+    sandbox::Plan plan = settings.plan;
+    const bool own_root = plan.root != sandbox::Root::host;
+    if (own_root) show_in_cell(plan.binds, notify_->path(), notify_target);
+    set_variable(plan.environment, notify_variable, own_root ? notify_target : std::string_view(notify_->path()));
+    return plan;
+}
+
+Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
+    if (settings.name != settings_.name) return failure(EINVAL, "changing the name of a worker");
+    TRY(prepare(settings, unfit));
+    settings_ = std::move(settings);
+    return {};
+}
+
+// --- the machine -------------------------------------------------------------------------------------------------
+
+void Worker::feed(const Event& event, Instant now) {
+    pending_.push_back({event, now});
+    if (running_) return;
+    running_ = true;
+    while (!pending_.empty()) {
+        const Pending next = pending_.front();
+        pending_.pop_front();
+        run(next.event, next.now);
+    }
+    running_ = false;
+}
+
+void Worker::run(const Event& event, Instant now) {
+    Event with_chance = event;
+    with_chance.chance = std::uniform_real_distribution<double>(0.0, 1.0)(around_.random);
+    const State before = life_.state;
+    const Step next = step(life_, with_chance, settings_.rule, now);
+    life_ = next.life;
+    for (std::size_t i = 0; i < next.actions.count; ++i) carry_out(next.actions.list[i], before, now);
+}
+
+void Worker::carry_out(const Action& action, State before, Instant now) {
+    switch (action.kind) {
+        case Action::Kind::spawn: return spawn(now);
+        case Action::Kind::signal: return signal_main(action.value);
+        case Action::Kind::kill_all: kill_all(); return tell_what_is_gone(now);
+        case Action::Kind::set_timer: return arm(now);
+        case Action::Kind::announce: return announce(before, now);
+        case Action::Kind::finish: return end_session();
+    }
+}
+
+void Worker::announce(State before, Instant now) {
+    if (life_.state == State::ready) ready_at_ = now;
+    why_ = why_in_words(life_, settings_.rule, end_in_words());
+    around_.observer.state_changed(*this, before, life_.state, why_);
+}
+
+// A failure of ours to spawn is told in more words than its errno.
+std::string Worker::end_in_words() const {
+    const bool ours = life_.last_exit.kind == Exit::Kind::setup && !problem_.empty();
+    return ours ? "set-up failed: " + problem_ : in_words(life_.last_exit);
+}
+
+void Worker::said_ready(ReadyBy by, Instant now) {
+    if (by != settings_.rule.ready) return;
+    feed({Event::Kind::said_ready, {}, 0}, now);
+}
+
+// --- a life begins -----------------------------------------------------------------------------------------------
+
+void Worker::spawn(Instant now) {
+    ++life_number_;
+    cell_ = next_cell_;
+    main_may_come_ = true;
+    exited_told_ = false;
+    empty_told_ = false;
+    started_ = now;
+    ready_at_ = Instant::never();
+    watchdog_at_ = Instant::never();
+    problem_.clear();
+    status_text_.clear();
+    if (notify_) notify_->drain();
+    if (!sandbox::needs_stub(*cell_->prepared)) return begin_main_or_fail(now);
+    if (const auto begun = begin_stub(); !begun) spawn_failed(begun.error(), now);
+    arm(now);
+}
+
+sandbox::Descriptors Worker::descriptors(int broker) const {
+    return {.broker = broker, .output = output_.get(), .error = -1, .cgroup = group_ ? group_->directory() : -1};
+}
+
+// The stub gets no end of the channel: nobody but the program asks.
+Result<void> Worker::begin_stub() {
+    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1)));
+    stub_ = Child(spawned.pid, std::move(spawned.pidfd));
+    stub_status_ = std::move(spawned.status);
+    watch(stub_.pidfd(), Watch::stub_exit);
+    watch(stub_status_.get(), Watch::stub_status);
+    return {};
+}
+
+void Worker::begin_main_or_fail(Instant now) {
+    if (const auto begun = begin_main(); !begun) spawn_failed(begun.error(), now);
+    arm(now);
+}
+
+Result<void> Worker::begin_main() {
+    ChannelPair pair = TRY(make_session());
+    const int inside = stub_ ? stub_.pidfd() : -1;
+    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, descriptors(pair.theirs.get()), inside));
+    main_may_come_ = false;
+    main_ = Child(spawned.pid, std::move(spawned.pidfd));
+    main_status_ = std::move(spawned.status);
+    session_ = std::move(pair.ours);
+    watch(main_.pidfd(), Watch::main_exit);
+    watch(main_status_.get(), Watch::main_status);
+    around_.observer.session_begins(*this, session_, {main_.pid(), cell_->uid, cell_->gid});
+    return {};
+}
+
+// All options are set before anybody can hold the other end. A kernel that cannot refuse descriptors is tolerated only
+// under a filter, which then denies sendmsg(2).
+Result<ChannelPair> Worker::make_session() const {
+    ChannelPair pair = TRY(make_channel_pair());
+    if (cell_->pass_pidfds) TRY(pair.ours.pass_pidfd());
+    if (cell_->accepts_descriptors) return pair;
+    const auto refused = pair.ours.refuse_descriptors();
+    const bool tolerated = !refused && refused.error().number == ENOPROTOOPT && cell_->filtered;
+    if (!refused && !tolerated) return Failure(refused.error());
+    return pair;
+}
+
+void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
+    main_may_come_ = false;
+    feed({Event::Kind::setup_failed, {Exit::Kind::setup, static_cast<int>(failed.stage), failed.error}, 0}, now);
+    tell_what_is_gone(now);
+}
+
+void Worker::spawn_failed(const Error& error, Instant now) {
+    problem_ = describe(error);
+    setup_failed({sandbox::Stage::none, error.number}, now);
+}
+
+// --- a life ends -------------------------------------------------------------------------------------------------
+
+// A stopped process could not heed the signal, so it is woken too.
+void Worker::signal_main(int signal) {
+    if (!main_) return;
+    (void)main_.send(signal);
+    (void)main_.send(SIGCONT);
+}
+
+Result<void> Worker::send_signal(int signal) const {
+    if (!main_) return failure(ESRCH, "signalling a worker");
+    return main_.send(signal);
+}
+
+// Each of these is enough where it exists: the cgroup holds everything, the stub's end is the end of its namespace.
+// ESRCH says that it is done already.
+void Worker::kill_all() {
+    main_may_come_ = false;
+    if (group_) (void)group_->kill();
+    if (main_ && !stub_) main_.kill_process_group();
+    if (main_) (void)main_.send(SIGKILL);
+    if (stub_) (void)stub_.send(SIGKILL);
+}
+
+void Worker::end_session() {
+    if (!session_) return;
+    around_.observer.session_ends(*this);
+    session_.close();
+}
+
+// Every life ends with one "exited" and then one "group empty", whatever of it came to be.
+void Worker::tell_what_is_gone(Instant now) {
+    if (main_ || main_may_come_) return;
+    if (!exited_told_) {
+        record_death({}, -1, now);
+        exited_told_ = true;
+        feed({Event::Kind::exited, {}, 0}, now);
+    }
+    if (empty_told_ || stub_ || (group_ && group_->populated())) return;
+    empty_told_ = true;
+    poller_failed_ = false;
+    feed({Event::Kind::group_empty, {}, 0}, now);
+}
+
+// What the kernel says now, and, where the machine knows more (not ready in time, set-up), that first.
+void Worker::record_death(const Reaped& reaped, pid_t pid, Instant now) {
+    Exit exit = reaped.exit;
+    exit.before_ready = life_.state == State::starting;
+    std::string words = life_.end_known ? end_in_words() : in_words(exit);
+    if (life_.end_known && pid != -1 && life_.last_exit != exit) words += "; " + in_words(exit);
+    if (life_.state == State::stopping && life_.program_runs && life_.cause == Cause::asked && life_.killed) {
+        words += ": it did not stop in time";
+    }
+    if (reaped.core) words += " (core dumped)";
+    if (deaths_.size() == deaths_kept) deaths_.erase(deaths_.begin());
+    deaths_.push_back({exit, std::move(words), life_number_, pid, started_, now, wall_clock_now(), reaped.user_time,
+                       reaped.system_time, reaped.core, reaped.largest_memory});
+}
+
+// --- events of the poller ----------------------------------------------------------------------------------------
+
+void Worker::handle(const PollEvent& event, Instant now) {
+    const auto what = static_cast<Watch>(event.tag.kind);
+    if (!is_permanent(what) && event.tag.generation != tag_generation(life_number_)) return;
+    switch (what) {
+        case Watch::stub_status: return on_stub_status(now);
+        case Watch::main_status: return on_main_status(now);
+        case Watch::main_exit: return on_main_exit(now);
+        case Watch::stub_exit: return on_stub_exit(now);
+        case Watch::notify: return on_notify(now);
+        case Watch::group: return on_group(now);
+    }
+}
+
+std::optional<sandbox::SetupFailure> Worker::finished_status(Fd& status) {
+    if (!status) return std::nullopt;
+    const auto said = sandbox::read_status(status.get());
+    if (!said) return std::nullopt;
+    unwatch(status.get());
+    status.reset();
+    return said;
+}
+
+void Worker::on_stub_status(Instant now) {
+    const auto said = finished_status(stub_status_);
+    if (!said) return;
+    if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
+    if (main_may_come_) begin_main_or_fail(now);
+}
+
+void Worker::on_main_status(Instant now) {
+    const auto said = finished_status(main_status_);
+    if (!said) return;
+    if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
+    feed({Event::Kind::program_runs, {}, 0}, now);
+}
+
+// The status pipe is read first: it knows why. Where neither stub nor cgroup hold the rest of the life, its process group is
+// killed while the zombie still keeps the number.
+void Worker::on_main_exit(Instant now) {
+    if (!main_ || !main_.ended()) return;
+    on_main_status(now);
+    if (!stub_ && !group_) main_.kill_process_group();
+    unwatch(main_.pidfd());
+    const pid_t pid = main_.pid();
+    const auto reaped = main_.reap();
+    if (!reaped) return;
+    record_death(*reaped, pid, now);
+    exited_told_ = true;
+    feed({Event::Kind::exited, reaped->exit, 0}, now);
+    tell_what_is_gone(now);
+}
+
+// A stub that dies while nothing else has failed takes its main along, or the room in which it was to be made.
+void Worker::on_stub_exit(Instant now) {
+    if (!stub_ || !stub_.ended()) return;
+    if (const auto said = finished_status(stub_status_); said && said->stage != sandbox::Stage::none) {
+        setup_failed(*said, now);
+    }
+    unwatch(stub_.pidfd());
+    const auto reaped = stub_.reap();
+    if (!reaped) return;
+    if (main_may_come_) {
+        problem_ = "the stub: " + in_words(reaped->exit);
+        setup_failed({sandbox::Stage::namespaces, ECHILD}, now);
+    }
+    tell_what_is_gone(now);
+}
+
+// Reading the file is what makes it quiet again.
+void Worker::on_group(Instant now) {
+    (void)group_->populated();
+    tell_what_is_gone(now);
+}
+
+// A program that speaks was started: its status pipe is read first.
+void Worker::on_notify(Instant now) {
+    on_main_status(now);
+    int budget = notifications_per_turn;
+    while (const auto said = notify_->receive_from(pid(), budget)) take(*said, now);
+}
+
+void Worker::take(const Notification& said, Instant now) {
+    if (said.watchdog) watchdog_at_ = now;
+    if (said.has_status) {
+        status_text_ = said.status;
+        around_.observer.status_text(*this, status_text_.view());
+    }
+    if (said.ready) said_ready(ReadyBy::notify, now);
+}
+
+// --- the poller and the clock ------------------------------------------------------------------------------------
+
+PollTag Worker::tag(Watch what) const {
+    const std::uint32_t generation = is_permanent(what) ? 0 : tag_generation(life_number_);
+    return {static_cast<std::uint8_t>(what), number(id_), generation};
+}
+
+// Out of memory or of watches: the life goes on, and is looked at by the clock.
+void Worker::watch(int fd, Watch what) {
+    if (!around_.poller.watch(fd, tag(what))) poller_failed_ = true;
+}
+
+void Worker::unwatch(int fd) {
+    if (fd >= 0) around_.poller.forget(fd);
+}
+
+void Worker::arm(Instant now) {
+    const bool looks = poller_failed_ && !empty_told_;
+    around_.deadlines.set(id_, std::min(life_.deadline, looks ? now + look_interval : Instant::never()));
+}
+
+void Worker::wake(Instant now) {
+    if (poller_failed_) look_at_everything(now);
+    if (now >= life_.deadline) feed({Event::Kind::timer, {}, 0}, now);
+    arm(now);
+}
+
+void Worker::look_at_everything(Instant now) {
+    on_stub_status(now);
+    on_main_status(now);
+    if (notify_) on_notify(now);
+    on_main_exit(now);
+    on_stub_exit(now);
+    tell_what_is_gone(now);
+}
+
+// --- what operators see ------------------------------------------------------------------------------------------
+
+Snapshot Worker::snapshot() const {
+    Snapshot seen;
+    seen.id = id_;
+    seen.name = settings_.name;
+    seen.state = life_.state;
+    seen.desired = life_.desired;
+    seen.why = why_;
+    seen.since = life_.since;
+    seen.pid = pid();
+    seen.stub = stub_ ? stub_.pid() : -1;
+    seen.uid = settings_.plan.uid;
+    seen.gid = settings_.plan.gid;
+    seen.life = life_number_;
+    seen.restarts = life_.restarts;
+    if (life_.group_alive) seen.started = started_;
+    if (life_.state == State::ready) seen.ready_at = ready_at_;
+    if (life_.state == State::waiting) seen.next_start = life_.deadline;
+    if (!deaths_.empty()) seen.last_exit = deaths_.back().words;
+    seen.deaths = deaths_;
+    seen.status = status_text_.view();
+    seen.watchdog_at = watchdog_at_;
+    if (group_) seen.cgroup = group_->path();
+    return seen;
+}
+
+}  // namespace warder::supervise
