@@ -1,0 +1,133 @@
+// The text that says whether two configs of a worker are the same. Where a thing stands in its file is not part of it: a
+// comment added above a worker restarts nobody.
+#include <string>
+#include <type_traits>
+
+#include "config/config.h"
+
+namespace warder::config {
+namespace {
+
+// Lines "key=value"; a newline in a value is written as "\n" and a backslash as "\\", so that no value can look like a key.
+class Lines {
+public:
+    Lines& add(std::string_view key, std::string_view value) {
+        text_ += key;
+        text_ += '=';
+        for (const char c : value) {
+            if (c == '\\') text_ += "\\\\";
+            else if (c == '\n') text_ += "\\n";
+            else text_ += c;
+        }
+        text_ += '\n';
+        return *this;
+    }
+
+    template <typename Number>
+        requires std::is_arithmetic_v<Number>
+    Lines& add(std::string_view key, Number value) {
+        return add(key, std::string_view(std::to_string(value)));
+    }
+
+    template <typename Enum>
+        requires std::is_enum_v<Enum>
+    Lines& add(std::string_view key, Enum value) {
+        return add(key, static_cast<unsigned>(value));
+    }
+
+    Lines& add(std::string_view key, Duration value) { return add(key, value.count()); }
+
+    template <typename T>
+    Lines& add(std::string_view key, const std::vector<T>& values) {
+        add(std::string(key) + ".count", values.size());
+        for (const T& value : values) add(key, value);
+        return *this;
+    }
+
+    std::string take() { return std::move(text_); }
+
+private:
+    std::string text_;
+};
+
+void add_life(Lines& lines, const supervise::Rule& rule) {
+    const supervise::Restart& restart = rule.restart;
+    lines.add("ready", rule.ready).add("autostart", rule.autostart).add("setup_timeout", rule.setup_timeout);
+    lines.add("ready_timeout", rule.ready_timeout).add("stop_signal", rule.stop.signal);
+    lines.add("stop_timeout", rule.stop.timeout).add("restart.policy", restart.policy).add("restart.delay", restart.delay);
+    lines.add("restart.factor", restart.factor).add("restart.cap", restart.cap).add("restart.jitter", restart.jitter);
+    lines.add("restart.reset_after", restart.reset_after).add("restart.limit", restart.limit);
+    lines.add("restart.window", restart.window).add("restart.success", restart.success);
+}
+
+void add_mounts(Lines& lines, const sandbox::Plan& cell) {
+    lines.add("cell.mount_namespace", cell.mount_namespace).add("cell.root", cell.root);
+    lines.add("cell.tmp_size", cell.tmp_size).add("cell.private_tmp", cell.private_tmp);
+    for (const sandbox::Bind& bind : cell.binds) {
+        lines.add("cell.bind.source", bind.source).add("cell.bind.target", bind.target);
+        lines.add("cell.bind.writable", bind.writable).add("cell.bind.execute", bind.execute);
+    }
+    for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);
+}
+
+void add_calls(Lines& lines, const sandbox::Calls& calls) {
+    lines.add("cell.calls", calls.enabled).add("cell.calls.inet_lent", calls.inet_sockets_lent);
+    lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
+    lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
+    lines.add("cell.calls.namespaces", calls.namespaces);
+    lines.add("cell.allow_calls", calls.allow).add("cell.deny_calls", calls.deny);
+}
+
+void add_cell(Lines& lines, const sandbox::Plan& cell) {
+    lines.add("cell.pid_namespace", cell.pid_namespace).add("cell.ipc_namespace", cell.ipc_namespace);
+    lines.add("cell.uts_namespace", cell.uts_namespace).add("cell.network", cell.network);
+    lines.add("cell.hostname", cell.hostname).add("cell.no_new_privileges", cell.no_new_privileges);
+    lines.add("cell.landlock", cell.landlock);
+    add_mounts(lines, cell);
+    add_calls(lines, cell.calls);
+}
+
+void add_process(Lines& lines, const sandbox::Plan& cell) {
+    lines.add("program", cell.program).add("argument", cell.arguments).add("environment", cell.environment);
+    lines.add("directory", cell.directory).add("umask", cell.umask).add("nice", cell.nice);
+    lines.add("oom_score_adjust", cell.oom_score_adjust);
+    for (const sandbox::Limit& limit : cell.limits) {
+        lines.add("limit", limit.resource).add("limit.soft", limit.soft).add("limit.hard", limit.hard);
+    }
+}
+
+void add_identity(Lines& lines, const Worker& worker) {
+    lines.add("user", worker.user).add("group", worker.group).add("supplementary_groups", worker.supplementary_groups);
+    // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
+    lines.add("uid", worker.cell.uid).add("gid", worker.cell.gid).add("groups", worker.cell.groups);
+    lines.add("requesters", worker.requesters).add("max_outstanding", worker.max_outstanding);
+}
+
+void add_grant(Lines& lines, const policy::Grant& grant) {
+    lines.add("grant", grant.name).add("grant.kind", grant.kind).add("grant.by_disk", grant.kind_by_disk);
+    for (const auto& entry : operation_names) {
+        if (grant.rights.has(entry.operation)) lines.add("grant.right", entry.name);
+    }
+    lines.add("grant.path", grant.path).add("grant.as", grant.as).add("grant.owner", grant.owner);
+    lines.add("grant.mode", grant.mode).add("grant.names", grant.names).add("grant.pin", grant.pin);
+    lines.add("grant.cross_mounts", grant.cross_mounts).add("grant.backlog", grant.backlog);
+    lines.add("grant.reuse_port", grant.reuse_port).add("grant.v6_only", grant.v6_only);
+    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
+    if (socket) lines.add("grant.address", format(grant.address));
+}
+
+}  // namespace
+
+std::string fingerprint_of(const Worker& worker) {
+    Lines lines;
+    lines.add("name", worker.name);
+    add_identity(lines, worker);
+    add_process(lines, worker.cell);
+    add_cell(lines, worker.cell);
+    add_life(lines, worker.rule);
+    lines.add("logging.max_size", worker.logging.max_size).add("logging.keep", worker.logging.keep);
+    for (const policy::Grant& grant : worker.grants) add_grant(lines, grant);
+    return lines.take();
+}
+
+}  // namespace warder::config

@@ -1,0 +1,41 @@
+// The readers of each kind of table, from nodes to values. Pure; every complaint goes to Complaints.
+#pragma once
+
+#include <vector>
+
+#include "config/complaints.h"
+#include "config/config.h"
+#include "config/node.h"
+#include "config/section.h"
+
+namespace warder::config {
+
+// The top of a file: only [daemon] and [worker.NAME] may stand there. Reads [daemon].
+void read_top(const Node& root, Complaints& complaints, Daemon& daemon);
+
+// [worker.NAME], the table `node` under the key NAME. Adds a worker even after complaints, so that others can be found.
+void read_worker(const Node& node, Complaints& complaints, Config& config);
+
+// [worker.NAME.cell]: the profile, and what differs from it. Call after exec was read.
+void read_cell(Section& worker, Worker& into);
+
+// [worker.NAME.restart], or restart = "always".
+void read_restart(Section& worker, supervise::Restart& into);
+
+// limits = { nofile = 1024 }
+void read_limits(Section& worker, std::vector<sandbox::Limit>& into);
+
+// [daemon.logging] and [worker.NAME.logging]
+void read_logging(Section& parent, Logging& into);
+
+// [worker.NAME.grants]. Call after the cell was read: lent sockets narrow its filter.
+void read_grants(Section& worker, Worker& into);
+
+// Whether `name` may name a worker or a grant: [a-z0-9][a-z0-9_.@-]{0,62}.
+bool good_name(std::string_view name);
+std::string lowered(std::string_view name);
+
+// What only shows when all workers are known: a listener given twice, a range of uids that is too small.
+void check_together(const Config& config, std::vector<Problem>& problems);
+
+}  // namespace warder::config
