@@ -1,0 +1,92 @@
+// The subject: a real warderd under a config that the bench wrote, and the workers that it runs. Everything lives in a
+// scratch directory that goes with it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "bench/measure.h"
+#include "protocol/message.h"
+#include "sys/channel.h"
+#include "sys/fd.h"
+
+namespace warder::bench {
+
+struct Programs {
+    std::string warderd;
+    std::string worker;
+};
+
+// A directory with the page that is opened, and the socket on which workers report.
+class Scratch {
+public:
+    static Result<Scratch> create();
+    Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})), listener_(std::move(other.listener_)) {}
+    Scratch& operator=(Scratch&&) = delete;
+    ~Scratch();
+
+    const std::string& path() const { return path_; }
+    std::string site() const { return path_ + "/site"; }
+    std::string socket() const { return path_ + "/bench.sock"; }
+    std::string log() const { return path_ + "/warderd.log"; }
+    int listener() const { return listener_.get(); }
+
+    // A directory of its own for one more grant.
+    Result<std::string> make_tree(std::size_t number) const;
+
+private:
+    explicit Scratch(std::string path) : path_(std::move(path)) {}
+    Result<void> fill();
+    std::string path_;
+    Fd listener_;
+};
+
+// A worker that has come to the bench's socket. The kernel says who it is.
+struct Visitor {
+    std::string name;
+    Credentials who;
+    Fd socket;
+
+    // Has it open the page `count` times, `width` at once.
+    Result<Samples> opens(std::size_t count, std::size_t width = 1);
+};
+
+// Waits for the next worker to come. Errors: ETIMEDOUT.
+Result<Visitor> next_visitor(const Scratch& scratch, Duration patience);
+
+// One worker's part of a config: a full cell unless `cell` says otherwise, `grants` in all beside the bench's own socket.
+std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view cell,
+                          std::size_t grants);
+
+class Subject {
+public:
+    // Starts warderd with what the scratch needs in [daemon] and `workers` after it.
+    static Result<Subject> start(const Scratch& scratch, const Programs& programs, const std::string& workers);
+    Subject(Subject&& other) noexcept : pid_(std::exchange(other.pid_, -1)), control_path_(std::move(other.control_path_)) {}
+    Subject& operator=(Subject&&) = delete;
+    ~Subject();
+
+    pid_t pid() const { return pid_; }
+
+    // Sends one verb over the control socket and waits until it is done.
+    Result<void> command(protocol::Verb verb, std::string_view worker);
+
+    // Moves warderd and all its children.
+    void move(Place place) const;
+
+    // Stops it; the exit status, or -1 when it had to be killed.
+    int stop();
+
+private:
+    Subject(pid_t pid, std::string control_path) : pid_(pid), control_path_(std::move(control_path)) {}
+    pid_t pid_ = -1;
+    std::string control_path_;
+};
+
+std::vector<pid_t> children_of(pid_t parent);
+
+}  // namespace warder::bench
