@@ -47,6 +47,12 @@ bool grantable(Operation operation, std::string_view target) {
     return about_sockets(operation) ? parse_address(target).has_value() : clean_absolute(target);
 }
 
+// What the config takes for the name of a grant.
+bool nameable(std::string_view name) {
+    const bool fits = !name.empty() && name.size() <= 63 && name.find_first_of("_.@-") != 0;
+    return fits && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.@-") == std::string_view::npos;
+}
+
 std::string_view fault_of_path(std::string_view path) {
     if (path.empty()) return "it is empty";
     if (path.size() > max_path) return "it is longer than 4095 bytes";
@@ -108,7 +114,7 @@ private:
         show_worker();
         out_.append(" has no grant ");
         append_quoted(out_, request_.grant, name_limit);
-        suggest_grant(request_.grant);
+        if (nameable(request_.grant)) suggest_grant(request_.grant);
     }
 
     void say_not_granted() {
@@ -284,7 +290,8 @@ private:
 
     std::string_view unmatched() const {
         for (const auto& pattern : grant()->names) {
-            if (!request_.second.empty() && matches(pattern, name_of_file(request_.target))) return name_of_file(request_.second);
+            const bool first_matched = matches(pattern, name_of_file(request_.target));
+            if (!request_.second.empty() && first_matched) return name_of_file(request_.second);
         }
         return name_of_file(request_.target);
     }
@@ -298,7 +305,7 @@ private:
 
     // A grant of its own for what was asked.
     void suggest_grant(std::string_view name) {
-        if (!is_utf8(grants_.worker()) || !is_utf8(name) || !grantable(request_.operation, request_.target)) return;
+        if (!is_utf8(grants_.worker()) || !grantable(request_.operation, request_.target)) return;
         Sentence toml("; to allow it, add to [worker.");
         append_key(toml, grants_.worker());
         toml.append(".grants]: ");

@@ -1,0 +1,178 @@
+#include "policy/address.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace warder::policy;
+using namespace std::string_view_literals;
+
+namespace {
+
+std::string canonical_of(std::string_view text) {
+    const auto address = parse_address(text);
+    return address ? std::string(format(*address).view()) : "not an address";
+}
+
+std::string canonical_pattern(std::string_view text) {
+    const auto pattern = parse_address_pattern(text);
+    return pattern ? format(*pattern) : "not a pattern";
+}
+
+bool covered(std::string_view pattern, std::string_view address) {
+    return covers(parse_address_pattern(pattern).value(), parse_address(address).value());
+}
+
+}  // namespace
+
+TEST_CASE("an IPv4 address is read into network order and its port") {
+    const auto address = parse_address("tcp:127.0.0.1:8080").value();
+    CHECK(address.transport == Transport::tcp);
+    CHECK(address.family == Family::ipv4);
+    CHECK(address.ip == std::array<std::uint8_t, 16>{127, 0, 0, 1});
+    CHECK(address.port == 8080);
+    CHECK(parse_address("udp:0.0.0.0:53").value().transport == Transport::udp);
+}
+
+TEST_CASE("an IPv6 address stands in brackets") {
+    const auto address = parse_address("tcp:[2001:db8::1]:443").value();
+    CHECK(address.family == Family::ipv6);
+    CHECK(address.ip[0] == 0x20);
+    CHECK(address.ip[15] == 1);
+    CHECK_FALSE(parse_address("tcp:::1:443"));
+    CHECK_FALSE(parse_address("tcp:[127.0.0.1]:443"));
+    CHECK_FALSE(parse_address("tcp:[fe80::1%eth0]:443"));
+}
+
+TEST_CASE("a star is every IPv4 address of this machine") {
+    CHECK(canonical_of("tcp:*:80") == "tcp:0.0.0.0:80");
+    CHECK_FALSE(parse_address("tcp:[*]:80"));
+}
+
+TEST_CASE("unix addresses are paths or abstract names") {
+    CHECK(parse_address("unix:/run/a.sock").value().transport == Transport::unix_stream);
+    CHECK(parse_address("unix-dgram:/run/a.sock").value().transport == Transport::unix_dgram);
+    const auto abstract = parse_address("unix-seqpacket:@name").value();
+    CHECK(abstract.transport == Transport::unix_seqpacket);
+    CHECK(abstract.family == Family::unix_abstract);
+    CHECK(abstract.name == "name");
+    CHECK(parse_address("unix:@@").value().name == "@");
+}
+
+TEST_CASE("a unix name may have 107 bytes and not 108") {
+    const std::string path = "/" + std::string(106, 'a');
+    CHECK(parse_address("unix:" + path));
+    CHECK_FALSE(parse_address("unix:" + path + "a"));
+    CHECK(parse_address("unix:@" + std::string(107, 'a')));
+    CHECK_FALSE(parse_address("unix:@" + std::string(108, 'a')));
+}
+
+TEST_CASE("the longest addresses fit into their canonical text") {
+    const std::string abstract = "unix-seqpacket:@" + std::string(107, 'a');
+    CHECK(canonical_of(abstract) == abstract);
+    const std::string pattern = "tcp:[1111:2222:3333:4444:5555:6666:7777:8880]/125:10000-65535";
+    CHECK(canonical_pattern(pattern) == pattern);
+}
+
+TEST_CASE("what is not in the grammar is not an address") {
+    for (const auto text :
+         {""sv, ":"sv, "tcp"sv, "tcp:"sv, "tcp::"sv, "tcp:127.0.0.1"sv, "tcp:127.0.0.1:"sv, "tcp:127.0.0.1:80 "sv,
+          " tcp:127.0.0.1:80"sv, "tcp:127.0.0.1:+80"sv, "tcp:127.0.0.1:-1"sv, "tcp:127.0.0.1:080"sv, "tcp:127.0.0.1:0x50"sv,
+          "tcp:127.0.0.1:65536"sv, "tcp:127.0.0.1:4294967376"sv, "tcp:127.0.0.1:18446744073709551696"sv, "tcp:127.1:80"sv,
+          "tcp:127.0.0.01:80"sv, "tcp:127.0.0.256:80"sv, "tcp:2130706433:80"sv, "tcp:localhost:80"sv, "TCP:127.0.0.1:80"sv,
+          "sctp:127.0.0.1:80"sv, "tcp:[::1:80"sv, "tcp:[::1]80"sv, "tcp:[]:80"sv, "tcp:[::1]]:80"sv, "tcp:127.0.0.1\0:80"sv,
+          "tcp:127.0.0.1:80\0"sv, "tcp:10.0.0.0/8:80"sv, "tcp:10.0.0.1:1-2"sv, "unix:"sv, "unix:@"sv, "unix:a"sv,
+          "unix:/a/../b"sv, "unix:/a//b"sv, "unix:/a/"sv, "unix:/a\0b"sv, "unix:@a\0b"sv, "unix-stream:/a"sv, "unix:/"sv}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_address(text));
+    }
+}
+
+TEST_CASE("an IPv4 address in IPv6 clothes is refused, since it would slip past a grant that speaks of IPv4") {
+    CHECK_FALSE(parse_address("tcp:[::ffff:10.0.0.1]:80"));
+    CHECK_FALSE(parse_address("tcp:[::ffff:a00:1]:80"));
+    CHECK_FALSE(parse_address("tcp:[0:0:0:0:0:FFFF:0a00:0001]:80"));
+    CHECK_FALSE(parse_address_pattern("tcp:[::ffff:0:0]/96:80"));
+    CHECK(parse_address("tcp:[::fffe:a00:1]:80"));
+}
+
+TEST_CASE("each address has one canonical text, which is read back as the same") {
+    CHECK(canonical_of("tcp:[2001:DB8:0:0:0:0:0:1]:443") == "tcp:[2001:db8::1]:443");
+    for (const auto text : {"tcp:127.0.0.1:0", "udp:255.255.255.255:65535", "tcp:[::]:80", "tcp:[::1]:1", "unix:/run/a.sock",
+                            "unix-dgram:@x y", "unix-seqpacket:/a"}) {
+        CHECK(canonical_of(text) == text);
+    }
+}
+
+TEST_CASE("a pattern of one address and one port is single") {
+    CHECK(parse_address_pattern("tcp:127.0.0.1:80").value().single());
+    CHECK(parse_address_pattern("tcp:[::1]/128:80").value().single());
+    CHECK(parse_address_pattern("tcp:10.0.0.1:80-80").value().single());
+    CHECK(parse_address_pattern("unix:@a").value().single());
+    CHECK_FALSE(parse_address_pattern("tcp:*:80").value().single());
+    CHECK_FALSE(parse_address_pattern("tcp:10.0.0.0/31:80").value().single());
+    CHECK_FALSE(parse_address_pattern("tcp:10.0.0.1:80-81").value().single());
+    CHECK(format(parse_address_pattern("unix:/run/db").value().address()).view() == "unix:/run/db");
+}
+
+TEST_CASE("a pattern covers its network and its ports") {
+    CHECK(covered("tcp:10.0.0.0/8:443", "tcp:10.255.0.1:443"));
+    CHECK_FALSE(covered("tcp:10.0.0.0/8:443", "tcp:11.0.0.1:443"));
+    CHECK_FALSE(covered("tcp:10.0.0.0/8:443", "udp:10.0.0.1:443"));
+    CHECK_FALSE(covered("tcp:10.0.0.0/8:443", "tcp:10.0.0.1:444"));
+    CHECK(covered("tcp:10.0.0.0/8:1-1023", "tcp:10.0.0.1:1"));
+    CHECK(covered("tcp:10.0.0.0/8:1-1023", "tcp:10.0.0.1:1023"));
+    CHECK_FALSE(covered("tcp:10.0.0.0/8:1-1023", "tcp:10.0.0.1:1024"));
+    CHECK_FALSE(covered("tcp:10.0.0.0/8:1-1023", "tcp:10.0.0.1:0"));
+}
+
+TEST_CASE("a prefix need not end at a byte") {
+    CHECK(covered("tcp:192.168.16.0/20:80", "tcp:192.168.31.255:80"));
+    CHECK_FALSE(covered("tcp:192.168.16.0/20:80", "tcp:192.168.32.0:80"));
+    CHECK(covered("tcp:10.0.0.6/31:80", "tcp:10.0.0.7:80"));
+    CHECK_FALSE(covered("tcp:10.0.0.6/31:80", "tcp:10.0.0.8:80"));
+    CHECK(covered("tcp:[2001:db8::]/33:80", "tcp:[2001:db8:7fff::1]:80"));
+    CHECK_FALSE(covered("tcp:[2001:db8::]/33:80", "tcp:[2001:db8:8000::1]:80"));
+}
+
+TEST_CASE("the widest patterns cover their own family alone") {
+    CHECK(covered("tcp:*:80", "tcp:1.2.3.4:80"));
+    CHECK(covered("tcp:0.0.0.0/0:80", "tcp:255.255.255.255:80"));
+    CHECK_FALSE(covered("tcp:*:80", "tcp:[::1]:80"));
+    CHECK(covered("tcp:[::]/0:80", "tcp:[::1]:80"));
+    CHECK_FALSE(covered("tcp:[::]/0:80", "tcp:1.2.3.4:80"));
+    CHECK(canonical_pattern("tcp:0.0.0.0/0:80") == "tcp:*:80");
+}
+
+TEST_CASE("a unix pattern covers its own name and kind") {
+    CHECK(covered("unix:/run/a", "unix:/run/a"));
+    CHECK_FALSE(covered("unix:/run/a", "unix:/run/b"));
+    CHECK_FALSE(covered("unix:/run/a", "unix-dgram:/run/a"));
+    CHECK_FALSE(covered("unix:@run", "unix:/run"));
+}
+
+TEST_CASE("a pattern with bits below its prefix, or ports the wrong way round, is refused") {
+    for (const auto text : {"tcp:10.1.2.3/8:80", "tcp:10.0.0.1/31:80", "tcp:[2001:db8::1]/32:80", "tcp:10.0.0.0/33:80",
+                            "tcp:[::]/129:80", "tcp:10.0.0.0/:80", "tcp:10.0.0.0/08:80", "tcp:*/8:80", "tcp:10.0.0.0/8:2-1",
+                            "tcp:10.0.0.0/8:1-", "tcp:10.0.0.0/8:-1", "tcp:10.0.0.0/8", "tcp:10.0.0.0/8:1-65536",
+                            "tcp:10.0.0.0/8:1-2-3", "unix:/a/*:1"}) {
+        CAPTURE(text);
+        if (std::string_view(text) == "unix:/a/*:1") CHECK(parse_address_pattern(text).value().name == "/a/*:1");
+        else CHECK_FALSE(parse_address_pattern(text));
+    }
+}
+
+TEST_CASE("the pattern of a listener on every address is that one address") {
+    const auto pattern = exactly(parse_address("tcp:*:80").value());
+    CHECK(pattern.single());
+    CHECK(covers(pattern, parse_address("tcp:0.0.0.0:80").value()));
+    CHECK_FALSE(covers(pattern, parse_address("tcp:127.0.0.1:80").value()));
+}
+
+TEST_CASE("masking clears every bit below the prefix") {
+    const std::array<std::uint8_t, 16> ones{255, 255, 255, 255};
+    CHECK(masked(ones, 0) == std::array<std::uint8_t, 16>{});
+    CHECK(masked(ones, 9) == std::array<std::uint8_t, 16>{255, 128});
+    CHECK(masked(ones, 32) == ones);
+    CHECK(masked(ones, 128) == ones);
+}

@@ -1,0 +1,206 @@
+#include "policy/explain.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+using namespace warder;
+using namespace warder::policy;
+using namespace std::string_view_literals;
+
+namespace {
+
+Grant grant(std::string name, Kind kind, Operations rights, std::string path) {
+    Grant made;
+    made.name = std::move(name);
+    made.kind = kind;
+    made.rights = rights;
+    made.path = std::move(path);
+    made.origin = "demo.toml:14";
+    return made;
+}
+
+const GrantSet& web() {
+    static const GrantSet grants("web", [] {
+        std::vector<Grant> list;
+        list.push_back(grant("site", Kind::tree, {Operation::read}, "/srv/www"));
+        list.push_back(grant("data", Kind::tree, {Operation::create, Operation::write}, "/var/lib/site"));
+        list.push_back(grant("log", Kind::file, {Operation::append}, "/var/log/site.log"));
+        list.push_back(grant("key", Kind::secret, {Operation::secret}, "/etc/site.key"));
+        Grant http = grant("http", Kind::listener, {Operation::listen}, {});
+        http.address = exactly(parse_address("tcp:127.0.0.1:8080").value());
+        list.push_back(http);
+        Grant lan = grant("lan", Kind::peer, {Operation::connect}, {});
+        lan.address = parse_address_pattern("tcp:10.0.0.0/8:443").value();
+        list.push_back(lan);
+        Grant pages = grant("pages", Kind::tree, {Operation::read}, "/srv/pages");
+        pages.names = {"*.html", "*.css"};
+        list.push_back(pages);
+        return list;
+    }());
+    return grants;
+}
+
+std::string said(const Request& request, const GrantSet& grants = web()) {
+    return std::string(explain(grants, request, decide(grants, request)).view());
+}
+
+std::string said(Operation operation, std::string_view target, std::string_view name = {}, std::string_view second = {}) {
+    return said(Request{operation, 0, 0, name, target, second});
+}
+
+}  // namespace
+
+TEST_CASE("what is allowed names the grant and where it stands") {
+    CHECK(said(Operation::read, "/srv/www/a") == "grant \"site\" (demo.toml:14) of web allows reading /srv/www/a");
+    CHECK(said(Operation::read, "a", "site") == "grant \"site\" (demo.toml:14) of web allows reading a below /srv/www");
+    CHECK(said(Operation::listen, "", "http") == "grant \"http\" (demo.toml:14) of web allows listening on tcp:127.0.0.1:8080");
+    CHECK(said(Operation::append, "", "log") == "grant \"log\" (demo.toml:14) of web allows appending to /var/log/site.log");
+}
+
+TEST_CASE("what nothing covers comes with the line that would allow it") {
+    CHECK(said(Operation::read, "/etc/shadow") ==
+          "no grant of web covers reading /etc/shadow; to allow it, add to [worker.web.grants]: "
+          "NAME = { read = \"/etc/shadow\" }");
+    CHECK(said(Operation::connect, "tcp:[::1]:80") ==
+          "no grant of web covers connecting to tcp:[::1]:80; to allow it, add to [worker.web.grants]: "
+          "NAME = { connect = \"tcp:[::1]:80\" }");
+}
+
+TEST_CASE("a grant that is not there comes with the line that would make it") {
+    CHECK(said(Operation::read, "/srv/x", "sight") ==
+          "web has no grant \"sight\"; to allow it, add to [worker.web.grants]: sight = { read = \"/srv/x\" }");
+    CHECK(said(Operation::read, "x", "sight") == "web has no grant \"sight\"");
+    CHECK(said(Operation::read, "/srv/x", "web@1") ==
+          "web has no grant \"web@1\"; to allow it, add to [worker.web.grants]: \"web@1\" = { read = \"/srv/x\" }");
+    CHECK(said(Operation::read, "/srv/x", "No Such") == "web has no grant \"No Such\"");
+}
+
+TEST_CASE("a grant that lacks the right is named, with the right that it has and the line that would give it") {
+    CHECK(said(Operation::write, "/srv/www/a") ==
+          "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing: "
+          "site = { write = \"/srv/www\" }");
+    CHECK(said(Operation::read, "a", "data") ==
+          "grant \"data\" (demo.toml:14) lends /var/lib/site for writing, creating only (which with the flag read_too reads as "
+          "well); to allow reading: data = { read = \"/var/lib/site\" }");
+    CHECK(said(Operation::connect, "tcp:127.0.0.1:8080") ==
+          "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow connecting: "
+          "http = { connect = \"tcp:127.0.0.1:8080\" }");
+}
+
+TEST_CASE("a right of another kind of thing is not suggested for the same grant") {
+    CHECK(said(Operation::connect, "unix:/run/a", "site") ==
+          "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow it, add to [worker.web.grants]: "
+          "NAME = { connect = \"unix:/run/a\" }");
+}
+
+TEST_CASE("a target outside of the named grant is set against what it covers") {
+    CHECK(said(Operation::read, "/etc/shadow", "site") ==
+          "grant \"site\" (demo.toml:14) covers /srv/www, not /etc/shadow; to allow it, add to [worker.web.grants]: "
+          "NAME = { read = \"/etc/shadow\" }");
+    CHECK(said(Operation::connect, "tcp:11.0.0.1:443", "lan") ==
+          "grant \"lan\" (demo.toml:14) covers tcp:10.0.0.0/8:443, not tcp:11.0.0.1:443; to allow it, add to "
+          "[worker.web.grants]: NAME = { connect = \"tcp:11.0.0.1:443\" }");
+}
+
+TEST_CASE("a name that matches no pattern is set against them") {
+    CHECK(said(Operation::read, "deep/a.php", "pages") ==
+          "grant \"pages\" (demo.toml:14) lends only \"*.html\", \"*.css\" below /srv/pages, not a.php; to allow it, add to its "
+          "names: \"a.php\"");
+}
+
+TEST_CASE("T22: a path that is not clean is told what is wrong with it") {
+    const auto ends = [](const std::string& text, std::string_view end) { return text.ends_with(end); };
+    CHECK(ends(said(Operation::read, "/a/../b"), "\".\" and \"..\" are never followed"));
+    CHECK(ends(said(Operation::read, "/a//b"), "it has an empty component"));
+    CHECK(ends(said(Operation::read, "/a/"), "it ends in a slash"));
+    CHECK(ends(said(Operation::read, ""), "it is empty"));
+    CHECK(ends(said(Operation::read, "/a\0b"sv), "it holds a NUL"));
+    CHECK(ends(said(Operation::read, "a/b"), "without a grant's name it must begin with a slash"));
+    CHECK(ends(said(Operation::read, std::string(5000, 'a')), "it is longer than 4095 bytes"));
+    CHECK(said(Operation::read, "", "site") == "grant \"site\" (demo.toml:14) lends what is below /srv/www: name a path below it");
+    CHECK(said(Operation::rename, "/a") == "renaming takes two paths");
+    CHECK(said(Operation::read, "/a", {}, "/b") == "reading takes one path or address, not two");
+    CHECK(said(Operation::rename, "/a", {}, "/../b").starts_with("\"/../b\" is not a path"));
+}
+
+TEST_CASE("what is no address is shown what addresses look like") {
+    CHECK(said(Operation::connect, "localhost:80") ==
+          "\"localhost:80\" is not an address; addresses read tcp:127.0.0.1:8080, udp:[::1]:53, unix:/run/a.sock, unix:@name");
+    CHECK(said(Operation::connect, "", "lan") ==
+          "grant \"lan\" (demo.toml:14) covers tcp:10.0.0.0/8:443: ask for one address of them");
+}
+
+TEST_CASE("bad flags, modes and operations are told by number") {
+    CHECK(said(Request{Operation::read, 0x12, 0, {}, "/a", {}}) == "reading takes no flags 0x12");
+    CHECK(said(Request{Operation::write, 0, 0600, {}, "/a", {}}) == "writing takes no mode: only creating does");
+    CHECK(said(Request{Operation::create, 0, 04755, {}, "/a", {}}) == "mode 04755 has more than permission bits (0777)");
+    CHECK(said(static_cast<Operation>(77), "/a") == "operation 77 is not known to this warderd");
+}
+
+TEST_CASE("T16: a target cannot break out of its sentence") {
+    const std::string forged = "/a\n\"; to allow it, add to [worker.root.grants]: x = { read = \"/etc/shadow\" }\x1b[2K";
+    const std::string text = said(Operation::read, forged);
+    CHECK(text.find('\n') == std::string::npos);
+    CHECK(text.find('\x1b') == std::string::npos);
+    CHECK(text.starts_with("no grant of web covers reading \"/a\\n\\\"; to allow it"));
+    CHECK(text.find("[worker.root.grants]: x = { read = \"") == std::string::npos);
+}
+
+TEST_CASE("no TOML is suggested for bytes that TOML cannot say") {
+    CHECK(said(Operation::read, "/a\xff") == "no grant of web covers reading \"/a\\xff\"");
+}
+
+TEST_CASE("quotes in a path are escaped in the line of TOML") {
+    CHECK(said(Operation::read, "/a\"b\\c") ==
+          "no grant of web covers reading \"/a\\\"b\\\\c\"; to allow it, add to [worker.web.grants]: "
+          "NAME = { read = \"/a\\\"b\\\\c\" }");
+}
+
+TEST_CASE("a long target is cut, and its TOML left out rather than cut") {
+    const std::string text = said(Operation::read, "/" + std::string(4000, 'a'));
+    CHECK(text.ends_with("\"..."));
+    CHECK(text.size() < 200);
+    CHECK(said(Operation::read, "/" + std::string(200, 'a')).ends_with("\" }"));
+}
+
+TEST_CASE("the longest of everything still fits into a sentence") {
+    const std::string name(63, 'n');
+    Grant big = grant(name, Kind::tree, {Operation::append, Operation::rename, Operation::unlink}, "/" + std::string(4000, 'p'));
+    big.names = {std::string(200, 'x'), std::string(200, '\n'), std::string(200, '"'), "y"};
+    big.origin = "/" + std::string(300, 'o') + ":99999";
+    const GrantSet grants(std::string(63, 'w'), {big});
+    const std::string target = big.path + "/" + std::string(90, '\x01');
+    for (std::uint16_t operation = 0; operation <= last_operation + 1; ++operation) {
+        for (const auto& asked : {std::string(), name, std::string(300, '\n')}) {
+            const Request request{static_cast<Operation>(operation), 0, 0, asked, target, {}};
+            const Decision decision = decide(grants, request);
+            CHECK_FALSE(explain(grants, request, decision).truncated());
+            CHECK_FALSE(explain_failure(grants, request, decision, Reason::system, ENAMETOOLONG).truncated());
+        }
+    }
+}
+
+TEST_CASE("what failed after the decision is told with the kernel's words") {
+    const Request request{Operation::read, 0, 0, "site", "a.html", {}};
+    const Decision decision = decide(web(), request);
+    CHECK(explain_failure(web(), request, decision, Reason::system, ENOENT).view() ==
+          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: No such file or directory (ENOENT)");
+    CHECK(explain_failure(web(), request, decision, Reason::system, 4095).view() ==
+          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: errno 4095");
+    CHECK(explain_failure(web(), request, decision, Reason::not_regular, 0).view() ==
+          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: only regular files are lent, and this is none");
+    CHECK(explain_failure(web(), request, {}, Reason::too_many, 0).view() ==
+          "worker web: reading a.html: over the worker's quota");
+}
+
+TEST_CASE("each reason that a performed operation can end with has words of its own") {
+    const Request request{Operation::read, 0, 0, "site", "a", {}};
+    const Decision decision = decide(web(), request);
+    for (std::uint16_t reason = 10; reason <= 19; ++reason) {
+        const std::string text(explain_failure(web(), request, decision, static_cast<Reason>(reason), 0).view());
+        CHECK_FALSE(text.ends_with(": " + std::string(name_of(static_cast<Reason>(reason)))));
+    }
+}

@@ -1,0 +1,64 @@
+// Between receive and send there is no heap: operator new is counted here while requests are decided and explained.
+#include <cstdio>
+#include <string>
+
+#include "policy/explain.h"
+#include "unit/policy/counted_new.h"
+
+using namespace warder;
+using namespace warder::policy;
+using warder::test::allocations;
+
+namespace {
+
+GrantSet a_thousand_grants() {
+    std::vector<Grant> list;
+    for (int i = 0; i < 1000; ++i) {
+        Grant grant;
+        grant.name = "a-name-too-long-for-the-small-string-" + std::to_string(i);
+        grant.kind = static_cast<Kind>(i % 5);
+        grant.rights = {Operation::read, Operation::write, Operation::secret, Operation::listen, Operation::connect};
+        grant.path = "/srv/a-directory-with-a-long-name/" + std::to_string(i);
+        grant.names = {"*.html"};
+        const std::string range = i % 2 == 0 ? "/24:1-1023" : ":80";
+        const std::string network = std::to_string(i / 250) + "." + std::to_string(i % 250) + ".0";
+        grant.address = parse_address_pattern("tcp:10." + network + range).value();
+        grant.origin = "a/rather/long/path/of/a/config.toml:" + std::to_string(i);
+        list.push_back(std::move(grant));
+    }
+    return GrantSet("a-worker-with-a-long-name-too", std::move(list));
+}
+
+std::size_t asked = 0;
+
+void ask(const GrantSet& grants, const Request& request) {
+    const Decision decision = decide(grants, request);
+    const Sentence first = explain(grants, request, decision);
+    const Sentence second = explain_failure(grants, request, decision, Reason::system, 2);
+    asked += first.empty() || second.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+    const GrantSet grants = a_thousand_grants();
+    const std::string longest = "/" + std::string(4000, 'x');
+    const std::string name = grants.at(GrantId{506}).name;
+    const std::string tree = grants.at(GrantId{501}).path + "/index.html";
+    const std::size_t before = allocations();
+    if (before < 1000) return std::puts("operator new is not counted"), 1;
+    for (std::uint16_t operation = 0; operation <= last_operation + 1; ++operation) {
+        for (const std::string_view grant : {std::string_view(), std::string_view(name), std::string_view("no-such-grant")}) {
+            for (const std::string_view target : {std::string_view(), std::string_view(longest), std::string_view(tree),
+                                                  std::string_view("index.html"), std::string_view("tcp:10.1.1.0:80"),
+                                                  std::string_view("tcp:10.1.2.7:80"), std::string_view("\xff\n\"")}) {
+                for (const std::string_view second : {std::string_view(), std::string_view(tree)}) {
+                    ask(grants, {static_cast<Operation>(operation), 0, 0, grant, target, second});
+                }
+            }
+        }
+    }
+    const std::size_t made = allocations() - before;
+    std::printf("%zu requests decided and explained, %zu allocations\n", asked, made);
+    return made == 0 && asked > 400 ? 0 : 1;
+}
