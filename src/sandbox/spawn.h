@@ -17,6 +17,9 @@
 
 namespace warder::sandbox {
 
+// The number that the broker's socket gets in the worker.
+inline constexpr int worker_socket = 3;
+
 // What one life gets beside its plan. All descriptors stay the caller's.
 struct Descriptors {
     int broker = -1;     // becomes WARDER_SOCKET
@@ -45,12 +48,23 @@ struct Unfit {
     std::string why;
 };
 
-// Builds all that can be built once. `worker_socket` is the number that the broker's socket gets in the worker (3).
-// Errors: a plan that this kernel cannot carry out is EOPNOTSUPP, with `unfit` filled in.
-Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit);
+// Builds all that can be built once. May wait for the child that builds the mounts, at most 5 s. `stub_path` is where
+// warder-stub lies; empty: beside this program, or where it is installed.
+// Errors: a plan that this kernel cannot carry out is EOPNOTSUPP, one that contradicts itself EINVAL, a file that must be
+// there and is not ENOENT, each with `unfit` filled in; others are those of the call that failed.
+Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {});
+
+// Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
+// it was prepared: then prepare it anew before the next start. Costs a stat for each.
+bool stale(const Prepared& prepared);
 
 // Whether the plan wants a stub (a pid namespace of its own).
 bool needs_stub(const Prepared& prepared);
+
+// Both are called as root: the caller performs with its own credentials, not a worker's (see sys/privileges.h), and needs
+// CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_SYS_CHROOT, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, and CAP_SYS_RESOURCE where limits,
+// nice or the oom score get better than its own. Errors: those of clone3, setns and pipe2; EOPNOTSUPP where the kernel
+// cannot clone into a cgroup.
 
 // Makes the namespaces and the stub that is PID 1 in them. The caller kills it to end everything inside.
 Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors);

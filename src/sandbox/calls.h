@@ -1,0 +1,24 @@
+// Which system calls a worker may make, as rules for sys/seccomp. A value from values: it touches nothing.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "sandbox/plan.h"
+#include "sys/seccomp.h"
+
+namespace warder::sandbox {
+
+// What the kernel does about descriptors that a worker sends although it has no right to.
+enum class SentDescriptors : std::uint8_t {
+    refused_by_socket,   // SO_PASSRIGHTS = 0 on warderd's end (6.16)
+    refused_by_filter,   // older: sendmsg and sendmmsg are denied whole
+};
+
+// Errors: EINVAL for a name in `allow` or `deny` that is no system call; `unknown` then holds it.
+Result<seccomp::Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& unknown);
+
+// What the stub needs: to sleep, and to start.
+std::vector<int> stub_calls();
+
+}  // namespace warder::sandbox

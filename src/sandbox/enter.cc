@@ -1,0 +1,329 @@
+#include "sandbox/enter.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/fixed_string.h"
+#include "sys/landlock.h"
+#include "sys/mounts.h"
+#include "sys/seccomp.h"
+
+// glibc's own calls for credentials and signals keep state about threads, which a child of a bare clone3 must not touch:
+// where it matters the kernel is called directly.
+namespace warder::sandbox {
+namespace {
+
+// Where descriptors stand in the child. 0 to 3 are what the program gets; the others close at exec.
+enum Slot : int { input, output, error, broker, status, parent, stub, mount_template, program, slots };
+static_assert(broker == worker_socket);
+
+// Above all slots, so that moving one into place never overwrites another.
+constexpr int lifted_from = 32;
+
+class Child {
+public:
+    Child(const Prepared& prepared, const Given& given) : prepared_(prepared), plan_(prepared.plan), status_(given.status) {}
+
+    void reset_signals();
+    void start_session();
+    void place_descriptors(const int (&wanted)[slots]);
+    void set_oom_score();
+    void make_namespaces();
+    void join_namespaces();
+    void make_mounts();
+    void set_hostname();
+    void change_directory();
+    void build_worker_rules();
+    void build_stub_rules();
+    void set_limits();
+    void set_nice();
+    void drop_bounding_set();
+    void become_user();
+    void drop_capabilities();
+    void die_with_parent();
+    void refuse_new_privileges();
+    void confine_files();
+    void confine_calls(const seccomp::Program& calls);
+    [[noreturn]] void run_stub();
+    [[noreturn]] void run_program(char* const* environment);
+
+private:
+    [[noreturn]] void fail(Stage stage, int number);
+    void must(Stage stage, long result) {
+        if (result < 0) fail(stage, errno);
+    }
+    void must_be_zero(Stage stage, int number) {
+        if (number != 0) fail(stage, number);
+    }
+    void make_host_mounts();
+    void mount_tmp();
+    void create_ruleset();
+    void allow(int fd, std::uint64_t rights);
+    void allow_path(const PathRight& right);
+
+    const Prepared& prepared_;
+    const Plan& plan_;
+    int status_;
+    int ruleset_ = -1;
+};
+
+void Child::fail(Stage stage, int number) {
+    SetupFailure failure;
+    failure.stage = stage;
+    failure.error = number;
+    [[maybe_unused]] const ssize_t size = ::write(status_, &failure, sizeof failure);
+    for (;;) ::syscall(SYS_exit_group, exit_status_of(stage));
+}
+
+// The parent blocked everything before the fork, so none of its handlers can run here. Ignored signals would stay ignored
+// after exec.
+void Child::reset_signals() {
+    struct {
+        unsigned long handler, flags, restorer, mask;
+    } const by_default{};
+    for (int signal = 1; signal <= 64; ++signal) {
+        ::syscall(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof by_default.mask);
+    }
+}
+
+void Child::start_session() { must(Stage::session, ::setsid()); }
+
+// Everything that we inherited and that is not wanted is closed here, not at exec: a child that is held up must not keep
+// the sockets of other workers open.
+void Child::place_descriptors(const int (&wanted)[slots]) {
+    int lifted[slots];
+    for (int slot = 0; slot < slots; ++slot) {
+        lifted[slot] = wanted[slot] < 0 ? -1 : ::fcntl(wanted[slot], F_DUPFD_CLOEXEC, lifted_from);
+        if (wanted[slot] >= 0) must(Stage::descriptors, lifted[slot]);
+    }
+    status_ = lifted[status];
+    for (int slot = 0; slot < slots; ++slot) {
+        if (lifted[slot] < 0) ::close(slot);
+        else must(Stage::descriptors, ::dup3(lifted[slot], slot, slot <= broker ? 0 : O_CLOEXEC));
+    }
+    status_ = status;
+    must(Stage::descriptors, ::syscall(SYS_close_range, slots, ~0U, 0));
+}
+
+// While /proc can still be seen. Always written: what the parent has is for the parent.
+void Child::set_oom_score() {
+    const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    must(Stage::oom_score, fd);
+    FixedString<16> text;
+    const int score = plan_.oom_score_adjust;
+    if (score < 0) text.append('-');
+    text.append_number(static_cast<std::uint64_t>(score < 0 ? -static_cast<long>(score) : score));
+    must(Stage::oom_score, ::write(fd, text.c_str(), text.size()));
+    ::close(fd);
+}
+
+// Here and not by flags of clone3: making a network namespace takes its time, and the parent must not.
+void Child::make_namespaces() {
+    const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS));
+    if (apart != 0) must(Stage::namespaces, ::unshare(apart));
+    if (prepared_.namespaces & CLONE_NEWNET) must(Stage::network, ::unshare(CLONE_NEWNET));
+}
+
+void Child::join_namespaces() {
+    if (prepared_.namespaces != 0) must(Stage::namespaces, ::setns(stub, static_cast<int>(prepared_.namespaces)));
+}
+
+// A copy of the template, which is nobody's, with a /tmp of its own in it.
+void Child::make_mounts() {
+    if (!plan_.mount_namespace) return;
+    if (plan_.root == Root::system) must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
+    must(Stage::mounts, ::unshare(CLONE_NEWNS));
+    if (plan_.root == Root::host) make_host_mounts();
+    if (plan_.private_tmp) mount_tmp();
+}
+
+void Child::make_host_mounts() {
+    must_be_zero(Stage::mounts, -mounts::make_slave());
+    for (const auto& one : prepared_.tree.attachments) {
+        const int copy = mounts::copy_tree(one.source.c_str(), one.access, one.devices);
+        if (copy < 0) fail(Stage::mounts, -copy);
+        const int target = ::open(one.target.c_str(), O_PATH | O_CLOEXEC);
+        must(Stage::mounts, target);
+        must_be_zero(Stage::mounts, -mounts::attach(copy, target));
+        ::close(target);
+        ::close(copy);
+    }
+}
+
+void Child::mount_tmp() {
+    must(Stage::mounts, ::mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, prepared_.tmp_options.c_str()));
+}
+
+void Child::set_hostname() {
+    if (!plan_.uts_namespace) return;
+    must(Stage::uts, ::sethostname(prepared_.hostname.c_str(), prepared_.hostname.size()));
+    must(Stage::uts, ::setdomainname("(none)", 6));
+}
+
+void Child::change_directory() { must(Stage::directory, ::chdir(plan_.directory.c_str())); }
+
+// Rules are collected while we are still root and may look everywhere; they bind us later.
+void Child::create_ruleset() {
+    ruleset_ = landlock::create_ruleset(prepared_.rights.handled);
+    if (ruleset_ < 0) fail(Stage::landlock, -ruleset_);
+}
+
+void Child::allow(int fd, std::uint64_t rights) { must_be_zero(Stage::landlock, landlock::allow_beneath(ruleset_, fd, rights)); }
+
+void Child::allow_path(const PathRight& right) {
+    const int fd = ::open(right.path.c_str(), O_PATH | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && right.may_be_absent) return;
+    must(Stage::landlock, fd);
+    allow(fd, right.rights);
+    ::close(fd);
+}
+
+void Child::build_worker_rules() {
+    if (!plan_.landlock) return;
+    create_ruleset();
+    for (const auto& right : prepared_.rights.paths) allow_path(right);
+}
+
+void Child::build_stub_rules() {
+    if (!plan_.landlock) return;
+    create_ruleset();
+    allow(program, landlock::execute | landlock::read_file);
+}
+
+void Child::set_limits() {
+    for (const auto& limit : plan_.limits) {
+        const rlimit values{limit.soft, limit.hard};
+        must(Stage::limits, ::syscall(SYS_prlimit64, 0, limit.resource, &values, nullptr));
+    }
+}
+
+void Child::set_nice() { must(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.nice)); }
+
+// What is not in the bounding set cannot come back by exec, and uid 0 means nothing with NOROOT.
+void Child::drop_bounding_set() {
+    for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
+        must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
+    }
+    constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                                   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    must(Stage::capabilities, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
+}
+
+void Child::become_user() {
+    must(Stage::group, ::syscall(SYS_setgroups, plan_.groups.size(), plan_.groups.data()));
+    must(Stage::group, ::syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
+    must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
+}
+
+void Child::drop_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2]{};
+    must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+    must(Stage::capabilities, ::syscall(SYS_capset, &header, none));
+}
+
+// After the last change of credentials, which clears it. A parent that died before this line is seen by its pidfd:
+// getppid() says 0 in another pid namespace, whoever the parent is.
+void Child::die_with_parent() {
+    must(Stage::parent_death, ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    pollfd gone{parent, POLLIN, 0};
+    if (::poll(&gone, 1, 0) != 0) fail(Stage::parent_death, ESRCH);
+}
+
+void Child::refuse_new_privileges() {
+    if (plan_.no_new_privileges) must(Stage::no_new_privileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+void Child::confine_files() {
+    if (plan_.landlock) must_be_zero(Stage::landlock, landlock::restrict_self(ruleset_));
+}
+
+// The mask goes first: signals that came meanwhile act now, by default. After the filter only exec is left.
+void Child::confine_calls(const seccomp::Program& calls) {
+    const unsigned long none = 0;
+    must(Stage::session, ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none));
+    if (!plan_.calls.enabled) return;
+    must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size())));
+}
+
+void Child::run_stub() {
+    char name[] = "warder-stub";
+    char* const arguments[] = {name, nullptr};
+    char* const environment[] = {nullptr};
+    ::syscall(SYS_execveat, program, "", arguments, environment, AT_EMPTY_PATH);
+    fail(Stage::exec, errno);
+}
+
+void Child::run_program(char* const* environment) {
+    ::execve(plan_.program.c_str(), prepared_.arguments.data(), environment);
+    fail(Stage::exec, errno);
+}
+
+int or_else(int fd, int otherwise) { return fd >= 0 ? fd : otherwise; }
+
+}  // namespace
+
+void enter_as_stub(const Prepared& prepared, const Given& given) {
+    Child child(prepared, given);
+    const int mounts = prepared.mounts ? prepared.mounts->name_space.get() : -1;
+    child.reset_signals();
+    child.start_session();
+    child.place_descriptors({given.parent, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get()});
+    child.set_oom_score();
+    child.make_namespaces();
+    child.make_mounts();
+    child.set_hostname();
+    child.build_stub_rules();
+    child.drop_bounding_set();
+    child.become_user();
+    child.drop_capabilities();
+    child.die_with_parent();
+    child.refuse_new_privileges();
+    child.confine_files();
+    child.confine_calls(prepared.stub_calls);
+    child.run_stub();
+}
+
+void enter_as_worker(const Prepared& prepared, const Given& given) {
+    Child child(prepared, given);
+    const int null = prepared.null.get();
+    const int written = or_else(given.output, null);
+    const int mounts = prepared.mounts && given.stub < 0 ? prepared.mounts->name_space.get() : -1;
+    child.reset_signals();
+    child.start_session();
+    child.place_descriptors({null, written, or_else(given.error, written), given.broker, given.status, given.parent, given.stub,
+                             mounts, -1});
+    child.set_oom_score();
+    if (given.stub >= 0) {
+        child.join_namespaces();
+    } else {
+        child.make_namespaces();
+        child.make_mounts();
+        child.set_hostname();
+    }
+    child.change_directory();
+    child.build_worker_rules();
+    child.set_limits();
+    child.set_nice();
+    child.drop_bounding_set();
+    child.become_user();
+    child.drop_capabilities();
+    child.die_with_parent();
+    child.refuse_new_privileges();
+    child.confine_files();
+    ::umask(prepared.plan.umask);
+    child.confine_calls(prepared.calls);
+    child.run_program(given.broker >= 0 ? prepared.environment_with_socket.data() : prepared.environment.data());
+}
+
+}  // namespace warder::sandbox

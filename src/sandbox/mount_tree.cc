@@ -1,0 +1,412 @@
+#include "sandbox/mount_tree.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sys/namespaces.h"
+#include "sys/process.h"
+
+namespace warder::sandbox {
+namespace {
+
+constexpr int build_timeout_ms = 5000;
+
+Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
+    unfit = {std::move(item), std::move(why)};
+    return failure(error, "laying out the mounts");
+}
+
+// ---- The layout: a value from the plan and a few looks at the host ----
+
+class Layout {
+public:
+    explicit Layout(const Plan& plan) : plan_(plan) {}
+
+    void add_system_directories();
+    void add_devices();
+    void add_identity_files();
+    Result<void> add_binds(Unfit& unfit);
+    Result<void> add_files(Unfit& unfit);
+    Result<void> add_program(const Chain& chain, Unfit& unfit);
+    MountTree take();
+
+private:
+    std::string in_cell(const std::string& path) const;
+    bool attached(const std::string& relative) const;
+    bool hidden(const std::string& path) const;
+    void add_directory(const std::string& relative);
+    void add_parents(const std::string& relative);
+    void add_node(Node node);
+    void add_place(const std::string& relative, bool directory);
+    void attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices);
+    Result<void> add_bind(const Bind& bind, Unfit& unfit);
+
+    const Plan& plan_;
+    MountTree tree_;
+    std::set<std::string> made_;
+};
+
+// "/lib/x" is "usr/lib/x" where /lib is a link: nothing is made below a link.
+std::string Layout::in_cell(const std::string& path) const {
+    std::string relative = path.substr(1);
+    for (const auto& node : tree_.nodes) {
+        if (node.kind != Node::Kind::link || !lies_below(relative, node.path) || node.path.find('/') != std::string::npos) continue;
+        return node.text + relative.substr(node.path.size());
+    }
+    return relative;
+}
+
+bool Layout::attached(const std::string& relative) const {
+    return std::any_of(tree_.attachments.begin(), tree_.attachments.end(),
+                       [&](const Attachment& one) { return lies_below(relative, one.target); });
+}
+
+bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(path, "/tmp"); }
+
+void Layout::add_node(Node node) {
+    if (!made_.insert(node.path).second) return;
+    add_parents(node.path);
+    tree_.nodes.push_back(std::move(node));
+}
+
+void Layout::add_parents(const std::string& relative) {
+    const auto slash = relative.rfind('/');
+    if (slash != std::string::npos) add_directory(relative.substr(0, slash));
+}
+
+void Layout::add_directory(const std::string& relative) { add_node({Node::Kind::directory, relative, {}}); }
+
+void Layout::add_place(const std::string& relative, bool directory) {
+    add_node({directory ? Node::Kind::directory : Node::Kind::empty_file, relative, {}});
+}
+
+void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices) {
+    tree_.attachments.push_back({source, relative, access, devices});
+    tree_.seen.push_back(look_at(source));
+}
+
+bool is_directory(const std::string& path) {
+    struct stat status;
+    return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+// /usr, and /bin, /lib and the like as the host has them: links into /usr, or directories of their own.
+void Layout::add_system_directories() {
+    for (const auto* name : {"bin", "sbin", "lib", "lib64", "lib32", "libx32"}) {
+        const std::string path = std::string("/") + name;
+        char text[256];
+        const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
+        if (size > 0) {
+            const std::string target(text, static_cast<std::size_t>(size));
+            add_node({Node::Kind::link, name, target.front() == '/' ? target.substr(1) : target});
+        } else if (is_directory(path)) {
+            add_directory(name);
+            attach(path, name, mounts::Access::read_only, mounts::Devices::hidden);
+        }
+    }
+    add_directory("usr");
+    attach("/usr", "usr", mounts::Access::read_only, mounts::Devices::hidden);
+    for (const auto* name : {"etc", "run", "tmp", "var"}) add_directory(name);
+    add_node({Node::Kind::link, "var/tmp", "../tmp"});
+    add_node({Node::Kind::link, "var/run", "../run"});
+}
+
+// No /dev/fd and no /dev/stdin: they lead through /proc, which is not there. POSIX shared memory lives in the private /tmp.
+void Layout::add_devices() {
+    add_directory("dev");
+    for (const auto* name : {"null", "zero", "full", "random", "urandom"}) {
+        const std::string path = std::string("/dev/") + name;
+        if (!exists(path)) continue;
+        add_place(path.substr(1), false);
+        attach(path, path.substr(1), mounts::Access::read_only, mounts::Devices::usable);
+    }
+    add_node({Node::Kind::link, "dev/shm", "../tmp"});
+}
+
+void Layout::add_identity_files() {
+    const std::string uid = std::to_string(plan_.uid);
+    const std::string gid = std::to_string(plan_.gid);
+    const std::string user = plan_.user.empty() ? "worker" : plan_.user;
+    std::string passwd = "root:x:0:0:root:/:/usr/sbin/nologin\n";
+    std::string group = "root:x:0:\n";
+    if (plan_.uid != 0) passwd += user + ":x:" + uid + ":" + gid + "::/:/usr/sbin/nologin\n";
+    if (plan_.gid != 0) group += user + ":x:" + gid + ":\n";
+    if (plan_.uid != 65534) passwd += "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
+    if (plan_.gid != 65534) group += "nogroup:x:65534:\n";
+    const std::string name = plan_.hostname.empty() ? user : plan_.hostname;
+    add_node({Node::Kind::text_file, "etc/passwd", passwd});
+    add_node({Node::Kind::text_file, "etc/group", group});
+    add_node({Node::Kind::text_file, "etc/hosts", "127.0.0.1 localhost " + name + "\n::1 localhost\n"});
+    add_node({Node::Kind::text_file, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\n"});
+    if (!exists("/etc/ld.so.cache")) return;
+    add_place("etc/ld.so.cache", false);
+    attach("/etc/ld.so.cache", "etc/ld.so.cache", mounts::Access::read_only, mounts::Devices::hidden);
+}
+
+Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
+    if (hidden(bind.target)) return refuse(unfit, bind.target, "is hidden by the private /tmp; show it elsewhere", EINVAL);
+    if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the cell, but does not exist", ENOENT);
+    const std::string target = in_cell(bind.target);
+    if (!attached(target)) add_place(target, is_directory(bind.source));
+    attach(bind.source, target, bind.writable ? mounts::Access::writable : mounts::Access::read_only, mounts::Devices::hidden);
+    return {};
+}
+
+// Parents before what lies in them.
+Result<void> Layout::add_binds(Unfit& unfit) {
+    std::vector<Bind> sorted = plan_.binds;
+    std::stable_sort(sorted.begin(), sorted.end(), [](const Bind& a, const Bind& b) { return a.target < b.target; });
+    for (const auto& bind : sorted) TRY(add_bind(bind, unfit));
+    return {};
+}
+
+Result<void> Layout::add_files(Unfit& unfit) {
+    for (const auto& file : plan_.files) {
+        const std::string target = in_cell(file.target);
+        if (hidden(file.target)) return refuse(unfit, file.target, "is hidden by the private /tmp; put it elsewhere", EINVAL);
+        if (attached(target)) return refuse(unfit, file.target, "lies in a directory of the host, where nothing is made", EINVAL);
+        add_node({Node::Kind::text_file, target, file.text});
+    }
+    return {};
+}
+
+// A program outside of /usr is shown alone, and so are its interpreters and the links that lead to them.
+Result<void> Layout::add_program(const Chain& chain, Unfit& unfit) {
+    for (const auto& file : chain.files) {
+        tree_.seen.push_back(look_at(host_path(file, plan_.binds)));
+        const std::string target = in_cell(file);
+        if (attached(target) || !exists(file) || made_.contains(target)) continue;
+        if (hidden(file)) return refuse(unfit, file, "lies in /tmp, which is private to the worker; install it elsewhere", EINVAL);
+        add_place(target, is_directory(file));
+        attach(file, target, mounts::Access::read_only, mounts::Devices::hidden);
+    }
+    for (const auto& link : chain.links) {
+        const std::string target = in_cell(link.path);
+        if (attached(target) || hidden(link.path)) continue;
+        add_node({Node::Kind::link, target, link.text});
+    }
+    return {};
+}
+
+MountTree Layout::take() {
+    tree_.root = plan_.root;
+    return std::move(tree_);
+}
+
+// On the host's own tree nothing is made: targets must be there.
+Result<MountTree> lay_out_on_host(const Plan& plan, Unfit& unfit) {
+    if (!plan.files.empty()) return refuse(unfit, plan.files.front().target, "no files are made on the host's own tree", EINVAL);
+    MountTree tree{.root = Root::host, .nodes = {}, .attachments = {}, .seen = {}};
+    for (const auto& bind : plan.binds) {
+        const auto access = bind.writable ? mounts::Access::writable : mounts::Access::read_only;
+        tree.attachments.push_back({bind.source, bind.target, access, mounts::Devices::hidden});
+    }
+    return tree;
+}
+
+// ---- The template: made by a child that never allocates ----
+
+// What the child says when it is done, or where it failed.
+struct Report {
+    enum class Step : std::int32_t { done, prepare, copy, node, attach, pivot };
+    Step step = Step::done;
+    std::int32_t error = 0;
+    std::uint32_t index = 0;
+};
+
+class Builder {
+public:
+    Builder(const MountTree& tree, int report, int* copies) : tree_(tree), report_(report), copies_(copies) {}
+    [[noreturn]] void run();
+
+private:
+    [[noreturn]] void stop(Report::Step step, int error, std::size_t index);
+    void check(int outcome, Report::Step step, std::size_t index = 0) {
+        if (outcome < 0) stop(step, -outcome, index);
+    }
+    int make(const Node& node) const;
+    int attach(const Attachment& attachment, int copy) const;
+
+    const MountTree& tree_;
+    int report_;
+    int* copies_;   // room for one descriptor for each attachment, made before the fork
+    int root_ = -1;
+};
+
+int from_call(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
+void Builder::stop(Report::Step step, int error, std::size_t index) {
+    const Report report{step, error, static_cast<std::uint32_t>(index)};
+    [[maybe_unused]] const ssize_t size = ::write(report_, &report, sizeof report);
+    // The parent takes the namespace from us, and then kills us.
+    while (step == Report::Step::done) ::syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
+    for (;;) ::syscall(SYS_exit_group, 1);
+}
+
+int write_text(int root, const Node& node) {
+    const int fd = ::openat(root, node.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0) return -errno;
+    const ssize_t size = ::write(fd, node.text.data(), node.text.size());
+    const int outcome = size == static_cast<ssize_t>(node.text.size()) ? 0 : -(size < 0 ? errno : ENOSPC);
+    ::close(fd);
+    return outcome;
+}
+
+int Builder::make(const Node& node) const {
+    switch (node.kind) {
+        case Node::Kind::directory: return from_call(::mkdirat(root_, node.path.c_str(), 0755));
+        case Node::Kind::link: return from_call(::symlinkat(node.text.c_str(), root_, node.path.c_str()));
+        case Node::Kind::empty_file:
+        case Node::Kind::text_file: return write_text(root_, node);
+    }
+    return -EINVAL;
+}
+
+int Builder::attach(const Attachment& attachment, int copy) const {
+    const int target = mounts::open_inside(root_, attachment.target.c_str());
+    if (target < 0) return target;
+    const int outcome = mounts::attach(copy, target);
+    ::close(target);
+    return outcome;
+}
+
+// The copies are taken before the new root hides a directory of the old one.
+void Builder::run() {
+    using Step = Report::Step;
+    ::umask(0);
+    check(from_call(::prctl(PR_SET_PDEATHSIG, SIGKILL)), Step::prepare);
+    check(from_call(::unshare(CLONE_NEWNS)), Step::prepare);
+    check(mounts::make_private(), Step::prepare);
+    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) {
+        const auto& one = tree_.attachments[i];
+        copies_[i] = mounts::copy_tree(one.source.c_str(), one.access, one.devices);
+        check(copies_[i], Step::copy, i);
+    }
+    root_ = mounts::make_tmpfs("1m", "0755");
+    check(root_, Step::prepare);
+    for (std::size_t i = 0; i < tree_.nodes.size(); ++i) check(make(tree_.nodes[i]), Step::node, i);
+    const int place = ::open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    check(from_call(place), Step::pivot);
+    check(mounts::attach(root_, place), Step::pivot);
+    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) check(attach(tree_.attachments[i], copies_[i]), Step::attach, i);
+    check(mounts::make_read_only(root_), Step::pivot);
+    check(from_call(::fchdir(root_)), Step::pivot);
+    check(mounts::become_root_of_namespace(), Step::pivot);
+    stop(Step::done, 0, 0);
+}
+
+std::string place_of(const MountTree& tree, const Report& report) {
+    switch (report.step) {
+        case Report::Step::copy: return tree.attachments[report.index].source;
+        case Report::Step::attach: return "/" + tree.attachments[report.index].target;
+        case Report::Step::node: return "/" + tree.nodes[report.index].path;
+        case Report::Step::done:
+        case Report::Step::prepare:
+        case Report::Step::pivot: break;
+    }
+    return "the root of the cell";
+}
+
+// Kills the child and reaps it. One that hangs in the kernel is left behind: it has been told to die.
+void end_builder(const Fd& pidfd) {
+    [[maybe_unused]] const auto killed = send_signal(pidfd.get(), SIGKILL);
+    if (!ended_within(pidfd.get(), build_timeout_ms)) return;
+    [[maybe_unused]] const auto ended = reap(pidfd.get());
+}
+
+Result<Report> read_report(const Fd& pipe) {
+    pollfd ready{pipe.get(), POLLIN, 0};
+    if (::poll(&ready, 1, build_timeout_ms) != 1) return failure(ETIMEDOUT, "building the mounts");
+    Report report;
+    if (::read(pipe.get(), &report, sizeof report) != sizeof report) return failure(EIO, "building the mounts");
+    return report;
+}
+
+Result<Fd> take_namespace(const MountTree& tree, const Fd& pipe, pid_t child, Unfit& unfit) {
+    const Report report = TRY(read_report(pipe));
+    if (report.step == Report::Step::done) return open_mount_namespace(child);
+    const std::string where = place_of(tree, report);
+    return refuse(unfit, where, "could not be made part of the cell", report.error);
+}
+
+Result<Fd> build(const MountTree& tree, Unfit& unfit) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
+    const Fd reading(ends[0]);
+    Fd writing(ends[1]);
+    std::vector<int> copies(tree.attachments.size(), -1);
+    const SignalsBlocked blocked;
+    const Cloned child = TRY(clone_process(0, -1));
+    if (child.pid == 0) Builder(tree, writing.get(), copies.data()).run();
+    writing.reset();
+    auto name_space = take_namespace(tree, reading, child.pid, unfit);
+    end_builder(child.pidfd);
+    return name_space;
+}
+
+// All that makes one tree differ from another, as text.
+std::string key_of(const MountTree& tree) {
+    std::string key;
+    const auto add = [&key](const std::string& text) { key += std::to_string(text.size()) + ":" + text; };
+    for (const auto& node : tree.nodes) {
+        add(std::to_string(static_cast<int>(node.kind)));
+        add(node.path);
+        add(node.text);
+    }
+    for (const auto& one : tree.attachments) {
+        add(one.source);
+        add(one.target);
+        add(std::to_string(static_cast<int>(one.access)) + std::to_string(static_cast<int>(one.devices)));
+    }
+    for (const auto& seen : tree.seen) {
+        add(seen.path);
+        add(std::to_string(seen.device) + "." + std::to_string(seen.inode) + "." + std::to_string(seen.changed));
+    }
+    return key;
+}
+
+}  // namespace
+
+Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
+    if (plan.root == Root::host) return lay_out_on_host(plan, unfit);
+    Layout layout(plan);
+    layout.add_system_directories();
+    layout.add_devices();
+    TRY(layout.add_binds(unfit));
+    TRY(layout.add_files(unfit));
+    layout.add_identity_files();
+    TRY(layout.add_program(chain, unfit));
+    return layout.take();
+}
+
+Seen look_at(const std::string& path) {
+    struct stat status;
+    if (::stat(path.c_str(), &status) != 0) return {path, false, 0, 0, 0};
+    const bool directory = S_ISDIR(status.st_mode);
+    const std::int64_t changed = status.st_ctim.tv_sec * 1'000'000'000 + status.st_ctim.tv_nsec;
+    return {path, true, status.st_dev, status.st_ino, directory || S_ISCHR(status.st_mode) ? 0 : changed};
+}
+
+Result<std::shared_ptr<const MountTemplate>> make_template(const MountTree& tree, Unfit& unfit) {
+    static std::map<std::string, std::weak_ptr<const MountTemplate>> known;
+    std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
+    const std::string key = key_of(tree);
+    if (const auto found = known.find(key); found != known.end()) return found->second.lock();
+    auto made = std::make_shared<const MountTemplate>(TRY(build(tree, unfit)));
+    known[key] = made;
+    return made;
+}
+
+}  // namespace warder::sandbox

@@ -1,0 +1,69 @@
+// What the worker sees as "/": laid out as a value, then built once as a template mount namespace that every start copies.
+// Making the copy costs the same however many mounts the host has. The template is built by a short-lived child, because
+// a process that has left its own mount namespace cannot safely go on being warderd.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/plan.h"
+#include "sandbox/program.h"
+#include "sandbox/spawn.h"
+#include "sys/fd.h"
+#include "sys/mounts.h"
+
+namespace warder::sandbox {
+
+// Something made on the root's tmpfs. Paths are relative to the cell's "/".
+struct Node {
+    enum class Kind : std::uint8_t { directory, empty_file, text_file, link };
+    Kind kind = Kind::directory;
+    std::string path;
+    std::string text;   // of a text file; where a link leads
+};
+
+// A tree of the host that is shown in the cell.
+struct Attachment {
+    std::string source;   // absolute, on the host
+    std::string target;   // relative to the cell's "/"
+    mounts::Access access = mounts::Access::read_only;
+    mounts::Devices devices = mounts::Devices::hidden;
+};
+
+// What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
+// so the time of change is looked at for files only (that of a directory changes with each name in it).
+struct Seen {
+    std::string path;
+    bool exists = false;
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t changed = 0;
+    friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+struct MountTree {
+    Root root = Root::system;
+    std::vector<Node> nodes;               // in the order in which they are made
+    std::vector<Attachment> attachments;   // likewise
+    std::vector<Seen> seen;                // what the layout was computed from
+};
+
+// Errors: EINVAL or ENOENT with `unfit` filled in, for a plan whose mounts contradict each other or whose source is absent.
+Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit);
+
+Seen look_at(const std::string& path);
+
+// A mount namespace with the tree in it, which nobody runs in. Shared by all who laid out the same.
+struct MountTemplate {
+    Fd name_space;
+};
+
+// Builds it, or finds one that was built from an equal tree. Waits for the child that does it, at most 5 s.
+// Errors: those of the mount calls, ETIMEDOUT; `unfit` says at which path.
+Result<std::shared_ptr<const MountTemplate>> make_template(const MountTree& tree, Unfit& unfit);
+
+}  // namespace warder::sandbox

@@ -1,0 +1,206 @@
+#include "sandbox/prepared.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "sandbox/calls.h"
+#include "sandbox/probe.h"
+#include "sandbox/program.h"
+#include "sandbox/stub_path.h"
+#include "sys/namespaces.h"
+
+namespace warder::sandbox {
+namespace {
+
+Failure refuse(Unfit& unfit, std::string item, std::string why, int error = EOPNOTSUPP) {
+    unfit = {std::move(item), std::move(why)};
+    return failure(error, "preparing a cell");
+}
+
+std::uint64_t namespaces_of(const Plan& plan) {
+    std::uint64_t flags = 0;
+    if (plan.mount_namespace) flags |= CLONE_NEWNS;
+    if (plan.ipc_namespace) flags |= CLONE_NEWIPC;
+    if (plan.uts_namespace) flags |= CLONE_NEWUTS;
+    if (plan.network == Network::empty) flags |= CLONE_NEWNET;
+    return flags;
+}
+
+std::vector<std::string> with_socket(std::vector<std::string> environment) {
+    environment.push_back("WARDER_SOCKET=" + std::to_string(worker_socket));
+    return environment;
+}
+
+std::vector<std::string> arguments_of(const Plan& plan) {
+    return plan.arguments.empty() ? std::vector<std::string>{plan.program} : plan.arguments;
+}
+
+bool clean_path(const std::string& path) {
+    return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
+}
+
+// What makes no sense anywhere.
+Result<void> check_values(const Plan& plan, Unfit& unfit) {
+    if (!clean_path(plan.program)) return refuse(unfit, "program", "is not an absolute path", EINVAL);
+    if (!clean_path(plan.directory)) return refuse(unfit, "directory", "is not an absolute path", EINVAL);
+    for (const auto& bind : plan.binds) {
+        if (!clean_path(bind.source)) return refuse(unfit, bind.source, "is not an absolute path", EINVAL);
+        if (!clean_path(bind.target) || bind.target == "/") return refuse(unfit, bind.target, "is no place for a bind", EINVAL);
+    }
+    for (const auto& file : plan.files) {
+        if (!clean_path(file.target)) return refuse(unfit, file.target, "is not an absolute path", EINVAL);
+    }
+    for (const auto* strings : {&plan.arguments, &plan.environment}) {
+        for (const auto& text : *strings) {
+            if (text.find('\0') != std::string::npos) return refuse(unfit, text.c_str(), "holds a NUL byte", EINVAL);
+        }
+    }
+    if (plan.uid == static_cast<uid_t>(-1)) return refuse(unfit, "uid", "-1 means \"unchanged\" to the kernel", EINVAL);
+    if (plan.gid == static_cast<gid_t>(-1)) return refuse(unfit, "gid", "-1 means \"unchanged\" to the kernel", EINVAL);
+    return {};
+}
+
+// Items that hold only together with another.
+Result<void> check_whole(const Plan& plan, Unfit& unfit) {
+    const bool mounts = plan.mount_namespace;
+    if (!mounts && plan.root != Root::host) return refuse(unfit, "root", "a root of its own needs a mount namespace", EINVAL);
+    if (!mounts && !plan.binds.empty()) return refuse(unfit, "binds", "need a mount namespace", EINVAL);
+    if (!mounts && !plan.files.empty()) return refuse(unfit, "files", "need a mount namespace", EINVAL);
+    if (!mounts && plan.private_tmp) return refuse(unfit, "private_tmp", "needs a mount namespace", EINVAL);
+    const bool filters = plan.landlock || plan.calls.enabled;
+    if (!plan.no_new_privileges && filters) {
+        return refuse(unfit, "no_new_privileges", "is needed for Landlock and seccomp", EINVAL);
+    }
+    return {};
+}
+
+// What this kernel would have to do.
+Result<void> check_kernel(const Plan& plan, const KernelFeatures& kernel, Unfit& unfit) {
+    if (!kernel.close_range) return refuse(unfit, "close_range", "the kernel lacks it (it came with Linux 5.9)");
+    if (plan.calls.enabled && !kernel.seccomp) return refuse(unfit, "seccomp", "the kernel has no seccomp filters");
+    if (plan.landlock && kernel.landlock == 0) {
+        return refuse(unfit, "landlock", "the kernel has no Landlock, or it is not in the list of lsm= at boot");
+    }
+    if (plan.mount_namespace && !kernel.mount_namespaces) return refuse(unfit, "mount_namespace", "the kernel has none");
+    if (plan.mount_namespace && !kernel.mount_attributes) {
+        return refuse(unfit, "mount_namespace", "the kernel lacks mount_setattr (it came with Linux 5.12)");
+    }
+    if (plan.pid_namespace && !kernel.pid_namespaces) return refuse(unfit, "pid_namespace", "the kernel has none");
+    if (plan.pid_namespace && !kernel.pidfd_setns) {
+        return refuse(unfit, "pid_namespace", "the kernel cannot join it by a pidfd (it came with Linux 5.8)");
+    }
+    if (plan.ipc_namespace && !kernel.ipc_namespaces) return refuse(unfit, "ipc_namespace", "the kernel has none");
+    if (plan.uts_namespace && !kernel.uts_namespaces) return refuse(unfit, "uts_namespace", "the kernel has none");
+    if (plan.network == Network::empty && !kernel.network_namespaces) return refuse(unfit, "network", "the kernel has no network namespaces");
+    return {};
+}
+
+Result<Fd> open_path(const std::string& path, int flags, const char* doing) {
+    Fd fd(::open(path.c_str(), flags | O_CLOEXEC));
+    if (!fd) return failure(doing);
+    return fd;
+}
+
+std::string directory_of_this_program() {
+    char path[PATH_MAX];
+    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+    const std::string exe(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+    return exe.substr(0, exe.rfind('/') + 1);
+}
+
+// Beside this program (a build tree has it in the next directory, tests two up), or where it is installed.
+Result<Fd> open_stub(const std::string& given, Unfit& unfit) {
+    const std::string here = directory_of_this_program();
+    std::vector<std::string> places{given};
+    if (given.empty()) {
+        places = {here + "warder-stub", here + "../sandbox/warder-stub", here + "../../src/sandbox/warder-stub", installed_stub};
+    }
+    for (const auto& place : places) {
+        Fd stub(::open(place.c_str(), O_PATH | O_CLOEXEC));
+        if (stub) return stub;
+    }
+    return refuse(unfit, places.back(), "is the reaper of each pid namespace, but is not installed", ENOENT);
+}
+
+Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unfit& unfit) {
+    const Plan& plan = prepared.plan;
+    if (!plan.calls.enabled) return {};
+    const auto sent = kernel.pass_rights ? SentDescriptors::refused_by_socket : SentDescriptors::refused_by_filter;
+    std::string unknown;
+    const auto rules = rules_of(plan.calls, sent, unknown);
+    if (!rules) return refuse(unfit, unknown, "is no system call", EINVAL);
+    prepared.calls = TRY(seccomp::compile(*rules));
+    prepared.stub_calls = TRY(seccomp::compile_few(stub_calls()));
+    return {};
+}
+
+Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit) {
+    if (!prepared.plan.mount_namespace) return {};
+    prepared.tree = TRY(lay_out(prepared.plan, chain, unfit));
+    if (prepared.plan.root == Root::system) prepared.mounts = TRY(make_template(prepared.tree, unfit));
+    return {};
+}
+
+unsigned last_capability() {
+    unsigned capability = 0;
+    while (::prctl(PR_CAPBSET_READ, capability + 1, 0, 0, 0) >= 0) ++capability;
+    return capability;
+}
+
+Result<void> prepare_descriptors(Prepared& prepared, const std::string& stub_path, Unfit& unfit) {
+    prepared.null = TRY(open_path("/dev/null", O_RDWR, "opening /dev/null"));
+    if (!prepared.plan.pid_namespace) return {};
+    prepared.stub = TRY(open_stub(stub_path, unfit));
+    prepared.own_pid_namespace = TRY(open_own_pid_namespace());
+    return {};
+}
+
+}  // namespace
+
+StringVector::StringVector(std::vector<std::string> strings) : strings_(std::move(strings)) {
+    pointers_.clear();
+    for (auto& text : strings_) pointers_.push_back(text.data());
+    pointers_.push_back(nullptr);
+}
+
+Prepared::Prepared(const Plan& from)
+    : plan(from),
+      arguments(arguments_of(from)),
+      environment(from.environment),
+      environment_with_socket(with_socket(from.environment)),
+      namespaces(namespaces_of(from)),
+      hostname(from.hostname.empty() ? from.user : from.hostname),
+      tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)) {}
+
+void PreparedDeleter::operator()(Prepared* prepared) const { delete prepared; }
+
+Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path) {
+    const KernelFeatures kernel = probe_kernel();
+    TRY(check_values(plan, unfit));
+    TRY(check_whole(plan, unfit));
+    TRY(check_kernel(plan, kernel, unfit));
+    PreparedCell prepared(new Prepared(plan));
+    const Chain chain = chain_of(plan.program, plan.binds);
+    if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock);
+    TRY(prepare_calls(*prepared, kernel, unfit));
+    TRY(prepare_mounts(*prepared, chain, unfit));
+    TRY(prepare_descriptors(*prepared, stub_path, unfit));
+    prepared->last_capability = last_capability();
+    return prepared;
+}
+
+bool stale(const Prepared& prepared) {
+    for (const auto& seen : prepared.tree.seen) {
+        if (look_at(seen.path) != seen) return true;
+    }
+    return false;
+}
+
+bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; }
+
+}  // namespace warder::sandbox

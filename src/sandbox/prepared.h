@@ -1,0 +1,58 @@
+// Prepared: a plan made ready to be carried out many times. Private to this room: prepared.cc fills it, enter.cc only reads
+// it, in a child that must not allocate, so everything here is in the form in which the kernel wants it.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sandbox/mount_tree.h"
+#include "sandbox/plan.h"
+#include "sandbox/rights.h"
+#include "sandbox/spawn.h"
+#include "sys/fd.h"
+#include "sys/seccomp.h"
+
+namespace warder::sandbox {
+
+// NULL-terminated, as execve wants it, with the strings that it points to.
+class StringVector {
+public:
+    StringVector() = default;
+    explicit StringVector(std::vector<std::string> strings);
+    StringVector(const StringVector&) = delete;
+    StringVector& operator=(const StringVector&) = delete;
+    char* const* data() const { return pointers_.data(); }
+
+private:
+    std::vector<std::string> strings_;
+    std::vector<char*> pointers_{nullptr};
+};
+
+class Prepared {
+public:
+    explicit Prepared(const Plan& from);
+
+    const Plan plan;
+    StringVector arguments;
+    StringVector environment;               // as planned
+    StringVector environment_with_socket;   // and WARDER_SOCKET
+    std::uint64_t namespaces = 0;           // CLONE_NEW* of the plan, without the pid namespace
+    std::string hostname;
+    std::string tmp_options;
+
+    seccomp::Program calls;                 // the worker's; empty: none
+    seccomp::Program stub_calls;
+    Rights rights;                          // no handled rights: no Landlock
+    MountTree tree;
+    std::shared_ptr<const MountTemplate> mounts;   // of Root::system
+    unsigned last_capability = 0;
+
+    Fd null;                                // /dev/null
+    Fd stub;                                // the warder-stub binary
+    Fd own_pid_namespace;
+};
+
+}  // namespace warder::sandbox

@@ -1,0 +1,95 @@
+#include "sandbox/probe.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "sys/fd.h"
+#include "sys/kernel.h"
+#include "sys/landlock.h"
+#include "sys/process.h"
+#include "sys/seccomp.h"
+
+namespace warder::sandbox {
+namespace {
+
+bool has_namespace(const char* path) { return ::access(path, F_OK) == 0; }
+
+bool has_socket_option(int option) {
+    const Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    int value = 0;
+    socklen_t size = sizeof value;
+    return socket && ::getsockopt(socket.get(), SOL_SOCKET, option, &value, &size) == 0;
+}
+
+// A call that exists complains about its arguments.
+bool has_mount_attributes() {
+    mount_attr none{};
+    return ::mount_setattr(-1, "", 0, &none, sizeof none) == 0 || errno != ENOSYS;
+}
+
+bool has_close_range() { return ::syscall(SYS_close_range, UINT_MAX, 0U, 0U) == 0 || errno == EINVAL; }
+
+// A kernel that knows the field says that there is no such descriptor; an older one that the structure is too long.
+bool has_clone_into_cgroup() {
+    clone_args arguments{};
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = INT_MAX;
+    return ::syscall(SYS_clone3, &arguments, sizeof arguments) < 0 && errno == EBADF;
+}
+
+// Joins our own uts namespace, which changes nothing. Before 5.8 a pidfd is no descriptor of a namespace: EINVAL.
+bool has_pidfd_setns() {
+    const auto self = open_pidfd(::getpid());
+    return self && (::setns(self->get(), CLONE_NEWUTS) == 0 || errno == EPERM);
+}
+
+}  // namespace
+
+KernelFeatures probe_kernel() {
+    KernelFeatures features;
+    features.seccomp = seccomp::available();
+    features.landlock = landlock::abi();
+    features.pass_rights = has_socket_option(kernel::so_passrights);
+    features.pass_pidfd = has_socket_option(kernel::so_passpidfd);
+    features.mount_namespaces = has_namespace("/proc/self/ns/mnt");
+    features.pid_namespaces = has_namespace("/proc/self/ns/pid");
+    features.ipc_namespaces = has_namespace("/proc/self/ns/ipc");
+    features.uts_namespaces = has_namespace("/proc/self/ns/uts");
+    features.network_namespaces = has_namespace("/proc/self/ns/net");
+    features.mount_attributes = has_mount_attributes();
+    features.close_range = has_close_range();
+    features.clone_into_cgroup = has_clone_into_cgroup();
+    features.pidfd_setns = has_pidfd_setns();
+    return features;
+}
+
+std::vector<Feature> list_features(const KernelFeatures& features) {
+    const std::string abi = features.landlock > 0 ? "ABI " + std::to_string(features.landlock) : std::string();
+    return {
+        {"seccomp", features.seccomp, {}},
+        {"landlock", features.landlock > 0, abi},
+        {"landlock network", features.landlock >= 4, {}},
+        {"landlock scope", features.landlock >= 6, {}},
+        {"SO_PASSRIGHTS", features.pass_rights, {}},
+        {"SO_PASSPIDFD", features.pass_pidfd, {}},
+        {"mount namespaces", features.mount_namespaces, {}},
+        {"pid namespaces", features.pid_namespaces, {}},
+        {"ipc namespaces", features.ipc_namespaces, {}},
+        {"uts namespaces", features.uts_namespaces, {}},
+        {"network namespaces", features.network_namespaces, {}},
+        {"mount_setattr", features.mount_attributes, {}},
+        {"close_range", features.close_range, {}},
+        {"clone into a cgroup", features.clone_into_cgroup, {}},
+        {"setns by pidfd", features.pidfd_setns, {}},
+    };
+}
+
+}  // namespace warder::sandbox

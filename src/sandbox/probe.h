@@ -1,0 +1,36 @@
+// What the running kernel can do for a cell, found by asking it, never by its version. For prepare(), which refuses what
+// cannot be done, and for reports.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace warder::sandbox {
+
+struct KernelFeatures {
+    bool seccomp = false;            // filters, and killing a process by one
+    int landlock = 0;                // ABI; 0: none
+    bool pass_rights = false;        // SO_PASSRIGHTS (6.16)
+    bool pass_pidfd = false;         // SO_PASSPIDFD (6.5)
+    bool mount_namespaces = false;
+    bool pid_namespaces = false;
+    bool ipc_namespaces = false;
+    bool uts_namespaces = false;
+    bool network_namespaces = false;
+    bool mount_attributes = false;   // mount_setattr (5.12)
+    bool close_range = false;        // 5.9
+    bool clone_into_cgroup = false;  // 5.7
+    bool pidfd_setns = false;        // 5.8: joining namespaces by pidfd
+};
+
+KernelFeatures probe_kernel();
+
+// One line for each, in the order above, for people and for JSON: what it is called, and whether it is there.
+struct Feature {
+    std::string name;
+    bool present = false;
+    std::string detail;   // "ABI 7", or empty
+};
+std::vector<Feature> list_features(const KernelFeatures& features);
+
+}  // namespace warder::sandbox

@@ -1,0 +1,34 @@
+// What it takes to run a program: the file itself, the interpreters that its first line or its ELF header names, and the
+// symbolic links on the way. Read from the host when a cell is prepared, so that Landlock can grant execution to exactly
+// these.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "sandbox/plan.h"
+
+namespace warder::sandbox {
+
+// A symbolic link that is followed on the way to a file of the chain.
+struct FollowedLink {
+    std::string path;
+    std::string text;
+};
+
+struct Chain {
+    std::vector<std::string> files;   // as seen in the cell: the program, then its interpreters, then the loader
+    std::vector<FollowedLink> links;
+};
+
+// Where `path` of the cell comes from on the host: through the bind that covers it, or the same path.
+std::string host_path(const std::string& path, const std::vector<Bind>& binds);
+
+// Whether `path` is `directory` or lies below it, by whole components.
+bool lies_below(const std::string& path, const std::string& directory);
+
+// A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it.
+Chain chain_of(const std::string& program, const std::vector<Bind>& binds);
+
+}  // namespace warder::sandbox

@@ -1,0 +1,29 @@
+// What Landlock allows in a cell, as values: which tree may be read, written or run. Computed once; a child turns it into a
+// ruleset when its mounts stand, because a private /tmp is new at each start.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sandbox/plan.h"
+#include "sandbox/program.h"
+#include "sys/landlock.h"
+
+namespace warder::sandbox {
+
+struct PathRight {
+    std::string path;          // in the cell
+    std::uint64_t rights = 0;  // of sys/landlock.h
+    bool may_be_absent = false;
+};
+
+struct Rights {
+    landlock::Handled handled;
+    std::vector<PathRight> paths;
+};
+
+// Rights for a kernel with this Landlock ABI.
+Rights rights_of(const Plan& plan, const Chain& chain, int abi);
+
+}  // namespace warder::sandbox

@@ -1,0 +1,74 @@
+#include "sandbox/spawn.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "sandbox/enter.h"
+#include "sandbox/prepared.h"
+#include "sys/namespaces.h"
+#include "sys/process.h"
+
+namespace warder::sandbox {
+namespace {
+
+struct StatusPipe {
+    Fd reading;   // ours, non-blocking
+    Fd writing;   // the child's
+};
+
+Result<StatusPipe> make_status_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
+    StatusPipe pipe{Fd(ends[0]), Fd(ends[1])};
+    if (::fcntl(pipe.reading.get(), F_SETFL, O_NONBLOCK) != 0) return failure("fcntl(F_SETFL)");
+    return pipe;
+}
+
+using Entrance = void (*)(const Prepared&, const Given&);
+
+// Clones a child that goes through `entrance` and never comes back.
+Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, std::uint64_t namespaces, int cgroup) {
+    StatusPipe pipe = TRY(make_status_pipe());
+    const Fd self = TRY(open_pidfd(::getpid()));
+    given.status = pipe.writing.get();
+    given.parent = self.get();
+    const SignalsBlocked blocked;
+    Cloned child = TRY(clone_process(namespaces, cgroup));
+    if (child.pid == 0) {
+        entrance(prepared, given);
+        ::_exit(exit_status_of(Stage::exec));   // never reached, and never into the parent's code
+    }
+    return Spawned{child.pid, std::move(child.pidfd), std::move(pipe.reading)};
+}
+
+Given given_by(const Descriptors& descriptors) {
+    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker};
+}
+
+}  // namespace
+
+Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors) {
+    if (!needs_stub(prepared)) return failure(EINVAL, "starting a stub without a pid namespace");
+    return start(prepared, {}, enter_as_stub, CLONE_NEWPID, descriptors.cgroup);
+}
+
+Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd) {
+    if (needs_stub(prepared) != (stub_pidfd >= 0)) return failure(EINVAL, "starting a worker");
+    Given given = given_by(descriptors);
+    if (stub_pidfd < 0) return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
+    given.stub = stub_pidfd;
+    const BirthInside inside = TRY(BirthInside::enter(stub_pidfd, prepared.own_pid_namespace));
+    return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
+}
+
+std::optional<SetupFailure> read_status(int status_fd) {
+    SetupFailure failure;
+    const ssize_t size = ::read(status_fd, &failure, sizeof failure);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    if (size == 0) return SetupFailure{};
+    if (size == sizeof failure) return failure;
+    return SetupFailure{Stage::exec, size < 0 ? errno : EIO};
+}
+
+}  // namespace warder::sandbox

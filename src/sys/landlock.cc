@@ -1,0 +1,68 @@
+#include "sys/landlock.h"
+
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+
+namespace warder::landlock {
+namespace {
+
+struct RulesetAttributes {
+    std::uint64_t files;
+    std::uint64_t net;       // ABI 4
+    std::uint64_t scoped;    // ABI 6
+};
+
+struct [[gnu::packed]] PathBeneath {
+    std::uint64_t allowed;
+    std::int32_t parent;
+};
+
+constexpr unsigned version_flag = 1;
+constexpr int rule_path_beneath = 1;
+
+// A kernel refuses a longer structure unless what it does not know is zero; this is as short as can be.
+std::size_t size_of(const Handled& handled) {
+    if (handled.scoped != 0) return sizeof(RulesetAttributes);
+    if (handled.net != 0) return offsetof(RulesetAttributes, scoped);
+    return offsetof(RulesetAttributes, net);
+}
+
+}  // namespace
+
+int abi() {
+    const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, version_flag);
+    return version < 0 ? 0 : static_cast<int>(version);
+}
+
+Handled all_of(int abi) {
+    Handled handled;
+    if (abi >= 1) handled.files = refer - 1;
+    if (abi >= 2) handled.files |= refer;
+    if (abi >= 3) handled.files |= truncate;
+    if (abi >= 4) handled.net = bind_tcp | connect_tcp;
+    if (abi >= 5) handled.files |= ioctl_dev;
+    if (abi >= 6) handled.scoped = scope_abstract_unix_socket | scope_signal;
+    return handled;
+}
+
+int create_ruleset(const Handled& handled) {
+    const RulesetAttributes attributes{handled.files, handled.net, handled.scoped};
+    const long fd = ::syscall(SYS_landlock_create_ruleset, &attributes, size_of(handled), 0);
+    return fd < 0 ? -errno : static_cast<int>(fd);
+}
+
+int allow_beneath(int ruleset, int fd, std::uint64_t rights) {
+    struct stat status;
+    if (::fstat(fd, &status) != 0) return errno;
+    const PathBeneath rule{S_ISDIR(status.st_mode) ? rights : rights & file_rights, fd};
+    if (rule.allowed == 0) return 0;
+    return ::syscall(SYS_landlock_add_rule, ruleset, rule_path_beneath, &rule, 0) == 0 ? 0 : errno;
+}
+
+int restrict_self(int ruleset) { return ::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? 0 : errno; }
+
+}  // namespace warder::landlock

@@ -1,0 +1,78 @@
+#include "sys/mounts.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace warder::mounts {
+namespace {
+
+int outcome(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
+int set_attributes(int tree, std::uint64_t attributes, unsigned recursive) {
+    mount_attr change{};
+    change.attr_set = attributes;
+    return outcome(::mount_setattr(tree, "", AT_EMPTY_PATH | recursive, &change, sizeof change));
+}
+
+// Closes what was made and passes the error on.
+int give_up(int fd, int error) {
+    ::close(fd);
+    return error;
+}
+
+int configure_tmpfs(int context, const char* size, const char* mode) {
+    if (::fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) != 0) return -errno;
+    if (::fsconfig(context, FSCONFIG_SET_STRING, "mode", mode, 0) != 0) return -errno;
+    return outcome(::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+}
+
+}  // namespace
+
+int copy_tree(const char* path, Access access, Devices devices) {
+    const int tree = outcome(::open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    if (tree < 0) return tree;
+    std::uint64_t attributes = MOUNT_ATTR_NOSUID;
+    if (access == Access::read_only) attributes |= MOUNT_ATTR_RDONLY;
+    attributes |= devices == Devices::hidden ? std::uint64_t{MOUNT_ATTR_NODEV} : std::uint64_t{MOUNT_ATTR_NOEXEC};
+    const int set = set_attributes(tree, attributes, AT_RECURSIVE);
+    return set < 0 ? give_up(tree, set) : tree;
+}
+
+int make_tmpfs(const char* size, const char* mode) {
+    const int context = outcome(::fsopen("tmpfs", FSOPEN_CLOEXEC));
+    if (context < 0) return context;
+    const int configured = configure_tmpfs(context, size, mode);
+    if (configured < 0) return give_up(context, configured);
+    const int tree = outcome(::fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+    ::close(context);
+    return tree;
+}
+
+int attach(int tree, int target) {
+    return outcome(::move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+}
+
+int open_inside(int root, const char* path) {
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    return outcome(::syscall(SYS_openat2, root, path, &how, sizeof how));
+}
+
+int make_read_only(int fd) { return set_attributes(fd, MOUNT_ATTR_RDONLY, 0); }
+
+int make_private() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)); }
+int make_slave() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr)); }
+
+int become_root_of_namespace() {
+    if (::syscall(SYS_pivot_root, ".", ".") != 0) return -errno;
+    if (::umount2(".", MNT_DETACH) != 0) return -errno;
+    return outcome(::chdir("/"));
+}
+
+}  // namespace warder::mounts

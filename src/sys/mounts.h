@@ -1,0 +1,34 @@
+// The mount calls of Linux 5.2 and 5.12: trees as descriptors. No heap, so that a child may use them before exec; each
+// returns a descriptor or 0, or the negative of an errno.
+#pragma once
+
+#include <cstdint>
+
+namespace warder::mounts {
+
+enum class Access : std::uint8_t { read_only, writable };
+enum class Devices : std::uint8_t { hidden, usable };
+
+// A copy of the tree at `path`, mounted nowhere, close-on-exec; always nosuid. Submounts come along.
+int copy_tree(const char* path, Access access, Devices devices);
+
+// An empty tmpfs that is mounted nowhere, nosuid and nodev. `size` like "1m".
+int make_tmpfs(const char* size, const char* mode);
+
+// Mounts `tree` on the file or directory behind `target`.
+int attach(int tree, int target);
+
+// Opens `path` below `root` for attaching, with every symbolic link resolved as if `root` were "/".
+int open_inside(int root, const char* path);
+
+// Makes what is already mounted at `fd` read-only.
+int make_read_only(int fd);
+
+// Makes every mount of this namespace private, or a slave of what the host mounts later.
+int make_private();
+int make_slave();
+
+// Makes the mount at the current directory this namespace's "/", and lets go of the old one.
+int become_root_of_namespace();
+
+}  // namespace warder::mounts

@@ -1,0 +1,159 @@
+#include "sys/seccomp.h"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+
+#include "sys/fd.h"
+
+namespace warder::seccomp {
+namespace {
+
+#if defined(__x86_64__)
+constexpr std::uint32_t native_abi = AUDIT_ARCH_X86_64;
+constexpr std::uint32_t first_foreign_number = 0x40000000;   // x32
+#elif defined(__aarch64__)
+constexpr std::uint32_t native_abi = AUDIT_ARCH_AARCH64;
+constexpr std::uint32_t first_foreign_number = 0xffffffff;
+#else
+#error "warder knows the calls of x86_64 and aarch64 only"
+#endif
+
+constexpr std::uint32_t number_at = offsetof(seccomp_data, nr);
+constexpr std::uint32_t abi_at = offsetof(seccomp_data, arch);
+// Above this no call is known to libseccomp 2.5 by number; both ABIs count densely from 0.
+constexpr int last_number = 1023;
+
+struct Release {
+    void operator()(void* context) const { seccomp_release(context); }
+};
+using Context = std::unique_ptr<void, Release>;
+
+sock_filter statement(unsigned code, std::uint32_t value) {
+    return {static_cast<std::uint16_t>(code), 0, 0, value};
+}
+
+sock_filter jump_if_equal(std::uint32_t value, std::uint8_t then, std::uint8_t otherwise) {
+    return {BPF_JMP | BPF_JEQ | BPF_K, then, otherwise, value};
+}
+
+sock_filter load(std::uint32_t offset) { return statement(BPF_LD | BPF_W | BPF_ABS, offset); }
+sock_filter answer(std::uint32_t action) { return statement(BPF_RET | BPF_K, action); }
+
+std::uint32_t offset_of(const Test& test) {
+    const auto low = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + test.argument * sizeof(std::uint64_t));
+    return test.upper_half ? low + 4 : low;   // little-endian on both ABIs
+}
+
+// Foreign ABIs first: the numbers below mean other calls there.
+void append_abi_check(Program& program) {
+    program.push_back(load(abi_at));
+    program.push_back(jump_if_equal(native_abi, 1, 0));
+    program.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+    program.push_back(load(number_at));
+    program.push_back({BPF_JMP | BPF_JGE | BPF_K, 0, 1, first_foreign_number});
+    program.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+}
+
+// "load, mask, compare" for each test; the first that does not hold leaves this denial.
+void append_denial(Program& program, const Denial& denial) {
+    const std::size_t steps = 3 * denial.tests.size() + 1;
+    program.push_back(load(number_at));
+    program.push_back(jump_if_equal(static_cast<std::uint32_t>(denial.call), 0, static_cast<std::uint8_t>(steps)));
+    std::size_t done = 0;
+    for (const auto& test : denial.tests) {
+        done += 3;
+        const auto leave = static_cast<std::uint8_t>(steps - done);
+        const bool equal = test.when == Test::When::equal;
+        program.push_back(load(offset_of(test)));
+        program.push_back(statement(BPF_ALU | BPF_AND | BPF_K, test.mask));
+        program.push_back(jump_if_equal(test.value, equal ? 0 : leave, equal ? leave : 0));
+    }
+    program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+}
+
+Result<Program> export_program(scmp_filter_ctx context) {
+    const Fd file(::memfd_create("seccomp", MFD_CLOEXEC));
+    if (!file) return failure("memfd_create");
+    if (const int error = seccomp_export_bpf(context, file.get()); error != 0) return failure(-error, "seccomp_export_bpf");
+    const off_t size = ::lseek(file.get(), 0, SEEK_END);
+    Program program(static_cast<std::size_t>(size) / sizeof(sock_filter));
+    if (::pread(file.get(), program.data(), static_cast<std::size_t>(size), 0) != size) return failure("reading a filter");
+    return program;
+}
+
+bool has(const std::vector<int>& numbers, int number) {
+    return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+bool known(int number) {
+    char* name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+    std::free(name);
+    return name != nullptr;
+}
+
+Result<void> add(scmp_filter_ctx context, std::uint32_t action, int number) {
+    const int error = seccomp_rule_add_exact(context, action, number, 0);
+    if (error != 0) return failure(-error, "seccomp_rule_add");
+    return {};
+}
+
+Result<Context> make_context(std::uint32_t otherwise) {
+    Context context(seccomp_init(otherwise));
+    if (!context) return failure(ENOMEM, "seccomp_init");
+    int error = seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (error == 0) error = seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (error != 0) return failure(-error, "seccomp_attr_set");
+    return context;
+}
+
+// Every number that libseccomp knows gets its answer; all others are calls of a newer kernel, and absent.
+Result<Program> compile_numbers(const Rules& rules) {
+    const Context context = TRY(make_context(SCMP_ACT_ERRNO(ENOSYS)));
+    for (int number = 0; number <= last_number; ++number) {
+        if (!known(number) || has(rules.absent, number)) continue;
+        TRY(add(context.get(), has(rules.allowed, number) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), number));
+    }
+    return export_program(context.get());
+}
+
+}  // namespace
+
+int call_number(const std::string& name) { return seccomp_syscall_resolve_name(name.c_str()); }
+
+Result<Program> compile(const Rules& rules) {
+    Program program;
+    append_abi_check(program);
+    for (const auto& denial : rules.denials) append_denial(program, denial);
+    // Jumps only count forwards from where they are, so programs can be put one behind the other.
+    const Program numbers = TRY(compile_numbers(rules));
+    program.insert(program.end(), numbers.begin(), numbers.end());
+    if (program.size() > BPF_MAXINSNS) return failure(E2BIG, "compiling a seccomp filter");
+    return program;
+}
+
+Result<Program> compile_few(const std::vector<int>& allowed) {
+    const Context context = TRY(make_context(SCMP_ACT_ERRNO(EPERM)));
+    for (const int number : allowed) TRY(add(context.get(), SCMP_ACT_ALLOW, number));
+    return export_program(context.get());
+}
+
+bool available() {
+    const std::uint32_t action = SECCOMP_RET_KILL_PROCESS;
+    return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+int install(const sock_filter* program, unsigned short length) {
+    const sock_fprog filter{length, const_cast<sock_filter*>(program)};
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0 ? 0 : errno;
+}
+
+}  // namespace warder::seccomp

@@ -1,0 +1,56 @@
+// seccomp filters: built once as BPF, installed by a child between fork and exec. Which calls a worker may make is the
+// sandbox's to say; this room turns lists into a program.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace warder::seccomp {
+
+using Program = std::vector<sock_filter>;
+
+// One 32-bit half of a call's argument is compared. The kernel reads int arguments as 32 bits, so a test of all 64 would be
+// walked around with a one in the upper half.
+struct Test {
+    enum class When : std::uint8_t { equal, differs };
+    std::uint8_t argument = 0;       // 0 to 5
+    When when = When::equal;
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0xffffffffU;
+    bool upper_half = false;
+};
+
+// This call answers EPERM if every test holds, although it is in the list of allowed calls.
+struct Denial {
+    int call = -1;
+    std::vector<Test> tests;
+};
+
+struct Rules {
+    std::vector<int> allowed;        // call numbers of the native ABI
+    std::vector<Denial> denials;
+    std::vector<int> absent;         // answered ENOSYS, so that programs fall back to an older call
+};
+
+// The number of a call by name, or a negative number if libseccomp or this architecture has no such call.
+int call_number(const std::string& name);
+
+// A filter that allows `allowed`, answers EPERM to the calls that are known and not allowed, ENOSYS to unknown numbers, and
+// kills on another ABI (i386, x32). Errors: ENOMEM, EINVAL, E2BIG (more than the kernel takes).
+Result<Program> compile(const Rules& rules);
+
+// A filter of nothing but `allowed`: every other call answers EPERM. For a process that needs a handful.
+Result<Program> compile_few(const std::vector<int>& allowed);
+
+// Whether the kernel has seccomp filters and can kill a process.
+bool available();
+
+// Installs it on this thread. Needs no_new_privs or CAP_SYS_ADMIN. No heap. 0 or an errno.
+int install(const sock_filter* program, unsigned short length);
+
+}  // namespace warder::seccomp

@@ -1,0 +1,154 @@
+// Runs programs in cells for the tests: what the daemon's loop does with a stub and a worker, in a straight line.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "sandbox/plan.h"
+#include "sandbox/spawn.h"
+#include "sys/process.h"
+
+namespace cell {
+
+using namespace warder;
+using namespace warder::sandbox;
+
+inline constexpr uid_t worker_uid = 64123;
+inline constexpr int patience_ms = 10'000;
+
+// A test that needs root says so and is over.
+#define NEEDS_ROOT()                                                 \
+    do {                                                             \
+        if (::geteuid() != 0) {                                      \
+            std::puts("skipped: cells need root");                   \
+            return;                                                  \
+        }                                                            \
+    } while (false)
+
+inline Plan plan_for(std::vector<std::string> arguments) {
+    Plan plan;
+    plan.program = arguments.at(0);
+    plan.arguments = std::move(arguments);
+    plan.environment = {"LANG=C", "PATH=/usr/bin:/bin"};
+    plan.user = "tester";
+    plan.uid = worker_uid;
+    plan.gid = worker_uid;
+    return plan;
+}
+
+// Programs outside of the chain may be run as well, as a worker with `run` rights on /usr has it.
+inline Plan plan_for_shell(const std::string& script) {
+    Plan plan = plan_for({"/bin/sh", "-c", script});
+    plan.binds.push_back({.source = "/usr", .target = "/usr", .writable = false, .execute = true});
+    return plan;
+}
+
+inline PreparedCell prepare_or_fail(const Plan& plan) {
+    Unfit unfit;
+    auto prepared = prepare(plan, unfit);
+    if (!prepared) FAIL(unfit.item << ": " << unfit.why << ": " << describe(prepared.error()));
+    return std::move(*prepared);
+}
+
+// What the status pipe says, waiting for it.
+inline SetupFailure wait_for_status(const Spawned& spawned) {
+    for (;;) {
+        pollfd status{spawned.status.get(), POLLIN, 0};
+        if (::poll(&status, 1, patience_ms) != 1) return {Stage::deadline, ETIMEDOUT};
+        if (const auto said = read_status(spawned.status.get())) return *said;
+    }
+}
+
+inline Ended wait_for_end(const Spawned& spawned) {
+    REQUIRE(ended_within(spawned.pidfd.get(), patience_ms));
+    const auto ended = reap(spawned.pidfd.get());
+    REQUIRE(ended);
+    REQUIRE(ended->has_value());
+    return **ended;
+}
+
+// A stub, or nothing where the plan wants none. Ends with everything in it when it goes out of scope.
+class Room {
+public:
+    explicit Room(const Prepared& prepared, const Descriptors& descriptors = {}) {
+        if (!needs_stub(prepared)) return;
+        auto stub = spawn_stub(prepared, descriptors);
+        if (!stub) FAIL("spawn_stub: " << describe(stub.error()));
+        stub_ = std::move(*stub);
+        failure_ = wait_for_status(stub_);
+        if (failure_.stage == Stage::none) return;
+        ended_ = wait_for_end(stub_);
+        stub_.pidfd.reset();
+    }
+    ~Room() { end(); }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+
+    void end() {
+        if (!stub_.pidfd) return;
+        [[maybe_unused]] const auto killed = send_signal(stub_.pidfd.get(), SIGKILL);
+        ended_within(stub_.pidfd.get(), patience_ms);
+        [[maybe_unused]] const auto reaped = reap(stub_.pidfd.get());
+        stub_.pidfd.reset();
+    }
+
+    int pidfd() const { return stub_.pidfd ? stub_.pidfd.get() : -1; }
+    pid_t pid() const { return stub_.pid; }
+    SetupFailure failure() const { return failure_; }
+    Ended ended() const { return ended_; }
+
+private:
+    Spawned stub_;
+    SetupFailure failure_;
+    Ended ended_;
+};
+
+struct Outcome {
+    SetupFailure failure;
+    Ended ended;
+    std::string text;
+};
+
+inline std::string read_all(int fd) {
+    std::string text;
+    char buffer[4096];
+    for (ssize_t size = 0; (size = ::read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(size));
+    return text;
+}
+
+struct Pipe {
+    Pipe() {
+        int ends[2];
+        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+        reading = Fd(ends[0]);
+        writing = Fd(ends[1]);
+    }
+    Fd reading;
+    Fd writing;
+};
+
+// Runs the plan to its end.
+inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
+    const PreparedCell prepared = prepare_or_fail(plan);
+    Room room(*prepared);
+    if (room.failure().stage != Stage::none) return {room.failure(), room.ended(), {}};
+    Pipe output;
+    if (descriptors.output < 0) descriptors.output = output.writing.get();
+    auto worker = spawn_worker(*prepared, descriptors, room.pidfd());
+    if (!worker) FAIL("spawn_worker: " << describe(worker.error()));
+    output.writing.reset();
+    Outcome outcome;
+    outcome.failure = wait_for_status(*worker);
+    outcome.text = read_all(output.reading.get());
+    outcome.ended = wait_for_end(*worker);
+    return outcome;
+}
+
+}  // namespace cell
