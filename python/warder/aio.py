@@ -1,0 +1,412 @@
+"""The asyncio client: many tasks ask at once over one connection, and replies find them by id. No threads: a connection
+belongs to the event loop that it was made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import errno
+import os
+import socket
+from typing import IO, Any, AsyncIterator, Callable, Iterable, Sequence, TypeVar
+
+from . import link, protocol
+from .client import Connection, _NO_TEXT, _each
+from .link import Datagram, Event, Link, Result
+from .protocol import Operation, ProtocolError, Request, Requesters, Type
+
+_T = TypeVar("_T")
+_DATAGRAMS_PER_TURN = 64  # then other callbacks of the loop get theirs
+_TURN_RETRY = 0.002  # seconds between looks whether another process has given its turn
+
+
+class AsyncConnection:
+    """The methods of warder.Connection as coroutines; see there for what they take and raise. Made by connect().
+
+    Sockets come non-blocking, as asyncio wants them. Accept from a lent listener with loop.sock_accept(): asyncio's
+    start_server() would call listen(2), which a cell denies.
+    """
+
+    def __init__(self, over: Link, ours: bool) -> None:
+        """Use connect() or sharing()."""
+        self._loop = asyncio.get_running_loop()
+        self._link = over
+        self._ours = ours
+        self._pid = os.getpid()
+        self._ids = link.Ids()
+        self._replies: dict[int, asyncio.Future[Datagram]] = {}
+        self._events: collections.deque[Event] = collections.deque()
+        self._listeners: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._broken: OSError | None = None
+        self._closed = False
+        self._sending = asyncio.Lock()
+        self._hello = protocol.HelloReply()
+        # Only where processes share the socket:
+        self._group: link.Group | None = None
+        self._turn_here = asyncio.Lock()
+        self._our_turn = False
+
+    @classmethod
+    async def connect(cls, fd: int | None = None) -> AsyncConnection:
+        """Takes over `fd`, by default the one that $WARDER_SOCKET names, and says hello. When that fails, `fd` stays the
+        caller's."""
+        made = cls(Link(link.socket_from_environment() if fd is None else fd), ours=True)
+        made._watch()
+        try:
+            made._hello = await made._exchange(protocol.encode_hello, link.settle_hello)
+            if made._hello.requesters != Requesters.MAIN:
+                made._group = link.Group()
+                made._watch_passed()
+        except BaseException:
+            made._stop_watching()
+            made._link.let_go()
+            raise
+        return made
+
+    @classmethod
+    async def sharing(cls, other: Connection | AsyncConnection) -> AsyncConnection:
+        """Over the socket of a connection that was made before, perhaps before this process was forked (requesters =
+        "group"). Nothing is asked over `other` by this process any more, but it is kept open until this one is closed."""
+        other._check_process()
+        made = cls(other._link, ours=False)
+        made._hello, made._group = other._hello, other._group
+        made._watch()
+        made._watch_passed()
+        return made
+
+    @property
+    def worker(self) -> str:
+        return self._hello.worker
+
+    @property
+    def requesters(self) -> int:
+        return self._hello.requesters
+
+    def close(self) -> None:
+        """Tasks that wait get an OSError. Descriptors that were lent stay open."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop_watching()
+        self._fail(OSError(errno.EBADF, "the connection is closed"))
+        for event in self._events:
+            event.close()
+        self._events.clear()
+        if self._ours:
+            self._link.close()
+            if self._group:
+                self._group.close()
+
+    async def __aenter__(self) -> AsyncConnection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    # Files
+
+    async def open(
+        self,
+        grant: str,
+        path: str = "",
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        create: bool = True,
+        permissions: int = 0,
+    ) -> IO[Any]:
+        request = link.open_request(grant, path, mode, create, permissions)
+        return link.as_file(await self._lend(request), request, mode, buffering, encoding, errors, newline)
+
+    async def open_path(
+        self,
+        path: str,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        create: bool = True,
+        permissions: int = 0,
+    ) -> IO[Any]:
+        return await self.open(
+            "", path, mode, buffering, encoding, errors, newline, create=create, permissions=permissions
+        )
+
+    async def open_fd(
+        self, grant: str, path: str = "", mode: str = "r", *, create: bool = True, permissions: int = 0
+    ) -> int:
+        return await self._lend(link.open_request(grant, path, mode, create, permissions))
+
+    async def open_many(
+        self, wanted: Iterable[tuple[str, str]], mode: str = "rb", *, create: bool = True, permissions: int = 0
+    ) -> list[IO[Any] | OSError]:
+        requests = [link.open_request(grant, path, mode, create, permissions) for grant, path in wanted]
+        results = await self.ask(requests)
+        return _each(results, requests, lambda fd, request: link.as_file(fd, request, mode, -1, *_NO_TEXT))
+
+    async def rename(self, grant: str, path: str, new_path: str) -> None:
+        await self._do(Request(Operation.RENAME, grant, path, new_path))
+
+    async def unlink(self, grant: str, path: str) -> None:
+        await self._do(Request(Operation.UNLINK, grant, path))
+
+    # Sockets and secrets
+
+    async def listen(self, grant: str = "", address: str = "") -> socket.socket:
+        request = link.socket_request(Operation.LISTEN, grant, address, nonblock=True)
+        return link.as_socket(await self._lend(request), nonblock=True)
+
+    async def connect_to(self, grant: str = "", address: str = "") -> socket.socket:
+        """What Connection.connect() does: a connected socket."""
+        request = link.socket_request(Operation.CONNECT, grant, address, nonblock=True)
+        made = link.as_socket(await self._lend(request), nonblock=True)
+        try:
+            await self._writable(made.fileno())
+        except BaseException:
+            made.close()
+            raise
+        link.connected_or_raise(made)
+        return made
+
+    async def secret(self, grant: str) -> bytes:
+        fd = await self.secret_fd(grant)
+        try:
+            return link.read_secret(fd)
+        finally:
+            os.close(fd)
+
+    async def secret_fd(self, grant: str) -> int:
+        return await self._lend(Request(Operation.SECRET, grant))
+
+    # The rest
+
+    async def ready(self, text: str = "") -> None:
+        await self._say(Type.READY, text)
+
+    async def status(self, text: str) -> None:
+        await self._say(Type.STATUS, text)
+
+    async def next_event(self) -> Event:
+        """The next thing that warderd says unasked. For a time limit use asyncio.wait_for()."""
+        while not self._events:
+            self._check()
+            arrived: asyncio.Future[None] = self._loop.create_future()
+            self._listeners.append(arrived)
+            try:
+                await arrived
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._listeners.remove(arrived)
+        event = self._events.popleft()
+        self._wake_listener()
+        return event
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What warderd says unasked, until the connection ends."""
+        while True:
+            try:
+                event = await self.next_event()
+            except OSError:
+                return
+            yield event
+
+    async def ask(self, requests: Sequence[Request]) -> list[Result]:
+        results: list[Result] = []
+        try:
+            for batch in link.batches(requests, self._hello.max_requests):
+                results += await self._ask(batch)
+        except BaseException:
+            link.close_all(result.fd for result in results if result.fd >= 0)
+            raise
+        return results
+
+    # How a request goes out and its reply comes in
+
+    async def _lend(self, request: Request) -> int:
+        (result,) = await self._ask([request])
+        if result.error:
+            raise result.error
+        return result.fd
+
+    async def _do(self, request: Request) -> None:
+        (result,) = await self._ask([request])
+        if result.error:
+            raise result.error
+
+    async def _ask(self, requests: Sequence[Request]) -> list[Result]:
+        return await self._exchange(
+            lambda number: protocol.encode_ask(number, requests), lambda reply: link.settle(reply, requests)
+        )
+
+    async def _say(self, kind: Type, text: str) -> None:
+        await self._exchange(lambda number: protocol.encode_text(kind, number, text), link.settle_done)
+
+    async def _exchange(self, encode: Callable[[int], bytes], settle: Callable[[Datagram], _T]) -> _T:
+        async with self._whole_turn():
+            reply = await self._reply_to(encode)
+        try:
+            return settle(reply)
+        except ProtocolError as error:
+            self._fail(error)
+            raise
+
+    async def _reply_to(self, encode: Callable[[int], bytes]) -> Datagram:
+        self._check()
+        number = self._ids.next()
+        datagram = encode(number)
+        future: asyncio.Future[Datagram] = self._loop.create_future()
+        self._replies[number] = future
+        try:
+            await self._send(datagram)
+            return await future
+        except BaseException:
+            _drop(future)
+            raise
+        finally:
+            self._replies.pop(number, None)
+
+    async def _send(self, datagram: bytes) -> None:
+        if not self._sending.locked() and self._link.send(datagram):
+            return
+        async with self._sending:
+            while not self._link.send(datagram):
+                await self._writable(self._link.fileno())
+
+    async def _writable(self, fd: int) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(fd, _finish, future)
+        try:
+            await future
+        finally:
+            self._loop.remove_writer(fd)
+
+    def _readable(self) -> None:
+        if self._group is None or self._our_turn:
+            self._receive()
+        elif self._group.take_turn():  # what is there may be another process's reply: only whose turn it is may look
+            try:
+                self._receive()
+            finally:
+                self._group.give_turn()
+        else:
+            self._look_away()
+
+    def _look_away(self) -> None:
+        """Another process's reply is there, and would wake us until that process has taken it."""
+        self._loop.remove_reader(self._link.fileno())
+        self._loop.call_later(_TURN_RETRY, self._look_again)
+
+    def _look_again(self) -> None:
+        if not self._closed and not self._broken:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._loop.add_reader(self._link.fileno(), self._readable)
+
+    def _watch_passed(self) -> None:
+        if self._group and self._group.is_owner():
+            self._loop.add_reader(self._group.passed_fileno(), self._take_passed)
+
+    def _stop_watching(self) -> None:
+        if os.getpid() != self._pid:  # a child has the parent's epoll descriptor, and must not take from it
+            return
+        self._loop.remove_reader(self._link.fileno())
+        if self._group and self._group.is_owner():
+            self._loop.remove_reader(self._group.passed_fileno())
+
+    def _take_passed(self) -> None:
+        if self._group:
+            self._events.extend(self._group.passed())
+            self._wake_listener()
+
+    def _receive(self) -> None:
+        try:
+            for _ in range(_DATAGRAMS_PER_TURN):
+                datagram = self._link.receive()
+                if datagram is None:
+                    return
+                self._sort(datagram)
+        except OSError as error:
+            self._fail(error)
+
+    def _sort(self, datagram: Datagram) -> None:
+        future = self._replies.get(datagram.message.id)
+        if datagram.is_event():
+            event = link.settle_event(datagram)
+            if event and self._group:
+                event = self._group.keep_ours(event)
+            if event:
+                self._events.append(event)
+                self._wake_listener()
+        elif future and not future.done():
+            future.set_result(datagram)
+        else:  # to a task that gave up, or to a process that died
+            datagram.close()
+
+    def _wake_listener(self) -> None:
+        for listener in self._listeners:
+            if self._events and not listener.done():
+                listener.set_result(None)
+                return
+
+    def _fail(self, error: OSError) -> None:
+        if self._broken:
+            return
+        self._broken = error
+        if not self._closed:
+            self._stop_watching()
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(_again(error))
+        for listener in self._listeners:
+            if not listener.done():
+                listener.set_exception(_again(error))
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise PermissionError(errno.EPERM, "an asyncio connection stays with its process: see sharing()")
+        if self._broken:
+            raise _again(self._broken)
+
+    def _check_process(self) -> None:
+        if self._group is None and os.getpid() != self._pid:
+            raise PermissionError(errno.EPERM, 'only the main process may ask (requesters = "main")')
+
+    @contextlib.asynccontextmanager
+    async def _whole_turn(self) -> AsyncIterator[None]:
+        if self._group is None:
+            yield
+            return
+        async with self._turn_here:
+            while not self._group.take_turn():
+                await asyncio.sleep(_TURN_RETRY)
+            self._our_turn = True
+            try:
+                yield
+            finally:
+                self._our_turn = False
+                if not self._closed:
+                    self._group.give_turn()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _again(error: OSError) -> OSError:
+    return type(error)(error.errno, error.strerror)
+
+
+def _drop(future: asyncio.Future[Datagram]) -> None:
+    """A reply that came just as its task was cancelled is nobody's."""
+    if future.done() and not future.cancelled() and not future.exception():
+        future.result().close()
+    future.cancel()

@@ -1,0 +1,471 @@
+"""What the blocking and the asyncio client share: the broker socket, descriptors that are owned until claimed, request
+ids that no two processes choose alike, and the turn that processes sharing one socket take.
+
+Nothing here waits unless its name says so.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import select
+import socket
+from typing import IO, Any, Iterable, Iterator, NamedTuple, Sequence
+
+from . import protocol
+from .errors import display_name, error_of, error_of_done
+from .protocol import Message, OpenFlag, Operation, Outcome, ProtocolError, Request
+
+SOCKET_VARIABLE = "WARDER_SOCKET"
+_CONTROL_SIZE = socket.CMSG_SPACE(protocol.MAX_REQUESTS * array.array("i").itemsize) + socket.CMSG_SPACE(12)
+_EVENT_MASK = protocol.REPLY_BIT | protocol.EVENT_BIT
+
+
+def socket_from_environment() -> int:
+    text = os.environ.get(SOCKET_VARIABLE)
+    if text is None:
+        raise OSError(errno.ENOENT, f"not started by warderd: {SOCKET_VARIABLE} is not set")
+    if not (text.isascii() and text.isdigit()):
+        raise OSError(errno.EINVAL, f"{SOCKET_VARIABLE} is not a descriptor: {text!r}")
+    return int(text)
+
+
+def close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+class Datagram:
+    """A message and the descriptors that came with it, which are closed unless somebody takes them."""
+
+    def __init__(self, message: Message, fds: list[int], cut: bool) -> None:
+        self.message = message
+        self.fds = fds
+        self.cut = cut  # descriptors were lost: this process has no room for them
+
+    def is_event(self) -> bool:
+        return self.message.type & _EVENT_MASK == protocol.EVENT_BIT
+
+    def take_fds(self) -> list[int]:
+        fds, self.fds = self.fds, []
+        return fds
+
+    def close(self) -> None:
+        close_all(self.take_fds())
+
+
+class Event:
+    """What warderd says unasked. It owns the descriptors that came with it: take them, or they are closed."""
+
+    def __init__(self, kind: int, name: str = "", value: int = 0, fds: Sequence[int] = ()) -> None:
+        self.kind = kind  # Type.STOP, RELOAD, CHANNEL, SECRET or REVOKED
+        self.name = name  # of the grant or channel
+        self.value = value  # secret: its generation
+        self._fds = list(fds)
+
+    def take_fd(self) -> int | None:
+        """The first descriptor that is still here, now the caller's; None when there is none."""
+        return self._fds.pop(0) if self._fds else None
+
+    def close(self) -> None:
+        fds, self._fds = self._fds, []
+        close_all(fds)
+
+    def __enter__(self) -> Event:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        kind = self.kind.name if isinstance(self.kind, protocol.Type) else self.kind
+        return f"<Event {kind} name={self.name!r} value={self.value} fds={len(self._fds)}>"
+
+
+class Link:
+    """The broker socket. Sends with send(2) alone, since some cells are denied sendmsg, and never changes the flags of
+    the open file description, which other processes may share."""
+
+    def __init__(self, fd: int) -> None:
+        """Takes over `fd`, but not when it raises."""
+        self._socket = socket.socket(fileno=fd)
+        if (self._socket.family, self._socket.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            self.let_go()
+            raise OSError(errno.EPROTOTYPE, "not a SOCK_SEQPACKET socket of AF_UNIX")
+        if self._socket.gettimeout() is not None:  # socket.setdefaulttimeout() is none of our business
+            self._socket.settimeout(None)
+        self._socket.set_inheritable(False)
+        self._buffer = bytearray(protocol.MAX_MESSAGE)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def let_go(self) -> None:
+        """The descriptor is the caller's again."""
+        self._socket.detach()
+
+    def send(self, datagram: bytes) -> bool:
+        """False when there is no room for now."""
+        try:
+            self._socket.send(datagram, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        return True
+
+    def send_waiting(self, datagram: bytes) -> None:
+        while not self.send(datagram):
+            wait_for(self.fileno(), select.POLLOUT)
+
+    def receive(self) -> Datagram | None:
+        """One datagram, or None when there is none for now. Not to be called by two threads at once. Raises
+        ConnectionResetError when warderd has closed, ProtocolError when it says what is no message."""
+        flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+        try:
+            size, control, told, _ = self._socket.recvmsg_into([self._buffer], _CONTROL_SIZE, flags)
+        except BlockingIOError:
+            return None
+        fds = _descriptors(control)
+        try:
+            message = self._message(size, told)
+        except BaseException:
+            close_all(fds)
+            raise
+        cut = bool(told & socket.MSG_CTRUNC)
+        if cut:
+            close_all(fds)
+        return Datagram(message, [] if cut else fds, cut)
+
+    def _message(self, size: int, told: int) -> Message:
+        if told & socket.MSG_TRUNC:
+            raise ProtocolError(errno.EPROTO, "datagram longer than 64 KiB")
+        # A zero-length datagram reads as 0, just like end of file; poll tells them apart.
+        if size == 0 and wait_for(self.fileno(), select.POLLIN, 0) & select.POLLHUP:
+            raise ConnectionResetError(errno.ECONNRESET, "warderd has closed the connection")
+        return protocol.decode(bytes(memoryview(self._buffer)[:size]))
+
+
+def _descriptors(control: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    fds = array.array("i")
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return fds.tolist()
+
+
+def wait_for(fd: int, events: int, seconds: float | None = None) -> int:
+    """poll(2) on one descriptor: what is there, 0 when the time is over."""
+    return wait_for_any({fd: events}, seconds).get(fd, 0)
+
+
+def wait_for_any(wanted: dict[int, int], seconds: float | None = None) -> dict[int, int]:
+    poll = select.poll()
+    for fd, events in wanted.items():
+        poll.register(fd, events)
+    return dict(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+
+
+class Ids:
+    """Request ids, never 0. Processes that share one socket start far apart, so that a reply to one that died is never
+    taken for another's."""
+
+    _SPREAD = 0x9E3779B1  # 2^32 over the golden ratio: neighbouring pids land far from each other
+
+    def __init__(self) -> None:
+        self._last = (os.getpid() * self._SPREAD) & 0xFFFFFFFF
+
+    def next(self) -> int:
+        self._last = (self._last + 1) & 0xFFFFFFFF or 1
+        return self._last
+
+
+class Group:
+    """Processes that share one socket (requesters = "group"); each process made by fork has this object too.
+
+    Whose turn it is says a POSIX record lock, which belongs to a process and goes with it; threads of one process must
+    not use it at once. A stop or reload that another process happened to read goes to the owner, which connected.
+    """
+
+    _OWNERS = (protocol.Type.STOP, protocol.Type.RELOAD)
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._file = _unnamed_file()
+        self._passed, self._pass = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def take_turn_waiting(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def take_turn(self) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # either is allowed, fcntl(2)
+            return False
+        return True
+
+    def give_turn(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def is_owner(self) -> bool:
+        return os.getpid() == self._owner
+
+    def passed_fileno(self) -> int:
+        """Readable when there is something for the owner."""
+        return self._passed
+
+    def keep_ours(self, event: Event) -> Event | None:
+        """The event, or None when it is the owner's and was passed on."""
+        if event.kind not in self._OWNERS or self.is_owner():
+            return event
+        with contextlib.suppress(BlockingIOError):  # a full pipe says stop often enough
+            os.write(self._pass, bytes((event.kind & 0xFF,)))
+        return None
+
+    def passed(self) -> list[Event]:
+        """For the owner: what others have passed on."""
+        with contextlib.suppress(BlockingIOError):
+            return [Event(protocol.Type(protocol.EVENT_BIT | low)) for low in os.read(self._passed, 64)]
+        return []
+
+    def close(self) -> None:
+        self._file.close()
+        close_all((self._passed, self._pass))
+
+
+class Bell:
+    """Makes an epoll descriptor readable that somebody polls, though what it is about was received already."""
+
+    def __init__(self, fds: Iterable[int]) -> None:
+        self._heard, self._ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._epoll = select.epoll()
+        for fd in (self._heard, *fds):
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._ring, b"!")
+
+    def hush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._heard, 4096)
+
+    def close(self) -> None:
+        self._epoll.close()
+        close_all((self._heard, self._ring))
+
+
+def _unnamed_file() -> IO[bytes]:
+    try:
+        return open(os.memfd_create("warder-turn", os.MFD_CLOEXEC), "r+b", buffering=0)
+    except OSError:  # a cell that is denied memfd_create still has its own /tmp
+        import tempfile
+
+        return tempfile.TemporaryFile(buffering=0)
+
+
+# Requests
+
+
+_OPENINGS = {
+    "r": (Operation.READ, OpenFlag.NONE),
+    "r+": (Operation.WRITE, OpenFlag.READ_TOO),
+    "w": (Operation.CREATE, OpenFlag.TRUNCATE),
+    "w+": (Operation.CREATE, OpenFlag.TRUNCATE | OpenFlag.READ_TOO),
+    "a": (Operation.APPEND, OpenFlag.NONE),
+    "x": (Operation.CREATE, OpenFlag.EXCLUSIVE),
+    "x+": (Operation.CREATE, OpenFlag.EXCLUSIVE | OpenFlag.READ_TOO),
+}
+
+
+def open_request(grant: str, target: str, mode: str, create: bool = True, permissions: int = 0) -> Request:
+    """What a mode of the builtin open() asks for. Without `create`, "w" asks for a file that is there."""
+    kind = mode.replace("b", "").replace("t", "")
+    if kind not in _OPENINGS or len(mode) > len(kind) + 1:
+        raise ValueError(f"invalid mode: {mode!r}" + (" (append never lends reading)" if "a" in kind else ""))
+    operation, flags = _OPENINGS[kind]
+    if operation == Operation.CREATE and not create:
+        if flags & OpenFlag.EXCLUSIVE:
+            raise ValueError(f"mode {mode!r} always creates")
+        operation = Operation.WRITE
+    return Request(operation, grant, target, flags=flags, mode=permissions if operation == Operation.CREATE else 0)
+
+
+def socket_request(operation: Operation, grant: str, address: str, nonblock: bool) -> Request:
+    return Request(operation, grant, address, flags=OpenFlag.NONBLOCK if nonblock else OpenFlag.NONE)
+
+
+_ASK_ROOM = protocol.MAX_MESSAGE - 1024  # for header and counts
+
+
+def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
+    """As few asks as the limits of one message allow."""
+    batch: list[Request] = []
+    size = 0
+    for request in requests:
+        texts = (request.grant, request.target, request.second)
+        needed = 40 + sum(len(text.encode("utf-8", "surrogateescape")) for text in texts)
+        if batch and (len(batch) == most or size + needed > _ASK_ROOM):
+            yield batch
+            batch, size = [], 0
+        batch.append(request)
+        size += needed
+    if batch:
+        yield batch
+
+
+# Replies
+
+
+class Result(NamedTuple):
+    """How one request ended: an error, or a descriptor (the holder's to close), or neither for what lends nothing."""
+
+    error: OSError | None
+    fd: int = -1
+
+
+_LENDS_NOTHING = frozenset((Operation.RENAME, Operation.UNLINK))
+
+
+def settle(reply: Datagram, requests: Sequence[Request]) -> list[Result]:
+    """The results of an ask, in its order. Raises ProtocolError, with every descriptor closed, when the reply does not
+    fit the requests."""
+    fds = reply.take_fds()
+    try:
+        outcomes = _outcomes(reply, len(requests))
+        _check_fds(outcomes, requests, None if reply.cut else len(fds))
+    except BaseException:
+        close_all(fds)
+        raise
+    left = iter(fds)
+    return [_result(outcome, request, left) for outcome, request in zip(outcomes, requests)]
+
+
+def _outcomes(reply: Datagram, expected: int) -> list[Outcome]:
+    _expect(reply, protocol.Type.ANSWER)
+    outcomes = protocol.decode_answer(reply.message)
+    if len(outcomes) != expected:
+        raise ProtocolError(errno.EPROTO, f"{len(outcomes)} results for {expected} requests")
+    return outcomes
+
+
+def _check_fds(outcomes: Sequence[Outcome], requests: Sequence[Request], came: int | None) -> None:
+    for outcome, request in zip(outcomes, requests):
+        lent = 0 if outcome.error or request.operation in _LENDS_NOTHING else 1
+        if outcome.fds != lent or outcome.error < 0:
+            raise ProtocolError(errno.EPROTO, "a result with the wrong number of descriptors")
+    if came is not None and came != sum(outcome.fds for outcome in outcomes):
+        raise ProtocolError(errno.EPROTO, "a reply with the wrong number of descriptors")
+
+
+def _result(outcome: Outcome, request: Request, fds: Iterator[int]) -> Result:
+    if outcome.error:
+        return Result(error_of(outcome, request))
+    if not outcome.fds:
+        return Result(None)
+    fd = next(fds, -1)
+    if fd < 0:  # the reply was cut
+        return Result(OSError(errno.EMFILE, os.strerror(errno.EMFILE), display_name(request)))
+    return Result(None, fd)
+
+
+def settle_done(reply: Datagram) -> None:
+    reply.close()
+    _expect(reply, protocol.Type.DONE)
+
+
+def settle_hello(reply: Datagram) -> protocol.HelloReply:
+    reply.close()
+    _expect(reply, protocol.Type.HELLO_REPLY)
+    hello = protocol.decode_hello_reply(reply.message)
+    if hello.error:
+        raise OSError(hello.error, "warderd speaks no version of the protocol that we speak")
+    if hello.version != protocol.VERSION:
+        raise ProtocolError(errno.EPROTO, f"warderd chose version {hello.version}, which was not offered")
+    return hello
+
+
+def settle_event(datagram: Datagram) -> Event | None:
+    """None for a kind of a newer protocol. A cut event comes without its descriptors."""
+    kind = datagram.message.type
+    if not isinstance(kind, protocol.Type):
+        datagram.close()
+        return None
+    try:
+        event = protocol.decode_event(datagram.message)
+        if not datagram.cut and event.fds != len(datagram.fds):
+            raise ProtocolError(errno.EPROTO, "an event with the wrong number of descriptors")
+    except BaseException:
+        datagram.close()
+        raise
+    return Event(kind, event.name, event.value, datagram.take_fds())
+
+
+def _expect(reply: Datagram, kind: protocol.Type) -> None:
+    if reply.message.type == protocol.Type.DONE:  # about the message as a whole, whatever it asked
+        done = protocol.decode_done(reply.message)
+        if done.error:
+            raise error_of_done(done)
+    if reply.message.type != kind:
+        raise ProtocolError(errno.EPROTO, f"reply of type {reply.message.type:#x} where {kind.name} is due")
+
+
+# What a descriptor becomes
+
+
+def as_file(
+    fd: int, request: Request, mode: str, buffering: int, encoding: str | None, errors: str | None, newline: str | None
+) -> IO[Any]:
+    """A file object as the builtin open() makes it; on failure `fd` is closed."""
+    unclaimed = [fd]
+    try:
+        return io.open(
+            display_name(request), mode, buffering, encoding, errors, newline, opener=lambda *_: unclaimed.pop()
+        )
+    finally:
+        close_all(unclaimed)
+
+
+def as_socket(fd: int, nonblock: bool) -> socket.socket:
+    """On failure `fd` is closed."""
+    try:
+        made = socket.socket(fileno=fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if nonblock or made.gettimeout() is not None:
+        made.settimeout(0.0 if nonblock else None)
+    return made
+
+
+def read_secret(fd: int) -> bytes:
+    """All bytes of a lent secret; leaves the file's position and `fd` alone."""
+    size = os.fstat(fd).st_size
+    parts: list[bytes] = []
+    got = 0
+    while got < size:
+        part = os.pread(fd, size - got, got)
+        if not part:
+            break
+        parts.append(part)
+        got += len(part)
+    return b"".join(parts)
+
+
+def connected_or_raise(made: socket.socket) -> None:
+    """For a socket that poll says is writable: raises, and closes it, when connecting failed."""
+    number = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        made.close()
+        raise OSError(number, os.strerror(number))
