@@ -310,22 +310,66 @@ private:
         append_key(toml, grants_.worker());
         toml.append(".grants]: ");
         append_key(toml, name.empty() ? "NAME" : name);
-        append_value(toml, request_.target);
+        const bool moves = request_.operation == Operation::rename || request_.operation == Operation::unlink;
+        if (moves ? !append_tree(toml) : !append_value(toml)) return;
         suggest(toml);
     }
 
-    // The same grant, with the right that it lacks.
+    bool append_value(Sentence& toml) const {
+        toml.append(" = { ").append(name_of(request_.operation)).append(" = ");
+        append_quoted(toml, request_.target);
+        toml.append(" }");
+        return true;
+    }
+
+    // Renaming and removing are rights beside others, on the directory; a slash at its end says that it is one.
+    bool append_tree(Sentence& toml) const {
+        const std::string_view directory = directory_of(request_.target);
+        if (directory == "/") return false;
+        if (!request_.second.empty() && directory_of(request_.second) != directory) return false;
+        FixedString<max_path + 1> tree(directory);
+        toml.append(" = { read = ");
+        append_quoted(toml, tree.append('/').view());
+        toml.append(", also = [\"").append(name_of(request_.operation)).append("\"] }");
+        return true;
+    }
+
+    // The same grant with the right that it lacks, if that goes with its kind.
     void suggest_right() {
-        const bool socket_grant = grant()->kind == Kind::listener || grant()->kind == Kind::peer;
-        if (socket_grant != about_sockets(request_.operation)) return suggest_grant({});
-        const auto address = canonical(grant()->address);
-        const std::string_view value = socket_grant ? address.view() : std::string_view(grant()->path);
-        if (!is_utf8(grant()->name) || !is_utf8(value)) return;
+        const bool moves = request_.operation == Operation::rename || request_.operation == Operation::unlink;
+        const bool of_paths = request_.operation != Operation::secret && !about_sockets(request_.operation);
+        const bool fits = grant()->kind == Kind::tree || (grant()->kind == Kind::file && !moves);
+        if (!of_paths || !fits) return suggest_grant({});
         Sentence toml("; to allow ");
-        toml.append(words_.doing).append(": ");
-        append_key(toml, grant()->name);
-        append_value(toml, value);
-        suggest(toml);
+        toml.append(words_.doing).append(", give it also = [");
+        append_rights_beside(toml);
+        suggest(toml.append("]"));
+    }
+
+    // What must stand in `also`: every right but the one that the grant's own key gives, where it is plain which that is.
+    void append_rights_beside(Sentence& toml) const {
+        Operations rights = grant()->rights;
+        rights.add(request_.operation);
+        const Operation key = only_key(grant()->rights);
+        bool first = true;
+        for (const auto& [operation, name] : operation_names) {
+            const bool implied = operation == Operation::write && rights.has(Operation::create);
+            if (operation == key || implied || !rights.has(operation)) continue;
+            toml.append(first ? "\"" : ", \"").append(name).append('"');
+            first = false;
+        }
+    }
+
+    // The one key of TOML that can have given these rights; none if there are several.
+    static Operation only_key(Operations rights) {
+        Operation found{};
+        for (const auto key : {Operation::create, Operation::read, Operation::write, Operation::append}) {
+            const bool implied = key == Operation::write && rights.has(Operation::create);
+            if (!rights.has(key) || implied) continue;
+            if (found != Operation{}) return {};
+            found = key;
+        }
+        return found;
     }
 
     void suggest_name() {
@@ -333,12 +377,6 @@ private:
         Sentence toml("; to allow it, add to its names: ");
         append_quoted(toml, unmatched());
         suggest(toml);
-    }
-
-    void append_value(Sentence& toml, std::string_view value) const {
-        toml.append(" = { ").append(name_of(request_.operation)).append(" = ");
-        append_quoted(toml, value);
-        toml.append(" }");
     }
 
     const GrantSet& grants_;

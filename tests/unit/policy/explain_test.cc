@@ -80,14 +80,28 @@ TEST_CASE("a grant that is not there comes with the line that would make it") {
 
 TEST_CASE("a grant that lacks the right is named, with the right that it has and the line that would give it") {
     CHECK(said(Operation::write, "/srv/www/a") ==
-          "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing: "
-          "site = { write = \"/srv/www\" }");
+          "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing, give it also = [\"write\"]");
     CHECK(said(Operation::read, "a", "data") ==
           "grant \"data\" (demo.toml:14) lends /var/lib/site for writing, creating only (which with the flag read_too reads as "
-          "well); to allow reading: data = { read = \"/var/lib/site\" }");
+          "well); to allow reading, give it also = [\"read\"]");
     CHECK(said(Operation::connect, "tcp:127.0.0.1:8080") ==
-          "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow connecting: "
-          "http = { connect = \"tcp:127.0.0.1:8080\" }");
+          "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow it, add to [worker.web.grants]: "
+          "NAME = { connect = \"tcp:127.0.0.1:8080\" }");
+}
+
+TEST_CASE("the rights that a grant has are not lost with the one that it is to get") {
+    const GrantSet grants("w", {grant("a", Kind::tree, {Operation::create, Operation::write, Operation::rename}, "/d"),
+                                grant("b", Kind::tree, {Operation::read, Operation::append}, "/e")});
+    CHECK(said(Request{Operation::unlink, 0, 0, "a", "x", {}}, grants).ends_with("give it also = [\"rename\", \"unlink\"]"));
+    CHECK(said(Request{Operation::write, 0, 0, "b", "x", {}}, grants)
+              .ends_with("give it also = [\"read\", \"write\", \"append\"]"));
+}
+
+TEST_CASE("renaming and removing are suggested beside another right on the directory") {
+    CHECK(said(Operation::unlink, "/tmp/x").ends_with("NAME = { read = \"/tmp/\", also = [\"unlink\"] }"));
+    CHECK(said(Operation::rename, "/tmp/x", {}, "/tmp/y").ends_with("NAME = { read = \"/tmp/\", also = [\"rename\"] }"));
+    CHECK(said(Operation::rename, "/tmp/x", {}, "/var/y") == "no grant of web covers renaming /tmp/x");
+    CHECK(said(Operation::unlink, "/x") == "no grant of web covers removing /x");
 }
 
 TEST_CASE("a right of another kind of thing is not suggested for the same grant") {
