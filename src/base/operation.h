@@ -73,7 +73,8 @@ public:
 
 private:
     static constexpr std::uint64_t bit(Operation operation) {
-        return std::uint64_t{1} << static_cast<std::uint16_t>(operation);
+        const auto value = static_cast<std::uint16_t>(operation);
+        return value < 64 ? std::uint64_t{1} << value : 0;   // an operation that is not known is in no set
     }
     std::uint64_t bits_ = 0;
 };

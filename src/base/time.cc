@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <ctime>
 
@@ -71,8 +70,8 @@ std::optional<std::uint64_t> take_amount(std::string_view& text, const std::arra
         if (unit.name != name) continue;
         text = skip_spaces(text.substr(length));
         if (whole > largest / unit.worth) return std::nullopt;
-        const auto part = static_cast<std::uint64_t>(static_cast<double>(fraction) / static_cast<double>(scale) *
-                                                     static_cast<double>(unit.worth));
+        // fraction × worth / scale, in two parts that cannot overflow: a floating point number would lose nanoseconds.
+        const std::uint64_t part = fraction * (unit.worth / scale) + fraction * (unit.worth % scale) / scale;
         const std::uint64_t total = whole * unit.worth;
         return part > largest - total ? std::nullopt : std::optional(total + part);
     }
