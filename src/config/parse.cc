@@ -1,8 +1,15 @@
-// The one file that knows toml++ (a heavy header). Without its exceptions, and with little nesting: nothing of ours is
-// deeper than five tables.
-#define TOML_EXCEPTIONS 0
+// The one file that knows toml++ (a heavy header), with little nesting: nothing of ours is deeper than five tables. Its
+// exceptions end in read_toml(). They are on because toml++ 3.3 asserts where it ought to complain (a '}' inside a list):
+// a typing error in a config must not abort warderd, so its assertions throw too, in builds with NDEBUG as well.
+#undef NDEBUG
+#define TOML_EXCEPTIONS 1
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_MAX_NESTED_VALUES 32
+#define TOML_ASSERT(expression) ((expression) ? void() : ::parser_stuck())
+namespace {
+struct ParserStuck {};
+[[noreturn]] void parser_stuck() { throw ParserStuck{}; }
+}
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -137,15 +144,57 @@ std::string syntax_fault(std::string_view description) {
     return printable(text);
 }
 
+enum class Attempt { done, refused, stuck };
+
+struct Reading {
+    Attempt attempt = Attempt::done;
+    Node root;
+    Place place;         // of the fault
+    std::string fault;
+};
+
+Reading attempt_toml(std::string_view text) {
+    try {
+        return {Attempt::done, node_from(toml::parse(text)), {}, {}};
+    } catch (const toml::parse_error& error) {
+        const auto& where = error.source().begin;
+        return {Attempt::refused, {}, {where.line, where.column, 1}, syntax_fault(error.description())};
+    } catch (const ParserStuck&) {
+        return {Attempt::stuck, {}, {}, {}};
+    }
+}
+
+// The place of the character at which the parser got stuck: the last one of the shortest beginning that sticks.
+Place place_of_sticking(std::string_view text) {
+    std::size_t passes = 0;
+    std::size_t sticks = text.size();
+    while (sticks - passes > 1) {
+        const std::size_t middle = passes + (sticks - passes) / 2;
+        (attempt_toml(text.substr(0, middle)).attempt == Attempt::stuck ? sticks : passes) = middle;
+    }
+    Place place{1, 1, 1};
+    for (std::string_view rest = text.substr(0, sticks - 1); !rest.empty();) {
+        place = rest[0] == '\n' ? Place{place.line + 1, 1, 1} : Place{place.line, place.column + 1, 1};
+        rest.remove_prefix(std::max<std::size_t>(1, character_length(rest)));
+    }
+    return place;
+}
+
+// Nothing, and one complaint, if the text is not TOML: of syntax errors only the first of a file is known.
 std::optional<Node> read_toml(const Source& source, Complaints& complaints) {
-    if (const auto deep = DotCounter().first_too_deep(source.text)) {
+    std::string_view text = source.text;
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    if (const auto deep = DotCounter().first_too_deep(text)) {
         complaints.error(*deep, "a key of more than " + std::to_string(most_dots) + " parts");
         return std::nullopt;
     }
-    const toml::parse_result result = toml::parse(std::string_view(source.text));
-    if (result) return node_from(result.table());
-    const auto& where = result.error().source().begin;
-    complaints.error({where.line, where.column, 1}, syntax_fault(result.error().description()));
+    Reading reading = attempt_toml(text);
+    if (reading.attempt == Attempt::done) return std::move(reading.root);
+    if (reading.attempt == Attempt::stuck) {
+        reading.place = place_of_sticking(text);
+        reading.fault = "syntax error: this cannot stand here";
+    }
+    complaints.error(reading.place, reading.fault);
     return std::nullopt;
 }
 

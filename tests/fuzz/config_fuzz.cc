@@ -1,0 +1,56 @@
+// Any bytes as a config: parse() returns, each complaint can be shown, and what is accepted keeps its promises.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "config/check.h"
+#include "config/parse.h"
+#include "policy/path.h"
+
+namespace {
+
+using namespace warder;
+
+void require(bool holds) {
+    if (!holds) std::abort();
+}
+
+// A machine on which every name and path is there.
+config::Lookup rich_machine() {
+    return {[](const std::string&) { return config::Account{1000, 1000}; },
+            [](const std::string&) { return gid_t{1000}; },
+            [](const std::string&) { return config::PathFacts{config::PathFacts::Type::file, true, {}, 0}; }, 1024};
+}
+
+void check_problem(const config::Problem& problem) {
+    const std::string shown = config::format(problem);
+    require(shown.ends_with('\n') && shown.find('\0') == std::string::npos && shown.find('\x1b') == std::string::npos);
+    require(shown.find(problem.severity == config::Severity::error ? "error: " : "warning: ") != std::string::npos);
+}
+
+void check_grant(const policy::Grant& grant) {
+    require(!grant.name.empty() && !grant.rights.empty() && grant.mode <= 0777);
+    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
+    require(socket || grant.path == "/" || policy::clean_absolute(grant.path));
+    require(grant.kind != policy::Kind::listener || grant.address.single());
+}
+
+void check_worker(const config::Worker& worker) {
+    require(policy::clean_absolute(worker.cell.program) && worker.cell.arguments.at(0) == worker.cell.program);
+    require(worker.max_outstanding > 0 && worker.cell.umask <= 0777 && worker.cell.no_new_privileges);
+    for (const auto& limit : worker.cell.limits) require(limit.soft <= limit.hard);
+    for (const auto& grant : worker.grants) check_grant(grant);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string text(reinterpret_cast<const char*>(data), size);
+    config::Parsed parsed = config::parse({{"fuzz.toml", text}});
+    for (const auto& problem : parsed.problems) check_problem(problem);
+    if (!parsed.ok()) return 0;
+    for (const auto& worker : parsed.config.workers) check_worker(worker);
+    config::resolve(parsed.config, parsed.problems, rich_machine());
+    for (const auto& problem : parsed.problems) check_problem(problem);
+    return 0;
+}
