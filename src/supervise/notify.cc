@@ -7,32 +7,32 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 
 namespace warder::supervise {
 namespace {
+
+// Whether a character of `size` bytes may have this number: not one that fewer bytes could say, no surrogate, not too large.
+bool is_character(std::size_t size, std::uint32_t number) {
+    if (size == 2) return number >= 0x80;
+    if (size == 3) return number >= 0x800 && (number < 0xd800 || number > 0xdfff);
+    return number >= 0x10000 && number <= 0x10ffff;
+}
 
 // Bytes of the UTF-8 character that `text` begins with; 0: it is broken, or a control character.
 std::size_t printable_size(std::string_view text) {
     const auto first = static_cast<unsigned char>(text.front());
     if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
     const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || size > text.size()) return 0;
+    if (first < 0xc0 || first >= 0xf8 || size > text.size()) return 0;
+    std::uint32_t number = first & (0x7fU >> size);
     for (std::size_t i = 1; i < size; ++i) {
-        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+        const auto next = static_cast<unsigned char>(text[i]);
+        if ((next & 0xc0) != 0x80) return 0;
+        number = (number << 6) | (next & 0x3fU);
     }
-    return size;
-}
-
-// Whole characters only: what does not fit is left out from there on.
-void keep_printable(std::string_view text, FixedString<256>& kept) {
-    while (!text.empty()) {
-        const std::size_t size = printable_size(text);
-        const std::string_view one = size == 0 ? std::string_view("?") : text.substr(0, size);
-        if (one.size() > kept.capacity() - kept.size()) return;
-        kept.append(one);
-        text.remove_prefix(size == 0 ? 1 : size);
-    }
+    return is_character(size, number) ? size : 0;
 }
 
 void take_line(std::string_view line, Notification& said) {
@@ -42,8 +42,7 @@ void take_line(std::string_view line, Notification& said) {
     if (line == "WATCHDOG=1") said.watchdog = true;
     if (!line.starts_with(status)) return;
     said.has_status = true;
-    said.status.clear();
-    keep_printable(line.substr(status.size()), said.status);
+    said.status = printable_status(line.substr(status.size()));
 }
 
 Result<Fd> bind_at(const std::string& path) {
@@ -71,6 +70,18 @@ Result<void> authenticate(Channel& channel) {
 
 }  // namespace
 
+FixedString<256> printable_status(std::string_view text) {
+    FixedString<256> kept;
+    while (!text.empty()) {
+        const std::size_t size = printable_size(text);
+        const std::string_view one = size == 0 ? std::string_view("?") : text.substr(0, size);
+        if (one.size() > kept.capacity() - kept.size()) return kept;
+        kept.append(one);
+        text.remove_prefix(size == 0 ? 1 : size);
+    }
+    return kept;
+}
+
 Notification parse_notification(std::string_view text) {
     Notification said;
     while (!text.empty()) {
@@ -94,6 +105,9 @@ NotifySocket::~NotifySocket() {
 }
 
 Result<void> NotifySocket::give_to(uid_t uid, gid_t gid) const {
+    struct stat status {};
+    const bool known = ::lstat(path_.c_str(), &status) == 0;
+    if (known && status.st_uid == uid && status.st_gid == gid) return {};
     if (::lchown(path_.c_str(), uid, gid) != 0) return failure("chown of NOTIFY_SOCKET");
     return {};
 }

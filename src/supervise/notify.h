@@ -28,12 +28,15 @@ struct Notification {
 
 Notification parse_notification(std::string_view text);
 
+// What is kept of a worker's own words: whole characters that can be shown, as many as there is room for.
+FixedString<256> printable_status(std::string_view text);
+
 class NotifySocket {
 public:
     // Binds `path` anew, root's own with mode 0600. Errors: ENAMETOOLONG, those of bind(2).
     static Result<NotifySocket> create(const std::string& path);
 
-    // Who may send to it from now on. Errors: those of chown(2).
+    // Who may send to it from now on; does nothing for who may already. Errors: those of chown(2).
     Result<void> give_to(uid_t uid, gid_t gid) const;
 
     NotifySocket(NotifySocket&&) noexcept = default;

@@ -53,11 +53,10 @@ Worker::~Worker() {
 
 Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unfit) {
     TRY(prepare_group(settings));
-    const bool notifies = settings.rule.ready == ReadyBy::notify;
-    if (notifies) TRY(prepare_notify());
     const sandbox::Plan& plan = settings.plan;
+    const bool notifies = settings.rule.ready == ReadyBy::notify;
+    if (notifies) TRY(prepare_notify(plan));
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit));
-    if (notifies) TRY(notify_->give_to(plan.uid, plan.gid));
     next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
                                                    plan.calls.may_send_descriptors, plan.calls.enabled});
     return {};
@@ -75,8 +74,12 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings) {
     return {};
 }
 
-Result<void> Worker::prepare_notify() {
-    if (notify_) return {};
+Result<void> Worker::prepare_notify(const sandbox::Plan& plan) {
+    if (!notify_) TRY(make_notify());
+    return notify_->give_to(plan.uid, plan.gid);
+}
+
+Result<void> Worker::make_notify() {
     const std::string directory = around_.runtime_directory + "/notify";
     TRY(make_directories(directory, 0711));
     NotifySocket socket = TRY(NotifySocket::create(directory + "/" + settings_.name));
@@ -96,9 +99,21 @@ sandbox::Plan Worker::plan_with_notify(const WorkerSettings& settings) const {
 
 Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
     if (settings.name != settings_.name) return failure(EINVAL, "changing the name of a worker");
-    TRY(prepare(settings, unfit));
+    if (const auto prepared = prepare(settings, unfit); !prepared) {
+        if (notify_) (void)notify_->give_to(settings_.plan.uid, settings_.plan.gid);
+        return prepared;
+    }
     settings_ = std::move(settings);
     return {};
+}
+
+// A program or a bind that was replaced on the host: the next life shall have the new one.
+Result<void> Worker::renew_cell() {
+    if (!sandbox::stale(*next_cell_->prepared)) return {};
+    sandbox::Unfit unfit;
+    const auto prepared = prepare(settings_, unfit);
+    if (!prepared && !unfit.item.empty()) problem_ = unfit.item + " " + unfit.why;
+    return prepared;
 }
 
 // --- the machine -------------------------------------------------------------------------------------------------
@@ -152,11 +167,15 @@ void Worker::said_ready(ReadyBy by, Instant now) {
     feed({Event::Kind::said_ready, {}, 0}, now);
 }
 
+void Worker::said_status(std::string_view text) {
+    status_text_ = printable_status(text);
+    around_.observer.status_text(*this, status_text_.view());
+}
+
 // --- a life begins -----------------------------------------------------------------------------------------------
 
 void Worker::spawn(Instant now) {
     ++life_number_;
-    cell_ = next_cell_;
     main_may_come_ = true;
     exited_told_ = false;
     empty_told_ = false;
@@ -166,9 +185,14 @@ void Worker::spawn(Instant now) {
     problem_.clear();
     status_text_.clear();
     if (notify_) notify_->drain();
-    if (!sandbox::needs_stub(*cell_->prepared)) return begin_main_or_fail(now);
-    if (const auto begun = begin_stub(); !begun) spawn_failed(begun.error(), now);
+    if (const auto begun = begin(); !begun) spawn_failed(begun.error(), now);
     arm(now);
+}
+
+Result<void> Worker::begin() {
+    TRY(renew_cell());
+    cell_ = next_cell_;
+    return sandbox::needs_stub(*cell_->prepared) ? begin_stub() : begin_main();
 }
 
 sandbox::Descriptors Worker::descriptors(int broker) const {
@@ -183,11 +207,6 @@ Result<void> Worker::begin_stub() {
     watch(stub_.pidfd(), Watch::stub_exit);
     watch(stub_status_.get(), Watch::stub_status);
     return {};
-}
-
-void Worker::begin_main_or_fail(Instant now) {
-    if (const auto begun = begin_main(); !begun) spawn_failed(begun.error(), now);
-    arm(now);
 }
 
 Result<void> Worker::begin_main() {
@@ -223,7 +242,7 @@ void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
 }
 
 void Worker::spawn_failed(const Error& error, Instant now) {
-    problem_ = describe(error);
+    if (problem_.empty()) problem_ = describe(error);
     setup_failed({sandbox::Stage::none, error.number}, now);
 }
 
@@ -314,7 +333,9 @@ void Worker::on_stub_status(Instant now) {
     const auto said = finished_status(stub_status_);
     if (!said) return;
     if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
-    if (main_may_come_) begin_main_or_fail(now);
+    if (!main_may_come_) return;
+    if (const auto begun = begin_main(); !begun) spawn_failed(begun.error(), now);
+    arm(now);
 }
 
 void Worker::on_main_status(Instant now) {
@@ -371,10 +392,7 @@ void Worker::on_notify(Instant now) {
 
 void Worker::take(const Notification& said, Instant now) {
     if (said.watchdog) watchdog_at_ = now;
-    if (said.has_status) {
-        status_text_ = said.status;
-        around_.observer.status_text(*this, status_text_.view());
-    }
+    if (said.has_status) said_status(said.status.view());
     if (said.ready) said_ready(ReadyBy::notify, now);
 }
 

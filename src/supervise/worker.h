@@ -1,6 +1,6 @@
 // Worker carries out what the state machine decides: it owns the processes of a life, their end of the channel, their
 // cgroup and NOTIFY_SOCKET. It never waits: set-up, death and messages are events of the poller. It knows nothing of
-// grants, requests or configs.
+// grants, requests or configs. It starts and kills with the caller's own credentials: call it as root.
 //
 // A life begins with the stub, where the plan has a pid namespace; when its status pipe closes the program follows, and when
 // that one closes the program runs. It ends when the main process is reaped: its session ends in the same breath, before
@@ -57,7 +57,7 @@ struct Surroundings {
 class Worker {
 public:
     // Prepares the cell, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
-    // environment). `output` becomes 1 and 2 of each life; empty: see sandbox::Descriptors. Errors: those of
+    // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. Errors: those of
     // sandbox::prepare(), with `unfit`.
     static Result<std::unique_ptr<Worker>> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
                                                   sandbox::Unfit& unfit);
@@ -89,6 +89,8 @@ public:
     void restart(Instant now) { feed({.kind = Event::Kind::restart, .exit = {}}, now); }
     // The worker said that it is ready, over the channel or NOTIFY_SOCKET; counts only if its rule asks for that one.
     void said_ready(ReadyBy by, Instant now);
+    // Its own words about itself, over the channel; at most 256 bytes are kept, control characters replaced.
+    void said_status(std::string_view text);
     // Its session broke the protocol: everything of this life is killed, and the policy answers.
     void protocol_broken(Instant now) { feed({.kind = Event::Kind::protocol_broken, .exit = {}}, now); }
 
@@ -132,7 +134,9 @@ private:
     // Everything that is made from settings; what is there already is kept.
     Result<void> prepare(const WorkerSettings& settings, sandbox::Unfit& unfit);
     Result<void> prepare_group(const WorkerSettings& settings);
-    Result<void> prepare_notify();
+    Result<void> prepare_notify(const sandbox::Plan& plan);
+    Result<void> make_notify();
+    Result<void> renew_cell();
     sandbox::Plan plan_with_notify(const WorkerSettings& settings) const;
 
     void run(const Event& event, Instant now);
@@ -141,9 +145,9 @@ private:
     std::string end_in_words() const;
 
     void spawn(Instant now);
+    Result<void> begin();
     Result<void> begin_stub();
     Result<void> begin_main();
-    void begin_main_or_fail(Instant now);
     Result<ChannelPair> make_session() const;
     void setup_failed(sandbox::SetupFailure failure, Instant now);
     void spawn_failed(const Error& error, Instant now);
