@@ -148,7 +148,7 @@ struct Candidate {
 };
 
 inline Expected first_that_gives(std::span<const Grant> grants, Operation operation, std::vector<Candidate> candidates) {
-    std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
         return std::tie(a.distance, a.id) < std::tie(b.distance, b.id);
     });
     for (const auto& candidate : candidates) {

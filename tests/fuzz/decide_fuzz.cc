@@ -1,0 +1,97 @@
+// Any bytes as a set of grants and one request. The decision must be that of the slow obvious reference, its sentence one
+// harmless line, and every address in it readable again from its canonical text.
+//
+// Bytes: how many grants (modulo 16); each grant as kind (modulo 5), rights (16 bits), name, path, address pattern and one
+// pattern of names; then the request as operation (16), flags (16), mode (32), grant, second, target. A text is its length
+// in one byte, then its bytes; the last one takes all that is left.
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "policy/explain.h"
+#include "policy/path.h"
+#include "unit/policy/reference.h"
+
+namespace {
+
+using namespace warder;
+using namespace warder::policy;
+
+std::string take_text(Reader& reader) {
+    const auto size = std::min<std::size_t>(reader.take<std::uint8_t>(), reader.left().size());
+    return std::string(text_of(reader.take_bytes(size)));
+}
+
+// Patterns on which the reference, which goes back for each star, does not take ages.
+bool simple(std::string_view pattern) { return pattern.size() <= 12 && std::ranges::count(pattern, '*') <= 3; }
+
+Grant take_grant(Reader& reader) {
+    Grant grant;
+    grant.kind = static_cast<Kind>(reader.take<std::uint8_t>() % 5);
+    const auto rights = reader.take<std::uint16_t>();
+    for (std::uint16_t operation = 1; operation <= last_operation; ++operation) {
+        if ((rights >> operation & 1) != 0) grant.rights.add(static_cast<Operation>(operation));
+    }
+    grant.name = take_text(reader);
+    grant.path = take_text(reader);
+    const auto pattern = parse_address_pattern(take_text(reader));
+    grant.address = pattern ? *pattern : exactly(parse_address("tcp:127.0.0.1:80").value());
+    const std::string names = take_text(reader);
+    if (!names.empty() && simple(names)) grant.names.push_back(names);
+    grant.origin = grant.name + ":1";
+    return grant;
+}
+
+// As the config makes them: with clean paths.
+bool possible(const Grant& grant) {
+    if (grant.name.empty()) return false;
+    if (grant.kind == Kind::listener && !grant.address.single()) return false;
+    return clean_absolute(grant.path) || (grant.kind == Kind::tree && grant.path == "/");
+}
+
+void require(bool holds) {
+    if (!holds) std::abort();
+}
+
+void check_sentence(const Sentence& sentence) {
+    require(!sentence.truncated() && !sentence.empty() && is_utf8(sentence.view()));
+    require(std::ranges::none_of(sentence.view(), [](char one) {
+        return static_cast<unsigned char>(one) < 0x20 || one == 0x7f;
+    }));
+}
+
+void check_address(std::string_view text) {
+    const auto address = parse_address(text);
+    if (!address) return;
+    const auto canonical_text = format(*address);
+    require(!canonical_text.truncated());
+    const auto again = parse_address(canonical_text.view());
+    require(again && format(*again).view() == canonical_text.view() && covers(exactly(*address), *again));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    Reader reader(Bytes(reinterpret_cast<const std::byte*>(data), size));
+    std::vector<Grant> list(reader.take<std::uint8_t>() % 16);
+    for (Grant& grant : list) grant = take_grant(reader);
+    std::erase_if(list, [](const Grant& grant) { return !possible(grant); });
+    const auto operation = static_cast<Operation>(reader.take<std::uint16_t>());
+    const auto flags = reader.take<std::uint16_t>();
+    const auto mode = reader.take<std::uint32_t>();
+    const std::string grant = take_text(reader);
+    const std::string second = take_text(reader);
+    const std::string target(text_of(reader.left()));
+    const Request request{operation, flags, mode, grant, target, second};
+
+    const GrantSet grants("fuzz", list);
+    const Decision decision = decide(grants, request);
+    require(reference::agrees(list, request, decision));
+    check_sentence(explain(grants, request, decision));
+    check_sentence(explain_failure(grants, request, decision, static_cast<Reason>(mode % 32), flags));
+    check_address(target);
+    return 0;
+}
