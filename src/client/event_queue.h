@@ -1,0 +1,67 @@
+// EventQueue: events that were read while something else was waited for. A fixed ring for those with a name, and two words
+// for stop and reload, which never get lost, lie in shared memory, and so reach the process that connected whoever read them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "base/error.h"
+#include "base/fixed_string.h"
+#include "protocol/message.h"
+#include "sys/fd.h"
+
+namespace warder::client {
+
+struct Event {
+    protocol::Type type{};
+    FixedString<255> name;
+    std::uint64_t value = 0;
+    std::uint32_t lost = 0;   // events dropped before this one
+    Fd fd;
+};
+
+struct PendingSignals {
+    std::atomic<std::uint32_t> stop;
+    std::atomic<std::uint32_t> reload;
+};
+
+class EventQueue {
+public:
+    // `pending` is shared with the children of this process and outlives the queue. Errors: eventfd(2).
+    Result<void> create(PendingSignals* pending);
+
+    // Adds an event; when the ring is full the oldest goes and is counted.
+    void push(Event event);
+    // Stop or reload: for the process that made the queue, from whichever process reads it.
+    void raise(protocol::Type type);
+    std::optional<Event> take();
+
+    // Readable while there is something to take.
+    int wake_fd() const { return wake_.get(); }
+
+    // In a forked child: empty, with a wake_fd of its own, and no longer the one that takes stop and reload.
+    void after_fork_in_child();
+
+private:
+    static constexpr std::size_t capacity = 32;
+
+    std::optional<Event> take_signal();
+    std::optional<Event> take_queued();
+    bool anything_left() const;
+
+    std::mutex mutex_;
+    PendingSignals* pending_ = nullptr;
+    bool takes_signals_ = true;
+    Fd wake_;
+    Fd owner_wake_;   // the wake_fd of the process that connected
+    std::array<Event, capacity> ring_;
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
+    std::uint32_t lost_ = 0;
+};
+
+}  // namespace warder::client

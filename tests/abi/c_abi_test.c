@@ -1,0 +1,644 @@
+/* The C ABI, from a file compiled as C11 with every warning an error, against a peer that speaks the protocol. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "peer.h"
+#include "warder/warder.h"
+
+static int failures;
+static int checks;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        ++checks;                                                                             \
+        if (!(condition)) {                                                                   \
+            ++failures;                                                                       \
+            printf("%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #condition);      \
+        }                                                                                     \
+    } while (0)
+
+#define CHECK_FAILS(call, wanted)                                                             \
+    do {                                                                                      \
+        errno = 0;                                                                            \
+        const int result_ = (call);                                                           \
+        const int number_ = errno;                                                            \
+        ++checks;                                                                             \
+        if (result_ != -1 || number_ != (wanted)) {                                           \
+            ++failures;                                                                       \
+            printf("%s:%d: %s: %s gave %d, errno %s, not %s (%s)\n", __FILE__, __LINE__, __func__, #call, result_, \
+                   strerrorname_np(number_), strerrorname_np(wanted), warder_why());          \
+        }                                                                                     \
+    } while (0)
+
+static int open_fds(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+    while (readdir(directory) != NULL) ++count;
+    closedir(directory);
+    return count;
+}
+
+/* The peer is a thread of this process and closes what it sent in its own time. */
+static int fds_return_to(int wanted) {
+    for (int i = 0; i < 200 && open_fds() != wanted; ++i) usleep(5000);
+    return open_fds() == wanted;
+}
+
+static int holds(int fd, const char *text) {
+    char buffer[256];
+    const ssize_t size = pread(fd, buffer, sizeof buffer, 0);
+    return size == (ssize_t)strlen(text) && memcmp(buffer, text, (size_t)size) == 0;
+}
+
+static int close_on_exec(int fd) { return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
+
+static int child_status(pid_t child) {
+    int status = -1;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+static void nap(long ms) {
+    const struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static warder_connection *connect_to(enum peer_mode mode, peer **other) {
+    int end = -1;
+    *other = peer_start(mode, &end);
+    warder_connection *connection = warder_connect_fd(end);
+    if (connection == NULL) close(end);
+    return connection;
+}
+
+static void a_connection_comes_and_goes(void) {
+    peer *other;
+    warder_connection *connection = connect_to(PEER_MAIN, &other);
+    CHECK(connection != NULL);
+    CHECK(strcmp(warder_worker(connection), "tester") == 0);
+    errno = 77;
+    warder_close(connection);
+    CHECK(errno == 77);
+    warder_close(NULL);
+    peer_end(other);
+}
+
+static void the_environment_names_the_socket(void) {
+    unsetenv(WARDER_SOCKET_VARIABLE);
+    errno = 0;
+    CHECK(warder_connect() == NULL && errno == ENOENT);
+    setenv(WARDER_SOCKET_VARIABLE, "3x", 1);
+    CHECK(warder_connect() == NULL && errno == EINVAL);
+    setenv(WARDER_SOCKET_VARIABLE, "-1", 1);
+    CHECK(warder_connect() == NULL && errno == EINVAL);
+    setenv(WARDER_SOCKET_VARIABLE, "999", 1);
+    CHECK(warder_connect() == NULL && errno == EBADF);
+    setenv(WARDER_SOCKET_VARIABLE, "0", 1);
+    CHECK(warder_connect() == NULL && errno != 0);
+
+    int end;
+    char text[16];
+    peer *other = peer_start(PEER_MAIN, &end);
+    snprintf(text, sizeof text, "%d", end);
+    setenv(WARDER_SOCKET_VARIABLE, text, 1);
+    fcntl(end, F_SETFD, 0);
+    warder_connection *first = warder_connect();
+    warder_connection *second = warder_connect();
+    CHECK(first != NULL && first == second);
+    CHECK(close_on_exec(end));
+    warder_close(first);
+    CHECK(warder_ready(second, "still there") == 0);
+    warder_close(second);
+    CHECK(warder_connect() == NULL && errno == EBADF);
+    peer_end(other);
+}
+
+static void a_failed_connect_leaves_the_descriptor_to_the_caller(void) {
+    static const struct {
+        enum peer_mode mode;
+        int number;
+    } cases[] = {{PEER_NO_VERSION, EPROTONOSUPPORT}, {PEER_REFUSES, EPERM},         {PEER_OTHER_VERSION, EPROTO},
+                 {PEER_GARBAGE, EPROTO},             {PEER_SILENT_CLOSE, ECONNRESET}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        int end;
+        peer *other = peer_start(cases[i].mode, &end);
+        errno = 0;
+        CHECK(warder_connect_fd(end) == NULL);
+        CHECK(errno == cases[i].number);
+        CHECK(close(end) == 0);
+        peer_end(other);
+    }
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(warder_connect_fd(pair[0]) == NULL && errno == EPROTOTYPE);
+    close(pair[0]);
+    close(pair[1]);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CHECK(warder_connect_fd(null) == NULL && errno == ENOTSOCK);
+    close(null);
+}
+
+static void descriptors_are_the_callers_and_close_on_exec(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    int fd = warder_open(w, "echo", "css/site.css", O_RDONLY, 0);
+    CHECK(fd >= 0 && holds(fd, "css/site.css") && close_on_exec(fd));
+    close(fd);
+    fd = warder_secret(w, "echo");
+    CHECK(fd >= 0 && close_on_exec(fd));
+    close(fd);
+    fd = warder_listen(w, "echo", NULL, WARDER_NONBLOCK);
+    CHECK(fd >= 0 && close_on_exec(fd));
+    close(fd);
+    fd = warder_dial(w, "echo", "tcp:127.0.0.1:1", 0);
+    CHECK(fd >= 0 && holds(fd, "tcp:127.0.0.1:1"));
+    close(fd);
+    CHECK(warder_rename(w, "echo", "a", "b") == 0);
+    CHECK(warder_unlink(w, "echo", "a") == 0);
+    CHECK(warder_ready(w, NULL) == 0);
+    CHECK(warder_status(w, "well") == 0);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_denial_has_errno_reason_and_sentence(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK_FAILS(warder_open(w, "denied", "x", O_RDONLY, 0), EACCES);
+    CHECK(strcmp(warder_why(), "worker tester has no grant that covers this") == 0);
+    CHECK(warder_last_reason() == WARDER_REASON_NOT_GRANTED);
+    CHECK(strcmp(warder_reason_name(WARDER_REASON_NOT_GRANTED), "not-granted") == 0);
+    CHECK(strcmp(warder_reason_name(-1), "unknown") == 0);
+    CHECK(strcmp(warder_reason_name(70000), "unknown") == 0);
+    CHECK_FAILS(warder_open(w, "absent", "x", O_RDONLY, 0), ENOENT);
+    CHECK(strcmp(warder_why(), "read absent x: No such file or directory") == 0);
+    CHECK(warder_last_reason() == WARDER_REASON_SYSTEM);
+    CHECK_FAILS(warder_open(w, "done", "x", O_RDONLY, 0), EDQUOT);
+    CHECK(strcmp(warder_why(), "over the quota of requests") == 0);
+    CHECK(warder_last_reason() == WARDER_REASON_TOO_MANY);
+    CHECK_FAILS(warder_status(w, "refuse"), EDQUOT);
+    CHECK(strcmp(warder_why(), "too many words") == 0);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void nonsense_is_refused_before_it_is_sent(void) {
+    static const int bad_flags[] = {O_RDONLY | O_TRUNC,  O_RDONLY | O_CREAT,  O_RDONLY | O_APPEND,           O_RDWR | O_APPEND,
+                                    O_WRONLY | O_EXCL,   O_ACCMODE,           O_WRONLY | O_APPEND | O_CREAT, O_PATH,
+                                    O_DIRECTORY,         O_WRONLY | O_SYNC,   O_WRONLY | O_APPEND | O_TRUNC, O_RDWR | O_TMPFILE};
+    static char long_path[5000];
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    for (size_t i = 0; i < sizeof bad_flags / sizeof bad_flags[0]; ++i) {
+        CHECK_FAILS(warder_open(w, "echo", "x", bad_flags[i], 0600), EINVAL);
+    }
+    memset(long_path, 'a', sizeof long_path - 1);
+    CHECK_FAILS(warder_open(w, "echo", long_path, O_RDONLY, 0), ENAMETOOLONG);
+    CHECK_FAILS(warder_open(w, NULL, NULL, O_RDONLY, 0), EINVAL);
+    CHECK_FAILS(warder_open(NULL, "echo", "x", O_RDONLY, 0), EINVAL);
+    CHECK_FAILS(warder_open_path(w, NULL, O_RDONLY, 0), EINVAL);
+    CHECK_FAILS(warder_listen(w, NULL, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_listen(w, "echo", NULL, 1), EINVAL);
+    CHECK_FAILS(warder_secret(w, NULL), EINVAL);
+    CHECK_FAILS(warder_rename(w, "echo", "a", NULL), EINVAL);
+    CHECK_FAILS(warder_unlink(w, NULL, NULL), EINVAL);
+    CHECK_FAILS(warder_status(w, long_path), EMSGSIZE);
+    CHECK(peer_messages(other) == 1);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void many_requests_in_one_message(void) {
+    enum { count = WARDER_MAX_REQUESTS };
+    static warder_request requests[count + 1];
+    static warder_result results[count + 1];
+    static char names[count][32];
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    for (int i = 0; i < count; ++i) {
+        snprintf(names[i], sizeof names[i], "file-%d", i);
+        requests[i] = (warder_request){.operation = WARDER_READ, .grant = i % 10 == 3 ? "denied" : "echo", .target = names[i]};
+    }
+    const unsigned long before = peer_messages(other);
+    CHECK(warder_open_many(w, requests, results, count) == count - 25);
+    CHECK(peer_messages(other) == before + 1);
+    for (int i = 0; i < count; ++i) {
+        if (i % 10 == 3) {
+            CHECK(results[i].fd == -1 && results[i].error == EACCES && results[i].reason == WARDER_REASON_NOT_GRANTED);
+            CHECK(strcmp(results[i].why, "a denial of one among many") == 0 && results[i].grant == 0xffffffff);
+        } else {
+            CHECK(results[i].error == 0 && holds(results[i].fd, names[i]) && close_on_exec(results[i].fd));
+            close(results[i].fd);
+        }
+    }
+    CHECK_FAILS(warder_open_many(w, requests, results, 0), EINVAL);
+    CHECK_FAILS(warder_open_many(w, requests, results, count + 1), EINVAL);
+    requests[0].reserved = 1;
+    CHECK_FAILS(warder_open_many(w, requests, results, 1), EINVAL);
+    requests[0].reserved = 0;
+    static char large[40000];
+    memset(large, 'a', sizeof large - 1);
+    requests[0].target = requests[1].target = large;
+    CHECK_FAILS(warder_open_many(w, requests, results, 2), EMSGSIZE);
+    warder_close(w);
+    peer_end(other);
+}
+
+/* What breaks the protocol ends this connection with EPROTO, and nothing that came along stays open. */
+static void a_broken_answer_is_eproto(void) {
+    static const char *const ways[] = {"empty",   "short",         "lengths",  "flags",      "type",     "count",        "no-fd",
+                                       "two-fds", "fd-with-error", "negative", "huge-error", "done-ok",  "text-outside", "two-announced",
+                                       "none-announced", "bad-event", "event-two-fds", "event-no-fd"};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; ++i) {
+        const int before = open_fds();
+        peer *other;
+        warder_connection *w = connect_to(PEER_MAIN, &other);
+        CHECK_FAILS(warder_open(w, ways[i], "x", O_RDONLY, 0), EPROTO);
+        if (errno != EPROTO) printf("  way: %s\n", ways[i]);
+        CHECK_FAILS(warder_open(w, "echo", "x", O_RDONLY, 0), EPROTO);
+        warder_event event;
+        CHECK_FAILS(warder_next_event(w, &event, 0), EPROTO);
+        warder_close(w);
+        peer_end(other);
+        CHECK(fds_return_to(before));
+    }
+}
+
+static void a_late_reply_to_somebody_else_is_dropped(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const int before = open_fds();
+    for (int i = 0; i < 10; ++i) {
+        const int fd = warder_open(w, "stale", "mine", O_RDONLY, 0);
+        CHECK(fd >= 0 && holds(fd, "mine"));
+        close(fd);
+    }
+    CHECK(fds_return_to(before));
+    warder_close(w);
+    peer_end(other);
+}
+
+static int readable(int fd) {
+    struct pollfd one = {fd, POLLIN, 0};
+    return poll(&one, 1, 0) == 1;
+}
+
+static void events_wait_until_they_are_asked_for(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    warder_event event;
+    const int to_poll = warder_fd(w);
+    CHECK(to_poll >= 0 && warder_fd(w) == to_poll && close_on_exec(to_poll));
+    CHECK(!readable(to_poll));
+    CHECK(warder_next_event(w, &event, 0) == 0);
+    close(warder_open(w, "events", "x", O_RDONLY, 0));
+    CHECK(readable(to_poll));
+    CHECK(warder_next_event(w, &event, 0) == 1);
+    CHECK(event.type == WARDER_EVENT_STOP && event.fd == -1 && event.name[0] == '\0');
+    CHECK(readable(to_poll));
+    CHECK(warder_next_event(w, &event, -1) == 1);
+    CHECK(event.type == WARDER_EVENT_SECRET && holds(event.fd, "key") && close_on_exec(event.fd));
+    CHECK(strcmp(event.name, "key") == 0 && event.value == 7 && event.lost == 0);
+    close(event.fd);
+    CHECK(warder_next_event(w, &event, 20) == 0);
+    CHECK(!readable(to_poll));
+    peer_send_event(other, 0x4003, "parser", 2, 1);
+    CHECK(warder_next_event(w, &event, 5000) == 1 && event.type == WARDER_EVENT_CHANNEL);
+    close(event.fd);
+    peer_send_event(other, 0x4002, "", 0, 0);
+    peer_send_event(other, 0x4002, "", 0, 0);
+    peer_send_event(other, 0x4005, "db", 0, 0);
+    nap(20);
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_RELOAD);
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_REVOKED && strcmp(event.name, "db") == 0);
+    CHECK(warder_next_event(w, &event, 0) == 0);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void events_beyond_the_queue_are_counted(void) {
+    const int before = open_fds();
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    peer_send_event(other, 0x4001, "", 0, 0);
+    for (unsigned i = 0; i < 40; ++i) peer_send_event(other, 0x4004, "key", i, 1);
+    close(warder_open(w, "echo", "x", O_RDONLY, 0));
+    warder_event event;
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_STOP);
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.lost == 8 && event.value == 8);
+    close(event.fd);
+    for (unsigned i = 9; i < 39; ++i) {
+        CHECK(warder_next_event(w, &event, 0) == 1 && event.lost == 0 && event.value == i);
+        close(event.fd);
+    }
+    warder_close(w);   /* one is still queued, with its descriptor */
+    peer_end(other);
+    CHECK(fds_return_to(before));
+}
+
+static void an_event_may_come_before_the_hello_is_answered(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_EVENT_FIRST, &other);
+    warder_event event;
+    CHECK(w != NULL && warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_STOP);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void the_end_of_the_session_is_econnreset(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const int to_poll = warder_fd(w);
+    CHECK_FAILS(warder_open(w, "close", "x", O_RDONLY, 0), ECONNRESET);
+    CHECK_FAILS(warder_open(w, "echo", "x", O_RDONLY, 0), ECONNRESET);
+    CHECK(readable(to_poll));
+    warder_event event;
+    CHECK_FAILS(warder_next_event(w, &event, -1), ECONNRESET);
+    warder_close(w);
+    peer_end(other);
+
+    w = connect_to(PEER_MAIN, &other);
+    peer_send_event(other, 0x4001, "", 0, 0);
+    peer_end(other);
+    CHECK(warder_next_event(w, &event, -1) == 1 && event.type == WARDER_EVENT_STOP);
+    CHECK_FAILS(warder_next_event(w, &event, -1), ECONNRESET);
+    warder_close(w);
+}
+
+/* In a process of its own, since the peer needs descriptors too. */
+static int ask_without_room(int end) {
+    static warder_request requests[3];
+    static warder_result results[3];
+    warder_connection *w = warder_connect_fd(end);
+    const int free_number = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(free_number);
+    const struct rlimit tight = {(rlim_t)free_number + 1, (rlim_t)free_number + 1};
+    CHECK(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+    for (int i = 0; i < 3; ++i) requests[i] = (warder_request){.operation = WARDER_READ, .grant = "echo", .target = "x"};
+    CHECK(warder_open_many(w, requests, results, 3) == 1);
+    CHECK(results[0].error == 0 && results[1].error == EMFILE && results[2].error == EMFILE);
+    CHECK(results[1].fd == -1 && results[1].why[0] != '\0');
+    CHECK_FAILS(warder_open(w, "echo", "x", O_RDONLY, 0), EMFILE);
+    close(results[0].fd);
+    CHECK(warder_open(w, "echo", "x", O_RDONLY, 0) == free_number);
+    warder_close(w);
+    return failures;
+}
+
+static void no_room_for_a_descriptor_is_emfile(void) {
+    int end;
+    peer *other = peer_start(PEER_MAIN, &end);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        failures = 0;
+        const int failed = ask_without_room(end);
+        fflush(stdout);
+        _exit(failed);
+    }
+    close(end);
+    CHECK(child_status(child) == 0);
+    peer_end(other);
+}
+
+enum { threads = 8, rounds = 1000 };
+
+struct job {
+    warder_connection *connection;
+    const char *who;
+    int rounds;
+    int wrong;
+};
+
+static void *ask_again_and_again(void *argument) {
+    struct job *job = argument;
+    char name[64];
+    for (int i = 0; i < job->rounds; ++i) {
+        snprintf(name, sizeof name, "%s-%d", job->who, i);
+        if (i % 16 == 5) {
+            job->wrong += warder_open(job->connection, "denied", name, O_RDONLY, 0) != -1 || errno != EACCES;
+            continue;
+        }
+        const int fd = warder_open(job->connection, "echo", name, O_RDONLY, 0);
+        job->wrong += fd < 0 || !holds(fd, name);
+        if (fd >= 0) close(fd);
+    }
+    return NULL;
+}
+
+static void *take_events(void *argument) {
+    struct job *job = argument;
+    for (int i = 0; i < job->rounds; ++i) {
+        warder_event event;
+        if (warder_next_event(job->connection, &event, 10000) != 1) ++job->wrong;
+        else if (event.fd >= 0) close(event.fd);
+    }
+    return NULL;
+}
+
+static void threads_share_one_connection(void) {
+    static const char *const names[threads] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    struct job jobs[threads + 1];
+    pthread_t ids[threads + 1];
+    const int before = open_fds();
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    for (int i = 0; i < threads; ++i) {
+        jobs[i] = (struct job){w, names[i], rounds, 0};
+        pthread_create(&ids[i], NULL, ask_again_and_again, &jobs[i]);
+    }
+    jobs[threads] = (struct job){w, "events", 200, 0};
+    pthread_create(&ids[threads], NULL, take_events, &jobs[threads]);
+    for (int i = 0; i < 200; ++i) {
+        peer_send_event(other, 0x4004, "key", (unsigned long)i, 1);
+        nap(1);
+    }
+    for (int i = 0; i <= threads; ++i) {
+        pthread_join(ids[i], NULL);
+        CHECK(jobs[i].wrong == 0);
+    }
+    warder_close(w);
+    peer_end(other);
+    CHECK(fds_return_to(before));
+}
+
+static void a_forked_child_under_main_touches_nothing(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const int to_poll = warder_fd(w);
+    close(warder_open(w, "echo", "x", O_RDONLY, 0));
+    const unsigned long before = peer_messages(other);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        failures = 0;
+        warder_event event;
+        CHECK_FAILS(warder_open(w, "echo", "x", O_RDONLY, 0), EPERM);
+        CHECK(warder_last_reason() == WARDER_REASON_NOT_REQUESTER && warder_why()[0] != '\0');
+        CHECK_FAILS(warder_ready(w, "no"), EPERM);
+        CHECK_FAILS(warder_next_event(w, &event, -1), EPERM);
+        CHECK_FAILS(warder_fd(w), EPERM);
+        warder_close(w);
+        fflush(stdout);
+        _exit(failures);
+    }
+    CHECK(child_status(child) == 0);
+    CHECK(peer_messages(other) == before);
+    const int fd = warder_open(w, "echo", "mine", O_RDONLY, 0);
+    CHECK(fd >= 0 && holds(fd, "mine"));
+    close(fd);
+    CHECK(warder_fd(w) == to_poll);
+    warder_close(w);
+    peer_end(other);
+}
+
+static pid_t fork_asker(warder_connection *w, const char *who) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    struct job job = {w, who, 400, 0};
+    const int before = open_fds();
+    ask_again_and_again(&job);
+    _exit(job.wrong == 0 && open_fds() == before ? 0 : 1);
+}
+
+static void processes_under_group_share_the_socket(void) {
+    static const char *const names[] = {"p1", "p2", "p3", "p4", "p5"};
+    pid_t children[5];
+    pthread_t thread;
+    peer *other;
+    warder_connection *w = connect_to(PEER_GROUP, &other);
+    fflush(stdout);
+    struct job job = {w, "parent", 400, 0};
+    pthread_create(&thread, NULL, ask_again_and_again, &job);   /* forks happen while this one holds its turn */
+    for (int i = 0; i < 5; ++i) children[i] = fork_asker(w, names[i]);
+    for (int i = 0; i < 5; ++i) CHECK(child_status(children[i]) == 0);
+    pthread_join(thread, NULL);
+    CHECK(job.wrong == 0);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_holder_of_the_turn_that_dies_stops_nobody(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_GROUP, &other);
+    fflush(stdout);
+    for (int i = 0; i < 5; ++i) {
+        const unsigned long before = peer_messages(other);
+        const pid_t child = fork();
+        if (child == 0) {
+            warder_open(w, "slow", "of the dead", O_RDONLY, 0);
+            _exit(0);
+        }
+        while (peer_messages(other) == before) nap(1);
+        kill(child, SIGKILL);   /* it waits for its reply, with the lock */
+        child_status(child);
+        const int fd = warder_open(w, "echo", "of the living", O_RDONLY, 0);
+        CHECK(fd >= 0 && holds(fd, "of the living"));
+        close(fd);
+    }
+    warder_close(w);
+    peer_end(other);
+}
+
+static void stop_reaches_the_process_that_connected(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_GROUP, &other);
+    const int to_poll = warder_fd(w);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        warder_event event;
+        close(warder_open(w, "events", "x", O_RDONLY, 0));   /* reads the secret and the stop */
+        const int own = warder_fd(w);
+        const int ok = readable(own) && warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_SECRET &&
+                       warder_next_event(w, &event, 0) == 0 && !readable(own);
+        _exit(ok ? 0 : 1);
+    }
+    CHECK(child_status(child) == 0);
+    warder_event event;
+    CHECK(readable(to_poll));
+    CHECK(warder_next_event(w, &event, 1000) == 1 && event.type == WARDER_EVENT_STOP);
+    CHECK(warder_next_event(w, &event, 0) == 0);
+    CHECK(!readable(to_poll));
+    warder_close(w);
+    peer_end(other);
+}
+
+static void on_alarm(int number) { (void)number; }
+
+static void signals_interrupt_nothing(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm;   /* no SA_RESTART */
+    sigaction(SIGUSR1, &action, NULL);
+    fflush(stdout);
+    const pid_t self = getpid();
+    const pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 200; ++i) {
+            kill(self, SIGUSR1);
+            nap(1);
+        }
+        _exit(0);
+    }
+    for (int i = 0; i < 2; ++i) {
+        const int fd = warder_open(w, "slow", "x", O_RDONLY, 0);
+        CHECK(fd >= 0 && holds(fd, "x"));
+        close(fd);
+    }
+    warder_event event;
+    CHECK(warder_next_event(w, &event, 50) == 0);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+    warder_close(w);
+    peer_end(other);
+}
+
+static void the_version_is_the_headers(void) {
+    char text[32];
+    snprintf(text, sizeof text, "%d.%d.%d", WARDER_VERSION_MAJOR, WARDER_VERSION_MINOR, WARDER_VERSION_PATCH);
+    CHECK(strcmp(warder_version(), text) == 0);
+}
+
+int main(void) {
+    const int before = open_fds();
+    the_version_is_the_headers();
+    a_connection_comes_and_goes();
+    the_environment_names_the_socket();
+    a_failed_connect_leaves_the_descriptor_to_the_caller();
+    descriptors_are_the_callers_and_close_on_exec();
+    a_denial_has_errno_reason_and_sentence();
+    nonsense_is_refused_before_it_is_sent();
+    many_requests_in_one_message();
+    a_broken_answer_is_eproto();
+    a_late_reply_to_somebody_else_is_dropped();
+    events_wait_until_they_are_asked_for();
+    events_beyond_the_queue_are_counted();
+    an_event_may_come_before_the_hello_is_answered();
+    the_end_of_the_session_is_econnreset();
+    no_room_for_a_descriptor_is_emfile();
+    threads_share_one_connection();
+    a_forked_child_under_main_touches_nothing();
+    processes_under_group_share_the_socket();
+    a_holder_of_the_turn_that_dies_stops_nobody();
+    stop_reaches_the_process_that_connected();
+    signals_interrupt_nothing();
+    CHECK(fds_return_to(before));
+    printf("%d checks, %d failures\n", checks, failures);
+    return failures == 0 ? 0 : 1;
+}
