@@ -67,6 +67,7 @@ private:
     }
     void make_host_mounts();
     void mount_tmp();
+    void attach_below_tmp(const LateAttachment& late);
     void create_ruleset();
     void allow(int fd, std::uint64_t rights);
     void allow_path(const PathRight& right);
@@ -96,7 +97,11 @@ void Child::reset_signals() {
     }
 }
 
-void Child::start_session() { must(Stage::session, ::setsid()); }
+// Until the worker's own is set, what is made here has the mode that it is made with.
+void Child::start_session() {
+    ::umask(0);
+    must(Stage::session, ::setsid());
+}
 
 // Everything that we inherited and that is not wanted is closed here, not at exec: a child that is held up must not keep
 // the sockets of other workers open.
@@ -162,6 +167,22 @@ void Child::make_host_mounts() {
 
 void Child::mount_tmp() {
     must(Stage::mounts, ::mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, prepared_.tmp_options.c_str()));
+    for (const auto& late : prepared_.tree.late) attach_below_tmp(late);
+}
+
+// What was kept aside has its attributes already; a copy of a mount keeps them.
+void Child::attach_below_tmp(const LateAttachment& late) {
+    for (const auto& parent : late.parents) {
+        if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    }
+    if (late.directory) {
+        if (::mkdir(late.target.c_str(), 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    } else {
+        const int file = ::open(late.target.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+        must(Stage::mounts, file);
+        ::close(file);
+    }
+    must(Stage::mounts, ::mount(late.kept.c_str(), late.target.c_str(), nullptr, MS_BIND | MS_REC, nullptr));
 }
 
 void Child::set_hostname() {

@@ -20,6 +20,8 @@ namespace warder::sandbox {
 namespace {
 
 constexpr int build_timeout_ms = 5000;
+// Where what belongs below /tmp waits for it; nobody but root may look in.
+constexpr const char* aside = ".tmp";
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
     unfit = {std::move(item), std::move(why)};
@@ -37,18 +39,21 @@ public:
     void add_identity_files();
     Result<void> add_binds(Unfit& unfit);
     Result<void> add_files(Unfit& unfit);
-    Result<void> add_program(const Chain& chain, Unfit& unfit);
+    void add_program(const Chain& chain);
     MountTree take();
 
 private:
     std::string in_cell(const std::string& path) const;
     bool attached(const std::string& relative) const;
     bool hidden(const std::string& path) const;
+    bool shown(const std::string& path) const;
     void add_directory(const std::string& relative);
     void add_parents(const std::string& relative);
     void add_node(Node node);
     void add_place(const std::string& relative, bool directory);
     void attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices);
+    void attach_late(const std::string& source, const std::string& target, mounts::Access access);
+    void show(const std::string& source, const std::string& target, mounts::Access access);
     Result<void> add_bind(const Bind& bind, Unfit& unfit);
 
     const Plan& plan_;
@@ -98,6 +103,30 @@ void Layout::attach(const std::string& source, const std::string& relative, moun
 bool is_directory(const std::string& path) {
     struct stat status;
     return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+// "/tmp/a/b/c" needs "/tmp/a" and "/tmp/a/b".
+std::vector<std::string> parents_below_tmp(const std::string& target) {
+    std::vector<std::string> parents;
+    for (auto slash = target.find('/', sizeof "/tmp/" - 1); slash != std::string::npos; slash = target.find('/', slash + 1)) {
+        parents.push_back(target.substr(0, slash));
+    }
+    return parents;
+}
+
+void Layout::attach_late(const std::string& source, const std::string& target, mounts::Access access) {
+    const std::string kept = aside + ("/" + std::to_string(tree_.late.size()));
+    add_place(kept, is_directory(source));
+    attach(source, kept, access, mounts::Devices::hidden);
+    tree_.late.push_back({"/" + kept, target, is_directory(source), parents_below_tmp(target)});
+}
+
+// A tree of the host at a path of the cell, wherever that is.
+void Layout::show(const std::string& source, const std::string& target, mounts::Access access) {
+    if (hidden(target)) return attach_late(source, target, access);
+    const std::string relative = in_cell(target);
+    if (!attached(relative)) add_place(relative, is_directory(source));
+    attach(source, relative, access, mounts::Devices::hidden);
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
@@ -156,11 +185,11 @@ void Layout::add_identity_files() {
 }
 
 Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
-    if (hidden(bind.target)) return refuse(unfit, bind.target, "is hidden by the private /tmp; show it elsewhere", EINVAL);
+    if (hidden(bind.target) && bind.target == "/tmp") {
+        return refuse(unfit, bind.target, "is to be private and a bind at once; set private_tmp = false", EINVAL);
+    }
     if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the cell, but does not exist", ENOENT);
-    const std::string target = in_cell(bind.target);
-    if (!attached(target)) add_place(target, is_directory(bind.source));
-    attach(bind.source, target, bind.writable ? mounts::Access::writable : mounts::Access::read_only, mounts::Devices::hidden);
+    show(bind.source, bind.target, bind.writable ? mounts::Access::writable : mounts::Access::read_only);
     return {};
 }
 
@@ -182,22 +211,21 @@ Result<void> Layout::add_files(Unfit& unfit) {
     return {};
 }
 
+bool Layout::shown(const std::string& path) const {
+    const std::string relative = in_cell(path);
+    const auto covers = [&](const LateAttachment& one) { return lies_below(path, one.target); };
+    return attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
+}
+
 // A program outside of /usr is shown alone, and so are its interpreters and the links that lead to them.
-Result<void> Layout::add_program(const Chain& chain, Unfit& unfit) {
+void Layout::add_program(const Chain& chain) {
     for (const auto& file : chain.files) {
         tree_.seen.push_back(look_at(host_path(file, plan_.binds)));
-        const std::string target = in_cell(file);
-        if (attached(target) || !exists(file) || made_.contains(target)) continue;
-        if (hidden(file)) return refuse(unfit, file, "lies in /tmp, which is private to the worker; install it elsewhere", EINVAL);
-        add_place(target, is_directory(file));
-        attach(file, target, mounts::Access::read_only, mounts::Devices::hidden);
+        if (exists(file) && !shown(file)) show(file, file, mounts::Access::read_only);
     }
     for (const auto& link : chain.links) {
-        const std::string target = in_cell(link.path);
-        if (attached(target) || hidden(link.path)) continue;
-        add_node({Node::Kind::link, target, link.text});
+        if (!shown(link.path) && !hidden(link.path)) add_node({Node::Kind::link, in_cell(link.path), link.text});
     }
-    return {};
 }
 
 MountTree Layout::take() {
@@ -208,7 +236,8 @@ MountTree Layout::take() {
 // On the host's own tree nothing is made: targets must be there.
 Result<MountTree> lay_out_on_host(const Plan& plan, Unfit& unfit) {
     if (!plan.files.empty()) return refuse(unfit, plan.files.front().target, "no files are made on the host's own tree", EINVAL);
-    MountTree tree{.root = Root::host, .nodes = {}, .attachments = {}, .seen = {}};
+    MountTree tree;
+    tree.root = Root::host;
     for (const auto& bind : plan.binds) {
         const auto access = bind.writable ? mounts::Access::writable : mounts::Access::read_only;
         tree.attachments.push_back({bind.source, bind.target, access, mounts::Devices::hidden});
@@ -266,7 +295,7 @@ int write_text(int root, const Node& node) {
 
 int Builder::make(const Node& node) const {
     switch (node.kind) {
-        case Node::Kind::directory: return from_call(::mkdirat(root_, node.path.c_str(), 0755));
+        case Node::Kind::directory: return from_call(::mkdirat(root_, node.path.c_str(), node.path == aside ? 0700 : 0755));
         case Node::Kind::link: return from_call(::symlinkat(node.text.c_str(), root_, node.path.c_str()));
         case Node::Kind::empty_file:
         case Node::Kind::text_file: return write_text(root_, node);
@@ -387,7 +416,7 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
     TRY(layout.add_binds(unfit));
     TRY(layout.add_files(unfit));
     layout.add_identity_files();
-    TRY(layout.add_program(chain, unfit));
+    layout.add_program(chain);
     return layout.take();
 }
 

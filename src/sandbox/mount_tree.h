@@ -34,6 +34,15 @@ struct Attachment {
     mounts::Devices devices = mounts::Devices::hidden;
 };
 
+// What is shown below the private /tmp, which is new at each start: kept aside in the template, out of the worker's reach, and
+// attached by the child.
+struct LateAttachment {
+    std::string kept;                        // absolute, in the template
+    std::string target;                      // absolute, below /tmp
+    bool directory = false;
+    std::vector<std::string> parents;        // to be made first, in this order
+};
+
 // What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
 // so the time of change is looked at for files only (that of a directory changes with each name in it).
 struct Seen {
@@ -49,6 +58,7 @@ struct MountTree {
     Root root = Root::system;
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
+    std::vector<LateAttachment> late;
     std::vector<Seen> seen;                // what the layout was computed from
 };
 

@@ -185,7 +185,7 @@ Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& 
     TRY(check_whole(plan, unfit));
     TRY(check_kernel(plan, kernel, unfit));
     PreparedCell prepared(new Prepared(plan));
-    const Chain chain = chain_of(plan.program, plan.binds);
+    const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock);
     TRY(prepare_calls(*prepared, kernel, unfit));
     TRY(prepare_mounts(*prepared, chain, unfit));

@@ -7,14 +7,16 @@
 
 #include <climits>
 #include <cstring>
+#include <iterator>
+#include <sstream>
 
 #include "sys/fd.h"
 
 namespace warder::sandbox {
 namespace {
 
-// As the kernel: a script's interpreter may be a script, but not for ever.
-constexpr int deepest_script = 5;
+// A script's interpreter may be a script, but not for ever.
+constexpr std::size_t most_files = 12;
 constexpr int most_links = 16;
 constexpr std::size_t head_size = 4096;
 
@@ -52,21 +54,47 @@ std::string loader_of(const Fd& file) {
     return {};
 }
 
-// "#! /usr/bin/env python3" names /usr/bin/env.
-std::string script_interpreter_of(const Fd& file) {
+// The words of "#!/usr/bin/env -S python3 -u", or none.
+std::vector<std::string> script_line_of(const Fd& file) {
     const std::string head = read_at(file, head_size, 0);
     if (!head.starts_with("#!")) return {};
-    const auto first = head.find_first_not_of(" \t", 2);
-    if (first == std::string::npos) return {};
-    const auto end = head.find_first_of(" \t\n", first);
-    return end == std::string::npos ? std::string() : head.substr(first, end - first);
+    std::istringstream line(head.substr(2, head.find('\n') - 2));
+    return {std::istream_iterator<std::string>(line), std::istream_iterator<std::string>()};
 }
 
-std::string next_of(const std::string& path, const std::vector<Bind>& binds) {
-    const Fd file = open_regular(host_path(path, binds));
+// The program that env would run: its first word that is no option and no assignment.
+std::string name_for_env(const std::vector<std::string>& words) {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        if (!words[i].starts_with('-') && words[i].find('=') == std::string::npos) return words[i];
+    }
+    return {};
+}
+
+std::string search_path_of(const std::vector<std::string>& environment) {
+    for (const auto& variable : environment) {
+        if (variable.starts_with("PATH=")) return variable.substr(5);
+    }
+    return "/usr/local/bin:/usr/bin:/bin";
+}
+
+std::string find_in_path(const std::string& name, const Plan& plan) {
+    std::istringstream directories(search_path_of(plan.environment));
+    for (std::string directory; std::getline(directories, directory, ':');) {
+        const std::string path = directory + "/" + name;
+        if (directory.starts_with('/') && open_regular(host_path(path, plan.binds))) return path;
+    }
+    return {};
+}
+
+// What the kernel, or env, runs next when it is told to run `path`.
+std::vector<std::string> next_of(const std::string& path, const Plan& plan) {
+    const Fd file = open_regular(host_path(path, plan.binds));
     if (!file) return {};
-    std::string script = script_interpreter_of(file);
-    return script.empty() ? loader_of(file) : script;
+    const auto words = script_line_of(file);
+    if (words.empty()) return {loader_of(file)};
+    const std::string name = words[0].ends_with("/env") ? name_for_env(words) : std::string();
+    if (name.empty() || name.starts_with('/')) return {words[0], name};
+    return {words[0], find_in_path(name, plan)};
 }
 
 std::string link_text(const std::string& path) {
@@ -77,14 +105,17 @@ std::string link_text(const std::string& path) {
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
-// The links that stand in for the file itself; those in its directories are the mount tree's.
+// The links that stand in for the file itself (/usr/bin/java leads through /etc/alternatives), and the file at their end;
+// those in its directories are the mount tree's.
 void follow_links(std::string path, const std::vector<Bind>& binds, Chain& chain) {
+    const std::size_t links_before = chain.links.size();
     for (int i = 0; i < most_links; ++i) {
         const std::string text = link_text(host_path(path, binds));
-        if (text.empty()) return;
+        if (text.empty()) break;
         chain.links.push_back({path, text});
         path = text.front() == '/' ? text : directory_of(path) + text;
     }
+    if (chain.links.size() > links_before) chain.files.push_back(path);
 }
 
 }  // namespace
@@ -103,13 +134,16 @@ std::string host_path(const std::string& path, const std::vector<Bind>& binds) {
     return covering ? covering->source + path.substr(covering->target.size()) : path;
 }
 
-Chain chain_of(const std::string& program, const std::vector<Bind>& binds) {
+Chain chain_of(const Plan& plan) {
     Chain chain;
-    std::string path = program;
-    for (int depth = 0; depth < deepest_script && path.starts_with('/'); ++depth) {
+    std::vector<std::string> waiting{plan.program};
+    while (!waiting.empty() && chain.files.size() < most_files) {
+        const std::string path = std::move(waiting.back());
+        waiting.pop_back();
+        if (!path.starts_with('/')) continue;
         chain.files.push_back(path);
-        follow_links(path, binds, chain);
-        path = next_of(path, binds);
+        follow_links(path, plan.binds, chain);
+        for (auto& next : next_of(path, plan)) waiting.push_back(std::move(next));
     }
     return chain;
 }

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "sandbox/plan.h"
 
 namespace warder::sandbox {
@@ -28,7 +27,8 @@ std::string host_path(const std::string& path, const std::vector<Bind>& binds);
 // Whether `path` is `directory` or lies below it, by whole components.
 bool lies_below(const std::string& path, const std::string& directory);
 
-// A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it.
-Chain chain_of(const std::string& program, const std::vector<Bind>& binds);
+// A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it. For a script
+// that begins with "#!/usr/bin/env NAME" the program of that name in the PATH of `environment` belongs to the chain.
+Chain chain_of(const Plan& plan);
 
 }  // namespace warder::sandbox

@@ -32,6 +32,14 @@ inline constexpr int patience_ms = 10'000;
         }                                                            \
     } while (false)
 
+// Beside this test program, where the build puts it.
+inline std::string cell_view() {
+    char path[4096];
+    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+    const std::string exe(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+    return exe.substr(0, exe.rfind('/')) + "/sandbox/cell-view";
+}
+
 inline Plan plan_for(std::vector<std::string> arguments) {
     Plan plan;
     plan.program = arguments.at(0);
@@ -41,6 +49,12 @@ inline Plan plan_for(std::vector<std::string> arguments) {
     plan.uid = worker_uid;
     plan.gid = worker_uid;
     return plan;
+}
+
+// cell-view with its questions.
+inline Plan plan_for_view(std::vector<std::string> questions) {
+    questions.insert(questions.begin(), cell_view());
+    return plan_for(std::move(questions));
 }
 
 // Programs outside of the chain may be run as well, as a worker with `run` rights on /usr has it.
@@ -122,6 +136,8 @@ inline std::string read_all(int fd) {
     for (ssize_t size = 0; (size = ::read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(size));
     return text;
 }
+
+inline bool holds(const std::string& text, const std::string& line) { return text.find(line) != std::string::npos; }
 
 struct Pipe {
     Pipe() {

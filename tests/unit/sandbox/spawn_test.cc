@@ -1,15 +1,541 @@
+// Real cells, seen from inside by cell-view and from outside through /proc.
 #include "sandbox/spawn.h"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <fstream>
+#include <sstream>
+
 #include "cell.h"
+#include "sandbox/probe.h"
 
 using namespace cell;
+
+namespace {
+
+std::string status_line(pid_t pid, const std::string& name) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with(name + ":")) return line.substr(name.size() + 2);
+    }
+    return {};
+}
+
+std::string namespace_of(pid_t pid, const char* name) {
+    char text[64];
+    const std::string path = "/proc/" + std::to_string(pid) + "/ns/" + name;
+    const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
+    return {text, size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+int count_descriptors() {
+    int count = 0;
+    for (int fd = 0; fd < 4096; ++fd) count += ::fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+// A worker that runs on, for looking at from outside.
+struct Running {
+    explicit Running(const Plan& plan, const Descriptors& descriptors = {})
+        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors) {
+        REQUIRE(room.failure().stage == Stage::none);
+        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
+        REQUIRE(started);
+        worker = std::move(*started);
+        REQUIRE(wait_for_status(worker).stage == Stage::none);
+    }
+    ~Running() {
+        if (!worker.pidfd) return;
+        [[maybe_unused]] const auto killed = send_signal(worker.pidfd.get(), SIGKILL);
+        ended_within(worker.pidfd.get(), patience_ms);
+        [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
+    }
+    PreparedCell prepared;
+    Room room;
+    Spawned worker;
+};
+
+bool becomes_true(bool (*condition)(pid_t), pid_t pid) {
+    for (int i = 0; i < 500; ++i) {
+        if (condition(pid)) return true;
+        ::usleep(10'000);
+    }
+    return false;
+}
+
+}  // namespace
 
 TEST_CASE("a program runs in a whole cell") {
     NEEDS_ROOT();
     const auto outcome = run(plan_for({"/usr/bin/id"}));
     CHECK(outcome.failure.stage == Stage::none);
-    CHECK(outcome.failure.error == 0);
     CHECK_FALSE(outcome.ended.by_signal);
     CHECK(outcome.ended.value == 0);
     CHECK(outcome.text == "uid=64123(tester) gid=64123(tester) groups=64123(tester)\n");
+}
+
+TEST_CASE("T7: after exec the descriptors are exactly those that were listed") {
+    NEEDS_ROOT();
+    // Others that must not come along: one that closes at exec, one that does not, one with a high number.
+    const int kept = ::open("/dev/null", O_RDONLY);
+    const int high = ::fcntl(kept, F_DUPFD, 500);
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(run(plan_for_view({"fds"})).text == "fds 0 1 2\n");
+    CHECK(run(plan_for_view({"fds"}), {.broker = pair[1]}).text == "fds 0 1 2 3\n");
+    Plan alone = plan_for_view({"fds"});
+    alone.pid_namespace = false;
+    CHECK(run(alone, {.broker = pair[1]}).text == "fds 0 1 2 3\n");
+    for (const int fd : {kept, high, pair[0], pair[1]}) ::close(fd);
+}
+
+TEST_CASE("descriptors reach their places whatever numbers they had before") {
+    NEEDS_ROOT();
+    // The broker's socket as 1, the output as 3: each stands where the other is to go.
+    Pipe output;
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    const Fd saved_one(::fcntl(1, F_DUPFD_CLOEXEC, 100));
+    const int was_three = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
+    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds", "environment"}));
+    Room room(*prepared);
+    std::fflush(stdout);
+    ::dup2(pair[1], 1);
+    ::dup2(output.writing.get(), 3);
+    auto worker = spawn_worker(*prepared, {.broker = 1, .output = 3}, room.pidfd());
+    ::dup2(saved_one.get(), 1);
+    if (was_three >= 0) ::dup2(was_three, 3);
+    else ::close(3);
+    output.writing.reset();
+    REQUIRE(worker);
+    CHECK(read_all(output.reading.get()) == "fds 0 1 2 3\nenv LANG=C\nenv PATH=/usr/bin:/bin\nenv WARDER_SOCKET=3\n");
+    CHECK(wait_for_end(*worker).value == 0);
+    for (const int fd : {was_three, pair[0], pair[1]}) ::close(fd);
+}
+
+TEST_CASE("the broker's socket arrives whole, and the parent keeps its own descriptors") {
+    NEEDS_ROOT();
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    const int before = count_descriptors();
+    const auto outcome =
+        run(plan_for({"/usr/bin/python3", "-c", "import os; os.write(int(os.environ['WARDER_SOCKET']), b'hello')"}), {.broker = pair[1]});
+    CHECK(outcome.ended.value == 0);
+    char said[16];
+    CHECK(::recv(pair[0], said, sizeof said, MSG_DONTWAIT) == 5);
+    CHECK(count_descriptors() == before);
+    ::close(pair[0]);
+    ::close(pair[1]);
+}
+
+TEST_CASE("the worker has its ids, no groups and no capability in any set") {
+    NEEDS_ROOT();
+    const auto outcome = run(plan_for_view({"ids", "capabilities", "flags", "signals"}));
+    CHECK(holds(outcome.text, "uids 64123 64123 64123\n"));
+    CHECK(holds(outcome.text, "gids 64123 64123 64123\n"));
+    CHECK(holds(outcome.text, "groups\n"));
+    CHECK(holds(outcome.text, "effective 00 permitted 00 inheritable 00 bounding 0 ambient 0\n"));
+    // NOROOT, and locked, with NO_SETUID_FIXUP, KEEP_CAPS and NO_CAP_AMBIENT_RAISE locked.
+    CHECK(holds(outcome.text, "securebits eb\n"));
+    CHECK(holds(outcome.text, "no_new_privs 1 seccomp 2 pdeathsig 9\n"));
+    CHECK(holds(outcome.text, "blocked 0 not_default 0\n"));
+}
+
+TEST_CASE("a worker that is to run as root is still without capabilities") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"ids", "capabilities"});
+    plan.uid = 0;
+    plan.gid = 0;
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "uids 0 0 0\n"));
+    CHECK(holds(outcome.text, "effective 00 permitted 00 inheritable 00 bounding 0 ambient 0\n"));
+}
+
+TEST_CASE("supplementary groups are exactly those of the plan") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"ids"});
+    plan.groups = {64200, 64201};
+    CHECK(holds(run(plan).text, "groups 64200 64201\n"));
+}
+
+TEST_CASE("signals that the parent blocks or ignores are as usual in the worker") {
+    NEEDS_ROOT();
+    sigset_t some;
+    sigset_t before;
+    sigemptyset(&some);
+    sigaddset(&some, SIGTERM);
+    sigaddset(&some, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &some, &before);
+    const auto handler = std::signal(SIGPIPE, SIG_IGN);
+    CHECK(holds(run(plan_for_view({"signals"})).text, "blocked 0 not_default 0\n"));
+    std::signal(SIGPIPE, handler);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST_CASE("there is no /proc, the root is read-only, /tmp is private and writable") {
+    NEEDS_ROOT();
+    const Fd foreign(::open("/tmp/warder-cell-test-foreign", O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+    const auto outcome = run(plan_for_view({"read:/proc/self/status", "read:/sys", "create:/here", "create:/usr/here", "create:/etc/here",
+                                            "create:/run/here", "create:/tmp/here", "create:/var/tmp/there", "create:/dev/shm/shared",
+                                            "read:/tmp/warder-cell-test-foreign", "read:/etc/passwd", "read:/etc/shadow",
+                                            "write:/dev/null", "read:/dev/urandom", "read:/root", "read:/.tmp", "read:/old_root"}));
+    ::unlink("/tmp/warder-cell-test-foreign");
+    CHECK(holds(outcome.text, "open /proc/self/status ENOENT\n"));
+    CHECK(holds(outcome.text, "open /sys ENOENT\n"));
+    for (const auto* path : {"/here", "/usr/here", "/etc/here", "/run/here"}) {
+        CAPTURE(path);
+        CHECK_FALSE(holds(outcome.text, std::string("open ") + path + " ok\n"));
+    }
+    CHECK(holds(outcome.text, "open /tmp/here ok\n"));
+    CHECK(holds(outcome.text, "open /var/tmp/there ok\n"));
+    CHECK(holds(outcome.text, "open /dev/shm/shared ok\n"));
+    CHECK(holds(outcome.text, "open /tmp/warder-cell-test-foreign ENOENT\n"));
+    CHECK(holds(outcome.text, "open /etc/passwd ok\n"));
+    CHECK(holds(outcome.text, "open /etc/shadow ENOENT\n"));
+    CHECK(holds(outcome.text, "open /dev/null ok\n"));
+    CHECK(holds(outcome.text, "open /dev/urandom ok\n"));
+    CHECK(holds(outcome.text, "open /root ENOENT\n"));
+    CHECK_FALSE(holds(outcome.text, "open /.tmp ok\n"));
+    CHECK(holds(outcome.text, "open /old_root ENOENT\n"));
+}
+
+TEST_CASE("without Landlock the mounts alone keep the root read-only") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"create:/here", "create:/usr/here", "create:/etc/here", "create:/dev/here", "create:/tmp/here", "write:/usr/bin/id"});
+    plan.landlock = false;
+    plan.uid = 0;   // so that no file mode hides the mount's answer
+    plan.gid = 0;
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "open /here EROFS\n"));
+    CHECK(holds(outcome.text, "open /usr/here EROFS\n"));
+    CHECK(holds(outcome.text, "open /etc/here EROFS\n"));
+    CHECK(holds(outcome.text, "open /dev/here EROFS\n"));
+    CHECK(holds(outcome.text, "open /usr/bin/id EROFS\n"));
+    CHECK(holds(outcome.text, "open /tmp/here ok\n"));
+}
+
+TEST_CASE("two lives of one worker do not share /tmp") {
+    NEEDS_ROOT();
+    const Plan plan = plan_for_view({"create:/tmp/mine"});
+    CHECK(run(plan).text == "open /tmp/mine ok\n");
+    CHECK(run(plan).text == "open /tmp/mine ok\n");
+}
+
+TEST_CASE("/tmp holds no more than it may") {
+    NEEDS_ROOT();
+    Plan plan = plan_for({"/usr/bin/python3", "-c", "open('/tmp/big', 'wb').write(b'x' * (3 << 20))"});
+    plan.tmp_size = 1 << 20;
+    CHECK(run(plan).ended.value == 1);
+    plan.tmp_size = 8 << 20;
+    CHECK(run(plan).ended.value == 0);
+}
+
+TEST_CASE("binds, files and directories stand where the plan has them") {
+    NEEDS_ROOT();
+    const std::string source = "/run/warder-cell-test";
+    ::mkdir(source.c_str(), 0755);
+    ::mkdir((source + "/writable").c_str(), 0755);
+    REQUIRE(::chown((source + "/writable").c_str(), worker_uid, worker_uid) == 0);
+    std::ofstream(source + "/text") << "text\n";
+    Plan plan = plan_for_view({"read:/srv/deep/down/text", "create:/srv/deep/down/new", "create:/data/new", "read:/etc/app.conf",
+                               "read:/opt/app/conf", "read:/tmp/late/text", "create:/tmp/late/new", "read:/tmp/file", "place"});
+    plan.binds = {{.source = source, .target = "/srv/deep/down"},
+                  {.source = source + "/writable", .target = "/data", .writable = true},
+                  {.source = source, .target = "/tmp/late"},
+                  {.source = source + "/text", .target = "/tmp/file"}};
+    plan.files = {{"/etc/app.conf", "a = 1\n"}, {"/opt/app/conf", "b = 2\n"}};
+    plan.directory = "/srv/deep";
+    const auto outcome = run(plan);
+    const bool written = ::access((source + "/writable/new").c_str(), F_OK) == 0;
+    const bool written_wrongly = ::access((source + "/new").c_str(), F_OK) == 0;
+    ::unlink((source + "/writable/new").c_str());
+    ::unlink((source + "/text").c_str());
+    ::rmdir((source + "/writable").c_str());
+    ::rmdir(source.c_str());
+    INFO(outcome.text);
+    CHECK(holds(outcome.text, "open /srv/deep/down/text ok\n"));
+    CHECK_FALSE(holds(outcome.text, "open /srv/deep/down/new ok\n"));
+    CHECK(holds(outcome.text, "open /data/new ok\n"));
+    CHECK(holds(outcome.text, "open /etc/app.conf ok\n"));
+    CHECK(holds(outcome.text, "open /opt/app/conf ok\n"));
+    CHECK(holds(outcome.text, "open /tmp/late/text ok\n"));
+    CHECK_FALSE(holds(outcome.text, "open /tmp/late/new ok\n"));
+    CHECK(holds(outcome.text, "open /tmp/file ok\n"));
+    CHECK(holds(outcome.text, "directory /srv/deep\n"));
+    CHECK(written);
+    CHECK_FALSE(written_wrongly);
+}
+
+TEST_CASE("hostname, umask, nice and limits are the plan's") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"place", "limit:" + std::to_string(RLIMIT_NOFILE)});
+    plan.hostname = "cellar";
+    plan.umask = 0027;
+    plan.nice = 7;
+    plan.limits = {{RLIMIT_NOFILE, 64, 128}};
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "hostname cellar domain (none)\n"));
+    CHECK(holds(outcome.text, "umask 027\n"));
+    CHECK(holds(outcome.text, "nice 7\n"));
+    CHECK(holds(outcome.text, "limit 7 64 128\n"));
+}
+
+TEST_CASE("the out-of-memory score is the plan's, not the parent's") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"sleep"});
+    plan.oom_score_adjust = 321;
+    const Running running(plan);
+    std::ifstream file("/proc/" + std::to_string(running.worker.pid) + "/oom_score_adj");
+    int score = 0;
+    file >> score;
+    CHECK(score == 321);
+}
+
+TEST_CASE("the worker is the caller's own child, and an ordinary process inside") {
+    NEEDS_ROOT();
+    const std::string ours = namespace_of(::getpid(), "pid_for_children");
+    const Running running(plan_for_view({"sleep"}));
+    CHECK(status_line(running.worker.pid, "PPid") == std::to_string(::getpid()));
+    const std::string inside = status_line(running.worker.pid, "NSpid");
+    CHECK(inside == std::to_string(running.worker.pid) + "\t2");
+    CHECK(namespace_of(::getpid(), "pid_for_children") == ours);
+    for (const auto* name : {"mnt", "pid", "ipc", "uts", "net"}) {
+        CAPTURE(name);
+        CHECK(namespace_of(running.worker.pid, name) != namespace_of(::getpid(), name));
+        CHECK(namespace_of(running.worker.pid, name) == namespace_of(running.room.pid(), name));
+    }
+    CHECK(holds(run(plan_for_view({"pids"})).text, "pid 2 ppid 0 sid 2\n"));
+}
+
+TEST_CASE("what the parent forks afterwards is born in its own pid namespace, after failures too") {
+    NEEDS_ROOT();
+    const std::string ours = namespace_of(::getpid(), "pid");
+    Plan plan = plan_for_view({"fds"});
+    plan.program = "/usr/bin/no-such-program";
+    CHECK(run(plan).failure.stage == Stage::exec);
+    const auto child = clone_process(0, -1);
+    REQUIRE(child);
+    if (child->pid == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    CHECK(namespace_of(child->pid, "pid") == ours);
+    [[maybe_unused]] const auto killed = send_signal(child->pidfd.get(), SIGKILL);
+    ended_within(child->pidfd.get(), patience_ms);
+    [[maybe_unused]] const auto reaped = reap(child->pidfd.get());
+}
+
+TEST_CASE("a stub that is dead takes no worker, and the parent is as before") {
+    NEEDS_ROOT();
+    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds"}));
+    auto stub = spawn_stub(*prepared, {});
+    REQUIRE(stub);
+    REQUIRE(wait_for_status(*stub).stage == Stage::none);
+    REQUIRE(send_signal(stub->pidfd.get(), SIGKILL));
+    REQUIRE(ended_within(stub->pidfd.get(), patience_ms));
+    const std::string ours = namespace_of(::getpid(), "pid_for_children");
+    CHECK_FALSE(spawn_worker(*prepared, {}, stub->pidfd.get()));
+    CHECK(namespace_of(::getpid(), "pid_for_children") == ours);
+    wait_for_end(*stub);
+}
+
+TEST_CASE("killing the stub kills the worker and all that it forked") {
+    NEEDS_ROOT();
+    Running running(plan_for_view({"fork_and_wait", "fork_and_wait", "sleep"}));
+    running.room.end();
+    CHECK(ended_within(running.worker.pidfd.get(), patience_ms));
+    const auto ended = reap(running.worker.pidfd.get());
+    REQUIRE(ended);
+    REQUIRE(ended->has_value());
+    CHECK((*ended)->by_signal);
+    CHECK((*ended)->value == SIGKILL);
+    running.worker.pidfd.reset();
+}
+
+TEST_CASE("the stub reaps what is handed up to it, and holds nothing but the parent's pidfd") {
+    NEEDS_ROOT();
+    const Running running(plan_for_view({"orphan", "orphan", "sleep"}));
+    const std::string children = "/proc/" + std::to_string(running.room.pid()) + "/task/" + std::to_string(running.room.pid()) + "/children";
+    ::usleep(200'000);
+    std::ifstream file(children);
+    std::string pids;
+    std::getline(file, pids);
+    CHECK(pids.empty());
+    CHECK(status_line(running.room.pid(), "Uid") == "64123\t64123\t64123\t64123");
+    CHECK(status_line(running.room.pid(), "CapBnd") == "0000000000000000");
+    CHECK(status_line(running.room.pid(), "Name") == "warder-stub");
+    for (int fd = 0; fd < 64; ++fd) {
+        const std::string path = "/proc/" + std::to_string(running.room.pid()) + "/fd/" + std::to_string(fd);
+        struct stat status;
+        CHECK((::lstat(path.c_str(), &status) == 0) == (fd == 0));
+    }
+}
+
+TEST_CASE("an idle stub does not wake up") {
+    NEEDS_ROOT();
+    const Running running(plan_for_view({"sleep"}));
+    ::usleep(50'000);
+    const std::string before = status_line(running.room.pid(), "voluntary_ctxt_switches");
+    ::usleep(500'000);
+    CHECK(status_line(running.room.pid(), "voluntary_ctxt_switches") == before);
+}
+
+TEST_CASE("when the parent dies, so do the stub and the worker") {
+    NEEDS_ROOT();
+    for (const bool with_pid_namespace : {true, false}) {
+        CAPTURE(with_pid_namespace);
+        Pipe pids;
+        std::fflush(stdout);
+        const auto parent = clone_process(0, -1);
+        REQUIRE(parent);
+        if (parent->pid == 0) {
+            Plan plan = plan_for_view({"sleep"});
+            plan.pid_namespace = with_pid_namespace;
+            const Running running(plan);
+            const pid_t said[2] = {running.worker.pid, with_pid_namespace ? running.room.pid() : 0};
+            if (::write(pids.writing.get(), said, sizeof said) < 0) ::_exit(1);
+            ::syscall(SYS_exit_group, 0);   // no destructor runs: nobody is told
+        }
+        pid_t said[2]{};
+        REQUIRE(::read(pids.reading.get(), said, sizeof said) == sizeof said);
+        const auto gone = [](pid_t pid) { return ::kill(pid, 0) != 0 || status_line(pid, "State").starts_with("Z"); };
+        CHECK(becomes_true(gone, said[0]));
+        if (with_pid_namespace) CHECK(becomes_true(gone, said[1]));
+        ended_within(parent->pidfd.get(), patience_ms);
+        [[maybe_unused]] const auto reaped = reap(parent->pidfd.get());
+    }
+}
+
+TEST_CASE("L5: a child that is stopped in its set-up does not hold up the caller") {
+    NEEDS_ROOT();
+    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds"}));
+    Room room(*prepared);
+    auto worker = spawn_worker(*prepared, {}, room.pidfd());
+    REQUIRE(worker);
+    REQUIRE(send_signal(worker->pidfd.get(), SIGSTOP));
+    // Another starts and ends meanwhile.
+    CHECK(run(plan_for_view({"fds"})).text == "fds 0 1 2\n");
+    const auto said = read_status(worker->status.get());
+    CHECK((!said || said->stage == Stage::none));
+    REQUIRE(send_signal(worker->pidfd.get(), SIGCONT));
+    CHECK(wait_for_status(*worker).stage == Stage::none);
+    CHECK(wait_for_end(*worker).value == 0);
+}
+
+TEST_CASE("the parent may signal its worker although the worker's own signals are scoped") {
+    NEEDS_ROOT();
+    Running running(plan_for_view({"sleep"}));
+    REQUIRE(send_signal(running.worker.pidfd.get(), SIGTERM));
+    CHECK(wait_for_end(running.worker).value == SIGTERM);
+    running.worker.pidfd.reset();
+}
+
+TEST_CASE("real programs run: threads, subprocesses, sockets, files, signals") {
+    NEEDS_ROOT();
+    const char* script = R"(
+import threading, subprocess, socket, tempfile, signal, select, os, time, queue, random, mmap
+results = queue.Queue()
+threads = [threading.Thread(target=lambda: results.put(sum(range(1000)))) for _ in range(8)]
+[t.start() for t in threads]; [t.join() for t in threads]
+assert results.qsize() == 8
+a, b = socket.socketpair(); a.send(b'x'); assert b.recv(1) == b'x'
+p = select.epoll(); p.register(a); p.poll(0)
+with tempfile.TemporaryFile() as f: f.write(b'hello'); f.seek(0); assert f.read() == b'hello'
+signal.signal(signal.SIGALRM, lambda *_: results.put('alarm')); signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.05)
+assert results.qsize() == 9
+server = socket.socket(socket.AF_UNIX); server.bind('/tmp/s'); server.listen(); c = socket.socket(socket.AF_UNIX); c.connect('/tmp/s')
+pid = os.fork()
+if pid == 0: os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+mmap.mmap(-1, 4096); random.SystemRandom().random()
+print('fine', os.getlogin if False else os.cpu_count() > 0)
+)";
+    const auto outcome = run(plan_for({"/usr/bin/python3", "-c", script}));
+    CHECK(outcome.text == "fine True\n");
+    CHECK(outcome.ended.value == 0);
+    const auto shell = run(plan_for_shell("echo one | /usr/bin/sed s/one/two/; id -u; (exit 5)"));
+    CHECK(shell.text == "two\n64123\n");
+    CHECK(shell.ended.value == 5);
+}
+
+TEST_CASE("Landlock lets only the program and its interpreters be run, but for binds with execute") {
+    NEEDS_ROOT();
+    CHECK(run(plan_for_view({"execute:/bin/sh", "execute:/usr/bin/id"})).text == "execute /bin/sh EACCES\nexecute /usr/bin/id EACCES\n");
+    Plan plan = plan_for_view({"execute:/bin/sh"});
+    plan.binds.push_back({.source = "/usr/bin", .target = "/usr/bin", .writable = false, .execute = true});
+    CHECK(run(plan).text == "execute /bin/sh ok\n");
+}
+
+TEST_CASE("a script runs by its interpreter, and by env") {
+    NEEDS_ROOT();
+    const std::string directory = "/run/warder-cell-script";
+    ::mkdir(directory.c_str(), 0755);
+    for (const std::string line : {"#!/usr/bin/python3 -s", "#!/usr/bin/env python3", "#!/usr/bin/env -S python3 -s"}) {
+        CAPTURE(line);
+        const std::string path = directory + "/script";
+        std::ofstream(path) << line << "\nprint('ran')\n";
+        ::chmod(path.c_str(), 0755);
+        const auto outcome = run(plan_for({path}));
+        CHECK(outcome.failure.stage == Stage::none);
+        CHECK(outcome.text == "ran\n");
+        ::unlink(path.c_str());
+    }
+    ::rmdir(directory.c_str());
+}
+
+TEST_CASE("a program in /tmp of the host runs, although /tmp is private") {
+    NEEDS_ROOT();
+    std::string directory = "/tmp/warder-cell-XXXXXX";
+    REQUIRE(::mkdtemp(directory.data()));
+    const std::string path = directory + "/script";
+    std::ofstream(path) << "#!/usr/bin/python3\nimport os; print(os.listdir('/tmp'))\n";
+    ::chmod(path.c_str(), 0755);
+    ::chmod(directory.c_str(), 0755);
+    const auto outcome = run(plan_for({path}));
+    ::unlink(path.c_str());
+    ::rmdir(directory.c_str());
+    CHECK(outcome.text == "['" + directory.substr(5) + "']\n");
+}
+
+TEST_CASE("an empty network has no interface that is up, and no sockets of the internet") {
+    NEEDS_ROOT();
+    const auto outcome = run(plan_for_view({"call:41,1,1,0", "call:41,2,1,0", "call:41,10,2,0", "call:41,16,3,0"}));
+#if defined(__x86_64__)
+    CHECK(holds(outcome.text, "call 41,1,1,0 ok\n"));
+    CHECK(holds(outcome.text, "call 41,2,1,0 EPERM\n"));
+    CHECK(holds(outcome.text, "call 41,10,2,0 EPERM\n"));
+    CHECK(holds(outcome.text, "call 41,16,3,0 EPERM\n"));
+#endif
+    Plan plan = plan_for({"/usr/bin/python3", "-c", "import socket; s = socket.socket(); s.settimeout(1); print(s.connect_ex(('127.0.0.1', 1)))"});
+    plan.calls.network = true;
+    plan.landlock = false;
+    CHECK(run(plan).text == std::to_string(ENETUNREACH) + "\n");
+}
+
+TEST_CASE("everything optional off is still a process without privileges") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"ids", "capabilities", "fds"});
+    plan.root = Root::host;
+    plan.mount_namespace = plan.pid_namespace = plan.ipc_namespace = plan.uts_namespace = false;
+    plan.private_tmp = plan.landlock = plan.calls.enabled = false;
+    plan.network = Network::host;
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "uids 64123 64123 64123\n"));
+    CHECK(holds(outcome.text, "effective 00 permitted 00 inheritable 00 bounding 0 ambient 0\n"));
+    CHECK(holds(outcome.text, "fds 0 1 2\n"));
+}
+
+TEST_CASE("on the host's own tree /tmp can still be private and binds be shown") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"read:/etc/hostname", "create:/tmp/mine", "create:/mnt/new", "read:/mnt/id"});
+    plan.root = Root::host;
+    plan.binds = {{.source = "/usr/bin", .target = "/mnt"}};
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "open /etc/hostname ok\n"));
+    CHECK(holds(outcome.text, "open /tmp/mine ok\n"));
+    CHECK(holds(outcome.text, "open /mnt/id ok\n"));
+    CHECK_FALSE(holds(outcome.text, "open /mnt/new ok\n"));
+    CHECK(::access("/tmp/mine", F_OK) != 0);
 }

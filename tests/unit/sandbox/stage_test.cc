@@ -1,0 +1,37 @@
+#include "sandbox/stage.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+using namespace warder::sandbox;
+
+TEST_CASE("stages end with the exit numbers of systemd.exec") {
+    CHECK(exit_status_of(Stage::directory) == 200);
+    CHECK(exit_status_of(Stage::nice) == 201);
+    CHECK(exit_status_of(Stage::descriptors) == 202);
+    CHECK(exit_status_of(Stage::exec) == 203);
+    CHECK(exit_status_of(Stage::limits) == 205);
+    CHECK(exit_status_of(Stage::oom_score) == 206);
+    CHECK(exit_status_of(Stage::group) == 216);
+    CHECK(exit_status_of(Stage::user) == 217);
+    CHECK(exit_status_of(Stage::capabilities) == 218);
+    CHECK(exit_status_of(Stage::cgroup) == 219);
+    CHECK(exit_status_of(Stage::network) == 225);
+    CHECK(exit_status_of(Stage::mounts) == 226);
+    CHECK(exit_status_of(Stage::no_new_privileges) == 227);
+    CHECK(exit_status_of(Stage::seccomp) == 228);
+}
+
+TEST_CASE("every stage has a name of its own, and a number that is no stage has none") {
+    std::set<std::string_view> names;
+    for (int number = 0; number <= static_cast<int>(Stage::deadline); ++number) {
+        const auto stage = static_cast<Stage>(number);
+        CHECK(name_of(stage) != "unknown");
+        names.insert(name_of(stage));
+        if (stage != Stage::none) CHECK(exit_status_of(stage) != 0);
+    }
+    CHECK(names.size() == 22);
+    CHECK(name_of(static_cast<Stage>(99)) == "unknown");
+    CHECK(exit_status_of(static_cast<Stage>(99)) == 1);
+}
