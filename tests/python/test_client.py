@@ -353,6 +353,13 @@ class Events(ClientTest):
         self.assertIsNone(self.connection.next_event(0))
         self.assertEqual(poll.poll(0), [])
 
+    def test_fileno_is_readable_for_an_event_that_came_before_anybody_asked_for_it(self):
+        self.peer.event(Type.STOP)
+        self.connection.ready()
+        poll = select.poll()
+        poll.register(self.connection.fileno(), select.POLLIN)
+        self.assertTrue(poll.poll(0))
+
     def test_the_end_of_warderd_is_said_after_the_last_event(self):
         self.peer.event(Type.STOP)
         self.peer.ours.shutdown(socket.SHUT_RDWR)
