@@ -1,0 +1,106 @@
+#include "ctl/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+
+#include "ctl/render.h"
+
+namespace warder::ctl {
+namespace {
+
+constexpr const char* footer =
+    "\nExit codes: 0 done, up or allowed; 1 not done, or denied; 2 usage; 3 (status) not running;\n"
+    "4 nobody can tell: no warderd, no permission, (status) no such worker.";
+
+void add_globals(CLI::App& app, Options& options) {
+    app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")->capture_default_str();
+    app.add_flag("--json", options.json, "answer with the report itself; one object per line");
+    const std::map<std::string, ColorChoice> choices{
+        {"auto", ColorChoice::automatic}, {"always", ColorChoice::always}, {"never", ColorChoice::never}};
+    app.add_option("--color", options.color, "auto, always or never; NO_COLOR is respected")
+        ->transform(CLI::CheckedTransformer(choices))
+        ->type_name("WHEN");
+    app.set_version_flag("-V,--version", std::string("warderctl ") + WARDER_VERSION);
+}
+
+CLI::App* add(CLI::App& app, Options& options, const char* name, const char* about, Command command) {
+    CLI::App* verb = app.add_subcommand(name, about);
+    verb->callback([&options, command] { options.command = command; });
+    return verb;
+}
+
+CLI::Option* worker_of(CLI::App* verb, Options& options, bool required) {
+    auto* option = verb->add_option("WORKER", options.workers, required ? "the worker" : "workers; none: all of them");
+    if (required) option->required();
+    return option;
+}
+
+void add_looking(CLI::App& app, Options& options) {
+    worker_of(add(app, options, "status", "how workers are", Command::status), options, false);
+    add(app, options, "list", "the workers' names", Command::list);
+    for (const auto& [name, about, command] : {std::tuple{"show", "one worker: its life, its cell, its grants", Command::show},
+                                               std::tuple{"grants", "what a worker may ask for", Command::grants},
+                                               std::tuple{"fds", "what a worker was lent", Command::fds}}) {
+        worker_of(add(app, options, name, about, command), options, true)->expected(1);
+    }
+    CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
+    worker_of(logs, options, false);
+    logs->add_option("-n,--lines", options.lines, "how many of the last lines")->capture_default_str();
+    logs->add_flag("-f,--follow", options.follow, "go on with what is written next");
+    logs->add_flag("--audit", options.audit, "the audit instead: who asked for what, and got it or not");
+    add(app, options, "version", "versions of warderctl and of the warderd that runs", Command::version);
+}
+
+void add_changing(CLI::App& app, Options& options) {
+    for (const auto& [name, about, command] : {std::tuple{"start", "start workers", Command::start},
+                                               std::tuple{"stop", "stop workers", Command::stop},
+                                               std::tuple{"restart", "stop workers and start them again", Command::restart}}) {
+        CLI::App* verb = add(app, options, name, about, command);
+        worker_of(verb, options, true);
+        verb->add_flag("!--no-wait", options.wait, "do not wait until it is done");
+    }
+    CLI::App* reload = add(app, options, "reload", "read the config again; workers whose config is the same are not touched",
+                           Command::reload);
+    reload->add_flag("--plan", options.plan, "only say what would be done");
+    add(app, options, "shutdown", "stop every worker, and warderd itself", Command::shutdown);
+}
+
+void add_deciding(CLI::App& app, Options& options) {
+    CLI::App* why = add(app, options, "why", "whether a request would be allowed, by which grant, and what would allow it", Command::why);
+    worker_of(why, options, true)->expected(1);
+    why->add_option("OPERATION", options.operation, "read, write, append, create, listen, connect, secret, rename, unlink")->required();
+    why->add_option("TARGET", options.target, "an absolute path, an address, or the name of a grant")->required();
+    why->add_option("--config", options.config, "decide under these files, without warderd");
+    CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
+    check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");
+    check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
+}
+
+}  // namespace
+
+Parsed parse_options(int argc, char** argv) {
+    Options options;
+    CLI::App app("warderctl: see and steer the workers of warderd", "warderctl");
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.footer(footer);
+    add_globals(app, options);
+    add_looking(app, options);
+    add_changing(app, options);
+    add_deciding(app, options);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return {std::nullopt, app.exit(error) == 0 ? exit_done : exit_usage};
+    }
+    return {options, exit_done};
+}
+
+Colors colors_for(ColorChoice choice, bool is_terminal, const char* no_color, const char* term) {
+    if (choice != ColorChoice::automatic) return choice == ColorChoice::always ? Colors::on : Colors::off;
+    if (no_color != nullptr && *no_color != '\0') return Colors::off;
+    if (term != nullptr && std::strcmp(term, "dumb") == 0) return Colors::off;
+    return is_terminal ? Colors::on : Colors::off;
+}
+
+}  // namespace warder::ctl

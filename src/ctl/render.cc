@@ -1,0 +1,323 @@
+#include "ctl/render.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "ctl/words.h"
+
+namespace warder::ctl {
+namespace {
+
+using nlohmann::json;
+
+const json& member(const json& object, const char* name) {
+    static const json nothing;
+    if (!object.is_object()) return nothing;
+    const auto found = object.find(name);
+    return found == object.end() ? nothing : *found;
+}
+
+std::string text(const json& object, const char* name) {
+    const json& value = member(object, name);
+    return value.is_string() ? value.get<std::string>() : "";
+}
+
+std::int64_t number(const json& object, const char* name, std::int64_t otherwise = 0) {
+    const json& value = member(object, name);
+    return value.is_number() ? value.get<std::int64_t>() : otherwise;
+}
+
+bool truth(const json& object, const char* name) {
+    const json& value = member(object, name);
+    return value.is_boolean() && value.get<bool>();
+}
+
+bool has_number(const json& object, const char* name) { return member(object, name).is_number(); }
+
+std::string number_text(const json& object, const char* name) {
+    return has_number(object, name) ? std::to_string(number(object, name)) : "";
+}
+
+std::string joined(const json& array, std::string_view separator) {
+    std::string out;
+    for (const auto& item : array) {
+        if (!item.is_string()) continue;
+        if (!out.empty()) out += separator;
+        out += item.get<std::string>();
+    }
+    return out;
+}
+
+// "3min 2s ago", "in 250ms".
+std::string moment(const json& object, const char* name) {
+    const json& at = member(object, name);
+    if (has_number(at, "ms_ago")) return duration_in_words(number(at, "ms_ago")) + " ago";
+    if (has_number(at, "ms_ahead")) return "in " + duration_in_words(number(at, "ms_ahead"));
+    return "";
+}
+
+Tint tint_of_state(const json& worker) {
+    const std::string state = text(worker, "state");
+    if (state == "ready") return Tint::good;
+    if (state == "failed") return Tint::bad;
+    if (state == "stopped") return Tint::dim;
+    return Tint::warn;
+}
+
+// The user's name where it has one, and the number always.
+std::string identity(const json& worker) {
+    const std::string uid = number_text(worker, "uid");
+    const std::string user = text(worker, "user");
+    return user.empty() || user == uid ? uid : user + " (" + uid + ")";
+}
+
+// What one wants to know next: for one that is up what it says of itself, for one that is not why.
+std::string remark(const json& worker) {
+    if (text(worker, "state") == "ready") return text(worker, "status");
+    std::string words = text(worker, "last_exit");
+    const std::string next = moment(worker, "next_start");
+    if (!next.empty()) words += (words.empty() ? "" : "; ") + ("next start " + next);
+    return words;
+}
+
+std::string memory(const json& worker) {
+    return has_number(worker, "memory") ? size_in_words(static_cast<std::uint64_t>(number(worker, "memory"))) : "";
+}
+
+std::string requests(const json& worker) {
+    const auto denied = number(worker, "denied");
+    return std::to_string(number(worker, "allowed")) + " allowed, " + std::to_string(denied) + " denied";
+}
+
+// "…" for what is cut, so that one long sentence does not break a table apart.
+std::string shortened(std::string words, std::size_t most) {
+    if (width_of(words) <= most) return words;
+    std::size_t end = 0;
+    for (std::size_t columns = 0; columns < most; ++end) {
+        if ((static_cast<unsigned char>(words[end]) & 0xc0) != 0x80) ++columns;
+    }
+    return words.substr(0, end - 1) + "…";
+}
+
+Table grants_table(const json& grants) {
+    Table table({"GRANT", "RIGHTS", "TARGET", "NAMES", "AS", "OWNER", "USES", "HELD", "FROM"});
+    for (const auto& grant : grants) {
+        const std::string held = text(grant, "held");
+        const bool plain = held == "unneeded";
+        const Tint tint = held == "lost" ? Tint::bad : held == "absent" ? Tint::warn : Tint::plain;
+        const std::string below = text(grant, "kind") == "tree" ? "/" : "";
+        const std::string target = text(grant, "target");
+        table.add({text(grant, "name"), joined(member(grant, "rights"), " "),
+                   target + (target.ends_with('/') ? "" : below), joined(member(grant, "names"), " "), text(grant, "as"),
+                   text(grant, "owner"), number_text(grant, "uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
+    }
+    return table;
+}
+
+std::string place(const json& problem) {
+    std::string words = text(problem, "file");
+    if (number(problem, "line") > 0) words += ":" + number_text(problem, "line");
+    if (number(problem, "column") > 0) words += ":" + number_text(problem, "column");
+    return words.empty() ? "" : words + ": ";
+}
+
+// As compilers print it: the sentence, the line, a caret below what is meant.
+std::string render_problem(const json& problem, Colors colors) {
+    const bool error = text(problem, "weight") == "error";
+    std::string out = tinted(printable(place(problem)), Tint::strong, colors);
+    out += tinted(error ? "error: " : "warning: ", error ? Tint::bad : Tint::warn, colors);
+    out += printable(text(problem, "what")) + "\n";
+    const std::string line = text(problem, "text");
+    const auto column = static_cast<std::size_t>(std::max<std::int64_t>(number(problem, "column"), 0));
+    if (!line.empty()) out += "    " + printable(line) + "\n";
+    if (!line.empty() && column > 0) {
+        const auto length = static_cast<std::size_t>(std::clamp<std::int64_t>(number(problem, "length", 1), 1, 200));
+        std::string below = "    ";
+        // Tabs stay in the printed line, so they stay in front of the caret.
+        for (std::size_t i = 0; i + 1 < column; ++i) below += i < line.size() && line[i] == '\t' ? '\t' : ' ';
+        out += below + tinted("^" + std::string(length - 1, '~'), Tint::good, colors) + "\n";
+    }
+    const std::string suggestion = text(problem, "suggestion");
+    if (!suggestion.empty()) out += "    " + printable(suggestion) + "\n";
+    return out;
+}
+
+std::string render_problems(const json& problems, Colors colors) {
+    std::string out;
+    for (const auto& problem : problems) out += render_problem(problem, colors);
+    return out;
+}
+
+std::uint64_t problems_of_weight(const json& problems, std::string_view weight) {
+    return static_cast<std::uint64_t>(std::count_if(
+        problems.begin(), problems.end(), [&](const json& problem) { return text(problem, "weight") == weight; }));
+}
+
+std::string render_cell(const json& cell, Colors colors) {
+    Table table({"CELL", "WANTED", "EFFECTIVE", "EVIDENCE"});
+    for (const auto& item : cell) {
+        const std::string effective = text(item, "effective");
+        const Tint tint = truth(item, "matches") ? Tint::plain : Tint::bad;
+        const std::string evidence = text(item, "evidence");
+        table.add({text(item, "name"), text(item, "wanted"), Cell(effective.empty() ? "?" : effective, tint),
+                   evidence == "none" ? "-" : evidence});
+    }
+    return table.empty() ? "" : "\n" + table.render(colors);
+}
+
+}  // namespace
+
+std::string error_of(const json& report) { return text(report, "error"); }
+
+ExitCode exit_of_worker(const json& worker) { return text(worker, "state") == "ready" ? exit_done : exit_not_running; }
+
+ExitCode exit_of_status(const json& report) {
+    for (const auto& worker : member(report, "workers")) {
+        const bool should_be_up = text(worker, "wanted") == "up" || text(worker, "state") == "failed";
+        if (should_be_up && exit_of_worker(worker) != exit_done) return exit_not_running;
+    }
+    return exit_done;
+}
+
+std::string render_status(const json& report, Colors colors) {
+    Table table({"WORKER", "STATE", "SINCE", "PID", "USER", "RESTARTS", "DENIED", "MEMORY", ""});
+    for (const auto& worker : member(report, "workers")) {
+        const auto denied = number(worker, "denied");
+        const auto restarts = number(worker, "restarts");
+        table.add({Cell(text(worker, "name"), Tint::strong), Cell(text(worker, "state"), tint_of_state(worker)),
+                   moment(worker, "since"), number_text(worker, "pid"), identity(worker),
+                   Cell(std::to_string(restarts), restarts > 0 ? Tint::warn : Tint::plain),
+                   Cell(std::to_string(denied), denied > 0 ? Tint::warn : Tint::plain), memory(worker),
+                   Cell(shortened(remark(worker), 60), Tint::dim)});
+    }
+    return table.empty() ? "no workers are configured\n" : table.render(colors);
+}
+
+std::string render_worker(const json& worker, Colors colors) {
+    Block block;
+    block.add("worker", Cell(text(worker, "name"), Tint::strong));
+    const std::string wanted = text(worker, "wanted");
+    const bool odd = (wanted == "up") != (text(worker, "state") == "ready");
+    block.add("state", Cell(text(worker, "state") + " since " + moment(worker, "since") + (odd ? ", wanted " + wanted : ""),
+                            tint_of_state(worker)));
+    block.add("status", text(worker, "status"));
+    block.add("pid", number_text(worker, "pid"));
+    block.add("user", identity(worker));
+    block.add("restarts", number_text(worker, "restarts"));
+    block.add("last exit", text(worker, "last_exit"));
+    block.add("next start", moment(worker, "next_start"));
+    block.add("requests", requests(worker));
+    block.add("holds", counted(static_cast<std::uint64_t>(number(worker, "fds")), "descriptor"));
+    block.add("memory", memory(worker));
+    block.add("cpu", has_number(worker, "cpu_ms") ? duration_in_words(number(worker, "cpu_ms")) : "");
+    block.add("tasks", number_text(worker, "tasks"));
+    block.add("cgroup", text(worker, "cgroup"));
+    return block.render(colors);
+}
+
+std::string render_list(const json& report) {
+    std::string out;
+    for (const auto& name : member(report, "workers")) {
+        if (name.is_string()) out += printable(name.get<std::string>()) + "\n";
+    }
+    return out;
+}
+
+std::string render_show(const json& report, Colors colors) {
+    std::string out = render_worker(member(report, "worker"), colors);
+    Block rules;
+    rules.add("config", text(report, "origin"));
+    rules.add("program", joined(member(report, "program"), " "));
+    rules.add("ready by", text(report, "ready"));
+    rules.add("restart", text(report, "restart"));
+    rules.add("stop", text(report, "stop"));
+    rules.add("may ask", text(report, "requesters"));
+    out += "\n" + rules.render(colors) + render_cell(member(report, "cell"), colors);
+    const Table grants = grants_table(member(report, "grants"));
+    if (!grants.empty()) out += "\n" + grants.render(colors);
+    const json& open = member(report, "open");
+    if (!open.empty()) out += "\n" + tinted("STAYS OPEN", Tint::dim, colors) + "\n";
+    for (const auto& sentence : open) {
+        if (sentence.is_string()) out += "  " + printable(sentence.get<std::string>()) + "\n";
+    }
+    return out;
+}
+
+std::string render_life(const json& report, Colors colors) {
+    const json& worker = member(report, "worker");
+    std::string out = printable(text(worker, "name")) + ": ";
+    out += tinted(printable(text(worker, "state")), tint_of_state(worker), colors);
+    if (has_number(worker, "pid")) out += " (pid " + number_text(worker, "pid") + ")";
+    return out + (truth(report, "done") ? "\n" : ", under way\n");
+}
+
+std::string render_reload(const json& report, Colors colors) {
+    std::string out = render_problems(member(report, "problems"), colors);
+    const bool plan = text(report, "mode") == "plan";
+    Table table({"WORKER", plan ? "WOULD" : "DONE", "BECAUSE OF"});
+    for (const auto& change : member(report, "changes")) {
+        const std::string kind = text(change, "kind");
+        const std::string words = kind == "live" ? "change while it runs" : kind;
+        table.add({text(change, "worker"), words, joined(member(change, "keys"), " ")});
+    }
+    if (!table.empty()) return out + table.render(colors);
+    return truth(report, "ok") ? out + "nothing has changed\n" : out;
+}
+
+std::string render_grants(const json& report, Colors colors) {
+    const Table table = grants_table(member(report, "grants"));
+    if (!table.empty()) return table.render(colors);
+    return printable(text(report, "worker")) + " has no grants: it may open nothing\n";
+}
+
+std::string render_fds(const json& report, Colors colors) {
+    Table table({"FD", "GRANT", "FOR", "TARGET", "LENT", "OPEN"});
+    for (const auto& fd : member(report, "fds")) {
+        const json& open = member(fd, "open");
+        const std::string state = !open.is_boolean() ? "?" : open.get<bool>() ? "yes" : "no";
+        const std::string own = number_text(fd, "number");
+        table.add({own.empty() ? "?" : own, text(fd, "grant"), text(fd, "operation"), text(fd, "target"),
+                   moment(fd, "since"), Cell(state, state == "no" ? Tint::dim : Tint::plain)});
+    }
+    return table.empty() ? printable(text(report, "worker")) + " was lent nothing in this life\n" : table.render(colors);
+}
+
+std::string render_why(const json& report, Colors colors) {
+    const bool allowed = text(report, "verdict") == "allow";
+    std::string out = tinted(allowed ? "allowed" : "denied", allowed ? Tint::good : Tint::bad, colors);
+    out += ": " + printable(text(report, "sentence")) + "\n";
+    const std::string grant = text(report, "grant");
+    if (!grant.empty() && !text(report, "origin").empty()) {
+        out += "grant " + printable(grant) + ", " + printable(text(report, "origin")) + "\n";
+    }
+    return out;
+}
+
+std::string render_check(const json& report, Colors colors) {
+    const json& problems = member(report, "problems");
+    std::string out = render_problems(problems, colors);
+    Table protections({"PROTECTION", "", "NOTE"});
+    for (const auto& protection : member(report, "protections")) {
+        const bool on = truth(protection, "on");
+        protections.add({text(protection, "name"), Cell(on ? "on" : "off", on ? Tint::good : Tint::warn), text(protection, "note")});
+    }
+    if (!protections.empty()) out += protections.render(colors);
+    const std::string capabilities = joined(member(report, "capabilities"), " ");
+    if (!capabilities.empty()) out += "warderd keeps: " + printable(capabilities) + "\n";
+    const std::uint64_t errors = problems_of_weight(problems, "error");
+    const std::uint64_t warnings = problems_of_weight(problems, "warning");
+    out += tinted(errors == 0 ? "ok" : "not ok", errors == 0 ? Tint::good : Tint::bad, colors) + ": ";
+    out += counted(member(report, "workers").size(), "worker") + " in " + counted(member(report, "files").size(), "file");
+    if (errors > 0) out += ", " + counted(errors, "error");
+    if (warnings > 0) out += ", " + counted(warnings, "warning");
+    return out + "\n";
+}
+
+std::string render_version(const json& report) {
+    std::string out = "warderd " + printable(text(report, "version")) + ", protocol " + number_text(report, "protocol");
+    out += ", pid " + number_text(report, "pid") + ", up since " + moment(report, "since");
+    const std::string config = text(report, "config");
+    return out + (config.empty() ? "" : ", config " + printable(config)) + "\n";
+}
+
+}  // namespace warder::ctl
