@@ -1,9 +1,7 @@
 #include "policy/explain.h"
 
 #include <array>
-#include <cstring>
 
-#include "base/error.h"
 #include "policy/path.h"
 
 namespace warder::policy {
@@ -79,22 +77,7 @@ public:
             case Reason::bad_address: say_bad_address(); break;
             case Reason::bad_flags: say_bad_flags(); break;
             case Reason::unknown_operation: say_unknown_operation(); break;
-            default: return say_failure(decision_.reason, errno_of(decision_.reason));
-        }
-        return out_;
-    }
-
-    Sentence say_failure(Reason reason, int error) {
-        out_.append(grant() == nullptr ? "worker " : "");
-        if (grant() == nullptr) show_worker();
-        if (grant() != nullptr) show_grant();
-        out_.append(": ").append(words_.doing_to);
-        show_object();
-        out_.append(": ");
-        if (reason == Reason::system) {
-            say_errno(error);
-        } else {
-            out_.append(fault(reason));
+            default: out_.append(name_of(decision_.reason)); break;   // decide() gives no other reason
         }
         return out_;
     }
@@ -206,28 +189,6 @@ private:
     void say_unknown_operation() {
         out_.append("operation ").append_number(static_cast<std::uint16_t>(request_.operation));
         out_.append(" is not known to this warderd");
-    }
-
-    void say_errno(int error) {
-        const char* words = strerrordesc_np(error);
-        if (words != nullptr) out_.append(words).append(" (");
-        out_.append(errno_name(error)).append(words != nullptr ? ")" : "");
-    }
-
-    static std::string_view fault(Reason reason) {
-        switch (reason) {
-            case Reason::not_regular: return "only regular files are lent, and this is none";
-            case Reason::refused_filesystem: return "the kernel's own file systems are not lent from";
-            case Reason::foreign_owner: return "under as = \"root\" it must have one link and belong to root or the owner";
-            case Reason::would_block: return "it cannot be done now without waiting";
-            case Reason::deadline: return "it was not done in time";
-            case Reason::too_many: return "over the worker's quota";
-            case Reason::not_requester: return "the sender is not one that may ask for this worker";
-            case Reason::listener_lost: return "the listener is gone and could not be made again";
-            case Reason::protocol: return "the message broke the protocol";
-            case Reason::stopping: return "the worker is stopping";
-            default: return name_of(reason);
-        }
     }
 
     // Pieces.
@@ -390,11 +351,6 @@ private:
 
 Sentence explain(const GrantSet& grants, const Request& request, const Decision& decision) {
     return Speaker(grants, request, decision).say();
-}
-
-Sentence explain_failure(const GrantSet& grants, const Request& request, const Decision& decision, Reason reason,
-                         int error) {
-    return Speaker(grants, request, decision).say_failure(reason, error);
 }
 
 }  // namespace warder::policy

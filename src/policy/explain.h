@@ -11,8 +11,4 @@ namespace warder::policy {
 // NAME = { read = "/etc/shadow" }". Long texts are cut and marked; a line of TOML is given whole or not at all.
 Sentence explain(const GrantSet& grants, const Request& request, const Decision& decision);
 
-// What went wrong after the decision, while it was performed: "grant "site" (warder.toml:14): reading "a.html" below
-// /srv/www: No such file or directory (ENOENT)". `error` is the errno of Reason::system, and of no other.
-Sentence explain_failure(const GrantSet& grants, const Request& request, const Decision& decision, Reason reason, int error);
-
 }  // namespace warder::policy

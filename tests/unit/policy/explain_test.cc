@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <cerrno>
 #include <string>
 #include <utility>
 
@@ -192,29 +191,6 @@ TEST_CASE("the longest of everything still fits into a sentence") {
             const Request request{static_cast<Operation>(operation), 0, 0, asked, target, {}};
             const Decision decision = decide(grants, request);
             CHECK_FALSE(explain(grants, request, decision).truncated());
-            CHECK_FALSE(explain_failure(grants, request, decision, Reason::system, ENAMETOOLONG).truncated());
         }
-    }
-}
-
-TEST_CASE("what failed after the decision is told with the kernel's words") {
-    const Request request{Operation::read, 0, 0, "site", "a.html", {}};
-    const Decision decision = decide(web(), request);
-    CHECK(explain_failure(web(), request, decision, Reason::system, ENOENT).view() ==
-          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: No such file or directory (ENOENT)");
-    CHECK(explain_failure(web(), request, decision, Reason::system, 4095).view() ==
-          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: errno 4095");
-    CHECK(explain_failure(web(), request, decision, Reason::not_regular, 0).view() ==
-          "grant \"site\" (demo.toml:14): reading a.html below /srv/www: only regular files are lent, and this is none");
-    CHECK(explain_failure(web(), request, {}, Reason::too_many, 0).view() ==
-          "worker web: reading a.html: over the worker's quota");
-}
-
-TEST_CASE("each reason that a performed operation can end with has words of its own") {
-    const Request request{Operation::read, 0, 0, "site", "a", {}};
-    const Decision decision = decide(web(), request);
-    for (std::uint16_t reason = 10; reason <= 19; ++reason) {
-        const std::string text(explain_failure(web(), request, decision, static_cast<Reason>(reason), 0).view());
-        CHECK_FALSE(text.ends_with(": " + std::string(name_of(static_cast<Reason>(reason)))));
     }
 }
