@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,8 +43,16 @@ bool reaped(const Fd& pidfd) {
 Pool::Pool(Poller& poller, Privileges& privileges, PoolSettings settings)
     : poller_(poller), privileges_(privileges), settings_(settings) {}
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
+    constexpr int patience_ms = 100;
     for (auto& slot : slots_) kill(slot.pidfd);
+    for (auto& slot : slots_) {
+        pollfd ended{slot.pidfd.get(), POLLIN, 0};
+        if (slot.pidfd && ::poll(&ended, 1, patience_ms) == 1) reaped(slot.pidfd);
+    }
+    slots_.clear();
 }
 
 Result<void> Pool::start(broker::Broker& broker) {

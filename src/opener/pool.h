@@ -33,6 +33,9 @@ public:
     // Forks the openers. `broker` is told how jobs end, and outlives the pool's last event. Errors: socketpair(2), clone(2).
     Result<void> start(broker::Broker& broker);
 
+    // Ends the openers; they are reaped if they end in time. Nothing is taken any more.
+    void stop();
+
     Result<void> take(const broker::Job& job) override;
 
     void handle(const PollEvent& event, Instant now);

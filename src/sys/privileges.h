@@ -46,7 +46,7 @@ public:
     const Identity& current() const { return current_; }
 
     // Opens a root-only file as uid 65534, which must fail with EACCES: proof that switching drops the right to
-    // override permissions. `directory` must be reachable by that uid, or the proof would be worth nothing.
+    // override permissions. The file has no name; it is made in `directory` and reached by its descriptor alone.
     static Result<void> self_test(Privileges& privileges, const char* directory);
 
 private:

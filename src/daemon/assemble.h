@@ -1,0 +1,22 @@
+// From a worker's config to what the rooms need of it: its life and cell for supervise, its grants for the broker. Values in,
+// values out.
+#pragma once
+
+#include "broker/session.h"
+#include "config/config.h"
+#include "supervise/worker.h"
+
+namespace warder::daemon {
+
+struct Assembled {
+    supervise::WorkerSettings life;
+    broker::PrincipalSettings principal;   // without id and cgroup_id, which come with the roster's place
+};
+
+// `uid` and `gid` are the worker's own: of its named user, or out of the range.
+Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid);
+
+// The worker that keeps the logs: pipes in, files out, nothing else.
+config::Worker log_keeper(const config::Daemon& daemon, const std::string& program);
+
+}  // namespace warder::daemon

@@ -1,0 +1,60 @@
+#include "daemon/cgroups.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "sys/cgroup.h"
+#include "sys/files.h"
+
+namespace warder::daemon {
+namespace {
+
+// The root of the hierarchy has no cgroup.type: there we make a directory of our own rather than spread in it.
+bool is_root(const std::string& directory) { return ::access((directory + "/cgroup.type").c_str(), F_OK) != 0; }
+
+std::string without_group(std::string_view why) {
+    log_info("workers get no cgroup of their own: " + std::string(why) +
+             "; requesters = \"group\" and limits of groups are refused");
+    return {};
+}
+
+std::string chosen(const std::string& configured, std::string& why) {
+    if (configured != "auto") return configured;
+    const auto own = cgroup::own_directory();
+    if (!own) {
+        why = describe(own.error());
+        return {};
+    }
+    if (!cgroup::delegated(*own)) {
+        why = *own + " is not delegated (systemd: Delegate=yes)";
+        return {};
+    }
+    return is_root(*own) ? *own + "/warder." + std::to_string(::getpid()) : *own;
+}
+
+}  // namespace
+
+std::string take_cgroup(const std::string& configured) {
+    if (configured == "none") return {};
+    std::string why;
+    const std::string directory = chosen(configured, why);
+    if (directory.empty()) return without_group(why);
+    if (const auto made = make_directories(directory, 0755); !made) return without_group(describe(made.error()));
+    const auto tree = cgroup::Tree::take(directory);
+    if (!tree) return without_group(describe(tree.error()));
+    return directory;
+}
+
+void leave_cgroup(const std::string& directory) {
+    if (directory.empty()) return;
+    const std::string above = directory.substr(0, directory.rfind('/')) + "/cgroup.procs";
+    const Fd procs(::open(above.c_str(), O_WRONLY | O_CLOEXEC));
+    // Where the level above is not ours, the service manager removes the rest when we are gone.
+    if (!procs || ::write(procs.get(), "0", 1) != 1) return;
+    ::rmdir((directory + "/daemon").c_str());
+    ::rmdir(directory.c_str());
+}
+
+}  // namespace warder::daemon

@@ -1,0 +1,15 @@
+// Which directory of cgroup v2 is warderd's own to divide, from the config and from what the host delegates.
+#pragma once
+
+#include <string>
+
+namespace warder::daemon {
+
+// The directory, with warderd itself in its daemon/ from here on; empty where there is none or the config wants none. What
+// that means has been logged. `configured` is "auto", "none", or a directory.
+std::string take_cgroup(const std::string& configured);
+
+// At the end: what take_cgroup() made is removed, with warderd back where it was.
+void leave_cgroup(const std::string& directory);
+
+}  // namespace warder::daemon

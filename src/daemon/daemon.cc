@@ -1,0 +1,215 @@
+// The loop: what happens in a turn, and the news that rooms have for each other. Getting ready is setup.cc.
+#include "daemon/daemon.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "broker/watch.h"
+#include "control/watch.h"
+#include "daemon/cgroups.h"
+#include "daemon/log.h"
+#include "daemon/operators.h"
+#include "daemon/reload.h"
+#include "supervise/watch.h"
+
+namespace warder::daemon {
+namespace {
+
+constexpr Duration audit_delay = std::chrono::milliseconds(200);
+constexpr Duration retry_delay = std::chrono::milliseconds(20);
+
+bool is(std::uint8_t kind, broker::Watch watch) { return kind == static_cast<std::uint8_t>(watch); }
+bool is(std::uint8_t kind, Watch watch) { return kind == static_cast<std::uint8_t>(watch); }
+
+}  // namespace
+
+Daemon::~Daemon() = default;
+
+int Daemon::run() {
+    now_ = monotonic_now();
+    started_ = now_;
+    roster_->start_all(now_);
+    service_.ready(std::to_string(members_.size()) + " workers");
+    if (service_.watchdog_interval()) watchdog_due_ = now_ + *service_.watchdog_interval();
+    while (!finished_) turn();
+    if (control_) control_->close();
+    for (const auto& [name, member] : members_) broker_.dismiss(member.id);
+    pool_.stop();
+    roster_.reset();   // its groups go before ours
+    leave_cgroup(cgroup_);
+    log_info("stopped");
+    return 0;
+}
+
+void Daemon::turn() {
+    arm_timer();
+    const auto events = poller_.wait(-1);
+    now_ = monotonic_now();
+    pool_.set_now(now_);
+    if (!events) {
+        log_error(describe(events.error()));
+        return shut_down("the poller failed");
+    }
+    for (const auto& event : *events) dispatch(event);
+    if (shutting_down_) continue_shutdown();
+    if (ring_.pressing()) tend_audit();
+}
+
+void Daemon::dispatch(const PollEvent& event) {
+    const std::uint8_t kind = event.tag.kind;
+    // The broker takes the credentials that its next operation needs; all others act as root.
+    if (is(kind, broker::Watch::session)) return broker_.handle(event, now_);
+    privileges_.become_root();
+    if (supervise::is_watch(event.tag)) {
+        roster_->handle(event, now_);
+    } else if (is(kind, broker::Watch::opener) || is(kind, broker::Watch::opener_exit)) {
+        pool_.handle(event, now_);
+    } else if (control::is_ours(kind)) {
+        if (control_) control_->handle(event, {now_, wall_clock_now()});
+    } else if (is(kind, Watch::signals)) {
+        while (const auto signal = signals_.take()) on_signal(*signal);
+    } else if (is(kind, Watch::timer)) {
+        timer_.acknowledge();
+        armed_ = Instant::never();
+        run_due();
+    }
+}
+
+void Daemon::run_due() {
+    roster_->run_due(now_);
+    pool_.run_due(now_);
+    if (audit_due_ <= now_) tend_audit();
+    if (keeper_due_ <= now_) tend_keeper();
+    if (watchdog_due_ <= now_) {
+        service_.watchdog();
+        watchdog_due_ = now_ + *service_.watchdog_interval();
+    }
+}
+
+Instant Daemon::next_deadline() const {
+    return std::min({roster_->next_deadline(), pool_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
+}
+
+// Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.
+void Daemon::arm_timer() {
+    if (audit_due_ == Instant::never() && !ring_.empty()) audit_due_ = now_ + audit_delay;
+    const Instant next = next_deadline();
+    if (next >= armed_) return;
+    armed_ = next;
+    if (const auto set = timer_.set(next); !set) log_error(describe(set.error()));
+}
+
+void Daemon::tend_audit() {
+    const bool full = sink_.drain(ring_) == audit::Sink::Outcome::full;
+    audit_due_ = full ? now_ + audit_delay : Instant::never();
+}
+
+void Daemon::tend_keeper() { keeper_due_ = pipes_.deliver(broker_) ? now_ + retry_delay : Instant::never(); }
+
+void Daemon::on_signal(int signal) {
+    if (signal != SIGHUP) return shut_down(signal == SIGINT ? "interrupted" : "told to stop");
+    service_.reloading(now_);
+    const auto report = Reload(*this).run(control::ReloadMode::apply);
+    service_.ready(report.ok ? "reloaded" : "reload refused: the config has errors");
+}
+
+// ---- Stopping: the workers first, then the log keeper, which has their last lines to write ----
+
+void Daemon::shut_down(std::string_view why) {
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    log_info("stopping: " + std::string(why));
+    service_.stopping();
+    for (const auto& [name, member] : members_) {
+        if (auto* worker = roster_->find(member.id)) worker->stop(now_);
+    }
+    continue_shutdown();
+}
+
+void Daemon::continue_shutdown() {
+    const auto resting = [&](WorkerId id) {
+        const auto* worker = roster_->find(id);
+        return worker == nullptr || worker->at_rest();
+    };
+    const bool members_rest = std::ranges::all_of(members_, [&](const auto& entry) { return resting(entry.second.id); });
+    if (!members_rest) return;
+    if (keeper_ && !keeper_stopping_) {
+        keeper_stopping_ = true;
+        tend_audit();
+        if (auto* worker = roster_->find(keeper_->id)) worker->stop(now_);
+    }
+    if (roster_->everything_stopped()) {
+        tend_audit();
+        finished_ = true;
+    }
+}
+
+// ---- News from lives ----
+
+void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
+    const auto begun = broker_.begin_session(worker.id(), ours, who);
+    if (!begun) log_error(worker.name() + ": no session: " + describe(begun.error()));
+}
+
+void Daemon::session_ends(supervise::Worker& worker) {
+    if (is_keeper(worker.id())) pipes_.keeper_ended();
+    broker_.end_session(worker.id());
+}
+
+void Daemon::state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) {
+    const std::string text =
+        std::string(supervise::name_of(from)) + " -> " + std::string(supervise::name_of(to)) + ": " + std::string(why);
+    const bool bad = to == supervise::State::failed || to == supervise::State::waiting;
+    log(bad ? LogLevel::warning : LogLevel::info, worker.name() + ": " + text);
+    record_state(worker, text);
+    if (to == supervise::State::stopping) (void)broker_.send_event(worker.id(), protocol::Type::stop, {});
+    if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
+}
+
+void Daemon::record_state(const supervise::Worker& worker, std::string_view text) {
+    audit::Record* record = ring_.push();
+    if (record == nullptr) return;
+    *record = audit::Record{};
+    record->kind = audit::Record::Kind::state;
+    record->wall_clock = wall_clock_now();
+    record->pid = worker.pid() > 0 ? worker.pid() : 0;
+    record->uid = worker.settings().plan.uid;
+    record->worker.append(worker.name());
+    record->text.append(text);
+}
+
+void Daemon::status_text(supervise::Worker& worker, std::string_view text) {
+    log(LogLevel::debug, worker.name() + ": says: " + std::string(text));
+}
+
+void Daemon::removed(supervise::Worker& worker) {
+    if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
+    broker_.dismiss(worker.id());
+}
+
+// ---- News from sessions ----
+
+void Daemon::said_ready(WorkerId id) {
+    if (auto* worker = roster_->find(id)) {
+        privileges_.become_root();
+        worker->said_ready(supervise::ReadyBy::channel, now_);
+    }
+    if (!is_keeper(id)) return;
+    pipes_.keeper_began(id);
+    tend_keeper();
+}
+
+void Daemon::said_status(WorkerId id, std::string_view text) {
+    if (auto* worker = roster_->find(id)) worker->said_status(text);
+}
+
+void Daemon::broke_protocol(WorkerId id, std::string_view how) {
+    auto* worker = roster_->find(id);
+    if (worker == nullptr) return;
+    privileges_.become_root();
+    log_warning(worker->name() + ": broke the protocol: " + std::string(how));
+    worker->protocol_broken(now_);
+}
+
+}  // namespace warder::daemon

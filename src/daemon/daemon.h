@@ -1,0 +1,122 @@
+// Daemon: the loop, and the place where the rooms meet. It owns them all, hands each event of the poller to the room that
+// it concerns, and carries news between those that do not know each other: a life that begins is a session for the broker, a
+// worker that says "ready" to the broker is an event in its life.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "audit/ring.h"
+#include "audit/sink.h"
+#include "broker/broker.h"
+#include "config/config.h"
+#include "config/parse.h"
+#include "control/server.h"
+#include "daemon/assemble.h"
+#include "daemon/log_pipes.h"
+#include "daemon/options.h"
+#include "daemon/service.h"
+#include "daemon/signals.h"
+#include "daemon/uids.h"
+#include "opener/pool.h"
+#include "supervise/roster.h"
+
+namespace warder::daemon {
+
+class Operators;
+
+// Kinds of poll tags that are the loop's own: 48 and on.
+enum class Watch : std::uint8_t { timer = 48, signals = 49 };
+
+class Daemon : public supervise::Observer, public broker::Listener {
+public:
+    // Everything up to the first start: directories, uids, cells, listeners, the control socket. What went wrong has been
+    // logged, in words.
+    static std::unique_ptr<Daemon> create(Options options, config::Config config);
+    ~Daemon() override;
+
+    // Until everything has stopped. Returns the exit code.
+    int run();
+
+    // supervise::Observer
+    void session_begins(supervise::Worker& worker, Channel& ours, Credentials who) override;
+    void session_ends(supervise::Worker& worker) override;
+    void state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) override;
+    void status_text(supervise::Worker& worker, std::string_view text) override;
+    void removed(supervise::Worker& worker) override;
+
+    // broker::Listener
+    void said_ready(WorkerId worker) override;
+    void said_status(WorkerId worker, std::string_view text) override;
+    void broke_protocol(WorkerId worker, std::string_view how) override;
+
+private:
+    friend class Operators;
+    friend class Reload;
+
+    // A worker of the config, as it runs now.
+    struct Member {
+        config::Worker config;
+        WorkerId id{};
+    };
+
+    Daemon(Options options, config::Config config, UidRegistry uids, Poller poller, Timer timer, Signals signals);
+
+    bool prepare();
+    bool open_control();
+    bool open_audit();
+    bool add_keeper();
+    bool add(const config::Worker& worker);
+    Result<Fd> output_for(const config::Worker& worker);
+    Result<Assembled> assembled(const config::Worker& worker);
+    void admit(const config::Worker& worker, Assembled made, WorkerId id);
+
+    void turn();
+    void dispatch(const PollEvent& event);
+    void run_due();
+    void arm_timer();
+    Instant next_deadline() const;
+    void tend_audit();
+    void tend_keeper();
+    void on_signal(int signal);
+    void shut_down(std::string_view why);
+    void continue_shutdown();
+    bool is_keeper(WorkerId id) const { return keeper_ && id == keeper_->id; }
+    void record_state(const supervise::Worker& worker, std::string_view text);
+
+    Options options_;
+    config::Config config_;
+    UidRegistry uids_;
+    Poller poller_;
+    Timer timer_;
+    Signals signals_;
+    ServiceManager service_;
+    Privileges privileges_;
+    audit::Ring ring_{1024};
+    audit::Sink sink_;
+    Fd audit_out_;
+    opener::Pool pool_;
+    broker::Broker broker_;
+    LogPipes pipes_;
+    std::unique_ptr<supervise::Roster> roster_;
+    std::map<std::string, Member, std::less<>> members_;
+    std::vector<std::string> order_;             // of the config, for reports
+    std::optional<Member> keeper_;
+    std::unique_ptr<Operators> operators_;
+    std::optional<control::Server> control_;
+    std::string cgroup_;
+
+    Instant now_{};
+    Instant started_{};
+    Instant armed_ = Instant::never();
+    Instant audit_due_ = Instant::never();
+    Instant keeper_due_ = Instant::never();
+    Instant watchdog_due_ = Instant::never();
+    bool shutting_down_ = false;
+    bool keeper_stopping_ = false;
+    bool finished_ = false;
+};
+
+}  // namespace warder::daemon

@@ -1,0 +1,27 @@
+#include "config/check.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/offline.h"
+#include "daemon/options.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+int main(int argc, char** argv) {
+    using namespace warder::daemon;
+    const Parsed parsed = parse_options(argc, argv);
+    if (!parsed.options) return parsed.exit_code;
+    const Options& options = *parsed.options;
+    open_log(options.debug ? LogLevel::debug : LogLevel::info);
+    if (options.mode == Options::Mode::check) return check(options);
+    if (options.mode == Options::Mode::why) return why(options);
+    if (::geteuid() != 0) {
+        log_error("warderd must be started by root: it gives workers other uids, namespaces and what only root may open");
+        return EXIT_FAILURE;
+    }
+    auto config = load_config(options);
+    if (!config) return exit_config;
+    const auto daemon = Daemon::create(options, std::move(*config));
+    return daemon ? daemon->run() : EXIT_FAILURE;
+}

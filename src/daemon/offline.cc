@@ -1,0 +1,122 @@
+#include "daemon/offline.h"
+
+#include <sysexits.h>
+
+#include <cstdio>
+
+#include "config/check.h"
+#include "config/parse.h"
+#include "control/report.h"
+#include "policy/decide.h"
+#include "policy/explain.h"
+
+namespace warder::daemon {
+namespace {
+
+void print_problems(const std::vector<config::Problem>& problems) {
+    for (const auto& problem : problems) std::fputs(config::format(problem).c_str(), stderr);
+}
+
+// A name of a grant has neither a slash nor a colon; paths and addresses always have one.
+bool is_grant_name(std::string_view target) { return target.find_first_of("/:") == std::string_view::npos; }
+
+control::CheckReport check_report(const Loaded& loaded) {
+    control::CheckReport report;
+    report.files = loaded.config.files;
+    for (const auto& worker : loaded.config.workers) report.workers.push_back(worker.name);
+    for (const auto& problem : loaded.problems) report.problems.push_back(report_of(problem));
+    return report;
+}
+
+const config::Worker* find(const config::Config& config, std::string_view name) {
+    for (const auto& worker : config.workers) {
+        if (worker.name == name) return &worker;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+Loaded load_and_resolve(const std::string& path) {
+    Loaded loaded;
+    auto parsed = config::load(path);
+    loaded.config = std::move(parsed.config);
+    loaded.problems = std::move(parsed.problems);
+    if (!config::any_error(loaded.problems)) config::resolve(loaded.config, loaded.problems, config::host_lookup());
+    loaded.ok = !config::any_error(loaded.problems);
+    return loaded;
+}
+
+std::optional<config::Config> load_config(const Options& options) {
+    Loaded loaded = load_and_resolve(options.config);
+    print_problems(loaded.problems);
+    if (!loaded.ok) return std::nullopt;
+    return std::move(loaded.config);
+}
+
+control::ProblemReport report_of(const config::Problem& problem) {
+    return {problem.severity == config::Severity::error ? control::Weight::error : control::Weight::warning,
+            problem.where.file,
+            problem.where.line,
+            problem.where.column,
+            problem.length,
+            problem.what,
+            problem.suggestion,
+            problem.line};
+}
+
+control::WhyReport why_report(const policy::GrantSet& grants, Operation operation, std::string_view target) {
+    policy::Request request;
+    request.operation = operation;
+    // "site:index.html" and "site" name a grant; everything else is a path or an address.
+    if (is_grant_name(target)) request.grant = target;
+    else request.target = target;
+    const std::size_t colon = target.find(':');
+    if (colon != std::string_view::npos && grants.named(target.substr(0, colon))) {
+        request.grant = target.substr(0, colon);
+        request.target = target.substr(colon + 1);
+    }
+    const auto decision = policy::decide(grants, request);
+    control::WhyReport report;
+    report.allowed = decision.verdict == policy::Verdict::allow;
+    report.reason = decision.reason;
+    report.worker = grants.worker();
+    report.operation = name_of(operation);
+    report.target = target;
+    if (decision.grant != GrantId::none) {
+        report.grant = grants.at(decision.grant).name;
+        report.origin = grants.at(decision.grant).origin;
+    }
+    report.sentence = std::string(policy::explain(grants, request, decision).view());
+    return report;
+}
+
+int check(const Options& options) {
+    const Loaded loaded = load_and_resolve(options.config);
+    if (options.json) {
+        std::printf("%s\n", control::check_json(check_report(loaded)).c_str());
+    } else {
+        print_problems(loaded.problems);
+        if (loaded.ok) std::printf("%s: %zu workers, no errors\n", options.config.c_str(), loaded.config.workers.size());
+    }
+    return loaded.ok ? EX_OK : exit_config;
+}
+
+int why(const Options& options) {
+    const Loaded loaded = load_and_resolve(options.config);
+    print_problems(loaded.problems);
+    if (!loaded.ok) return exit_config;
+    const config::Worker* worker = find(loaded.config, options.worker);
+    const auto operation = operation_of(options.operation);
+    if (worker == nullptr || !operation) {
+        std::fprintf(stderr, "no %s \"%s\"\n", worker == nullptr ? "worker" : "operation",
+                     worker == nullptr ? options.worker.c_str() : options.operation.c_str());
+        return EX_USAGE;
+    }
+    const policy::GrantSet grants(worker->name, worker->grants);
+    const auto report = why_report(grants, *operation, options.target);
+    std::printf("%s\n", options.json ? control::why_json(report).c_str() : report.sentence.c_str());
+    return report.allowed ? 0 : 1;
+}
+
+}  // namespace warder::daemon

@@ -1,0 +1,32 @@
+// What warderd does without starting anything: reading the config, saying what is wrong with it, deciding one request.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "config/config.h"
+#include "control/operator.h"
+#include "daemon/options.h"
+
+namespace warder::daemon {
+
+inline constexpr int exit_config = 78;   // EX_CONFIG, sysexits.h: the config has errors
+
+// The config with names resolved, or nothing; problems have been printed to standard error as compilers print them.
+std::optional<config::Config> load_config(const Options& options);
+
+// The same, with the problems as values.
+struct Loaded {
+    config::Config config;
+    std::vector<config::Problem> problems;
+    bool ok = false;
+};
+Loaded load_and_resolve(const std::string& path);
+
+control::ProblemReport report_of(const config::Problem& problem);
+control::WhyReport why_report(const policy::GrantSet& grants, Operation operation, std::string_view target);
+
+int check(const Options& options);   // 0: nothing is wrong, or only warnings; 78
+int why(const Options& options);     // 0: allowed; 1: denied; 64: no such worker or operation; 78
+
+}  // namespace warder::daemon

@@ -1,0 +1,39 @@
+// What operators see and do: control::Operator over the daemon. Values are made from what the rooms know; the only files
+// that are read are those of /proc about a worker, and only links and numbers there, which nobody can make us wait for.
+#pragma once
+
+#include "control/operator.h"
+#include "daemon/daemon.h"
+
+namespace warder::daemon {
+
+class Operators : public control::Operator {
+public:
+    explicit Operators(Daemon& daemon) : daemon_(daemon) {}
+
+    std::vector<control::WorkerReport> workers() const override;
+    control::Answer<control::WorkerReport> worker(std::string_view name) const override;
+    control::Answer<control::ShowReport> show(std::string_view name) const override;
+    control::Answer<std::vector<control::GrantReport>> grants(std::string_view name) const override;
+    control::Answer<std::vector<control::FdReport>> fds(std::string_view name) const override;
+    control::Answer<control::WhyReport> why(std::string_view name, Operation operation, std::string_view target) const override;
+    control::Answer<control::LogsReport> logs(std::string_view name) const override;
+    control::CheckReport check() const override;
+    control::VersionReport version() const override;
+
+    control::Answer<void> start(std::string_view name) override;
+    control::Answer<void> stop(std::string_view name) override;
+    control::Answer<void> restart(std::string_view name) override;
+    control::Answer<control::ReloadReport> reload(control::ReloadMode mode) override;
+    control::Answer<void> shutdown() override;
+
+private:
+    control::Answer<const Daemon::Member*> member(std::string_view name) const;
+    control::Answer<supervise::Worker*> running(std::string_view name) const;
+    control::WorkerReport report(const Daemon::Member& member) const;
+    void add_group_use(control::WorkerReport& report) const;
+
+    Daemon& daemon_;
+};
+
+}  // namespace warder::daemon

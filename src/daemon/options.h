@@ -1,0 +1,31 @@
+// warderd's command line.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace warder::daemon {
+
+struct Options {
+    enum class Mode {
+        run,     // in the foreground, until told to stop
+        check,   // read the config, say what is wrong with it, touch nothing
+        why,     // decide one request under the config, touch nothing
+    };
+    Mode mode = Mode::run;
+    std::string config = "/etc/warder/warder.toml";
+    bool json = false;
+    bool debug = false;
+    std::string worker;      // why
+    std::string operation;   // why
+    std::string target;      // why
+};
+
+// Or the exit code to leave with: 0 after --help or --version, 64 (EX_USAGE) after an error, which has been printed.
+struct Parsed {
+    std::optional<Options> options;
+    int exit_code = 0;
+};
+Parsed parse_options(int argc, char** argv);
+
+}  // namespace warder::daemon

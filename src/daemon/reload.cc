@@ -1,0 +1,142 @@
+#include "daemon/reload.h"
+
+#include <algorithm>
+#include <map>
+
+#include "daemon/log.h"
+#include "daemon/offline.h"
+
+namespace warder::daemon {
+namespace {
+
+using Lines = std::multimap<std::string, std::string, std::less<>>;
+
+// A fingerprint is "KEY VALUE" or "KEY = VALUE" a line.
+Lines lines_of(std::string_view fingerprint) {
+    Lines lines;
+    while (!fingerprint.empty()) {
+        const std::size_t end = std::min(fingerprint.find('\n'), fingerprint.size());
+        const std::string_view line = fingerprint.substr(0, end);
+        const std::string_view key = line.substr(0, line.find_first_of(" ="));
+        lines.emplace(std::string(key), std::string(line));
+        fingerprint.remove_prefix(std::min(end + 1, fingerprint.size()));
+    }
+    return lines;
+}
+
+const config::Worker* find(const config::Config& config, std::string_view name) {
+    const auto found = std::ranges::find(config.workers, name, &config::Worker::name);
+    return found == config.workers.end() ? nullptr : &*found;
+}
+
+// Grants and limits are looked at per request; everything else is part of the cell or the process.
+bool is_live(std::string_view key) {
+    return key.starts_with("grants") || key == "max_outstanding" || key.starts_with("restart") ||
+           key.starts_with("stop_") || key == "ready_timeout" || key == "setup_timeout" || key.starts_with("logging") ||
+           key == "autostart";
+}
+
+}  // namespace
+
+std::vector<std::string> changed_keys(std::string_view before, std::string_view after) {
+    const Lines old_lines = lines_of(before);
+    const Lines new_lines = lines_of(after);
+    std::vector<std::string> keys;
+    const auto differs = [](const Lines& these, const Lines& others, const std::string& key) {
+        std::vector<std::string> a;
+        std::vector<std::string> b;
+        for (auto [it, end] = these.equal_range(key); it != end; ++it) a.push_back(it->second);
+        for (auto [it, end] = others.equal_range(key); it != end; ++it) b.push_back(it->second);
+        return a != b;
+    };
+    for (const auto* lines : {&old_lines, &new_lines}) {
+        for (const auto& [key, line] : *lines) {
+            const bool known = std::ranges::find(keys, key) != keys.end();
+            if (!known && differs(old_lines, new_lines, key)) keys.push_back(key);
+        }
+    }
+    return keys;
+}
+
+control::ReloadReport Reload::run(control::ReloadMode mode) {
+    Loaded loaded = load_and_resolve(daemon_.options_.config);
+    control::ReloadReport report;
+    if (loaded.ok) report = compare(loaded.config);
+    report.mode = mode;
+    report.ok = loaded.ok;
+    for (const auto& problem : loaded.problems) report.problems.push_back(report_of(problem));
+    if (!loaded.ok) {
+        log_warning("reload refused: the config has errors; everything is as it was");
+        return report;
+    }
+    if (mode == control::ReloadMode::plan) return report;
+    for (const auto& change : report.changes) report.ok = apply(loaded.config, change) && report.ok;
+    daemon_.order_.clear();
+    for (const auto& worker : loaded.config.workers) daemon_.order_.push_back(worker.name);
+    log_info("reloaded: " + std::to_string(report.changes.size()) + " workers changed");
+    return report;
+}
+
+control::ReloadReport Reload::compare(const config::Config& next) const {
+    control::ReloadReport report;
+    for (const auto& [name, member] : daemon_.members_) {
+        if (find(next, name) == nullptr) report.changes.push_back({name, control::ChangeKind::remove, {}});
+    }
+    for (const auto& worker : next.workers) {
+        const auto running = daemon_.members_.find(worker.name);
+        if (running == daemon_.members_.end()) {
+            report.changes.push_back({worker.name, control::ChangeKind::add, {}});
+        } else if (running->second.config.fingerprint != worker.fingerprint) {
+            const auto& before = running->second.config;
+            report.changes.push_back(
+                {worker.name, kind_of(before, worker), changed_keys(before.fingerprint, worker.fingerprint)});
+        }
+    }
+    return report;
+}
+
+// A change of grants alone is live, unless the cell must change with it: what a lent socket can still do is closed by the
+// filter, and a filter cannot be changed on a running process.
+control::ChangeKind Reload::kind_of(const config::Worker& before, const config::Worker& after) const {
+    const auto keys = changed_keys(before.fingerprint, after.fingerprint);
+    if (!std::ranges::all_of(keys, [](const auto& key) { return is_live(key); })) return control::ChangeKind::restart;
+    const auto calls_before = assemble(before, before.cell.uid, before.cell.gid).life.plan.calls;
+    const auto calls_after = assemble(after, after.cell.uid, after.cell.gid).life.plan.calls;
+    const bool same_cell = calls_before.inet_sockets_lent == calls_after.inet_sockets_lent &&
+                           calls_before.datagram_sockets_lent == calls_after.datagram_sockets_lent;
+    return same_cell ? control::ChangeKind::live : control::ChangeKind::restart;
+}
+
+bool Reload::apply(const config::Config& next, const control::ChangeReport& change_report) {
+    const auto& name = change_report.worker;
+    if (change_report.kind == control::ChangeKind::remove) {
+        daemon_.roster_->remove(daemon_.members_.at(name).id, daemon_.now_);
+        daemon_.members_.erase(name);
+        daemon_.pipes_.forget("log:" + name);
+        return true;
+    }
+    const config::Worker& worker = *find(next, name);
+    if (change_report.kind != control::ChangeKind::add) return change(worker, change_report.kind);
+    if (!daemon_.add(worker)) return false;
+    daemon_.tend_keeper();
+    if (worker.rule.autostart) daemon_.roster_->find(daemon_.members_.at(name).id)->start(daemon_.now_);
+    return true;
+}
+
+bool Reload::change(const config::Worker& worker, control::ChangeKind kind) {
+    auto& member = daemon_.members_.at(worker.name);
+    supervise::Worker* running = daemon_.roster_->find(member.id);
+    auto made = daemon_.assembled(worker);
+    sandbox::Unfit unfit;
+    if (!made || running == nullptr) return false;
+    if (const auto changed = running->change(made->life, unfit); !changed) {
+        log_error(worker.name + ": " + unfit.item + ": " + unfit.why + ": " + describe(changed.error()));
+        return false;
+    }
+    const bool was_up = !running->at_rest();
+    daemon_.admit(worker, std::move(*made), member.id);
+    if (kind == control::ChangeKind::restart && was_up) running->restart(daemon_.now_);
+    return true;
+}
+
+}  // namespace warder::daemon

@@ -1,0 +1,32 @@
+// Reload: the config read anew, compared worker by worker with what runs, and only what differs touched. Refused whole if
+// anything is wrong with it: then everything is as it was.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/operator.h"
+#include "daemon/daemon.h"
+
+namespace warder::daemon {
+
+// Keys whose lines differ between two fingerprints ("grants.site", "exec").
+std::vector<std::string> changed_keys(std::string_view before, std::string_view after);
+
+class Reload {
+public:
+    explicit Reload(Daemon& daemon) : daemon_(daemon) {}
+
+    // `plan` only says what `apply` would do.
+    control::ReloadReport run(control::ReloadMode mode);
+
+private:
+    control::ReloadReport compare(const config::Config& next) const;
+    control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after) const;
+    bool apply(const config::Config& next, const control::ChangeReport& change);
+    bool change(const config::Worker& worker, control::ChangeKind kind);
+
+    Daemon& daemon_;
+};
+
+}  // namespace warder::daemon

@@ -1,0 +1,201 @@
+// Getting ready: everything between the config and the first start, in its order. Each step that fails says why, in words,
+// and ends the start: a daemon that half stands is worse than one that does not.
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "config/check.h"
+#include "daemon/cgroups.h"
+#include "daemon/daemon.h"
+#include "daemon/find_program.h"
+#include "daemon/log.h"
+#include "daemon/operators.h"
+
+namespace warder::daemon {
+namespace {
+
+// Puts the error in words, and the step with it.
+bool said(std::string_view step, const Result<void>& result) {
+    if (result) return true;
+    log_error(std::string(step) + ": " + describe(result.error()));
+    return false;
+}
+
+opener::PoolSettings pool_settings(const config::Daemon& daemon) {
+    return {.openers = daemon.openers, .deadline = daemon.request_deadline};
+}
+
+Result<void> make_private_directory(const std::string& path, mode_t mode) {
+    TRY(make_directories(path, 0755));
+    if (::chmod(path.c_str(), mode) != 0) return failure("chmod");
+    return {};
+}
+
+gid_t control_gid(const std::string& name) {
+    const group* found = name.empty() ? nullptr : ::getgrnam(name.c_str());
+    return found == nullptr ? 0 : found->gr_gid;
+}
+
+// Descriptors for what is held, lent and watched: as many as the limit allows (the hard limit is the administrator's).
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Nobody may look into this process or find a core of it: it has read secrets.
+void close_own_memory() {
+    ::prctl(PR_SET_DUMPABLE, 0);
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+}
+
+}  // namespace
+
+Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller poller, Timer timer, Signals signals)
+    : options_(std::move(options)),
+      config_(std::move(config)),
+      uids_(std::move(uids)),
+      poller_(std::move(poller)),
+      timer_(std::move(timer)),
+      signals_(std::move(signals)),
+      service_(ServiceManager::from_environment()),
+      pool_(poller_, privileges_, pool_settings(config_.daemon)),
+      broker_(poller_, ring_, privileges_, pool_, *this) {}
+
+std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
+    close_own_memory();
+    raise_descriptor_limit();
+    ::umask(0077);
+    const auto& paths = config.daemon;
+    if (!said("making " + paths.runtime_directory, make_private_directory(paths.runtime_directory, 0755))) return nullptr;
+    if (!said("making " + paths.state_directory, make_private_directory(paths.state_directory, 0755))) return nullptr;
+    auto signals = Signals::create();
+    auto poller = Poller::create();
+    auto timer = Timer::create();
+    auto uids = UidRegistry::load(paths.state_directory + "/uids", paths.uid_first, paths.uid_last);
+    if (!uids) said(paths.state_directory + "/uids", Failure(uids.error()));
+    if (!signals || !poller || !timer || !uids) return nullptr;
+    std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), std::move(*uids), std::move(*poller),
+                                              std::move(*timer), std::move(*signals)));
+    return daemon->prepare() ? std::move(daemon) : nullptr;
+}
+
+bool Daemon::prepare() {
+    now_ = monotonic_now();
+    if (::setgroups(0, nullptr) != 0) return said("leaving supplementary groups", failure("setgroups"));
+    if (!said("self-test", Privileges::self_test(privileges_, config_.daemon.runtime_directory.c_str()))) return false;
+    const PollTag timer_tag{static_cast<std::uint8_t>(Watch::timer), 0, 0};
+    const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
+    if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
+    if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
+    // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
+    cgroup_ = take_cgroup(config_.daemon.cgroup);
+    if (!said("starting openers", pool_.start(broker_))) return false;
+    roster_ = std::make_unique<supervise::Roster>(
+        supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_, .seed = 0},
+        poller_, *this);
+    operators_ = std::make_unique<Operators>(*this);
+    if (!open_control()) return false;
+    if (config_.daemon.log_keeper && !add_keeper()) return false;
+    if (!open_audit()) return false;
+    return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+bool Daemon::open_control() {
+    const auto& daemon = config_.daemon;
+    control::ServerOptions options;
+    options.path = daemon.control_socket.empty() ? daemon.runtime_directory + "/control.sock" : daemon.control_socket;
+    options.group = control_gid(daemon.control_group);
+    options.access = options.group == 0 ? control::Access::root_only()
+                                        : control::Access::root_and(options.group, daemon.control_group);
+    if (options.group == 0 && !daemon.control_group.empty()) {
+        log_warning("no group \"" + daemon.control_group + "\": only root may use warderctl");
+    }
+    auto server = control::Server::create(options, *operators_, poller_);
+    if (!server) return said("control socket " + options.path, Failure(server.error()));
+    control_ = std::move(*server);
+    return true;
+}
+
+// Lines go to the keeper's pipe; without a keeper into the file itself.
+bool Daemon::open_audit() {
+    if (config_.daemon.log_keeper) {
+        auto writer = pipes_.writer("audit", config_.daemon.logging);
+        if (!writer) return said("audit pipe", Failure(writer.error()));
+        audit_out_ = std::move(*writer);
+        if (::fcntl(audit_out_.get(), F_SETFL, O_NONBLOCK) != 0) return said("audit pipe", failure("fcntl"));
+    } else {
+        const std::string path = config_.daemon.log_directory + "/audit.jsonl";
+        if (!said("making " + config_.daemon.log_directory, make_directories(config_.daemon.log_directory, 0755))) return false;
+        audit_out_ = Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+        if (!audit_out_) return said(path, failure("open"));
+    }
+    sink_ = audit::Sink(audit_out_.get());
+    return true;
+}
+
+// The log directory is the keeper's to write and the operators' group's to read: the directory's group passes to the files
+// (setgid), and others see nothing.
+bool Daemon::add_keeper() {
+    const std::string program = find_program("helpers/warder-log-keeper", WARDER_LIBEXECDIR "/warder-log-keeper");
+    config::Worker keeper = log_keeper(config_.daemon, program);
+    const auto uid = uids_.number_of(keeper.name);
+    if (!uid) return said(keeper.name, Failure(uid.error()));
+    const std::string& directory = config_.daemon.log_directory;
+    if (!said("making " + directory, make_directories(directory, 0755))) return false;
+    if (::chown(directory.c_str(), *uid, control_gid(config_.daemon.control_group)) != 0 ||
+        ::chmod(directory.c_str(), 02750) != 0) {
+        return said(directory, failure("chown"));
+    }
+    if (!add(keeper)) return false;
+    keeper_ = std::move(members_.extract(keeper.name).mapped());
+    std::erase(order_, keeper.name);
+    return true;
+}
+
+Result<Assembled> Daemon::assembled(const config::Worker& worker) {
+    if (!worker.user.empty()) return assemble(worker, worker.cell.uid, worker.cell.gid);
+    const uid_t uid = TRY(uids_.number_of(worker.name));
+    return assemble(worker, uid, worker.group.empty() ? static_cast<gid_t>(uid) : worker.cell.gid);
+}
+
+// The keeper's own words, and those of everybody when there is no keeper, go where ours go.
+Result<Fd> Daemon::output_for(const config::Worker& worker) {
+    if (!config_.daemon.log_keeper || worker.name == config::log_keeper_name) return duplicate_of(STDERR_FILENO);
+    return pipes_.writer("log:" + worker.name, worker.logging);
+}
+
+bool Daemon::add(const config::Worker& worker) {
+    auto made = assembled(worker);
+    if (!made) return said(worker.name, Failure(made.error()));
+    auto output = output_for(worker);
+    if (!output) return said(worker.name, Failure(output.error()));
+    sandbox::Unfit unfit;
+    const auto id = roster_->add(made->life, std::move(*output), unfit);
+    if (!id) {
+        const std::string item = unfit.item.empty() ? "" : unfit.item + ": " + unfit.why + ": ";
+        log_error(worker.name + ": " + item + describe(id.error()));
+        return false;
+    }
+    admit(worker, std::move(*made), *id);
+    return true;
+}
+
+void Daemon::admit(const config::Worker& worker, Assembled made, WorkerId id) {
+    made.principal.id = id;
+    made.principal.cgroup_id = roster_->find(id)->cgroup_id();
+    for (const auto& trouble : broker_.admit(std::move(made.principal), now_)) {
+        log_error(trouble.worker + ": grant " + trouble.grant + ": " + describe(trouble.error));
+    }
+    members_[worker.name] = {worker, id};
+    if (std::ranges::find(order_, worker.name) == order_.end()) order_.push_back(worker.name);
+}
+
+}  // namespace warder::daemon

@@ -1,0 +1,19 @@
+// What a worker holds of what it was lent: its own descriptor table, as /proc shows it, held against what the broker lent.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/session.h"
+#include "control/operator.h"
+
+namespace warder::daemon {
+
+// Needs CAP_SYS_PTRACE to see the table of another uid; without it the numbers are unknown. Reads links and fdinfo only:
+// a stat of somebody's file could wait for a FUSE server, these cannot.
+std::vector<control::FdReport> worker_fds(const broker::Principal& principal);
+
+// What a grant names, as text: a path, or an address.
+std::string grant_target(const policy::Grant& grant);
+
+}  // namespace warder::daemon
