@@ -134,6 +134,11 @@ Result<std::string> own_directory() {
     return directory_from(mountinfo, self_cgroup);
 }
 
+std::string tree_above(const std::string& own) {
+    constexpr std::string_view last = "/daemon";
+    return own.ends_with(last) ? own.substr(0, own.size() - last.size()) : own;
+}
+
 bool delegated(const std::string& directory) {
     if (::access("/run/systemd/system", F_OK) != 0) return true;
     return marked(directory, "user.delegate") || marked(directory, "trusted.delegate") || belongs_to_us(directory);

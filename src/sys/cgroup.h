@@ -19,6 +19,9 @@ Result<std::string> own_directory();
 // The same from the text of those two files.
 Result<std::string> directory_from(std::string_view mountinfo, std::string_view self_cgroup);
 
+// The tree to divide, of a process that is in `own`: a daemon that was executed anew is in the `daemon/` of its predecessor.
+std::string tree_above(const std::string& own);
+
 // Whether the directory is ours to divide: the manager marked it (extended attribute user.delegate or trusted.delegate is
 // "1", or it belongs to us and we are not root), or no systemd runs that would think it its own.
 bool delegated(const std::string& directory);

@@ -1,0 +1,210 @@
+// The rules as values, and the filter as the kernel applies it: each case runs in a child that installs it.
+#include "sandbox/calls.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+
+using namespace warder;
+using namespace warder::sandbox;
+
+namespace {
+
+seccomp::Rules rules_for(const Calls& calls, SentDescriptors sent = SentDescriptors::refused_by_socket) {
+    std::string unknown;
+    auto rules = rules_of(calls, sent, unknown);
+    REQUIRE(rules);
+    return *rules;
+}
+
+// The errno of `attempt` (0: none) under the filter. A child that was killed is minus its signal.
+int under(const Calls& calls, const std::function<long()>& attempt, SentDescriptors sent = SentDescriptors::refused_by_socket) {
+    const auto program = seccomp::compile(rules_for(calls, sent));
+    REQUIRE(program);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (seccomp::install(program->data(), static_cast<unsigned short>(program->size())) != 0) ::_exit(254);
+        const long result = attempt();
+        ::_exit(result < 0 ? errno : 0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+    return ::syscall(number, a, b, c, d, e, f);
+}
+
+constexpr long upper_bit = 1L << 32;
+
+}  // namespace
+
+TEST_CASE("D11: what reaches into other processes, handles or the kernel is EPERM") {
+    const Calls calls;
+    for (const long number : {SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_bpf, SYS_userfaultfd, SYS_keyctl,
+                              SYS_add_key, SYS_request_key, SYS_perf_event_open, SYS_open_by_handle_at, SYS_name_to_handle_at,
+                              SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_pidfd_getfd, SYS_kcmp,
+                              SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_move_mount, SYS_open_tree, SYS_fsopen,
+                              SYS_fsmount, SYS_mount_setattr, SYS_setns, SYS_unshare, SYS_kexec_load, SYS_kexec_file_load,
+                              SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_swapon, SYS_swapoff, SYS_reboot,
+                              SYS_settimeofday, SYS_clock_settime, SYS_adjtimex, SYS_clock_adjtime, SYS_acct, SYS_quotactl,
+                              SYS_syslog, SYS_vhangup, SYS_fanotify_init, SYS_lookup_dcookie, SYS_nfsservctl, SYS_sethostname,
+                              SYS_setdomainname, SYS_migrate_pages, SYS_move_pages, SYS_process_madvise}) {
+        CAPTURE(number);
+        CHECK(under(calls, [=] { return call(number, -1, -1, -1, -1, -1); }) == EPERM);
+    }
+}
+
+TEST_CASE("an unknown call is ENOSYS, and clone3 too, so that programs fall back to what a filter can see") {
+    CHECK(under({}, [] { return call(999); }) == ENOSYS);
+    CHECK(under({}, [] { return call(SYS_clone3); }) == ENOSYS);
+    Calls with_namespaces;
+    with_namespaces.namespaces = true;
+    CHECK(under(with_namespaces, [] { return call(SYS_clone3, 0, 0); }) == EINVAL);
+}
+
+#if defined(__x86_64__)
+TEST_CASE("another ABI kills: i386 and x32") {
+    CHECK(under({}, [] {
+        long result = 20;   // getpid
+        __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
+        return result;
+    }) == -SIGSYS);
+    CHECK(under({}, [] { return call(0x40000000 + SYS_getpid); }) == -SIGSYS);
+}
+#endif
+
+TEST_CASE("clone makes processes and threads, but no namespaces") {
+    CHECK(under({}, [] {
+        const pid_t child = ::fork();
+        if (child == 0) ::_exit(0);
+        return ::waitpid(child, nullptr, 0) == child ? 0L : -1L;
+    }) == 0);
+    for (const long flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET}) {
+        CAPTURE(flag);
+        CHECK(under({}, [=] { return call(SYS_clone, flag | SIGCHLD); }) == EPERM);
+        CHECK(under({}, [=] { return call(SYS_clone, upper_bit | flag | SIGCHLD); }) == EPERM);
+    }
+}
+
+TEST_CASE("T21: requests to terminals are compared by the 32 bits that the kernel looks at") {
+    for (const long request : {0x5412L, 0x541cL, 0x541dL, 0x5423L}) {
+        CAPTURE(request);
+        CHECK(under({}, [=] { return call(SYS_ioctl, 0, request, 0); }) == EPERM);
+        CHECK(under({}, [=] { return call(SYS_ioctl, 0, request | upper_bit, 0); }) == EPERM);
+    }
+    CHECK(under({}, [] { return call(SYS_ioctl, -1, FIONREAD, 0); }) == EBADF);
+}
+
+TEST_CASE("D13: filters on sockets and their lock are denied, other options are not") {
+    const auto set = [](int level, int option) {
+        return [=] {
+            const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+            const int value = 1;
+            return static_cast<long>(::setsockopt(fd, level, option, &value, sizeof value));
+        };
+    };
+    for (const int option : {SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_LOCK_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF,
+                             SO_ATTACH_REUSEPORT_EBPF}) {
+        CAPTURE(option);
+        CHECK(under({}, set(SOL_SOCKET, option)) == EPERM);
+        // The same number of another protocol is another option (26 is IPV6_V6ONLY).
+        CHECK(under({}, set(41, option)) != EPERM);
+    }
+    CHECK(under({}, set(SOL_SOCKET, SO_PASSCRED)) == 0);
+    CHECK(under({}, [] { return call(SYS_setsockopt, 0, SOL_SOCKET | upper_bit, SO_LOCK_FILTER | upper_bit, 0, 0); }) == EPERM);
+}
+
+TEST_CASE("only unix sockets are made, unless the network is the host's") {
+    const auto make = [](long family) { return [=] { return call(SYS_socket, family, SOCK_STREAM, 0); }; };
+    CHECK(under({}, make(AF_UNIX)) == 0);
+    for (const long family : {AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG}) {
+        CAPTURE(family);
+        CHECK(under({}, make(family)) == EPERM);
+    }
+    Calls host;
+    host.network = true;
+    CHECK(under(host, make(AF_INET)) == 0);
+    CHECK(under(host, make(AF_INET6)) != EPERM);
+    CHECK(under(host, make(AF_PACKET)) == EPERM);
+    CHECK(under(host, make(AF_ALG)) == EPERM);
+    host.inet_sockets_lent = true;
+    CHECK(under(host, make(AF_INET)) == EPERM);
+}
+
+TEST_CASE("D1, D5: with lent inet sockets connect, bind and listen are denied whole, accept stays") {
+    Calls calls;
+    calls.inet_sockets_lent = true;
+    for (const long number : {SYS_connect, SYS_bind, SYS_listen}) CHECK(under(calls, [=] { return call(number, -1); }) == EPERM);
+    for (const long number : {SYS_accept, SYS_accept4, SYS_sendmsg, SYS_sendto}) {
+        CHECK(under(calls, [=] { return call(number, -1); }) == EBADF);
+    }
+    CHECK(under({}, [] { return call(SYS_connect, -1); }) == EBADF);
+}
+
+TEST_CASE("D2: with lent datagram sockets nothing is sent to an address") {
+    Calls calls;
+    calls.datagram_sockets_lent = true;
+    CHECK(under(calls, [] { return call(SYS_sendto, -1, 0, 0, 0, 0, 0); }) == EBADF);
+    CHECK(under(calls, [] { return call(SYS_sendto, -1, 0, 0, 0, 1, 16); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_sendto, -1, 0, 0, 0, upper_bit, 16); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_sendmsg, -1); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_sendmmsg, -1); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_connect, -1); }) == EPERM);
+}
+
+TEST_CASE("where the kernel cannot refuse descriptors, the filter refuses to send them") {
+    const auto send = [] { return call(SYS_sendmsg, -1, 0, 0); };
+    CHECK(under({}, send, SentDescriptors::refused_by_socket) == EBADF);
+    CHECK(under({}, send, SentDescriptors::refused_by_filter) == EPERM);
+    Calls may;
+    may.may_send_descriptors = true;
+    CHECK(under(may, send, SentDescriptors::refused_by_filter) == EBADF);
+}
+
+TEST_CASE("D10: out-of-band bytes are denied") {
+    CHECK(under({}, [] { return call(SYS_sendto, -1, 0, 0, MSG_OOB, 0, 0); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_recvfrom, -1, 0, 0, MSG_OOB | MSG_DONTWAIT, 0, 0); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_recvmsg, -1, 0, MSG_OOB); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_recvmsg, -1, 0, MSG_DONTWAIT); }) == EBADF);
+}
+
+TEST_CASE("T36: leases cannot be taken") {
+    CHECK(under({}, [] { return call(SYS_fcntl, 0, F_SETLEASE, F_WRLCK); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_fcntl, 0, F_NOTIFY, 0); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_fcntl, -1, F_GETFD); }) == EBADF);
+}
+
+TEST_CASE("personality can be asked and left as it is, not changed") {
+    CHECK(under({}, [] { return call(SYS_personality, 0xffffffffL) < 0 ? -1L : 0L; }) == 0);
+    CHECK(under({}, [] { return call(SYS_personality, 0) < 0 ? -1L : 0L; }) == 0);
+    CHECK(under({}, [] { return call(SYS_personality, 0x0040000); }) == EPERM);
+}
+
+TEST_CASE("calls are added and taken away by name; what is taken away stays away") {
+    Calls calls;
+    calls.allow = {"kcmp", "chroot"};
+    calls.deny = {"chroot", "uname"};
+    CHECK(under(calls, [] { return call(SYS_kcmp, -1, -1, -1, -1, -1); }) != EPERM);
+    CHECK(under(calls, [] { return call(SYS_chroot, 0); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_uname, 0); }) == EPERM);
+}
+
+TEST_CASE("a name that is no call is said") {
+    Calls calls;
+    calls.deny = {"read", "raed"};
+    std::string unknown;
+    CHECK_FALSE(rules_of(calls, SentDescriptors::refused_by_socket, unknown));
+    CHECK(unknown == "raed");
+}
