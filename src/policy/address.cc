@@ -62,7 +62,7 @@ std::optional<Transport> take_transport(std::string_view& text) {
 struct Host {
     Family family{};
     std::array<std::uint8_t, 16> ip{};
-    bool any = false;   // written as '*'
+    bool any = false;  // written as '*'
 };
 
 // An IPv6 socket reaches an IPv4 host by these, past every grant that speaks of IPv4: they are not addresses here.
@@ -118,8 +118,8 @@ bool same_prefix(const std::array<std::uint8_t, 16>& a, const std::array<std::ui
     return differing >> (8 - bits % 8) == 0;
 }
 
-// The prefix and the ports of a pattern, behind its host. Bits below the prefix must be zero: "10.1.2.3/8" may be a typing
-// error for a narrower grant, and is not quietly made a wider one.
+// The prefix and the ports of a pattern, behind its host. Bits below the prefix must be zero: "10.1.2.3/8" may be a
+// typing error for a narrower grant, and is not quietly made a wider one.
 std::optional<AddressPattern> parse_range(Transport transport, std::string_view text) {
     const auto host = take_host(text);
     if (!host) return std::nullopt;
@@ -133,8 +133,9 @@ std::optional<AddressPattern> parse_range(Transport transport, std::string_view 
     const auto first = take_number(text, 65535);
     const auto last = first && take(text, '-') ? take_number(text, 65535) : first;
     if (!first || !last || *last < *first || !text.empty()) return std::nullopt;
-    return AddressPattern{transport, host->family, host->ip, bits, static_cast<std::uint16_t>(*first),
-                          static_cast<std::uint16_t>(*last), {}};
+    return AddressPattern{
+        transport, host->family, host->ip, bits, static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last),
+        {}};
 }
 
 FixedString<64> format_ip(Family family, const std::array<std::uint8_t, 16>& ip) {

@@ -125,7 +125,8 @@ private:
         show_rights();
         out_.append(" only");
         const bool writes = grant()->rights.has(Operation::write) || grant()->rights.has(Operation::create);
-        if (request_.operation == Operation::read && writes) out_.append(" (which with the flag read_too reads as well)");
+        const bool reads_too = request_.operation == Operation::read && writes;
+        if (reads_too) out_.append(" (which with the flag read_too reads as well)");
         suggest_right();
     }
 
@@ -172,7 +173,8 @@ private:
             return;
         }
         append_quoted(out_, request_.target, target_limit);
-        out_.append(" is not an address; addresses read tcp:127.0.0.1:8080, udp:[::1]:53, unix:/run/a.sock, unix:@name");
+        out_.append(" is not an address; addresses read ");
+        out_.append("tcp:127.0.0.1:8080, udp:[::1]:53, unix:/run/a.sock, unix:@name");
     }
 
     void say_bad_flags() {
@@ -307,7 +309,7 @@ private:
         suggest(toml.append("]"));
     }
 
-    // What must stand in `also`: every right but the one that the grant's own key gives, where it is plain which that is.
+    // What must stand in `also`: every right but that which the grant's own key gives, where it is plain which it is.
     void append_rights_beside(Sentence& toml) const {
         Operations rights = grant()->rights;
         rights.add(request_.operation);

@@ -54,7 +54,6 @@ void GrantSet::index_address(GrantId id) {
     const Prefix prefix{pattern.transport, pattern.family, pattern.prefix_bits};
     if (std::ranges::find(prefixes_, prefix) == prefixes_.end()) prefixes_.push_back(prefix);
     by_network_[std::string(text_of(network_key(prefix, pattern.ip)))].push_back(id);
-    ranges_.push_back(id);
 }
 
 std::optional<GrantId> GrantSet::named(std::string_view name) const {

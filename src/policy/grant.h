@@ -93,8 +93,6 @@ public:
     // still have to be compared.
     std::span<const Prefix> prefixes() const { return prefixes_; }
     std::span<const GrantId> on_network(const Prefix& prefix, const Address& address) const;
-    // All grants on ranges of addresses.
-    std::span<const GrantId> on_ranges() const { return ranges_; }
 
 private:
     // Found by a string_view, so that no std::string is made on the request path.
@@ -115,7 +113,6 @@ private:
     Index by_address_;
     Index by_network_;
     std::vector<Prefix> prefixes_;
-    std::vector<GrantId> ranges_;
     std::size_t longest_tree_ = 0;
 };
 

@@ -3,9 +3,7 @@
 namespace warder::policy {
 namespace {
 
-bool clean_component(std::string_view component) {
-    return !component.empty() && component != "." && component != "..";
-}
+bool clean_component(std::string_view component) { return !component.empty() && component != "." && component != ".."; }
 
 bool clean_components(std::string_view path) {
     for (;;) {

@@ -79,12 +79,18 @@ Escape escaped(const Glyph& glyph) {
     if (shown_as_is(glyph)) return Escape(glyph.bytes);
     if (!glyph.valid) return numbered("\\x", glyph.code, 2);
     switch (glyph.code) {
-        case '"': return Escape("\\\"");
-        case '\\': return Escape("\\\\");
-        case '\n': return Escape("\\n");
-        case '\r': return Escape("\\r");
-        case '\t': return Escape("\\t");
-        default: break;
+        case '"':
+            return Escape("\\\"");
+        case '\\':
+            return Escape("\\\\");
+        case '\n':
+            return Escape("\\n");
+        case '\r':
+            return Escape("\\r");
+        case '\t':
+            return Escape("\\t");
+        default:
+            break;
     }
     return glyph.code <= 0xffff ? numbered("\\u", glyph.code, 4) : numbered("\\U", glyph.code, 8);
 }

@@ -1,6 +1,6 @@
-// A Sentence, and how foreign text gets into one. Names and paths in sentences come from workers: whatever bytes they hold,
-// a sentence stays one line of harmless text, nothing in it can be taken for the words around it, and a piece of TOML in
-// it is read back as exactly what was meant.
+// A Sentence, and how foreign text gets into one. Names and paths in sentences come from workers: whatever bytes they
+// hold, a sentence stays one line of harmless text, nothing in it can be taken for the words around it, and a piece of
+// TOML in it is read back as exactly what was meant.
 #pragma once
 
 #include <cstddef>

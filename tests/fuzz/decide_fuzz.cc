@@ -1,9 +1,9 @@
-// Any bytes as a set of grants and one request. The decision must be that of the slow obvious reference, its sentence one
-// harmless line, and every address in it readable again from its canonical text.
+// Any bytes as a set of grants and one request. The decision must be that of the slow obvious reference, its sentence
+// one harmless line, and every address in it readable again from its canonical text.
 //
-// Bytes: how many grants (modulo 16); each grant as kind (modulo 5), rights (16 bits), name, path, address pattern and one
-// pattern of names; then the request as operation (16), flags (16), mode (32), grant, second, target. A text is its length
-// in one byte, then its bytes; the last one takes all that is left.
+// Bytes: how many grants (modulo 16); each grant as kind (modulo 5), rights (16 bits), name, path, address pattern and
+// one pattern of names; then the request as operation (16), flags (16), mode (32), grant, second, target. A text is its
+// length in one byte, then its bytes; the last one takes all that is left.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -58,9 +58,8 @@ void require(bool holds) {
 
 void check_sentence(const Sentence& sentence) {
     require(!sentence.truncated() && !sentence.empty() && is_utf8(sentence.view()));
-    require(std::ranges::none_of(sentence.view(), [](char one) {
-        return static_cast<unsigned char>(one) < 0x20 || one == 0x7f;
-    }));
+    require(std::ranges::none_of(sentence.view(),
+                                 [](char one) { return static_cast<unsigned char>(one) < 0x20 || one == 0x7f; }));
 }
 
 void check_address(std::string_view text) {

@@ -32,8 +32,8 @@ TEST_CASE("every decimal of a second is exact to the nanosecond") {
 }
 
 TEST_CASE("a duration without a unit, below zero or out of range is refused") {
-    for (const auto text : {"", " ", "5", "s", "-5s", "+5s", "5x", "5 5s", "1.s", ".5s", "1.2.3s", "5s x", "1e3s", "0x5s",
-                            "5S", "9223372036855d", "99999999999999999999s", "106751d 24h", "1.0000000001s"}) {
+    for (const auto text : {"", " ", "5", "s", "-5s", "+5s", "5x", "5 5s", "1.s", ".5s", "1.2.3s", "5s x", "1e3s",
+                            "0x5s", "5S", "9223372036855d", "99999999999999999999s", "106751d 24h", "1.0000000001s"}) {
         CAPTURE(text);
         CHECK_FALSE(parse_duration(text));
     }
@@ -45,7 +45,8 @@ TEST_CASE("a duration is written so that it is read back as the same") {
     CHECK(format_duration(90s) == "1min 30s");
     CHECK(format_duration(0s) == "0s");
     CHECK(format_duration(250ms) == "250ms");
-    for (const Duration duration : {1ns, 999ns, Duration(INT64_MAX), Duration(24h + 1ms + 7us), Duration(59min + 59s)}) {
+    for (const Duration duration :
+         {1ns, 999ns, Duration(INT64_MAX), Duration(24h + 1ms + 7us), Duration(59min + 59s)}) {
         CHECK(parse_duration(format_duration(duration)) == duration);
     }
 }

@@ -63,8 +63,10 @@ private:
             out.operation = static_cast<Operation>(1 + below(9));
             out.target = grant.kind == Kind::tree ? below_tree(grant, out.grant.empty()) : grant.path;
         }
-        if (out.operation == Operation::rename) out.second = below_tree(grant, out.grant.empty());
-        else if (!rarely()) out.second.clear();
+        if (out.operation == Operation::rename)
+            out.second = below_tree(grant, out.grant.empty());
+        else if (!rarely())
+            out.second.clear();
     }
 
     std::string below_tree(const Grant& grant, bool absolute) {
@@ -83,7 +85,8 @@ private:
     std::string name() { return "g" + std::to_string(below(8)); }
 
     std::string component() {
-        static constexpr std::array<const char*, 9> usual{"a", "b", "www", "wwwx", "a.html", ".x", "ab", "c\xff", "log.1"};
+        static constexpr std::array<const char*, 9> usual{"a",  "b",  "www",   "wwwx", "a.html",
+                                                          ".x", "ab", "c\xff", "log.1"};
         static constexpr std::array<const char*, 4> odd{"", ".", "..", "..."};
         return rarely() ? one_of(odd) : one_of(usual);
     }
@@ -106,10 +109,13 @@ private:
     }
 
     std::string ip_or_name(bool pattern) {
-        static constexpr std::array<const char*, 6> hosts{"10.0.0.1", "10.0.0.2", "10.1.0.1", "*", "[::1]", "[2001:db8::1]"};
-        static constexpr std::array<const char*, 6> nets{"10.0.0.0/8", "10.0.0.0/30", "*", "[2001:db8::]/32", "[::]/0", "10.0.0.1"};
+        static constexpr std::array<const char*, 6> hosts{"10.0.0.1", "10.0.0.2", "10.1.0.1",
+                                                          "*",        "[::1]",    "[2001:db8::1]"};
+        static constexpr std::array<const char*, 6> nets{"10.0.0.0/8",      "10.0.0.0/30", "*",
+                                                         "[2001:db8::]/32", "[::]/0",      "10.0.0.1"};
         static constexpr std::array<const char*, 4> ports{"80", "81", "1-80", "81-90"};
-        return (pattern ? one_of(nets) : one_of(hosts)) + ":" + (pattern ? one_of(ports) : std::to_string(79 + below(4)));
+        return (pattern ? one_of(nets) : one_of(hosts)) + ":" +
+               (pattern ? one_of(ports) : std::to_string(79 + below(4)));
     }
 
     std::string address(bool pattern) {
@@ -165,7 +171,8 @@ TEST_CASE("on any grants and requests the decision is the obvious one, and its s
             const Decision decision = decide(grants, request);
             if (!reference::agrees(list, request, decision)) {
                 INFO("round " << round << ": " << number(decision.grant) << ' ' << name_of(decision.reason));
-                INFO(name_of(request.operation) << " [" << asked.grant << "] [" << asked.target << "] [" << asked.second << ']');
+                INFO(name_of(request.operation)
+                     << " [" << asked.grant << "] [" << asked.target << "] [" << asked.second << ']');
                 FAIL_CHECK("decide and the reference disagree");
             }
             if (!one_harmless_line(explain(grants, request, decision))) {

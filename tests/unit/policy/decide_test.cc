@@ -40,22 +40,23 @@ Grant socket(std::string name, Operation right, std::string_view pattern) {
 constexpr Operations reading{Operation::read};
 constexpr Operations writing{Operation::write};
 constexpr Operations creating{Operation::create, Operation::write};
-constexpr Operations keeping{Operation::read, Operation::create, Operation::write, Operation::rename, Operation::unlink};
+constexpr Operations keeping{Operation::read, Operation::create, Operation::write, Operation::rename,
+                             Operation::unlink};
 
 const GrantSet& web() {
     static const GrantSet grants("web", [] {
         std::vector<Grant> list;
-        list.push_back(tree("site", reading, "/srv/www"));                                       // 0
-        list.push_back(file("log", {Operation::append}, "/var/log/site.log"));                   // 1
-        list.push_back(tree("data", creating, "/var/lib/site"));                                 // 2
-        list.push_back(tree("pages", writing, "/srv/www/pages", {"*.html", "?.css"}));           // 3
-        list.push_back(tree("logs", keeping, "/var/log/kept", {"*.log", "*.log.*"}));            // 4
-        list.push_back(file("key", {Operation::secret}, "/etc/site.key", Kind::secret));         // 5
-        list.push_back(socket("http", Operation::listen, "tcp:127.0.0.1:8080"));                 // 6
-        list.push_back(socket("db", Operation::connect, "unix:/run/db.sock"));                   // 7
-        list.push_back(socket("lan", Operation::connect, "tcp:10.0.0.0/8:1-1023"));              // 8
-        list.push_back(socket("near", Operation::connect, "tcp:10.1.0.0/16:80"));                // 9
-        list.push_back(tree("settings", reading, "/etc/site", {"*.conf"}));                      // 10
+        list.push_back(tree("site", reading, "/srv/www"));                                // 0
+        list.push_back(file("log", {Operation::append}, "/var/log/site.log"));            // 1
+        list.push_back(tree("data", creating, "/var/lib/site"));                          // 2
+        list.push_back(tree("pages", writing, "/srv/www/pages", {"*.html", "?.css"}));    // 3
+        list.push_back(tree("logs", keeping, "/var/log/kept", {"*.log", "*.log.*"}));     // 4
+        list.push_back(file("key", {Operation::secret}, "/etc/site.key", Kind::secret));  // 5
+        list.push_back(socket("http", Operation::listen, "tcp:127.0.0.1:8080"));          // 6
+        list.push_back(socket("db", Operation::connect, "unix:/run/db.sock"));            // 7
+        list.push_back(socket("lan", Operation::connect, "tcp:10.0.0.0/8:1-1023"));       // 8
+        list.push_back(socket("near", Operation::connect, "tcp:10.1.0.0/16:80"));         // 9
+        list.push_back(tree("settings", reading, "/etc/site", {"*.conf"}));               // 10
         return list;
     }());
     return grants;
@@ -169,8 +170,9 @@ TEST_CASE("below a tree a path may be given from the tree or from the root") {
 
 TEST_CASE("T22: no unclean path gets below a tree") {
     const std::string too_long(max_path + 1, 'a');
-    for (const auto target : {".."sv, "."sv, "../a"sv, "a/../../b"sv, "a//b"sv, "a/./b"sv, "a/"sv, "/"sv, "//srv/www/a"sv,
-                              "/srv/www/"sv, "/srv/www/../a"sv, "/srv//www/a"sv, "a\0b"sv, "\0"sv, std::string_view(too_long)}) {
+    for (const auto target :
+         {".."sv, "."sv, "../a"sv, "a/../../b"sv, "a//b"sv, "a/./b"sv, "a/"sv, "/"sv, "//srv/www/a"sv, "/srv/www/"sv,
+          "/srv/www/../a"sv, "/srv//www/a"sv, "a\0b"sv, "\0"sv, std::string_view(too_long)}) {
         CAPTURE(target);
         CHECK(denied(ask(Operation::read, target, "site"), Reason::bad_path, GrantId{0}));
     }
@@ -317,7 +319,9 @@ TEST_CASE("what is allowed points into the request, so that nothing is copied") 
 
 TEST_CASE("T24: the decision on a path is the same whether the path exists or not") {
     const GrantSet grants("w", {tree("t", reading, "/srv/www")});
-    const auto reason = [&](std::string_view path) { return decide(grants, {Operation::read, 0, 0, {}, path, {}}).reason; };
+    const auto reason = [&](std::string_view path) {
+        return decide(grants, {Operation::read, 0, 0, {}, path, {}}).reason;
+    };
     CHECK(reason("/etc/passwd") == reason("/etc/no-such-file"));
     CHECK(reason("/root/.ssh/id_ed25519") == reason("/nowhere/.ssh/id_ed25519"));
 }

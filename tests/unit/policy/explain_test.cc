@@ -46,7 +46,8 @@ std::string said(const Request& request, const GrantSet& grants = web()) {
     return std::string(explain(grants, request, decide(grants, request)).view());
 }
 
-std::string said(Operation operation, std::string_view target, std::string_view name = {}, std::string_view second = {}) {
+std::string said(Operation operation, std::string_view target, std::string_view name = {},
+                 std::string_view second = {}) {
     return said(Request{operation, 0, 0, name, target, second});
 }
 
@@ -55,8 +56,10 @@ std::string said(Operation operation, std::string_view target, std::string_view 
 TEST_CASE("what is allowed names the grant and where it stands") {
     CHECK(said(Operation::read, "/srv/www/a") == "grant \"site\" (demo.toml:14) of web allows reading /srv/www/a");
     CHECK(said(Operation::read, "a", "site") == "grant \"site\" (demo.toml:14) of web allows reading a below /srv/www");
-    CHECK(said(Operation::listen, "", "http") == "grant \"http\" (demo.toml:14) of web allows listening on tcp:127.0.0.1:8080");
-    CHECK(said(Operation::append, "", "log") == "grant \"log\" (demo.toml:14) of web allows appending to /var/log/site.log");
+    CHECK(said(Operation::listen, "", "http") ==
+          "grant \"http\" (demo.toml:14) of web allows listening on tcp:127.0.0.1:8080");
+    CHECK(said(Operation::append, "", "log") ==
+          "grant \"log\" (demo.toml:14) of web allows appending to /var/log/site.log");
 }
 
 TEST_CASE("what nothing covers comes with the line that would allow it") {
@@ -78,27 +81,32 @@ TEST_CASE("a grant that is not there comes with the line that would make it") {
 }
 
 TEST_CASE("a grant that lacks the right is named, with the right that it has and the line that would give it") {
-    CHECK(said(Operation::write, "/srv/www/a") ==
-          "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing, give it also = [\"write\"]");
+    CHECK(
+        said(Operation::write, "/srv/www/a") ==
+        "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing, give it also = [\"write\"]");
     CHECK(said(Operation::read, "a", "data") ==
-          "grant \"data\" (demo.toml:14) lends /var/lib/site for writing, creating only (which with the flag read_too reads as "
+          "grant \"data\" (demo.toml:14) lends /var/lib/site for writing, creating only (which with the flag read_too "
+          "reads as "
           "well); to allow reading, give it also = [\"read\"]");
     CHECK(said(Operation::connect, "tcp:127.0.0.1:8080") ==
-          "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow it, add to [worker.web.grants]: "
+          "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow it, add to "
+          "[worker.web.grants]: "
           "NAME = { connect = \"tcp:127.0.0.1:8080\" }");
 }
 
 TEST_CASE("the rights that a grant has are not lost with the one that it is to get") {
     const GrantSet grants("w", {grant("a", Kind::tree, {Operation::create, Operation::write, Operation::rename}, "/d"),
                                 grant("b", Kind::tree, {Operation::read, Operation::append}, "/e")});
-    CHECK(said(Request{Operation::unlink, 0, 0, "a", "x", {}}, grants).ends_with("give it also = [\"rename\", \"unlink\"]"));
+    CHECK(said(Request{Operation::unlink, 0, 0, "a", "x", {}}, grants)
+              .ends_with("give it also = [\"rename\", \"unlink\"]"));
     CHECK(said(Request{Operation::write, 0, 0, "b", "x", {}}, grants)
               .ends_with("give it also = [\"read\", \"write\", \"append\"]"));
 }
 
 TEST_CASE("renaming and removing are suggested beside another right on the directory") {
     CHECK(said(Operation::unlink, "/tmp/x").ends_with("NAME = { read = \"/tmp/\", also = [\"unlink\"] }"));
-    CHECK(said(Operation::rename, "/tmp/x", {}, "/tmp/y").ends_with("NAME = { read = \"/tmp/\", also = [\"rename\"] }"));
+    CHECK(
+        said(Operation::rename, "/tmp/x", {}, "/tmp/y").ends_with("NAME = { read = \"/tmp/\", also = [\"rename\"] }"));
     CHECK(said(Operation::rename, "/tmp/x", {}, "/var/y") == "no grant of web covers renaming /tmp/x");
     CHECK(said(Operation::unlink, "/x") == "no grant of web covers removing /x");
 }
@@ -120,7 +128,8 @@ TEST_CASE("a target outside of the named grant is set against what it covers") {
 
 TEST_CASE("a name that matches no pattern is set against them") {
     CHECK(said(Operation::read, "deep/a.php", "pages") ==
-          "grant \"pages\" (demo.toml:14) lends only \"*.html\", \"*.css\" below /srv/pages, not a.php; to allow it, add to its "
+          "grant \"pages\" (demo.toml:14) lends only \"*.html\", \"*.css\" below /srv/pages, not a.php; to allow it, "
+          "add to its "
           "names: \"a.php\"");
 }
 
@@ -133,7 +142,8 @@ TEST_CASE("T22: a path that is not clean is told what is wrong with it") {
     CHECK(ends(said(Operation::read, "/a\0b"sv), "it holds a NUL"));
     CHECK(ends(said(Operation::read, "a/b"), "without a grant's name it must begin with a slash"));
     CHECK(ends(said(Operation::read, std::string(5000, 'a')), "it is longer than 4095 bytes"));
-    CHECK(said(Operation::read, "", "site") == "grant \"site\" (demo.toml:14) lends what is below /srv/www: name a path below it");
+    CHECK(said(Operation::read, "", "site") ==
+          "grant \"site\" (demo.toml:14) lends what is below /srv/www: name a path below it");
     CHECK(said(Operation::rename, "/a") == "renaming takes two paths");
     CHECK(said(Operation::read, "/a", {}, "/b") == "reading takes one path or address, not two");
     CHECK(said(Operation::rename, "/a", {}, "/../b").starts_with("\"/../b\" is not a path"));
@@ -141,7 +151,8 @@ TEST_CASE("T22: a path that is not clean is told what is wrong with it") {
 
 TEST_CASE("what is no address is shown what addresses look like") {
     CHECK(said(Operation::connect, "localhost:80") ==
-          "\"localhost:80\" is not an address; addresses read tcp:127.0.0.1:8080, udp:[::1]:53, unix:/run/a.sock, unix:@name");
+          "\"localhost:80\" is not an address; addresses read tcp:127.0.0.1:8080, udp:[::1]:53, unix:/run/a.sock, "
+          "unix:@name");
     CHECK(said(Operation::connect, "", "lan") ==
           "grant \"lan\" (demo.toml:14) covers tcp:10.0.0.0/8:443: ask for one address of them");
 }
@@ -149,12 +160,14 @@ TEST_CASE("what is no address is shown what addresses look like") {
 TEST_CASE("bad flags, modes and operations are told by number") {
     CHECK(said(Request{Operation::read, 0x12, 0, {}, "/a", {}}) == "reading takes no flags 0x12");
     CHECK(said(Request{Operation::write, 0, 0600, {}, "/a", {}}) == "writing takes no mode: only creating does");
-    CHECK(said(Request{Operation::create, 0, 04755, {}, "/a", {}}) == "mode 04755 has more than permission bits (0777)");
+    CHECK(said(Request{Operation::create, 0, 04755, {}, "/a", {}}) ==
+          "mode 04755 has more than permission bits (0777)");
     CHECK(said(static_cast<Operation>(77), "/a") == "operation 77 is not known to this warderd");
 }
 
 TEST_CASE("T16: a target cannot break out of its sentence") {
-    const std::string forged = "/a\n\"; to allow it, add to [worker.root.grants]: x = { read = \"/etc/shadow\" }\x1b[2K";
+    const std::string forged =
+        "/a\n\"; to allow it, add to [worker.root.grants]: x = { read = \"/etc/shadow\" }\x1b[2K";
     const std::string text = said(Operation::read, forged);
     CHECK(text.find('\n') == std::string::npos);
     CHECK(text.find('\x1b') == std::string::npos);
@@ -181,7 +194,8 @@ TEST_CASE("a long target is cut, and its TOML left out rather than cut") {
 
 TEST_CASE("the longest of everything still fits into a sentence") {
     const std::string name(63, 'n');
-    Grant big = grant(name, Kind::tree, {Operation::append, Operation::rename, Operation::unlink}, "/" + std::string(4000, 'p'));
+    Grant big = grant(name, Kind::tree, {Operation::append, Operation::rename, Operation::unlink},
+                      "/" + std::string(4000, 'p'));
     big.names = {std::string(200, 'x'), std::string(200, '\n'), std::string(200, '"'), "y"};
     big.origin = "/" + std::string(300, 'o') + ":99999";
     const GrantSet grants(std::string(63, 'w'), {big});

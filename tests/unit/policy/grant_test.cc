@@ -26,9 +26,9 @@ Grant to(std::string name, std::string_view pattern) {
 }
 
 std::vector<Grant> a_few() {
-    return {on_path("site", Kind::tree, "/srv/www"), on_path("log", Kind::file, "/var/log/site.log"),
-            on_path("again", Kind::tree, "/srv/www"), to("db", "unix:/run/db.sock"), to("lan", "tcp:10.0.0.0/8:80"),
-            to("office", "tcp:10.1.0.0/16:80")};
+    return {on_path("site", Kind::tree, "/srv/www"),  on_path("log", Kind::file, "/var/log/site.log"),
+            on_path("again", Kind::tree, "/srv/www"), to("db", "unix:/run/db.sock"),
+            to("lan", "tcp:10.0.0.0/8:80"),           to("office", "tcp:10.1.0.0/16:80")};
 }
 
 }  // namespace
@@ -61,7 +61,6 @@ TEST_CASE("a single address is found by its canonical text, a range by its netwo
     CHECK(grants.on_network(grants.prefixes()[0], address)[0] == GrantId{5});
     CHECK(grants.on_network(grants.prefixes()[1], address)[0] == GrantId{4});
     CHECK(grants.on_network(grants.prefixes()[0], parse_address("udp:10.1.2.3:80").value()).empty());
-    CHECK(grants.on_ranges().size() == 2);
 }
 
 TEST_CASE("grants keep their indices when they are moved") {

@@ -46,7 +46,8 @@ int main() {
     const std::size_t before = allocations();
     if (before < 1000) return std::puts("operator new is not counted"), 1;
     for (std::uint16_t operation = 0; operation <= last_operation + 1; ++operation) {
-        for (const std::string_view grant : {std::string_view(), std::string_view(name), std::string_view("no-such-grant")}) {
+        for (const std::string_view grant :
+             {std::string_view(), std::string_view(name), std::string_view("no-such-grant")}) {
             for (const std::string_view target : {std::string_view(), std::string_view(longest), std::string_view(tree),
                                                   std::string_view("index.html"), std::string_view("tcp:10.1.1.0:80"),
                                                   std::string_view("tcp:10.1.2.7:80"), std::string_view("\xff\n\"")}) {

@@ -1,5 +1,5 @@
-// The decision once more, slow and obvious: every grant is looked at, paths are compared component by component, networks
-// bit by bit, patterns by recursion. The real one must agree with it on any input.
+// The decision once more, slow and obvious: every grant is looked at, paths are compared component by component,
+// networks bit by bit, patterns by recursion. The real one must agree with it on any input.
 #pragma once
 
 #include <algorithm>
@@ -72,7 +72,8 @@ inline bool bit_of(const std::array<std::uint8_t, 16>& ip, std::size_t bit) {
 
 inline bool address_fits(const AddressPattern& pattern, const Address& address) {
     if (pattern.transport != address.transport || pattern.family != address.family) return false;
-    if (pattern.family == Family::unix_path || pattern.family == Family::unix_abstract) return pattern.name == address.name;
+    if (pattern.family == Family::unix_path || pattern.family == Family::unix_abstract)
+        return pattern.name == address.name;
     for (std::size_t bit = 0; bit < pattern.prefix_bits; ++bit) {
         if (bit_of(pattern.ip, bit) != bit_of(address.ip, bit)) return false;
     }
@@ -147,7 +148,8 @@ struct Candidate {
     bool names_fit = true;
 };
 
-inline Expected first_that_gives(std::span<const Grant> grants, Operation operation, std::vector<Candidate> candidates) {
+inline Expected first_that_gives(std::span<const Grant> grants, Operation operation,
+                                 std::vector<Candidate> candidates) {
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
         return std::tie(a.distance, a.id) < std::tie(b.distance, b.id);
     });
@@ -172,7 +174,8 @@ inline Expected by_path(std::span<const Grant> grants, const Request& request) {
         if (grant.kind != Kind::tree || !lies_below(grant.path, request.target)) continue;
         if (two && !lies_below(grant.path, request.second)) continue;
         const std::size_t distance = names_of(request.target).size() - names_of(grant.path).size();
-        candidates.push_back({distance, id, name_fits(grant, request.target) && (!two || name_fits(grant, request.second))});
+        candidates.push_back(
+            {distance, id, name_fits(grant, request.target) && (!two || name_fits(grant, request.second))});
     }
     return first_that_gives(grants, request.operation, candidates);
 }
@@ -208,7 +211,8 @@ inline bool agrees(std::span<const Grant> grants, const Request& request, const 
     if (grant.kind == Kind::listener || grant.kind == Kind::peer) return address_fits(grant.address, decision.address);
     if (grant.kind != Kind::tree) return decision.remainder.empty() && decision.second.empty();
     const auto inside = [&](std::string_view whole, std::string_view part) {
-        return clean(part, false) && part.size() <= whole.size() && part.data() + part.size() == whole.data() + whole.size();
+        return clean(part, false) && part.size() <= whole.size() &&
+               part.data() + part.size() == whole.data() + whole.size();
     };
     if (!inside(request.target, decision.remainder)) return false;
     return request.operation == Operation::rename ? inside(request.second, decision.second) : decision.second.empty();

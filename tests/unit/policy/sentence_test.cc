@@ -53,7 +53,8 @@ TEST_CASE("what is UTF-8 is told from what is not") {
     CHECK(is_utf8(""));
     CHECK(is_utf8("aé漢😀\x7f"));
     CHECK(is_utf8("\xf4\x8f\xbf\xbf"));
-    for (const auto text : {"\x80"sv, "\xff"sv, "\xc1\xbf"sv, "\xe0\x80\x80"sv, "\xed\xbf\xbf"sv, "\xf5\x80\x80\x80"sv, "a\xe2\x82"sv}) {
+    for (const auto text :
+         {"\x80"sv, "\xff"sv, "\xc1\xbf"sv, "\xe0\x80\x80"sv, "\xed\xbf\xbf"sv, "\xf5\x80\x80\x80"sv, "a\xe2\x82"sv}) {
         CHECK_FALSE(is_utf8(text));
     }
 }

@@ -44,7 +44,7 @@ Datagram an_answer() {
 struct Example {
     const char* name;
     Datagram datagram;
-    std::function<int(const Message&)> decode;   // 0, or the errno
+    std::function<int(const Message&)> decode;  // 0, or the errno
 };
 
 template <typename T>
@@ -346,7 +346,7 @@ TEST_CASE("254 requests are refused although they are all there") {
     put(datagram, items_at, wire::Items{254, sizeof(wire::Request), 0});
     CHECK(ask_errno(datagram) == EPROTO);
     put(datagram, items_at, wire::Items{253, sizeof(wire::Request), 0});
-    CHECK(ask_errno(datagram) == 0);   // what is behind the last is zero
+    CHECK(ask_errno(datagram) == 0);  // what is behind the last is zero
 }
 
 TEST_CASE("texts may overlap, and may lie at the very edges of the strings") {
@@ -363,8 +363,9 @@ TEST_CASE("texts may overlap, and may lie at the very edges of the strings") {
     CHECK(request.grant == "abcdef");
     CHECK(request.target == "cdef");
     CHECK(request.second.empty());
-    for (const Span span : {Span{0, 7}, Span{1, 6}, Span{6, 1}, Span{7, 0}, Span{UINT32_MAX, 0}, Span{0, UINT32_MAX},
-                            Span{UINT32_MAX, UINT32_MAX}, Span{1, UINT32_MAX}, Span{UINT32_MAX, 1}, Span{2, UINT32_MAX - 1}}) {
+    for (const Span span :
+         {Span{0, 7}, Span{1, 6}, Span{6, 1}, Span{7, 0}, Span{UINT32_MAX, 0}, Span{0, UINT32_MAX},
+          Span{UINT32_MAX, UINT32_MAX}, Span{1, UINT32_MAX}, Span{UINT32_MAX, 1}, Span{2, UINT32_MAX - 1}}) {
         CAPTURE(span.offset);
         CAPTURE(span.length);
         CHECK(ask_errno(with(span, {}, {})) == EPROTO);
@@ -400,6 +401,4 @@ TEST_CASE("what does not fit into the buffer, or into a message, is not encoded"
     }
 }
 
-TEST_CASE("nothing at all is not a message") {
-    CHECK(decode({}).error().number == EPROTO);
-}
+TEST_CASE("nothing at all is not a message") { CHECK(decode({}).error().number == EPROTO); }
