@@ -81,8 +81,14 @@ std::string address_meant(std::string text) {
     const std::string rest = text.substr(std::min(text.size(), scheme.size() + 1));
     const std::string_view near = nearest(scheme, {"tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"});
     const std::string candidates[] = {
-        text,        "tcp:" + text, "tcp:127.0.0.1:" + text,       "tcp:127.0.0.1:" + rest,
-        "tcp:*" + text, "tcp:*:" + rest, "unix:" + text, std::string(near) + ":" + rest,
+        text,
+        "tcp:" + text,
+        "tcp:*" + text,
+        "tcp:*" + rest,
+        "tcp:127.0.0.1:" + text,
+        "tcp:127.0.0.1:" + rest,
+        "unix:" + text,
+        std::string(near) + ":" + rest,
     };
     for (const std::string& candidate : candidates) {
         if (policy::parse_address_pattern(candidate)) return candidate;
@@ -295,13 +301,16 @@ const Node* take_operation(Section& section, Operation& operation) {
 }
 
 // "rename" and "unlink" are no operations of their own here.
-void refuse_additions(Section& section) {
+bool refuse_additions(Section& section) {
+    bool found = false;
     for (const std::string_view key : {"rename", "unlink"}) {
         const Node* node = section.take(key);
         if (node == nullptr) continue;
         section.complaints().error(node->key_place, quoted(key) + " comes beside another operation",
                                    "write also = [" + quoted(key) + "]");
+        found = true;
     }
+    return found;
 }
 
 // Options that there are, but not for this grant.
@@ -315,18 +324,19 @@ void refuse_misplaced(Section& section) {
     }
 }
 
-void refuse_grant_without_operation(Section& section, const Node& node) {
+// A misspelt operation, or one that comes beside others, explains the lack of one.
+void refuse_grant_without_operation(Section& section, const Node& node, bool explained) {
     for (const Option& option : options) section.take(option.key);
-    if (section.refuse_the_rest()) return;
+    if (section.refuse_the_rest() || explained) return;
     section.complaints().error(node.key_place, section.what() + " says no operation",
                                "one of read, write, append, create, listen, connect, secret");
 }
 
 void read_grant_table(Section& section, const Node& node, Grant& grant) {
     Operation operation{};
-    refuse_additions(section);
+    const bool additions = refuse_additions(section);
     const Node* target = take_operation(section, operation);
-    if (target == nullptr) return refuse_grant_without_operation(section, node);
+    if (target == nullptr) return refuse_grant_without_operation(section, node, additions);
     if (target->kind != Node::Kind::text) return section.refuse_kind(*target, target->key, "a string");
     if (check_text(*target, target->key, section.complaints())) {
         GrantReader(section, operation, *target, grant).read();

@@ -1,0 +1,170 @@
+#include <algorithm>
+
+#include "unit/config/one.h"
+
+namespace warder::config {
+namespace {
+
+using testing::complaints;
+using testing::good;
+using testing::worker;
+
+sandbox::Plan cell(const std::string& keys) { return worker("[worker.web.cell]\n" + keys).cell; }
+std::string cell_complaints(const std::string& keys) { return testing::worker_complaints("[worker.web.cell]\n" + keys); }
+
+TEST_CASE("without a word the cell is strict") {
+    const sandbox::Plan plan = worker("").cell;
+    CHECK(plan.mount_namespace);
+    CHECK(plan.pid_namespace);
+    CHECK(plan.ipc_namespace);
+    CHECK(plan.uts_namespace);
+    CHECK_EQ(plan.network, sandbox::Network::empty);
+    CHECK_EQ(plan.root, sandbox::Root::system);
+    CHECK(plan.landlock);
+    CHECK(plan.calls.enabled);
+    CHECK_FALSE(plan.calls.network);
+    CHECK(plan.no_new_privileges);
+    CHECK(plan.binds.empty());
+    CHECK(plan.private_tmp);
+    const sandbox::Plan strict = cell("profile = \"strict\"\n");
+    CHECK_EQ(strict.network, plan.network);
+}
+
+TEST_CASE("service is strict with the host's network") {
+    const sandbox::Plan plan = cell("profile = \"service\"\n");
+    CHECK_EQ(plan.network, sandbox::Network::host);
+    CHECK(plan.calls.network);
+    CHECK(plan.mount_namespace);
+    CHECK(plan.pid_namespace);
+    CHECK(plan.landlock);
+    CHECK(plan.calls.enabled);
+}
+
+TEST_CASE("open leaves the host as it is, but gives no privilege") {
+    const sandbox::Plan plan = cell("profile = \"open\"\n");
+    CHECK_EQ(plan.root, sandbox::Root::host);
+    CHECK_EQ(plan.network, sandbox::Network::host);
+    CHECK_FALSE(plan.mount_namespace);
+    CHECK_FALSE(plan.private_tmp);
+    CHECK_FALSE(plan.pid_namespace);
+    CHECK_FALSE(plan.ipc_namespace);
+    CHECK_FALSE(plan.uts_namespace);
+    CHECK_FALSE(plan.landlock);
+    CHECK_FALSE(plan.calls.enabled);
+    CHECK(plan.no_new_privileges);
+}
+
+TEST_CASE("single keys differ from the profile, wherever the profile stands") {
+    CHECK_EQ(cell("network = \"empty\"\nprofile = \"service\"\n").network, sandbox::Network::empty);
+    CHECK_FALSE(cell("network = \"empty\"\nprofile = \"service\"\n").calls.network);
+    CHECK_EQ(cell("network = \"host\"\n").network, sandbox::Network::host);
+    CHECK(cell("profile = \"open\"\nroot = \"system\"\n").mount_namespace);
+}
+
+TEST_CASE("binds are read-only unless they are said to be writable") {
+    const sandbox::Plan plan = cell("bind = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
+                                    "bind_writable = [\"/var/cache/a\"]\nexecute = [\"/opt/a\", \"/usr/bin/env\"]\n");
+    REQUIRE_EQ(plan.binds.size(), 4);
+    CHECK_EQ(plan.binds[0].source, "/opt/a");
+    CHECK_EQ(plan.binds[0].target, "/opt/a");
+    CHECK_FALSE(plan.binds[0].writable);
+    CHECK(plan.binds[0].execute);
+    CHECK_EQ(plan.binds[1].source, "/opt/b");
+    CHECK_EQ(plan.binds[1].target, "/opt/c");
+    CHECK_FALSE(plan.binds[1].execute);
+    CHECK(plan.binds[2].writable);
+    CHECK_FALSE(plan.binds[2].execute);
+    CHECK_EQ(plan.binds[3].target, "/usr/bin/env");
+    CHECK(plan.binds[3].execute);
+}
+
+TEST_CASE("a program outside of the system's directories is shown in its cell") {
+    const auto shown = [](const std::string& keys) {
+        return good("[worker.web]\nexec = \"/opt/app/bin/web\"\n" + keys).workers.at(0).cell.binds;
+    };
+    const auto alone = shown("");
+    REQUIRE_EQ(alone.size(), 1);
+    CHECK_EQ(alone[0].source, "/opt/app/bin/web");
+    CHECK_EQ(alone[0].target, "/opt/app/bin/web");
+    CHECK(alone[0].execute);
+    CHECK_FALSE(alone[0].writable);
+    CHECK_EQ(shown("[worker.web.cell]\nbind = [\"/opt/app\"]\n").size(), 1);
+    CHECK_EQ(shown("[worker.web.cell]\nbind = [\"/opt/ap\"]\n").size(), 2);
+    CHECK(shown("[worker.web.cell]\nprofile = \"open\"\n").empty());
+}
+
+TEST_CASE("the rest of the keys are read") {
+    const sandbox::Plan plan = cell("tmp_size = \"8MiB\"\nhostname = \"a-1.b\"\nallow_calls = [\"mount\"]\ndeny_calls = [\"ptrace\"]\n");
+    CHECK_EQ(plan.tmp_size, 8U << 20);
+    CHECK_EQ(plan.hostname, "a-1.b");
+    CHECK_EQ(plan.calls.allow, std::vector<std::string>{"mount"});
+    CHECK_EQ(plan.calls.deny, std::vector<std::string>{"ptrace"});
+}
+
+TEST_CASE("lent sockets narrow the filter") {
+    const auto calls = [](const std::string& grants) { return worker("[worker.web.grants]\n" + grants).cell.calls; };
+    CHECK_FALSE(calls("a = { read = \"/a\" }\n").inet_sockets_lent);
+    CHECK(calls("a = { listen = \"tcp:*:80\" }\n").inet_sockets_lent);
+    CHECK_FALSE(calls("a = { listen = \"tcp:*:80\" }\n").datagram_sockets_lent);
+    CHECK(calls("a = { connect = \"udp:*:53\" }\n").datagram_sockets_lent);
+    CHECK(calls("a = { connect = \"unix-dgram:/dev/log\" }\n").datagram_sockets_lent);
+    CHECK_FALSE(calls("a = { connect = \"unix:/run/a\" }\n").inet_sockets_lent);
+}
+
+TEST_CASE("the host's root goes with profile open only") {
+    CHECK_EQ(cell_complaints("root = \"host\"\n"),
+             "w.toml:4:8: error: root = \"host\" goes with profile = \"open\" only\n"
+             "    4 | root = \"host\"\n"
+             "      |        ^~~~~~\n");
+}
+
+TEST_CASE("a key that would do nothing is an error") {
+    CHECK_EQ(cell_complaints("profile = \"open\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
+             "w.toml:5:1: error: \"bind\" has no effect here: it needs root = \"system\"\n"
+             "    5 | bind = [\"/opt/a\"]\n"
+             "      | ^~~~\n"
+             "w.toml:6:1: error: \"deny_calls\" has no effect here: it needs another profile than \"open\"\n"
+             "    6 | deny_calls = [\"ptrace\"]\n"
+             "      | ^~~~~~~~~~\n"
+             "w.toml:7:1: error: \"hostname\" has no effect here: it needs another profile than \"open\"\n"
+             "    7 | hostname = \"a\"\n"
+             "      | ^~~~~~~~\n");
+}
+
+TEST_CASE("what is wrong with binds is told at the entry") {
+    CHECK_EQ(cell_complaints("bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
+             "w.toml:4:9: error: path of \"bind\" is not absolute\n"
+             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "      |         ^~~~~ write the whole path, from \"/\"\n"
+             "w.toml:4:16: error: an entry of \"bind\" is a whole number, but must be a path or { source = \"/a\", target = \"/b\" }\n"
+             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "      |                ^\n"
+             "w.toml:4:19: error: \"bind\" has no \"source\"\n"
+             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "      |                   ^~~~~~~~~~~~~~~~~\n"
+             "w.toml:4:38: error: \"/proc\" in the cell is the cell's own\n"
+             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "      |                                      ^~~~~~~\n"
+             "w.toml:5:18: error: \"/a\" is bound twice\n"
+             "    5 | bind_writable = [\"/a\"]\n"
+             "      |                  ^~~~\n");
+}
+
+TEST_CASE("calls and host names are words of their kind") {
+    CHECK_EQ(cell_complaints("allow_calls = [\"sys mount\"]\ndeny_calls = [\"sys mount\"]\nhostname = \"a_b\"\n"),
+             "w.toml:4:16: error: \"sys mount\" cannot name a system call\n"
+             "    4 | allow_calls = [\"sys mount\"]\n"
+             "      |                ^~~~~~~~~~~\n"
+             "w.toml:5:15: error: \"sys mount\" cannot name a system call\n"
+             "    5 | deny_calls = [\"sys mount\"]\n"
+             "      |               ^~~~~~~~~~~\n"
+             "w.toml:5:15: error: \"sys mount\" is both allowed and denied\n"
+             "    5 | deny_calls = [\"sys mount\"]\n"
+             "      |               ^~~~~~~~~~~\n"
+             "w.toml:6:12: error: \"hostname\" is not a host name\n"
+             "    6 | hostname = \"a_b\"\n"
+             "      |            ^~~~~ it is of letters, digits, \"-\" and \".\", at most 64\n");
+}
+
+}  // namespace
+}  // namespace warder::config

@@ -1,0 +1,233 @@
+#include "config/check.h"
+
+#include <map>
+
+#include "unit/config/one.h"
+
+namespace warder::config {
+namespace {
+
+using policy::Kind;
+using testing::shown;
+using Type = PathFacts::Type;
+
+// A machine of three users and a few paths.
+struct Machine {
+    std::map<std::string, Account> users = {{"www", {1001, 1002}}, {"root", {0, 0}}, {"nobody", {65534, 65534}},
+                                            {"low", {64001, 64001}}, {"same", {1001, 9}}};
+    std::map<std::string, gid_t> groups = {{"www", 1002}, {"adm", 4}, {"root", 0}};
+    std::map<std::string, PathFacts> paths = {
+        {"/", {Type::directory, false, {}, 0}},         {"/usr/bin/web", {Type::file, true, {}, 0}},
+        {"/srv", {Type::directory, false, {}, 0}},      {"/srv/a.txt", {Type::file, false, {}, 0}},
+        {"/srv/socket", {Type::other, false, {}, 0}},   {"/proc/1/status", {Type::file, false, "proc", 0}},
+        {"/sys", {Type::directory, false, "sysfs", 0}},
+    };
+    std::uint64_t descriptors = 0;
+
+    Lookup lookup() const {
+        const auto find = [](const auto& map) {
+            return [&map](const std::string& name) {
+                const auto found = map.find(name);
+                return found == map.end() ? std::nullopt : std::optional(found->second);
+            };
+        };
+        return {find(users), find(groups),
+                [this](const std::string& path) {
+                    const auto found = paths.find(path);
+                    return found == paths.end() ? PathFacts{Type::absent, false, {}, ENOENT} : found->second;
+                },
+                descriptors};
+    }
+};
+
+struct Resolved {
+    Config config;
+    std::vector<Problem> problems;
+    const Worker& web() const { return config.workers.at(0); }
+};
+
+Resolved resolved_text(const std::string& text, const Machine& machine = {}) {
+    Resolved result{testing::good(text), {}};
+    resolve(result.config, result.problems, machine.lookup());
+    return result;
+}
+
+Resolved resolved(const std::string& keys, const Machine& machine = {}) {
+    return resolved_text("[worker.web]\nexec = \"/usr/bin/web\"\n" + keys, machine);
+}
+
+std::string said(const std::string& keys, const Machine& machine = {}) { return shown(resolved(keys, machine).problems); }
+
+// The complaint about one grant, which stands in line 3.
+std::string said_of(const std::string& grant) { return said("grants.g = " + grant + "\n"); }
+
+TEST_CASE("a worker without a user keeps its open numbers") {
+    const Resolved result = resolved("");
+    CHECK_EQ(shown(result.problems), "");
+    CHECK_EQ(result.web().cell.uid, 65534);
+    CHECK(result.web().user.empty());
+}
+
+TEST_CASE("names become numbers") {
+    const Resolved result = resolved("user = \"www\"\nsupplementary_groups = [\"adm\"]\n");
+    CHECK_EQ(shown(result.problems), "");
+    CHECK_EQ(result.web().cell.uid, 1001);
+    CHECK_EQ(result.web().cell.gid, 1002);
+    CHECK_EQ(result.web().cell.groups, std::vector<gid_t>{4});
+    CHECK_EQ(resolved("user = \"www\"\ngroup = \"adm\"\n").web().cell.gid, 4);
+}
+
+TEST_CASE("names that are not there are errors in their places") {
+    CHECK_EQ(said("user = \"wwww\"\ngroup = \"x\"\nsupplementary_groups = [\"y\"]\n"),
+             "w.toml:3:8: error: there is no user \"wwww\"\n"
+             "    3 | user = \"wwww\"\n"
+             "      |        ^~~~~~\n"
+             "w.toml:4:9: error: there is no group \"x\"\n"
+             "    4 | group = \"x\"\n"
+             "      |         ^~~\n"
+             "w.toml:5:24: error: there is no group \"y\"\n"
+             "    5 | supplementary_groups = [\"y\"]\n"
+             "      |                        ^~~~~\n");
+}
+
+TEST_CASE("no worker runs as root, as nobody or with a number of the range") {
+    CHECK_EQ(said("user = \"root\"\ngroup = \"root\"\n"),
+             "w.toml:3:8: error: a worker does not run as root\n"
+             "    3 | user = \"root\"\n"
+             "      |        ^~~~~~ name another user, or none\n"
+             "w.toml:4:9: error: a worker does not run in the group root\n"
+             "    4 | group = \"root\"\n"
+             "      |         ^~~~~~\n");
+    CHECK_EQ(said("user = \"nobody\"\n"),
+             "w.toml:3:8: error: a worker does not run as 65534: the kernel gives that number to senders it cannot name\n"
+             "    3 | user = \"nobody\"\n"
+             "      |        ^~~~~~~~\n");
+    CHECK_EQ(said("user = \"low\"\n"),
+             "w.toml:3:8: error: user \"low\" has a number of \"uid_range\": 64001\n"
+             "    3 | user = \"low\"\n"
+             "      |        ^~~~~\n");
+}
+
+TEST_CASE("two workers of one uid are a warning") {
+    const Resolved result = resolved_text("[worker.a]\nexec = \"/usr/bin/web\"\nuser = \"www\"\n[worker.b]\nexec = "
+                                          "\"/usr/bin/web\"\nuser = \"same\"\n[worker.c]\nexec = \"/usr/bin/web\"\n"
+                                          "[worker.d]\nexec = \"/usr/bin/web\"\n");
+    CHECK_FALSE(any_error(result.problems));
+    CHECK_EQ(shown(result.problems),
+             "w.toml:6:8: warning: worker \"b\" has the same uid as worker \"a\": nothing keeps them apart\n"
+             "    6 | user = \"same\"\n"
+             "      |        ^~~~~~\n");
+}
+
+TEST_CASE("a program must be there, a file, and executable") {
+    const auto exec = [](const std::string& path, const PathFacts& facts) {
+        Machine machine;
+        machine.paths[path] = facts;
+        return shown(resolved_text("[worker.a]\nexec = [\"" + path + "\", \"x\"]\n", machine).problems);
+    };
+    CHECK_EQ(exec("/usr/bin/x", {Type::file, true, {}, 0}), "");
+    CHECK_EQ(exec("/usr/bin/x", {Type::absent, false, {}, ENOENT}),
+             "w.toml:2:8: error: program \"/usr/bin/x\" is not there\n"
+             "    2 | exec = [\"/usr/bin/x\", \"x\"]\n"
+             "      |        ^~~~~~~~~~~~~~~~~~~\n");
+    CHECK_NE(exec("/usr/bin/x", {Type::absent, false, {}, ELOOP}).find("cannot be looked at (ELOOP)"), std::string::npos);
+    CHECK_NE(exec("/usr/bin/x", {Type::directory, true, {}, 0}).find("is not a regular file"), std::string::npos);
+    CHECK_NE(exec("/usr/bin/x", {Type::file, false, {}, 0}).find("is not executable"), std::string::npos);
+}
+
+TEST_CASE("a program that is bound to another place is looked for where it comes from") {
+    Machine machine;
+    machine.paths["/opt/build/web"] = {Type::file, true, {}, 0};
+    machine.paths["/opt/build"] = {Type::directory, false, {}, 0};
+    CHECK_EQ(shown(resolved_text("[worker.a]\nexec = \"/app/web\"\ncell.bind = [{ source = \"/opt/build\", target = "
+                                 "\"/app\" }]\n", machine).problems), "");
+}
+
+TEST_CASE("what is bound into a cell must be there, and not the kernel's") {
+    CHECK_EQ(said("cell.bind = [\"/opt/app\"]\n"),
+             "w.toml:3:1: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
+             "    3 | cell.bind = [\"/opt/app\"]\n"
+             "      | ^~~~\n");
+    CHECK_NE(said("[worker.web.cell]\nbind = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no cell shows"),
+             std::string::npos);
+}
+
+TEST_CASE("file or tree is decided by what lies there") {
+    CHECK_EQ(resolved("grants.g = { read = \"/srv\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { read = \"/srv/a.txt\" }\n").web().grants[0].kind, Kind::file);
+    CHECK_FALSE(resolved("grants.g = { read = \"/srv\" }\n").web().grants[0].kind_by_disk);
+    CHECK_EQ(said_of("{ read = \"/srv\" }"), "");
+    CHECK_EQ(said_of("{ read = \"/srv/a.txt\" }"), "");
+}
+
+TEST_CASE("what is not there is taken for a tree to create in, otherwise for a file, with a warning") {
+    CHECK_EQ(resolved("grants.g = { create = \"/srv/new\", owner = \"worker\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { read = \"/srv/new\" }\n").web().grants[0].kind, Kind::file);
+    CHECK_EQ(said_of("{ create = \"/srv/new\", owner = \"worker\" }"),
+             "w.toml:3:23: warning: \"/srv/new\" is not there, and is taken for a tree\n"
+             "    3 | grants.g = { create = \"/srv/new\", owner = \"worker\" }\n"
+             "      |                       ^~~~~~~~~~ add type = \"file\" or type = \"tree\"\n");
+    CHECK_EQ(said_of("{ read = \"/srv/new\" }"),
+             "w.toml:3:21: warning: \"/srv/new\" is not there, and is taken for a file: asking for it answers ENOENT until it is\n"
+             "    3 | grants.g = { read = \"/srv/new\" }\n"
+             "      |                     ^~~~~~~~~~ add type = \"file\" or type = \"tree\"\n");
+}
+
+TEST_CASE("what is made at start or on asking may be absent, if it has a directory to be made in") {
+    CHECK_EQ(said_of("{ append = \"/srv/log\", type = \"file\", owner = \"worker\" }"), "");
+    CHECK_EQ(said_of("{ create = \"/srv/new\", type = \"file\" }"), "");
+    CHECK_EQ(said_of("{ create = \"/new/\", owner = \"root\" }"), "");
+    CHECK_EQ(said_of("{ create = \"/srv/no/new\", type = \"file\" }"),
+             "w.toml:3:23: warning: \"/srv/no/new\" cannot be made: there is no directory \"/srv/no\"\n"
+             "    3 | grants.g = { create = \"/srv/no/new\", type = \"file\" }\n"
+             "      |                       ^~~~~~~~~~~~~\n");
+}
+
+TEST_CASE("a prefix that is not there is a warning") {
+    CHECK_EQ(said_of("{ create = \"/var/lib/site/\" }"),
+             "w.toml:3:23: warning: \"/var/lib/site\" is not there: asking for it answers ENOENT until it is\n"
+             "    3 | grants.g = { create = \"/var/lib/site/\" }\n"
+             "      |                       ^~~~~~~~~~~~~~~~\n");
+    CHECK_NE(said_of("{ secret = \"/etc/key\" }").find("warning: \"/etc/key\" is not there"), std::string::npos);
+}
+
+TEST_CASE("a grant that says tree or file is held against the disk") {
+    CHECK_EQ(said_of("{ read = \"/srv/a.txt/\" }"),
+             "w.toml:3:21: error: \"/srv/a.txt\" is granted as a tree, but is no directory\n"
+             "    3 | grants.g = { read = \"/srv/a.txt/\" }\n"
+             "      |                     ^~~~~~~~~~~~~\n");
+    CHECK_NE(said_of("{ read = \"/srv\", type = \"file\" }").find("is a directory, but a file is meant"), std::string::npos);
+    CHECK_NE(said_of("{ secret = \"/srv\" }").find("is a directory, but a file is meant"), std::string::npos);
+    CHECK_NE(said_of("{ read = \"/srv/a.txt\", also = [\"unlink\"] }").find("rename and unlink go with trees"), std::string::npos);
+}
+
+TEST_CASE("files of the kernel's own file systems are not granted") {
+    CHECK_EQ(said_of("{ read = \"/proc/1/status\" }"),
+             "w.toml:3:21: error: \"/proc/1/status\" lies in proc, of which no file is lent\n"
+             "    3 | grants.g = { read = \"/proc/1/status\" }\n"
+             "      |                     ^~~~~~~~~~~~~~~~ grant a file of another file system\n");
+    CHECK_NE(said_of("{ secret = \"/proc/1/status\" }").find("lies in proc"), std::string::npos);
+}
+
+TEST_CASE("requests at once of all workers stay below half of the descriptors") {
+    Machine machine;
+    machine.descriptors = 130;
+    CHECK_EQ(said("", machine), "");
+    machine.descriptors = 128;
+    CHECK_EQ(said("max_outstanding = 64\n", machine),
+             "w.toml:3:19: warning: requests at once of all workers sum up to 64, which is not below half of warderd's 128 "
+             "descriptors\n"
+             "    3 | max_outstanding = 64\n"
+             "      |                   ^~ lower max_outstanding, or raise LimitNOFILE\n");
+}
+
+TEST_CASE("fingerprints follow what was resolved") {
+    Machine moved;
+    moved.users["www"] = {2001, 2002};
+    const std::string keys = "user = \"www\"\n";
+    CHECK_EQ(resolved(keys).web().fingerprint, resolved(keys).web().fingerprint);
+    CHECK_NE(resolved(keys).web().fingerprint, resolved(keys, moved).web().fingerprint);
+}
+
+}  // namespace
+}  // namespace warder::config

@@ -1,0 +1,59 @@
+#include <set>
+
+#include "unit/config/one.h"
+
+namespace warder::config {
+namespace {
+
+using testing::good;
+using testing::worker;
+
+TEST_CASE("where a worker stands, and comments, do not change its fingerprint") {
+    const std::string keys = "[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.grants]\na = { read = \"/a\" }\n";
+    const Worker here = good(keys).workers.at(0);
+    const Worker there = good("# more\n\n[worker.other]\nexec = \"/usr/bin/x\"\n" + keys).workers.at(1);
+    CHECK_NE(here.where.line, there.where.line);
+    CHECK_NE(here.grants.at(0).origin, there.grants.at(0).origin);
+    CHECK_EQ(here.fingerprint, there.fingerprint);
+    CHECK_EQ(here.fingerprint, fingerprint_of(there));
+}
+
+TEST_CASE("every key of a worker changes its fingerprint") {
+    std::set<std::string> seen = {worker("").fingerprint};
+    const std::vector<std::string> changes = {
+        "user = \"u\"\n", "group = \"u\"\n", "supplementary_groups = [\"a\"]\n", "environment = { A = \"1\" }\n",
+        "environment = { A = \"2\" }\n", "directory = \"/srv\"\n", "requesters = \"group\"\n", "ready = \"notify\"\n",
+        "autostart = false\n", "setup_timeout = \"1s\"\n", "ready_timeout = \"1s\"\n", "restart = \"never\"\n",
+        "restart = { delay = \"1s\" }\n", "restart = { factor = 3 }\n", "restart = { cap = \"1s\" }\n",
+        "restart = { jitter = 0.5 }\n", "restart = { reset_after = \"1s\" }\n", "restart = { limit = 1 }\n",
+        "restart = { window = \"1s\" }\n", "restart = { success = [1] }\n", "stop_signal = \"SIGINT\"\n",
+        "stop_timeout = \"1s\"\n", "max_outstanding = 1\n", "umask = \"0022\"\n", "nice = 1\n", "oom_score_adjust = 1\n",
+        "limits = { core = 0 }\n", "limits = { nofile = \"1:2\" }\n", "logging = { keep = 1 }\n",
+        "logging = { max_size = \"1MiB\" }\n", "cell = { profile = \"open\" }\n", "cell = { profile = \"service\" }\n",
+        "cell = { bind = [\"/a\"] }\n", "cell = { bind_writable = [\"/a\"] }\n", "cell = { execute = [\"/a\"] }\n",
+        "cell = { tmp_size = \"1MiB\" }\n", "cell = { hostname = \"a\" }\n", "cell = { allow_calls = [\"a\"] }\n",
+        "cell = { deny_calls = [\"a\"] }\n", "grants = { a = { read = \"/a\" } }\n", "grants = { b = { read = \"/a\" } }\n",
+        "grants = { a = { write = \"/a\" } }\n", "grants = { a = { read = \"/a/\" } }\n", "grants = { a = { read = \"/b\" } }\n",
+        "grants = { a = { read = \"/a\", as = \"root\" } }\n", "grants = { a = { read = \"/a\", owner = \"root\" } }\n",
+        "grants = { a = { create = \"/a\", mode = \"0600\" } }\n", "grants = { a = { read = \"/a\", pin = true } }\n",
+        "grants = { a = { read = \"/a/\", names = [\"a\"] } }\n", "grants = { a = { read = \"/a/\", cross_mounts = true } }\n",
+        "grants = { a = { listen = \"tcp:*:80\" } }\n", "grants = { a = { listen = \"tcp:*:80\", backlog = 1 } }\n",
+        "grants = { a = { listen = \"tcp:*:80\", reuse_port = true } }\n", "grants = { a = { listen = \"tcp:[::]:80\" } }\n",
+        "grants = { a = { listen = \"tcp:[::]:80\", v6_only = false } }\n", "grants = { a = { secret = \"/a\" } }\n",
+        "grants = { a = { connect = \"tcp:*:80\" } }\n",
+    };
+    for (const std::string& change : changes) {
+        CAPTURE(change);
+        CHECK(seen.insert(worker(change).fingerprint).second);
+    }
+}
+
+TEST_CASE("no value can look like another key") {
+    const std::string one = worker("environment = { A = \"1\\nnice=5\" }\n").fingerprint;
+    const std::string other = worker("environment = { A = \"1\\\\nnice=5\" }\n").fingerprint;
+    CHECK_NE(one, other);
+    CHECK_EQ(one.find("\nnice=5\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace warder::config

@@ -1,0 +1,91 @@
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "unit/config/one.h"
+
+namespace warder::config {
+namespace {
+
+namespace filesystem = std::filesystem;
+
+using testing::shown;
+
+// A directory of its own, gone with the test.
+class Directory {
+public:
+    Directory() {
+        char name[] = "/tmp/warder-load-XXXXXX";
+        REQUIRE(mkdtemp(name) != nullptr);
+        path_ = name;
+    }
+    ~Directory() { filesystem::remove_all(path_); }
+    Directory(const Directory&) = delete;
+    Directory& operator=(const Directory&) = delete;
+
+    void write(const std::string& name, const std::string& text) const {
+        filesystem::create_directories(filesystem::path(at(name)).parent_path());
+        std::ofstream(at(name)) << text;
+    }
+    std::string at(const std::string& name) const { return path_ + "/" + name; }
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+std::string one_worker(const std::string& name) { return "[worker." + name + "]\nexec = \"/usr/bin/x\"\n"; }
+
+TEST_CASE("a file is read together with the conf.d beside it, in order of name") {
+    const Directory etc;
+    etc.write("warder.toml", one_worker("main"));
+    etc.write("conf.d/20-b.toml", one_worker("b"));
+    etc.write("conf.d/10-z.toml", one_worker("z"));
+    etc.write("conf.d/readme.txt", "no TOML");
+    etc.write("conf.d/.hidden.toml", "no TOML");
+    etc.write("conf.d/30-c.toml~", "no TOML");
+    for (const std::string& path : {etc.path(), etc.at("warder.toml")}) {
+        const Parsed parsed = load(path);
+        CHECK_EQ(shown(parsed.problems), "");
+        REQUIRE_EQ(parsed.config.workers.size(), 3);
+        CHECK_EQ(parsed.config.workers[0].name, "main");
+        CHECK_EQ(parsed.config.workers[1].name, "z");
+        CHECK_EQ(parsed.config.workers[2].name, "b");
+        CHECK_EQ(parsed.config.files.at(1), etc.at("conf.d/10-z.toml"));
+    }
+}
+
+TEST_CASE("a file without conf.d is enough") {
+    const Directory etc;
+    etc.write("other.toml", one_worker("a"));
+    CHECK_EQ(load(etc.at("other.toml")).config.workers.size(), 1);
+}
+
+TEST_CASE("a file that is not there is a problem") {
+    const Directory etc;
+    CHECK_EQ(shown(load(etc.at("warder.toml")).problems),
+             etc.at("warder.toml") + ": error: cannot be read: No such file or directory\n");
+    CHECK_FALSE(load(etc.path()).ok());
+}
+
+TEST_CASE("what cannot be read does not keep the rest from being checked") {
+    const Directory etc;
+    etc.write("warder.toml", one_worker("a") + "redy = 1\n");
+    etc.write("conf.d/x.toml/a", "");
+    CHECK_EQ(shown(load(etc.path()).problems),
+             etc.at("conf.d/x.toml") + ": error: cannot be read: Is a directory\n" + etc.at("warder.toml") +
+                 ":3:1: error: unknown key \"redy\" in worker \"a\"\n"
+                 "    3 | redy = 1\n"
+                 "      | ^~~~ did you mean \"ready\"?\n");
+}
+
+TEST_CASE("a file larger than 16 MiB is not read") {
+    const Directory etc;
+    etc.write("warder.toml", std::string((16U << 20) + 1, '#'));
+    CHECK_EQ(shown(load(etc.path()).problems), etc.at("warder.toml") + ": error: cannot be read: it is larger than 16 MiB\n");
+}
+
+}  // namespace
+}  // namespace warder::config
