@@ -1,9 +1,13 @@
 #include "ctl/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "ctl/render.h"
+#include "ctl/words.h"
 
 namespace warder::ctl {
 namespace {
@@ -15,11 +19,13 @@ constexpr const char* footer =
 void add_globals(CLI::App& app, Options& options) {
     app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")->capture_default_str();
     app.add_flag("--json", options.json, "answer with the report itself; one object per line");
-    const std::map<std::string, ColorChoice> choices{
-        {"auto", ColorChoice::automatic}, {"always", ColorChoice::always}, {"never", ColorChoice::never}};
-    app.add_option("--color", options.color, "auto, always or never; NO_COLOR is respected")
-        ->transform(CLI::CheckedTransformer(choices))
-        ->type_name("WHEN");
+    const auto choose = [&options](const std::string& word) {
+        if (word == "auto") options.color = ColorChoice::automatic;
+        else if (word == "always") options.color = ColorChoice::always;
+        else if (word == "never") options.color = ColorChoice::never;
+        else throw CLI::ValidationError("--color", "takes auto, always or never");
+    };
+    app.add_option_function<std::string>("--color", choose, "auto, always or never; NO_COLOR is respected")->type_name("WHEN");
     app.set_version_flag("-V,--version", std::string("warderctl ") + WARDER_VERSION);
 }
 
@@ -29,22 +35,29 @@ CLI::App* add(CLI::App& app, Options& options, const char* name, const char* abo
     return verb;
 }
 
-CLI::Option* worker_of(CLI::App* verb, Options& options, bool required) {
-    auto* option = verb->add_option("WORKER", options.workers, required ? "the worker" : "workers; none: all of them");
-    if (required) option->required();
-    return option;
+void takes_workers(CLI::App* verb, Options& options) {
+    verb->add_option("WORKER", options.workers, "workers; none: all of them");
+}
+
+void needs_workers(CLI::App* verb, Options& options) {
+    verb->add_option("WORKER", options.workers, "one or more workers")->required();
+}
+
+void needs_worker(CLI::App* verb, Options& options) {
+    const auto take = [&options](const std::string& name) { options.workers = {name}; };
+    verb->add_option_function<std::string>("WORKER", take, "the worker")->required()->type_name("");
 }
 
 void add_looking(CLI::App& app, Options& options) {
-    worker_of(add(app, options, "status", "how workers are", Command::status), options, false);
+    takes_workers(add(app, options, "status", "how workers are", Command::status), options);
     add(app, options, "list", "the workers' names", Command::list);
     for (const auto& [name, about, command] : {std::tuple{"show", "one worker: its life, its cell, its grants", Command::show},
                                                std::tuple{"grants", "what a worker may ask for", Command::grants},
                                                std::tuple{"fds", "what a worker was lent", Command::fds}}) {
-        worker_of(add(app, options, name, about, command), options, true)->expected(1);
+        needs_worker(add(app, options, name, about, command), options);
     }
     CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
-    worker_of(logs, options, false);
+    takes_workers(logs, options);
     logs->add_option("-n,--lines", options.lines, "how many of the last lines")->capture_default_str();
     logs->add_flag("-f,--follow", options.follow, "go on with what is written next");
     logs->add_flag("--audit", options.audit, "the audit instead: who asked for what, and got it or not");
@@ -56,7 +69,7 @@ void add_changing(CLI::App& app, Options& options) {
                                                std::tuple{"stop", "stop workers", Command::stop},
                                                std::tuple{"restart", "stop workers and start them again", Command::restart}}) {
         CLI::App* verb = add(app, options, name, about, command);
-        worker_of(verb, options, true);
+        needs_workers(verb, options);
         verb->add_flag("!--no-wait", options.wait, "do not wait until it is done");
     }
     CLI::App* reload = add(app, options, "reload", "read the config again; workers whose config is the same are not touched",
@@ -67,13 +80,40 @@ void add_changing(CLI::App& app, Options& options) {
 
 void add_deciding(CLI::App& app, Options& options) {
     CLI::App* why = add(app, options, "why", "whether a request would be allowed, by which grant, and what would allow it", Command::why);
-    worker_of(why, options, true)->expected(1);
+    needs_worker(why, options);
     why->add_option("OPERATION", options.operation, "read, write, append, create, listen, connect, secret, rename, unlink")->required();
     why->add_option("TARGET", options.target, "an absolute path, an address, or the name of a grant")->required();
     why->add_option("--config", options.config, "decide under these files, without warderd");
     CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
     check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");
     check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
+}
+
+// Letters to change, add or leave out to make one word of the other.
+std::size_t distance(std::string_view one, std::string_view other) {
+    std::vector<std::size_t> row(other.size() + 1);
+    for (std::size_t i = 0; i < row.size(); ++i) row[i] = i;
+    for (std::size_t i = 1; i <= one.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t k = 1; k < row.size(); ++k) {
+            const std::size_t changed = diagonal + (one[i - 1] == other[k - 1] ? 0 : 1);
+            diagonal = std::exchange(row[k], std::min({row[k] + 1, row[k - 1] + 1, changed}));
+        }
+    }
+    return row.back();
+}
+
+// CLI11 says "a subcommand is required" to a verb that is none; we say which word it was, and what was meant.
+std::string unknown_verb(const CLI::App& app) {
+    const auto words = app.remaining();
+    const auto word = std::find_if(words.begin(), words.end(), [](const auto& text) { return !text.starts_with("-"); });
+    if (word == words.end() || !app.get_subcommands().empty()) return "";
+    std::string nearest;
+    for (const auto* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+        const std::size_t far = distance(*word, verb->get_name());
+        if (far <= 2 && (nearest.empty() || far < distance(*word, nearest))) nearest = verb->get_name();
+    }
+    return "no verb \"" + printable(*word) + "\"" + (nearest.empty() ? "; see --help" : "; did you mean \"" + nearest + "\"?");
 }
 
 }  // namespace
@@ -91,6 +131,11 @@ Parsed parse_options(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+        const std::string verb = error.get_exit_code() == 0 ? "" : unknown_verb(app);
+        if (!verb.empty()) {
+            std::fprintf(stderr, "warderctl: %s\n", verb.c_str());
+            return {std::nullopt, exit_usage};
+        }
         return {std::nullopt, app.exit(error) == 0 ? exit_done : exit_usage};
     }
     return {options, exit_done};
