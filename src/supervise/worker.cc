@@ -131,6 +131,7 @@ void Worker::feed(const Event& event, Instant now) {
 }
 
 void Worker::run(const Event& event, Instant now) {
+    if (event.kind == Event::Kind::exited) record_death(now);
     Event with_chance = event;
     with_chance.chance = std::uniform_real_distribution<double>(0.0, 1.0)(around_.random);
     const State before = life_.state;
@@ -182,6 +183,8 @@ void Worker::spawn(Instant now) {
     started_ = now;
     ready_at_ = Instant::never();
     watchdog_at_ = Instant::never();
+    reaped_ = {};
+    reaped_pid_ = -1;
     problem_.clear();
     status_text_.clear();
     if (notify_) notify_->drain();
@@ -280,7 +283,6 @@ void Worker::end_session() {
 void Worker::tell_what_is_gone(Instant now) {
     if (main_ || main_may_come_) return;
     if (!exited_told_) {
-        record_death({}, -1, now);
         exited_told_ = true;
         feed({Event::Kind::exited, {}, 0}, now);
     }
@@ -290,19 +292,21 @@ void Worker::tell_what_is_gone(Instant now) {
     feed({Event::Kind::group_empty, {}, 0}, now);
 }
 
-// What the kernel says now, and, where the machine knows more (not ready in time, set-up), that first.
-void Worker::record_death(const Reaped& reaped, pid_t pid, Instant now) {
-    Exit exit = reaped.exit;
+// What the kernel says, and before it what the machine knows of the cause: not ready in time, say. After a set-up that failed
+// the kernel's word adds nothing.
+void Worker::record_death(Instant now) {
+    Exit exit = reaped_.exit;
     exit.before_ready = life_.state == State::starting;
-    std::string words = life_.end_known ? end_in_words() : in_words(exit);
-    if (life_.end_known && pid != -1 && life_.last_exit != exit) words += "; " + in_words(exit);
-    if (life_.state == State::stopping && life_.program_runs && life_.cause == Cause::asked && life_.killed) {
-        words += ": it did not stop in time";
-    }
-    if (reaped.core) words += " (core dumped)";
+    const bool other_cause = life_.end_known && life_.last_exit != exit;
+    const bool kernel_adds = reaped_pid_ != -1 && life_.last_exit.kind != Exit::Kind::setup;
+    std::string words = other_cause ? end_in_words() : in_words(exit);
+    if (other_cause && kernel_adds) words += "; " + in_words(exit);
+    const bool asked = life_.state == State::stopping && life_.cause == Cause::asked;
+    if (asked && life_.program_runs && life_.killed) words += ": it did not stop in time";
+    if (reaped_.core) words += " (core dumped)";
     if (deaths_.size() == deaths_kept) deaths_.erase(deaths_.begin());
-    deaths_.push_back({exit, std::move(words), life_number_, pid, started_, now, wall_clock_now(), reaped.user_time,
-                       reaped.system_time, reaped.core, reaped.largest_memory});
+    deaths_.push_back({exit, std::move(words), life_number_, reaped_pid_, started_, now, wall_clock_now(), reaped_.user_time,
+                       reaped_.system_time, reaped_.core, reaped_.largest_memory});
 }
 
 // --- events of the poller ----------------------------------------------------------------------------------------
@@ -355,7 +359,8 @@ void Worker::on_main_exit(Instant now) {
     const pid_t pid = main_.pid();
     const auto reaped = main_.reap();
     if (!reaped) return;
-    record_death(*reaped, pid, now);
+    reaped_ = *reaped;
+    reaped_pid_ = pid;
     exited_told_ = true;
     feed({Event::Kind::exited, reaped->exit, 0}, now);
     tell_what_is_gone(now);

@@ -164,7 +164,7 @@ private:
     void on_group(Instant now);
     void on_notify(Instant now);
     void take(const Notification& said, Instant now);
-    void record_death(const Reaped& reaped, pid_t pid, Instant now);
+    void record_death(Instant now);
     void tell_what_is_gone(Instant now);
     void look_at_everything(Instant now);
 
@@ -200,6 +200,8 @@ private:
     Instant started_ = Instant::never();
     Instant ready_at_ = Instant::never();
     Instant watchdog_at_ = Instant::never();
+    Reaped reaped_;                  // how its main process ended
+    pid_t reaped_pid_ = -1;          // -1: there was none
     std::string problem_;            // of its set-up, in words
     FixedString<256> status_text_;
 
