@@ -442,10 +442,14 @@ static void *ask_again_and_again(void *argument) {
 
 static void *take_events(void *argument) {
     struct job *job = argument;
-    for (int i = 0; i < job->rounds; ++i) {
+    for (int seen = 0; seen < job->rounds && job->wrong == 0;) {
         warder_event event;
-        if (warder_next_event(job->connection, &event, 10000) != 1) ++job->wrong;
-        else if (event.fd >= 0) close(event.fd);
+        if (warder_next_event(job->connection, &event, 10000) != 1) {
+            ++job->wrong;
+            continue;
+        }
+        seen += 1 + (int)event.lost;
+        close(event.fd);
     }
     return NULL;
 }
