@@ -135,9 +135,11 @@ public:
         if (grant.kind != Kind::tree) return false;
         if (!request_.second.empty() && !covers(grant.path, request_.second)) return false;
         if (!permitted(id)) return false;
-        const Decision decision = decide_below(grants_, id, request_);
-        if (decision.verdict == Verdict::deny) return miss(decision);
-        result_ = decision;
+        const bool matched = name_matched(grant, request_.target) &&
+                             (request_.second.empty() || name_matched(grant, request_.second));
+        if (!matched) return miss(deny(Reason::name_not_matched, id));
+        const std::string_view second = request_.second.empty() ? request_.second : below(grant.path, request_.second);
+        result_ = allow_below(id, below(grant.path, request_.target), second);
         return true;
     }
 

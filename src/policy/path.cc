@@ -3,29 +3,32 @@
 namespace warder::policy {
 namespace {
 
-bool clean_component(std::string_view component) { return !component.empty() && component != "." && component != ".."; }
-
-bool clean_components(std::string_view path) {
-    for (;;) {
-        const auto slash = path.find('/');
-        if (!clean_component(path.substr(0, slash))) return false;
-        if (slash == std::string_view::npos) return true;
-        path.remove_prefix(slash + 1);
-    }
+bool clean_component(std::string_view component) {
+    if (component.empty()) return false;
+    return component.front() != '.' || (component != "." && component != "..");
 }
 
-bool without_nul(std::string_view path) { return path.find('\0') == std::string_view::npos; }
+// One pass over the bytes: a path of two thousand components must not be dearer than a long name.
+bool clean_components(std::string_view path) {
+    std::size_t begin = 0;
+    for (std::size_t at = 0; at < path.size(); ++at) {
+        if (path[at] == '\0') return false;
+        if (path[at] != '/') continue;
+        if (!clean_component(path.substr(begin, at - begin))) return false;
+        begin = at + 1;
+    }
+    return clean_component(path.substr(begin));
+}
 
 }  // namespace
 
 bool clean_absolute(std::string_view path) {
     if (path.size() < 2 || path.size() > max_path || path.front() != '/') return false;
-    return without_nul(path) && clean_components(path.substr(1));
+    return clean_components(path.substr(1));
 }
 
 bool clean_relative(std::string_view path) {
-    if (path.empty() || path.size() > max_path) return false;
-    return without_nul(path) && clean_components(path);
+    return path.size() <= max_path && clean_components(path);
 }
 
 bool covers(std::string_view directory, std::string_view path) {
