@@ -100,7 +100,9 @@ private:
         return path;
     }
 
+    // An empty program or path was complained of when it was read.
     void check_program(const Worker& worker) {
+        if (worker.cell.program.empty()) return;
         const PathFacts facts = lookup_.path(on_the_host(worker.cell, worker.cell.program));
         const std::string program = "program " + quoted(worker.cell.program);
         if (facts.type == Type::absent) return error(worker, "exec", program + " " + fault_of(facts));
@@ -122,7 +124,7 @@ private:
     }
 
     void resolve_grant(const Worker& worker, Grant& grant) {
-        if (grant.kind == Kind::listener || grant.kind == Kind::peer) return;
+        if (grant.kind == Kind::listener || grant.kind == Kind::peer || grant.path.empty()) return;
         const std::string key = "grants." + grant.name;
         const PathFacts facts = lookup_.path(grant.path);
         if (!facts.kernel_filesystem.empty()) {

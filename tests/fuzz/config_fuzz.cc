@@ -48,8 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string text(reinterpret_cast<const char*>(data), size);
     config::Parsed parsed = config::parse({{"fuzz.toml", text}});
     for (const auto& problem : parsed.problems) check_problem(problem);
-    if (!parsed.ok()) return 0;
-    for (const auto& worker : parsed.config.workers) check_worker(worker);
+    if (parsed.ok()) {
+        for (const auto& worker : parsed.config.workers) check_worker(worker);
+    }
     config::resolve(parsed.config, parsed.problems, rich_machine());
     for (const auto& problem : parsed.problems) check_problem(problem);
     return 0;

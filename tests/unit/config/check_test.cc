@@ -221,6 +221,21 @@ TEST_CASE("requests at once of all workers stay below half of the descriptors") 
              "      |                   ^~ lower max_outstanding, or raise LimitNOFILE\n");
 }
 
+TEST_CASE("errors of the file and of the machine are told together") {
+    Parsed parsed = parse({{"w.toml", "[worker.a]\nexec = \"x\"\nuser = \"y\"\ngrants.g = { read = \"z\" }\n"}});
+    resolve(parsed.config, parsed.problems, Machine{}.lookup());
+    CHECK_EQ(shown(parsed.problems),
+             "w.toml:2:8: error: path of \"exec\" is not absolute\n"
+             "    2 | exec = \"x\"\n"
+             "      |        ^~~ write the whole path, from \"/\"\n"
+             "w.toml:3:8: error: there is no user \"y\"\n"
+             "    3 | user = \"y\"\n"
+             "      |        ^~~\n"
+             "w.toml:4:21: error: path of \"read\" is not absolute\n"
+             "    4 | grants.g = { read = \"z\" }\n"
+             "      |                     ^~~ write the whole path, from \"/\"\n");
+}
+
 TEST_CASE("fingerprints follow what was resolved") {
     Machine moved;
     moved.users["www"] = {2001, 2002};
