@@ -89,7 +89,7 @@ const char *warder_worker(const warder_connection *connection);
  *     O_WRONLY | O_APPEND                   append (the file must be there; append never lends reading)
  *     O_WRONLY, O_RDWR | O_CREAT [O_TRUNC, O_EXCL]    create
  *   O_CLOEXEC, O_NOCTTY, O_NOFOLLOW and O_LARGEFILE are allowed and change nothing; O_NONBLOCK is passed on.
- * `mode`: permission bits of a file that is made, or 0 for the grant's own. The umask of this process does not count.
+ * `mode`: permission bits (0777) of a file that is made, or 0 for the grant's own. The umask of this process does not count.
  * Returns an open descriptor, the caller's, or -1.
  * errno: EACCES (not granted, or not a regular file), EINVAL (other flags, or a path that is not clean), ENAMETOOLONG (over
  * 4095 bytes), EAGAIN (cannot be done without waiting), ETIMEDOUT, those of openat2(2), and those of convention 1. Since 0.1. */
@@ -167,7 +167,7 @@ typedef struct warder_result {
     int error;                  /* 0 or an errno */
     int reason;                 /* WARDER_REASON_... */
     uint32_t grant;             /* the grant that decided, by its place in the configuration, or 0xffffffff */
-    uint64_t value;             /* 0 for the operations of 0.1 */
+    uint64_t value;             /* secret: its size in bytes; connect: 1 while it is still connecting; otherwise 0 */
     char why[WARDER_WHY_SIZE];  /* for a denial, the sentence; NUL-terminated */
     uint64_t reserved;
 } warder_result;

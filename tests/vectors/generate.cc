@@ -310,8 +310,8 @@ void answers(Vectors& v) {
     good_answer(v, "answer, denied", "errno 13, EACCES, reason 2, not-granted, and the sentence.", 3,
                 {{13, 2, 0, no_grant, "worker web has no grant that covers /etc/passwd: add read = \"/etc/passwd\" to its grants"}});
     good_answer(v, "answer, the kernel said no", "errno 2, ENOENT, reason 9, system.", 4, {{2, 9, 0, 0, ""}});
-    good_answer(v, "answer, a value", "The 64-bit value beside the outcome: 0 for every operation of version 1 so far.", 7,
-                {{0, 0, 0, 3, "", 0x0102030405060708U}});
+    good_answer(v, "answer, a connection under way", "The socket is lent while it connects: value 1.", 7, {{0, 0, 1, 3, "", 1}});
+    good_answer(v, "answer, a secret", "The value is the secret's size in bytes.", 8, {{0, 0, 1, 4, "", 0x0102030405060708U}});
     good_answer(v, "answer, three outcomes", "Two descriptors in all: the first and the third outcome's.", 0x01020304,
                 {{0, 0, 1, 1, ""}, {22, 5, 0, 1, "not a clean path"}, {0, 0, 1, 2, ""}});
     v.accepted("answer, longer items", "Items of 40 bytes whose last 8 are zero.", "answer", answer(13, {{0, 0, 1, 1, ""}}, 8),
