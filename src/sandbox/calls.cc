@@ -136,7 +136,7 @@ void deny_out_of_band(RuleMaker& rules) {
 void deny_families(RuleMaker& rules, bool network) {
     std::vector<Test> foreign{differs(0, AF_UNIX)};
     if (network) {
-        for (const std::uint32_t family : {AF_INET, AF_INET6, AF_NETLINK}) foreign.push_back(differs(0, family));
+        for (const int family : {AF_INET, AF_INET6, AF_NETLINK}) foreign.push_back(differs(0, static_cast<std::uint32_t>(family)));
     }
     rules.deny_if("socket", foreign);
     rules.deny_if("socketpair", {differs(0, AF_UNIX)});

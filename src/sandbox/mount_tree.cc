@@ -193,11 +193,13 @@ Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
     return {};
 }
 
-// Parents before what lies in them.
+// Parents before what lies in them; of two at one place the later is on top.
 Result<void> Layout::add_binds(Unfit& unfit) {
-    std::vector<Bind> sorted = plan_.binds;
-    std::stable_sort(sorted.begin(), sorted.end(), [](const Bind& a, const Bind& b) { return a.target < b.target; });
-    for (const auto& bind : sorted) TRY(add_bind(bind, unfit));
+    std::vector<const Bind*> sorted;
+    for (const auto& bind : plan_.binds) sorted.push_back(&bind);
+    std::sort(sorted.begin(), sorted.end(),
+              [](const Bind* a, const Bind* b) { return a->target != b->target ? a->target < b->target : a < b; });
+    for (const auto* bind : sorted) TRY(add_bind(*bind, unfit));
     return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,18 +136,30 @@ TEST_CASE("a frozen group does nothing until it is thawed") {
     CHECK(in_child([&] {
         const auto tree = cgroup::Tree::take(place.path);
         const auto group = tree ? tree->make("web") : Result<cgroup::Group>(Failure(tree.error()));
-        if (!group) return false;
+        int line[2];
+        if (!group || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) != 0) return false;
         const auto child = clone_process(0, -1);
         if (!child) return false;
         if (child->pid == 0) {
-            std::signal(SIGTERM, SIG_DFL);   // the test runner's handler is not for us
-            for (;;) ::pause();
+            char byte = 0;
+            while (::read(line[1], &byte, 1) == 1 && ::write(line[1], &byte, 1) == 1) {
+            }
+            ::_exit(0);
         }
+        const auto asked = [&] { return ::write(line[0], "?", 1) == 1; };
+        const auto answers_within = [&](int timeout_ms) {
+            char byte = 0;
+            pollfd answer{line[0], POLLIN, 0};
+            return ::poll(&answer, 1, timeout_ms) == 1 && ::read(line[0], &byte, 1) == 1;
+        };
         bool good = cgroup::move_into(*group, child->pid) && *cgroup::populated(*group);
-        good = good && cgroup::set_frozen(*group, cgroup::Freeze::freeze) && send_signal(child->pidfd.get(), SIGTERM);
-        good = good && !ended_within(child->pidfd.get(), 50);
-        good = good && cgroup::set_frozen(*group, cgroup::Freeze::thaw) && ended_within(child->pidfd.get(), patience_ms);
-        return good && reap(child->pidfd.get()) && tree->remove("web");
+        good = good && asked() && answers_within(patience_ms);
+        good = good && cgroup::set_frozen(*group, cgroup::Freeze::freeze);
+        ::usleep(50'000);   // freezing is not at once
+        good = good && asked() && !answers_within(100);
+        good = good && cgroup::set_frozen(*group, cgroup::Freeze::thaw) && answers_within(patience_ms);
+        good = good && cgroup::kill_all(*group) && ended_within(child->pidfd.get(), patience_ms) && reap(child->pidfd.get());
+        return good && tree->remove("web");
     }));
 }
 

@@ -19,7 +19,7 @@ int under(const seccomp::Program& program, const std::function<long()>& attempt)
         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         if (seccomp::install(program.data(), static_cast<unsigned short>(program.size())) != 0) ::_exit(254);
         const long result = attempt();
-        ::_exit(result < 0 ? errno : 0);
+        ::syscall(SYS_exit_group, result < 0 ? errno : 0);   // a sanitizer's _exit does more than the filter allows
     }
     int status = 0;
     ::waitpid(child, &status, 0);
