@@ -1,0 +1,110 @@
+#include "client/event_queue.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+using namespace warder;
+using namespace warder::client;
+using protocol::Type;
+
+namespace {
+
+bool readable(int fd) {
+    pollfd one{fd, POLLIN, 0};
+    return ::poll(&one, 1, 0) == 1;
+}
+
+Event named(std::uint64_t value, Fd fd = Fd()) {
+    Event event;
+    event.type = Type::secret;
+    event.name.append("key");
+    event.value = value;
+    event.fd = std::move(fd);
+    return event;
+}
+
+bool open_now(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+
+struct Queue {
+    PendingSignals pending{};
+    EventQueue events;
+    Queue() { REQUIRE(events.create(&pending)); }
+};
+
+}  // namespace
+
+TEST_CASE("an event queue gives events in their order and is readable while it has some") {
+    Queue queue;
+    CHECK(!readable(queue.events.wake_fd()));
+    CHECK(!queue.events.take());
+    queue.events.push(named(1));
+    queue.events.push(named(2));
+    CHECK(readable(queue.events.wake_fd()));
+    CHECK(queue.events.take()->value == 1);
+    CHECK(readable(queue.events.wake_fd()));
+    CHECK(queue.events.take()->value == 2);
+    CHECK(!readable(queue.events.wake_fd()));
+    CHECK(!queue.events.take());
+}
+
+TEST_CASE("a full event queue drops its oldest, closes its descriptor and counts it") {
+    Queue queue;
+    Fd first(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int number = first.get();
+    queue.events.push(named(0, std::move(first)));
+    for (std::uint64_t i = 1; i <= 33; ++i) queue.events.push(named(i));
+    CHECK(!open_now(number));
+    const auto event = queue.events.take();
+    REQUIRE(event);
+    CHECK(event->value == 2);
+    CHECK(event->lost == 2);
+    CHECK(queue.events.take()->lost == 0);
+}
+
+TEST_CASE("stop comes before everything, once, however often it was raised, and is never dropped") {
+    Queue queue;
+    queue.events.raise(Type::reload);
+    for (std::uint64_t i = 0; i < 100; ++i) queue.events.push(named(i));
+    queue.events.raise(Type::stop);
+    queue.events.raise(Type::stop);
+    CHECK(queue.events.take()->type == Type::stop);
+    CHECK(queue.events.take()->type == Type::reload);
+    for (int i = 0; i < 32; ++i) CHECK(queue.events.take()->type == Type::secret);
+    CHECK(!queue.events.take());
+    CHECK(!readable(queue.events.wake_fd()));
+}
+
+TEST_CASE("an event queue gives a descriptor away with its event") {
+    Queue queue;
+    Fd fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int number = fd.get();
+    queue.events.push(named(1, std::move(fd)));
+    auto event = queue.events.take();
+    CHECK(event->fd.get() == number);
+    event.reset();
+    CHECK(!open_now(number));
+}
+
+TEST_CASE("in a forked child the queue is empty and leaves stop to its parent") {
+    Queue queue;
+    queue.events.push(named(1));
+    queue.events.raise(Type::stop);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        queue.events.after_fork_in_child();
+        const bool empty = !queue.events.take() && !readable(queue.events.wake_fd());
+        queue.events.push(named(7));
+        const bool own = readable(queue.events.wake_fd()) && queue.events.take()->value == 7 && !queue.events.take();
+        ::_exit(empty && own ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(queue.events.take()->type == Type::stop);
+    CHECK(queue.events.take()->value == 1);
+}
