@@ -1,0 +1,138 @@
+// The layout as a value; that it can be built is seen in spawn_test.
+#include "sandbox/mount_tree.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+using namespace warder;
+using namespace warder::sandbox;
+
+namespace {
+
+MountTree tree_for(const Plan& plan, const Chain& chain = {}) {
+    Unfit unfit;
+    auto tree = lay_out(plan, chain, unfit);
+    if (!tree) FAIL(unfit.item << " " << unfit.why);
+    return *tree;
+}
+
+const Node* node_at(const MountTree& tree, const std::string& path) {
+    const auto found = std::find_if(tree.nodes.begin(), tree.nodes.end(), [&](const Node& node) { return node.path == path; });
+    return found == tree.nodes.end() ? nullptr : &*found;
+}
+
+const Attachment* attachment_at(const MountTree& tree, const std::string& target) {
+    const auto found = std::find_if(tree.attachments.begin(), tree.attachments.end(),
+                                    [&](const Attachment& one) { return one.target == target; });
+    return found == tree.attachments.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+TEST_CASE("everything is made after the directory that holds it, and once") {
+    Plan plan;
+    plan.files = {{"/opt/a/b/c", "text"}, {"/opt/a/d", "text"}};
+    const MountTree tree = tree_for(plan);
+    for (std::size_t i = 0; i < tree.nodes.size(); ++i) {
+        const std::string& path = tree.nodes[i].path;
+        CAPTURE(path);
+        const auto slash = path.rfind('/');
+        const auto same = [&](const Node& node) { return node.path == path; };
+        CHECK(std::count_if(tree.nodes.begin(), tree.nodes.end(), same) == 1);
+        if (slash == std::string::npos) continue;
+        const Node* parent = node_at(tree, path.substr(0, slash));
+        REQUIRE(parent);
+        CHECK(parent->kind == Node::Kind::directory);
+        CHECK(parent < &tree.nodes[i]);
+    }
+}
+
+TEST_CASE("/usr is read-only without devices, and only five devices are there") {
+    const MountTree tree = tree_for(Plan{});
+    const Attachment* usr = attachment_at(tree, "usr");
+    REQUIRE(usr);
+    CHECK(usr->access == mounts::Access::read_only);
+    CHECK(usr->devices == mounts::Devices::hidden);
+    const auto usable = [](const Attachment& one) { return one.devices == mounts::Devices::usable; };
+    CHECK(std::count_if(tree.attachments.begin(), tree.attachments.end(), usable) == 5);
+    for (const auto& one : tree.attachments) CHECK(one.access == mounts::Access::read_only);
+    CHECK_FALSE(node_at(tree, "proc"));
+    CHECK_FALSE(node_at(tree, "sys"));
+}
+
+TEST_CASE("passwd and group know root, the worker and nobody, each once") {
+    Plan plan;
+    plan.user = "web";
+    plan.uid = 64001;
+    plan.gid = 64002;
+    const MountTree tree = tree_for(plan);
+    const Node* passwd = node_at(tree, "etc/passwd");
+    REQUIRE(passwd);
+    CHECK(passwd->text.find("\nweb:x:64001:64002::/:/usr/sbin/nologin\n") != std::string::npos);
+    CHECK(node_at(tree, "etc/group")->text.find("\nweb:x:64002:\n") != std::string::npos);
+    const MountTree nobody = tree_for(Plan{});
+    const std::string& text = node_at(nobody, "etc/passwd")->text;
+    CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+}
+
+TEST_CASE("a file of the plan stands instead of the generated one") {
+    Plan plan;
+    plan.files = {{"/etc/hosts", "10.0.0.1 db\n"}};
+    CHECK(node_at(tree_for(plan), "etc/hosts")->text == "10.0.0.1 db\n");
+}
+
+TEST_CASE("a bind through a link of the root goes where the link leads") {
+    if (::access("/usr/lib", F_OK) != 0 || ::access("/lib", F_OK) != 0) return;
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/lib/modules"}};
+    CHECK(attachment_at(tree_for(plan), "usr/lib/modules"));
+}
+
+TEST_CASE("nothing is made inside a tree of the host") {
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/srv"}, {.source = "/usr/lib", .target = "/srv/inner", .writable = true}};
+    const MountTree tree = tree_for(plan);
+    CHECK(node_at(tree, "srv"));
+    CHECK_FALSE(node_at(tree, "srv/inner"));
+    CHECK(attachment_at(tree, "srv")->access == mounts::Access::read_only);
+    CHECK(attachment_at(tree, "srv/inner")->access == mounts::Access::writable);
+    CHECK(attachment_at(tree, "srv") < attachment_at(tree, "srv/inner"));
+    plan.files = {{"/srv/file", "text"}};
+    Unfit unfit;
+    CHECK_FALSE(lay_out(plan, {}, unfit));
+    CHECK(unfit.item == "/srv/file");
+}
+
+TEST_CASE("what belongs below a private /tmp waits aside") {
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/tmp/a/b"}};
+    const MountTree tree = tree_for(plan);
+    REQUIRE(tree.late.size() == 1);
+    CHECK(tree.late[0].kept == "/.tmp/0");
+    CHECK(tree.late[0].target == "/tmp/a/b");
+    CHECK(tree.late[0].directory);
+    CHECK(tree.late[0].parents == std::vector<std::string>{"/tmp/a"});
+    plan.private_tmp = false;
+    CHECK(tree_for(plan).late.empty());
+    CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
+}
+
+TEST_CASE("a bind on /tmp itself and a private /tmp contradict each other") {
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/tmp"}};
+    Unfit unfit;
+    CHECK_FALSE(lay_out(plan, {}, unfit));
+    CHECK(unfit.item == "/tmp");
+}
+
+TEST_CASE("a program outside of /usr is shown alone, one inside is there already") {
+    const MountTree inside = tree_for({}, {{"/usr/bin/env"}, {}});
+    CHECK_FALSE(attachment_at(inside, "usr/bin/env"));
+    const MountTree outside = tree_for({}, {{"/etc/hostname"}, {}});
+    CHECK(attachment_at(outside, "etc/hostname"));
+    const MountTree absent = tree_for({}, {{"/no/such/program"}, {}});
+    CHECK_FALSE(attachment_at(absent, "no/such/program"));
+    CHECK_FALSE(absent.seen.back().exists);
+}
