@@ -19,21 +19,39 @@ Result<Fd> open_in(int directory, const char* name, int flags) {
 
 Result<Group> Group::create(const std::string& parent, const std::string& name) {
     std::string path = parent + "/w." + name;
+    ::rmdir(path.c_str());   // what an earlier warderd left may be spent
     if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return failure("making a cgroup");
+    Group group = TRY(open(std::move(path)));
+    if (group.populated()) TRY(group.kill());
+    return group;
+}
+
+Result<Group> Group::open(std::string path) {
     Fd directory = TRY(open_in(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
     Fd events = TRY(open_in(directory.get(), "cgroup.events", O_RDONLY));
     struct stat status {};
     if (::fstat(directory.get(), &status) != 0) return failure("fstat of a cgroup");
-    Group group(std::move(path), std::move(directory), std::move(events), status.st_ino);
-    if (group.populated()) TRY(group.kill());
-    return group;
+    return Group(std::move(path), std::move(directory), std::move(events), status.st_ino);
+}
+
+Result<void> Group::renew() {
+    if (!killed_) return {};
+    if (::rmdir(path_.c_str()) != 0 && errno != ENOENT) return failure("removing a cgroup");
+    if (::mkdir(path_.c_str(), 0755) != 0) return failure("making a cgroup");
+    Group fresh = TRY(open(path_));
+    directory_ = std::move(fresh.directory_);
+    events_ = std::move(fresh.events_);
+    id_ = fresh.id_;
+    killed_ = false;
+    return {};
 }
 
 Group::~Group() {
     if (directory_) ::rmdir(path_.c_str());
 }
 
-Result<void> Group::kill() const {
+Result<void> Group::kill() {
+    killed_ = true;
     const Fd file = TRY(open_in(directory_.get(), "cgroup.kill", O_WRONLY));
     if (::write(file.get(), "1", 1) != 1) return failure("cgroup.kill");
     return {};

@@ -27,12 +27,19 @@ public:
     std::uint64_t id() const { return id_; }              // as PIDFD_GET_INFO tells it: the directory's inode
 
     // SIGKILL to everything in it, forks in flight too. Errors: those of write(2); ENOENT before 5.14.
-    Result<void> kill() const;
+    Result<void> kill();
+
+    // To be called before each life. A directory that cgroup.kill was once written to kills at birth whatever is cloned into
+    // it from outside (seen on 6.18: CLONE_INTO_CGROUP compares the kill counts of two different groups), so the next life
+    // gets a new one: descriptors and id are others then. Errors: EBUSY while somebody is in it, those of create().
+    Result<void> renew();
+    bool spent() const { return killed_; }
 
     // Whether a process, zombies that we did not reap aside, is left. Unreadable counts as populated.
     bool populated() const;
 
 private:
+    static Result<Group> open(std::string path);
     Group(std::string path, Fd directory, Fd events, std::uint64_t id)
         : path_(std::move(path)), directory_(std::move(directory)), events_(std::move(events)), id_(id) {}
 
@@ -40,6 +47,7 @@ private:
     Fd directory_;
     Fd events_;
     std::uint64_t id_ = 0;
+    bool killed_ = false;
 };
 
 }  // namespace warder::supervise

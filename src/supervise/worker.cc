@@ -194,8 +194,17 @@ void Worker::spawn(Instant now) {
 
 Result<void> Worker::begin() {
     TRY(renew_cell());
+    TRY(renew_group());
     cell_ = next_cell_;
     return sandbox::needs_stub(*cell_->prepared) ? begin_stub() : begin_main();
+}
+
+Result<void> Worker::renew_group() {
+    if (!group_ || !group_->spent()) return {};
+    unwatch(group_->events());
+    const auto renewed = group_->renew();
+    watch(group_->events(), Watch::group);
+    return renewed;
 }
 
 sandbox::Descriptors Worker::descriptors(int broker) const {
@@ -422,16 +431,22 @@ void Worker::arm(Instant now) {
     around_.deadlines.set(id_, std::min(life_.deadline, looks ? now + look_interval : Instant::never()));
 }
 
+// What has happened by now counts before what is late: when the loop itself was held up, that is not the program's fault.
 void Worker::wake(Instant now) {
     if (poller_failed_) look_at_everything(now);
+    if (life_.state == State::starting) look_at_setup(now);
     if (now >= life_.deadline) feed({Event::Kind::timer, {}, 0}, now);
     arm(now);
 }
 
-void Worker::look_at_everything(Instant now) {
+void Worker::look_at_setup(Instant now) {
     on_stub_status(now);
     on_main_status(now);
     if (notify_) on_notify(now);
+}
+
+void Worker::look_at_everything(Instant now) {
+    look_at_setup(now);
     on_main_exit(now);
     on_stub_exit(now);
     tell_what_is_gone(now);

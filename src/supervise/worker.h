@@ -166,12 +166,14 @@ private:
     void take(const Notification& said, Instant now);
     void record_death(Instant now);
     void tell_what_is_gone(Instant now);
+    void look_at_setup(Instant now);
     void look_at_everything(Instant now);
 
     PollTag tag(Watch watch) const;
     void watch(int fd, Watch what);
     void unwatch(int fd);
     void arm(Instant now);
+    Result<void> renew_group();
     sandbox::Descriptors descriptors(int broker) const;
 
     WorkerId id_;
