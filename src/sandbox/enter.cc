@@ -233,6 +233,8 @@ void Child::set_nice() { must(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.
 // What is not in the bounding set cannot come back by exec, and uid 0 means nothing with NOROOT.
 void Child::drop_bounding_set() {
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
+        // Dropping makes new credentials each time, asking does not; warderd's own set is small.
+        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 0) continue;
         must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
     }
     constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |

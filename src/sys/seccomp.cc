@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
+#include <map>
 #include <memory>
 
 #include "sys/fd.h"
@@ -66,8 +68,6 @@ void append_abi_check(Program& program) {
 // "load, mask, compare" for each test; the first that does not hold leaves this denial.
 void append_denial(Program& program, const Denial& denial) {
     const std::size_t steps = 3 * denial.tests.size() + 1;
-    program.push_back(load(number_at));
-    program.push_back(jump_if_equal(static_cast<std::uint32_t>(denial.call), 0, static_cast<std::uint8_t>(steps)));
     std::size_t done = 0;
     for (const auto& test : denial.tests) {
         done += 3;
@@ -78,6 +78,20 @@ void append_denial(Program& program, const Denial& denial) {
         program.push_back(jump_if_equal(test.value, equal ? 0 : leave, equal ? leave : 0));
     }
     program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+}
+
+// One comparison for each call that has denials, and its tests only behind that: the kernel walks the filter once for each
+// call number when it is installed, at every start of a worker. Errors: E2BIG, more tests than a jump can pass.
+Result<void> append_denials(Program& program, const std::vector<Denial>& denials) {
+    std::map<int, Program> blocks;
+    for (const auto& denial : denials) append_denial(blocks[denial.call], denial);
+    for (auto& [call, block] : blocks) {
+        block.push_back(load(number_at));
+        if (block.size() > UINT8_MAX) return failure(E2BIG, "compiling a seccomp filter");
+        program.push_back(jump_if_equal(static_cast<std::uint32_t>(call), 0, static_cast<std::uint8_t>(block.size())));
+        program.insert(program.end(), block.begin(), block.end());
+    }
+    return {};
 }
 
 Result<Program> export_program(scmp_filter_ctx context) {
@@ -132,7 +146,7 @@ int call_number(const std::string& name) { return seccomp_syscall_resolve_name(n
 Result<Program> compile(const Rules& rules) {
     Program program;
     append_abi_check(program);
-    for (const auto& denial : rules.denials) append_denial(program, denial);
+    TRY(append_denials(program, rules.denials));
     // Jumps only count forwards from where they are, so programs can be put one behind the other.
     const Program numbers = TRY(compile_numbers(rules));
     program.insert(program.end(), numbers.begin(), numbers.end());
