@@ -11,6 +11,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -161,7 +162,11 @@ Result<Samples> Visitor::opens(std::size_t count, std::size_t width) {
 }
 
 Result<Visitor> next_visitor(const Scratch& scratch, Duration patience) {
-    TRY(wait_readable(scratch.listener(), patience));
+    if (const auto came = wait_readable(scratch.listener(), patience); !came) {
+        std::ifstream log(scratch.log());   // it goes with the scratch directory, and says why nobody came
+        for (std::string line; std::getline(log, line);) std::fprintf(stderr, "%s\n", line.c_str());
+        return Failure(came.error());
+    }
     Fd socket(::accept4(scratch.listener(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket) return failure("accept4");
     return greeted(std::move(socket));
