@@ -60,6 +60,7 @@ private:
     enum class Session { goes_on, stop, lost };
     Session take_events();
     void adopt(const warder_event& event);
+    void tell_how_many();
     LogFile& file_for(const Place& place);
     bool already_read(ino_t pipe) const;
     bool read_once(Source& source);
@@ -71,17 +72,21 @@ private:
     int poll_;
     std::map<int, Source> sources_;                                  // by descriptor
     std::map<std::string, std::unique_ptr<LogFile>> files_;          // by name
+    std::size_t adopted_ = 0;   // events with pipes since we last said how many we keep
     bool again_ = false;
 };
 
 int Keeper::run() {
     std::array<epoll_event, 64> events{};
     for (;;) {
-        // Whatever was said while we asked for files waits in the library, where no descriptor shows it.
         const Session session = take_events();
         if (session != Session::goes_on || told_to_end != 0 || again_) {
             drain();
             return session == Session::lost ? exit_failed : again_ ? exit_again : 0;
+        }
+        if (adopted_ > 0) {
+            tell_how_many();
+            continue;   // something may have come while we said so
         }
         const int ready = wait(events);
         for (int i = 0; i < ready; ++i) {
@@ -98,17 +103,22 @@ int Keeper::wait(std::array<epoll_event, 64>& events) {
     return ::epoll_pwait(poll_, events.data(), static_cast<int>(events.size()), -1, &none);
 }
 
+// All of them, even after a stop: a pipe that came just before it has lines too.
 Keeper::Session Keeper::take_events() {
+    Session session = Session::goes_on;
     for (;;) {
         warder_event event{};
         const int got = warder_next_event(connection_, &event, 0);
-        if (got == 0) return Session::goes_on;
-        if (got < 0) return Session::lost;
+        if (got == 0) return session;
+        if (got < 0) return session == Session::stop ? session : Session::lost;
         // A pipe that we were not told of would stay unread for ever; warderd hands out all of them to a new life.
         if (event.lost > 0) again_ = true;
-        if (event.type == WARDER_EVENT_STOP) return Session::stop;
-        if (event.type == WARDER_EVENT_CHANNEL) adopt(event);
-        else if (event.fd >= 0) ::close(event.fd);
+        if (event.type == WARDER_EVENT_STOP) session = Session::stop;
+        if (event.type == WARDER_EVENT_CHANNEL) {
+            ++adopted_;
+            adopt(event);
+        }
+        if (event.type != WARDER_EVENT_CHANNEL && event.fd >= 0) ::close(event.fd);
     }
 }
 
@@ -132,6 +142,14 @@ void Keeper::adopt(const warder_event& event) {
         return;
     }
     sources_.emplace(event.fd, Source{event.fd, pipe.st_ino, LineSplitter(place->stamped), &file});
+}
+
+// For people, and for warderd: it hands out a few pipes at a time and goes on when it hears from us, since the library keeps
+// no more than 32 events while it waits for an answer.
+void Keeper::tell_how_many() {
+    adopted_ = 0;
+    const std::string text = "keeping " + std::to_string(sources_.size()) + (sources_.size() == 1 ? " log" : " logs");
+    warder_status(connection_, text.c_str());
 }
 
 LogFile& Keeper::file_for(const Place& place) {
