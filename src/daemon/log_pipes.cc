@@ -6,6 +6,8 @@
 namespace warder::daemon {
 namespace {
 
+constexpr int most_on_their_way = 16;
+
 // Limits of a log as one number, in the event that carries its pipe: bytes of a file below, files to keep in the top 16 bits.
 std::uint64_t pack(const config::Logging& limits) {
     constexpr std::uint64_t largest = (std::uint64_t{1} << 48) - 1;
@@ -37,6 +39,7 @@ void LogPipes::forget(const std::string& name) { pipes_.erase(name); }
 void LogPipes::keeper_began(WorkerId keeper) {
     keeper_ = keeper;
     keeper_up_ = true;
+    on_their_way_ = 0;
     for (auto& [name, pipe] : pipes_) pipe.delivered = false;
 }
 
@@ -46,10 +49,12 @@ bool LogPipes::deliver(broker::Broker& broker) {
     if (!keeper_up_) return false;
     for (auto& [name, pipe] : pipes_) {
         if (pipe.delivered) continue;
+        if (on_their_way_ == most_on_their_way) return false;
         const protocol::Event event{name, pack(pipe.limits), 1};
         const auto sent = broker.send_event(keeper_, protocol::Type::channel, event, pipe.reader.get());
         if (!sent) return sent.error().number == EAGAIN;
         pipe.delivered = true;
+        ++on_their_way_;
     }
     return false;
 }

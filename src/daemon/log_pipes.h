@@ -24,7 +24,11 @@ public:
     void keeper_began(WorkerId keeper);
     void keeper_ended();
 
-    // Sends what it has not got. True: it does not read just now, and this is to be called again soon.
+    // The keeper has said something: what was sent so far it has taken.
+    void keeper_took() { on_their_way_ = 0; }
+
+    // Sends what it has not got, a few at a time: the rest after keeper_took(), since the library keeps no more than 32 events
+    // while its owner waits for an answer. True: it does not read just now, and this is to be called again soon.
     bool deliver(broker::Broker& broker);
 
 private:
@@ -38,6 +42,7 @@ private:
     std::map<std::string, Pipe> pipes_;
     bool keeper_up_ = false;
     WorkerId keeper_{};
+    int on_their_way_ = 0;
 };
 
 }  // namespace warder::daemon
