@@ -37,7 +37,7 @@ struct WorkerReport {
     WorkerId id{};
     supervise::State state = supervise::State::stopped;
     supervise::Desired desired = supervise::Desired::down;
-    Instant since{};                          // when the present state began
+    Instant since{};                          // when the present state began; Instant{}: it has had no other
     pid_t pid = 0;                            // as the host sees it; 0: no process
     std::string user;                         // its name where it has one
     uid_t uid = 65534;

@@ -79,10 +79,10 @@ void put_strings(JsonWriter& json, std::string_view name, const std::vector<std:
     json.end_array();
 }
 
-// A moment of the past: {"at": "...", "ms_ago": n}. One of the future has "ms_ahead".
+// A moment of the past: {"at": "...", "ms_ago": n}. One of the future has "ms_ahead". Null for one that never was or will be.
 void put_moment(JsonWriter& json, std::string_view name, Instant at, const Clock& clock) {
     json.key(name);
-    if (at == Instant::never()) {
+    if (at == Instant::never() || at == Instant{}) {
         json.null();
         return;
     }

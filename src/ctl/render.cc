@@ -198,7 +198,8 @@ std::string render_worker(const json& worker, Colors colors) {
     block.add("worker", Cell(text(worker, "name"), Tint::strong));
     const std::string wanted = text(worker, "wanted");
     const bool odd = (wanted == "up") != (text(worker, "state") == "ready");
-    block.add("state", Cell(text(worker, "state") + " since " + moment(worker, "since") + (odd ? ", wanted " + wanted : ""),
+    const std::string since = moment(worker, "since");
+    block.add("state", Cell(text(worker, "state") + (since.empty() ? "" : " since " + since) + (odd ? ", wanted " + wanted : ""),
                             tint_of_state(worker)));
     block.add("status", text(worker, "status"));
     block.add("pid", number_text(worker, "pid"));

@@ -229,8 +229,9 @@ int say_offline(const Voice& voice, const Result<Finished>& finished, Render ren
         voice.say_report(raw, render);
         return finished->exit_code == 0 ? exit_done : exit_not_done;
     }
-    const std::string sentence = report.is_object() ? error_of(report) : "warderd gave no report";
-    return voice.complain(finished->exit_code == 64 ? exit_usage : exit_not_done, printable(sentence));
+    const int code = finished->exit_code == 64 ? exit_usage : exit_not_done;
+    if (report.is_object()) return voice.complain(code, printable(error_of(report)));
+    return voice.json ? voice.complain(code, "warderd gave no report: what it said is on standard error") : code;
 }
 
 int why(const Options& options, const Voice& voice) {

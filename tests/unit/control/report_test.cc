@@ -81,6 +81,10 @@ TEST_CASE("report: what is unknown or does not apply is null, never left out") {
           R"("allowed":0,"denied":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null}]})");
 }
 
+TEST_CASE("report: a worker that was never started is in its state since no moment at all") {
+    CHECK(status_json({WorkerReport{}}, clock_now).find(R"("since":null)") != std::string::npos);
+}
+
 TEST_CASE("report: list is the names") {
     CHECK(list_json({web(), WorkerReport{}}) == R"({"warder":1,"verb":"list","workers":["web",""]})");
 }
