@@ -202,6 +202,9 @@ void Daemon::said_ready(WorkerId id) {
 
 void Daemon::said_status(WorkerId id, std::string_view text) {
     if (auto* worker = roster_->find(id)) worker->said_status(text);
+    if (!is_keeper(id)) return;
+    pipes_.keeper_took();
+    tend_keeper();
 }
 
 void Daemon::broke_protocol(WorkerId id, std::string_view how) {

@@ -1,0 +1,353 @@
+"""Hostile workers, one function a case. Runs inside a cell, as the worker itself; writes what it saw as JSON lines to the
+file that its grant `out` lends. It speaks the protocol by hand where a client would refuse to say such things."""
+
+import array
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+from warder import protocol
+from warder.protocol import Operation, Request
+
+HEADER = struct.Struct("=HHIII")
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Raw:
+    """The worker's end of the channel, without a client in between."""
+
+    def __init__(self, fd=None):
+        self.sock = socket.socket(fileno=fd if fd is not None else int(os.environ["WARDER_SOCKET"]))
+        self.sock.settimeout(5)
+        self.next = 1
+
+    def send(self, data, fds=(), control=()):
+        messages = list(control)
+        if fds:
+            messages.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds)))
+        return self.sock.sendmsg([data], messages)
+
+    def receive(self):
+        data, control, _, _ = self.sock.recvmsg(65536, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
+        fds = []
+        for level, kind, payload in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                numbers = array.array("i")
+                numbers.frombytes(payload[: len(payload) // 4 * 4])
+                fds += list(numbers)
+        return data, fds
+
+    def hello(self):
+        self.sock.send(protocol.encode_hello(1, protocol.Hello()))
+        self.receive()
+        return self
+
+    def ask(self, *requests):
+        """The results of one ask, with the descriptors that came along."""
+        self.next += 1
+        self.sock.send(protocol.encode_ask(self.next, requests))
+        while True:
+            data, fds = self.receive()
+            message = protocol.decode(data)
+            if message.id == self.next:
+                return protocol.decode_answer(message), fds
+
+
+class Out:
+    def __init__(self, raw):
+        _, fds = raw.ask(Request(Operation.APPEND, grant="out"))
+        self.fd = fds[0]
+
+    def say(self, **values):
+        os.write(self.fd, json.dumps(values).encode() + b"\n")
+
+
+def begin():
+    raw = Raw().hello()
+    return raw, Out(raw)
+
+
+def outcome(result, fds=()):
+    for fd in fds:
+        os.close(fd)
+    return {"errno": errno.errorcode.get(result.error, result.error), "reason": int(result.reason), "fds": len(fds),
+            "text": result.text, "grant": result.grant}
+
+
+def attempt(act):
+    """The errno of what must fail, or "done"."""
+    try:
+        act()
+        return "done"
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+
+
+def linger():
+    while True:
+        time.sleep(3600)
+
+
+# ---- Descriptors and control messages ----
+
+def T1_descriptors_with_every_message():
+    raw, out = begin()
+    null = os.open("/dev/null", os.O_RDONLY)
+    ask = protocol.encode_ask(77, [Request(Operation.READ, grant="site", target="a")])
+    kinds = {"hello": protocol.encode_hello(5, protocol.Hello()), "ask": ask,
+             "ready": protocol.encode_text(protocol.Type.READY, 6, ""), "junk": b"x" * 40, "empty": b""}
+    for name, data in kinds.items():
+        for count in (1, 2, 3, 253):
+            out.say(message=name, count=count, sent=attempt(lambda: raw.send(data, [null] * count)))
+    results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
+    out.say(after=outcome(results[0], fds))
+    linger()
+
+
+def T5_malformed_control():
+    raw, out = begin()
+
+    class Iov(ctypes.Structure):
+        _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+
+    class Msg(ctypes.Structure):
+        _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.c_void_p),
+                    ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                    ("flags", ctypes.c_int)]
+
+    data = ctypes.create_string_buffer(protocol.encode_hello(9, protocol.Hello()))
+    iov = Iov(ctypes.addressof(data), len(data) - 1)
+    for length, level, kind in [(0, 1, 1), (8, 1, 1), (15, 1, 1), (16, 1, 1), (17, 1, 1), (2**63, 1, 1), (24, 1, 99),
+                                (24, 99, 1), (24, 1, 2), (28, 1, 2), (0xFFFFFFFF, 1, 1)]:
+        control = ctypes.create_string_buffer(struct.pack("=Qii", length, level, kind) + b"\xff" * 64)
+        message = Msg(None, 0, ctypes.addressof(iov), 1, ctypes.addressof(control), 64, 0)
+        code = libc.sendmsg(raw.sock.fileno(), ctypes.byref(message), 0)
+        out.say(length=length, level=level, kind=kind, errno=errno.errorcode.get(ctypes.get_errno()) if code < 0 else "sent")
+    results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
+    out.say(after=outcome(results[0], fds))
+    linger()
+
+
+# ---- Identity ----
+
+def T8_peercred_names_the_creator():
+    raw, out = begin()
+    pid, uid, _ = struct.unpack("3i", raw.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
+    out.say(peer_uid=uid, own_uid=os.getuid(), after=outcome(results[0], fds))
+    linger()
+
+
+def T11_forged_credentials():
+    raw, out = begin()
+    for pid, uid, gid in [(1, 0, 0), (os.getpid(), 0, 0), (1, os.getuid(), os.getgid()), (os.getpid(), os.getuid(), 0)]:
+        forged = (socket.SOL_SOCKET, 2, struct.pack("3i", pid, uid, gid))
+        data = protocol.encode_ask(50, [Request(Operation.READ, grant="site", target="a")])
+        out.say(forged=[pid, uid, gid], sent=attempt(lambda: raw.send(data, control=[forged])))
+    out.say(user_namespace=attempt(lambda: unshare(0x10000000)))
+    linger()
+
+
+def unshare(flags):
+    if libc.unshare(flags) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def T13_a_child_asks():
+    raw, out = begin()
+    if os.fork() == 0:
+        results, fds = Raw(os.dup(raw.sock.fileno())).ask(Request(Operation.READ, grant="site", target="a"))
+        out.say(child=outcome(results[0], fds))
+        os._exit(0)
+    os.wait()
+    results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
+    out.say(main=outcome(results[0], fds))
+    linger()
+
+
+def group_child_asks():
+    raw, out = begin()
+    if os.fork() == 0:
+        results, fds = Raw(os.dup(raw.sock.fileno())).ask(Request(Operation.READ, grant="site", target="a"))
+        out.say(child=outcome(results[0], fds), data=None)
+        os._exit(0)
+    os.wait()
+    out.say(main="done")
+    linger()
+
+
+# ---- Parsing and state ----
+
+def hostile_bytes(index):
+    """One message that no client would send, chosen by number."""
+    ask = bytearray(protocol.encode_ask(3, [Request(Operation.READ, grant="site", target="a")]))
+    edges = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+    cases = [b"", b"\0", b"x" * 15, b"\0" * 16, b"\xff" * 16, b"\xff" * 64, b"A" * 65536]
+    for offset in (8, 12):
+        cases += [bytes(ask[:offset] + struct.pack("=I", edge) + ask[offset + 4:]) for edge in edges]
+    for offset in (32, 36, 40, 44, 48, 52):
+        cases += [bytes(ask[:offset] + struct.pack("=I", edge) + ask[offset + 4:]) for edge in edges[2:]]
+    for offset in (16, 18):
+        cases += [bytes(ask[:offset] + struct.pack("=H", edge) + ask[offset + 2:]) for edge in (0, 254, 0x7FFF, 0xFFFF)]
+    for kind in (0, 5, 0x2001, 0x4001, 0x8002, 0xA001, 0xFFFF):
+        cases.append(HEADER.pack(kind, 0, 4, 0, 0))
+    cases.append(HEADER.pack(2, 1, 4, 0, 0))
+    return cases[index] if index < len(cases) else None
+
+
+def T14_lengths():
+    """Each life sends one hostile message; the next life sends the next. Restarted until none is left."""
+    raw, out = begin()
+    _, fds = raw.ask(Request(Operation.READ, grant="count"))
+    index = int(os.read(fds[0], 100) or b"0")
+    os.close(fds[0])
+    _, fds = raw.ask(Request(Operation.WRITE, flags=2, grant="count"))
+    os.write(fds[0], str(index + 1).encode())
+    os.close(fds[0])
+    data = hostile_bytes(index)
+    if data is None:
+        out.say(finished=index)
+        linger()
+    out.say(index=index, sent=attempt(lambda: raw.sock.send(data)))
+    time.sleep(30)
+    out.say(index=index, survived=True)
+
+
+def T15_zero_length():
+    raw, out = begin()
+    out.say(sent=attempt(lambda: raw.sock.send(b"")))
+    time.sleep(30)
+    out.say(survived=True)
+
+
+def T21_unknown_values():
+    raw, out = begin()
+    for operation, flags, mode, argument in [(0, 0, 0, 0), (10, 0, 0, 0), (0xFFFF, 0, 0, 0), (1, 0x8000, 0, 0), (1, 2, 0, 0),
+                                             (1, 1, 0, 0), (4, 0, 0o4755, 0), (4, 0, 0xFFFFFFFF, 0), (1, 0, 0, 1 << 40)]:
+        item = struct.pack("=HHIIIIIIIQ", operation, flags, mode, 0, 4, 4, 1, 5, 0, argument)
+        body = struct.pack("=HHI", 1, len(item), 0) + item
+        raw.next += 1
+        raw.sock.send(HEADER.pack(2, 0, raw.next, len(body), 5) + body + b"sitea")
+        data, fds = raw.receive()
+        results = protocol.decode_answer(protocol.decode(data))
+        out.say(operation=operation, flags=flags, mode=mode, result=outcome(results[0], fds))
+    parent, child = socket.socketpair()
+    out.say(tiocsti=attempt(lambda: fcntl.ioctl(parent.fileno(), 0x5412, b"x")), child=child.fileno() > 0)
+    linger()
+
+
+# ---- Paths ----
+
+PATHS = ["", ".", "..", "../secret", "a/../../secret", "/", "//a", "a//b", "./a", "a/.", "a/./b", "a/", "/etc/../etc/passwd",
+         "a\0b", "x" * 4096, "d/" * 2048 + "f", "../" * 50 + "etc/shadow", "/proc/self/root/etc/shadow"]
+
+
+def T22_paths():
+    raw, out = begin()
+    for path in PATHS:
+        for grant in ("site", ""):
+            results, fds = raw.ask(Request(Operation.READ, grant=grant, target=path))
+            out.say(path=path[:40], grant=grant, result=outcome(results[0], fds))
+    results, fds = raw.ask(Request(Operation.READ, flags=2, grant="site", target="a"))
+    out.say(path="truncate", grant="site", result=outcome(results[0], fds))
+    results, fds = raw.ask(Request(Operation.READ, grant="site", target="\udcff\udcfe"))
+    out.say(path="not UTF-8", grant="site", result=outcome(results[0], fds))
+    out.say(finished=True)
+    linger()
+
+
+def T23_racing():
+    raw, out = begin()
+    seconds = float(sys.argv[2])
+    counts = {"opened": 0, "refused": 0, "outside": 0}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for target in ("door/file", "name"):
+            results, fds = raw.ask(Request(Operation.READ, grant="tree", target=target))
+            for fd in fds:
+                counts["outside"] += os.read(fd, 100) == b"SECRET"
+                os.close(fd)
+            counts["opened" if fds else "refused"] += 1
+    out.say(**counts)
+    linger()
+
+
+def T24_oracle():
+    raw, out = begin()
+    for path in ("/etc/shadow", "/etc/there-is-no-such-file", "/root/.profile", "/root/absent/deeper"):
+        results, fds = raw.ask(Request(Operation.READ, target=path))
+        seen = outcome(results[0], fds)
+        seen["text"] = seen["text"].replace(path, "PATH")
+        out.say(path=path, result=seen)
+    for name in ("hidden.key", "absent.key"):
+        results, fds = raw.ask(Request(Operation.READ, grant="pages", target=name))
+        seen = outcome(results[0], fds)
+        seen["text"] = seen["text"].replace(name, "NAME")
+        out.say(path=name, result=seen)
+    linger()
+
+
+def T25_hard_links():
+    raw, out = begin()
+    for grant in ("as_worker", "as_root"):
+        for name in ("planted", "own"):
+            results, fds = raw.ask(Request(Operation.WRITE, grant=grant, target=name))
+            out.say(grant=grant, name=name, result=outcome(results[0], fds))
+    linger()
+
+
+# ---- Sockets ----
+
+def T35_peers():
+    raw, out = begin()
+    results, fds = raw.ask(Request(Operation.CONNECT, grant="peer"))
+    out.say(connect=outcome(results[0]), own=os.getuid())
+    results, listeners = raw.ask(Request(Operation.LISTEN, grant="door"))
+    out.say(listen=outcome(results[0]))
+    with socket.socket(fileno=listeners[0]) as door:
+        door.settimeout(10)
+        client, _ = door.accept()
+        client.send(b"x")
+        client.recv(1)
+    linger()
+
+
+def spoil_listener():
+    raw, out = begin()
+    _, fds = raw.ask(Request(Operation.LISTEN, grant="door"))
+    with socket.socket(fileno=fds[0]) as door:
+        door.shutdown(socket.SHUT_RD)
+    out.say(spoiled=True)
+    signal.raise_signal(signal.SIGKILL)
+
+
+# ---- The others ----
+
+def bystander():
+    raw, out = begin()
+    raw.sock.send(protocol.encode_text(protocol.Type.READY, 2, ""))
+    raw.receive()
+    asked, worst = 0, 0.0
+    while True:
+        before = time.monotonic()
+        results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
+        worst = max(worst, time.monotonic() - before)
+        if results[0].error != 0 or os.read(fds[0], 100) != b"bystander":
+            out.say(wrong=results[0].error)
+        os.close(fds[0])
+        asked += 1
+        if asked % 50 == 0:
+            out.say(asked=asked, worst=worst)
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    globals()[sys.argv[1]]()

@@ -1,0 +1,61 @@
+"""Who asked: T8, T11, T13, T38, and requesters = "group"."""
+
+import os
+import unittest
+
+from harness import WarderTest
+
+
+class Identity(WarderTest):
+    def site(self):
+        self.make("site/a", "content")
+        return f'site = {{ read = "{self.home}/site/" }}'
+
+    def test_T8_the_peer_of_the_channel_is_its_creator_and_is_not_asked(self):
+        self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site()))
+        seen = self.results()[0]
+        self.assertEqual(seen["peer_uid"], 0, "SO_PEERCRED names warderd, which made the pair")
+        self.assertNotEqual(seen["own_uid"], 0)
+        self.assertEqual(seen["after"]["errno"], 0)
+        self.assertEqual(self.audited(kind="request", target="a")["uid"], seen["own_uid"])
+
+    def test_T11_forged_credentials_never_leave_the_worker(self):
+        self.start(self.script("attacker", "T11_forged_credentials", self.site()))
+        seen = self.results(count=5)
+        for forged in seen[:4]:
+            self.assertEqual(forged["sent"], "EPERM", forged)
+        self.assertEqual(seen[4]["user_namespace"], "EPERM")
+
+    def test_T13_a_child_of_the_worker_is_told_no_and_the_worker_goes_on(self):
+        self.start(self.script("attacker", "T13_a_child_asks", self.site()))
+        child, main = self.results(count=2)
+        self.assertEqual((child["child"]["errno"], child["child"]["fds"]), ("EPERM", 0))
+        self.assertIn('requesters = "group"', child["child"]["text"])
+        self.assertEqual((main["main"]["errno"], main["main"]["fds"]), (0, 1))
+        self.assertEqual(self.audited(reason="not-requester")["verdict"], "denied")
+
+    @unittest.skipUnless(os.path.exists("/sys/fs/cgroup/unified") or os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
+                         "needs cgroup v2")
+    def test_a_descendant_may_ask_under_requesters_group(self):
+        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"'))
+        child = self.results(count=2)[0]
+        self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))
+
+    def test_T38_a_uid_is_never_given_to_another_name(self):
+        first = self.script("one", "T8_peercred_names_the_creator", self.site())
+        self.start(first)
+        self.results("one")
+        uid = self.uids()["one"]
+        self.write_config(self.script("two", "T8_peercred_names_the_creator", self.site()))
+        self.ctl("reload")
+        self.results("two")
+        self.assertNotEqual(self.uids()["two"], uid)
+        self.assertEqual(self.uids()["one"], uid, "the number stays recorded for its name")
+        self.write_config(first)
+        os.unlink(self.path("out/one"))
+        self.ctl("reload")
+        self.assertEqual(self.results("one")[0]["own_uid"], uid, "the name gets its number back")
+
+
+if __name__ == "__main__":
+    unittest.main()
