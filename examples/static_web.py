@@ -6,12 +6,12 @@ visitor asks for goes to warderd as it came: `../` and files that are not below 
 mistake is made here.
 
     [worker.web]
-    program = "/usr/bin/python3"
-    arguments = ["/usr/share/doc/warder/examples/static_web.py"]
+    exec = ["/usr/bin/python3", "/usr/share/doc/warder/examples/static_web.py"]
     ready = "channel"
+    environment = { PYTHONDONTWRITEBYTECODE = "1" }
     [worker.web.grants]
     http = { listen = "tcp:127.0.0.1:8080" }
-    site = { read = "/srv/www" }
+    site = { read = "/srv/www/" }
 
 It runs in the strict cell: no network, no /proc, connect, bind, listen and socket denied. asyncio needs no more than a
 socketpair, but its start_server() calls listen(2), so connections are accepted here by hand.
