@@ -1,7 +1,11 @@
 // The one file that knows toml++ (a heavy header), with little nesting: nothing of ours is deeper than five tables. Its
 // exceptions end in read_toml(). They are on because toml++ 3.3 asserts where it ought to complain (a '}' inside a list):
-// a typing error in a config must not abort warderd, so its assertions throw too, in builds with NDEBUG as well.
+// a typing error in a config must not abort warderd, so its assertions throw too, in builds with NDEBUG as well. For that,
+// and since what root links is to be little, it is compiled here from its headers, not linked as a library.
 #undef NDEBUG
+#undef TOML_SHARED_LIB
+#undef TOML_HEADER_ONLY
+#define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 1
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_MAX_NESTED_VALUES 32
