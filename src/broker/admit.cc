@@ -38,7 +38,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     };
     for (const auto& grant : settings.grants.all()) {
         trouble(grant, make_owned(grant, privileges_, settings.identity));
-        held.push_back(hold(grant, privileges_, settings.identity));
+        held.push_back(hold(grant, privileges_));
         held.back().checked = now;
         if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
     }

@@ -49,16 +49,16 @@ bool cgroup_by_proc(pid_t pid, std::uint64_t expected) {
     return false;
 }
 
-bool in_group(const PrincipalSettings& settings, const Received& received) {
+bool in_group(const Session& session, const Received& received) {
     const int pidfd = received.pidfd.get();
-    if (settings.cgroup_id == 0 || pidfd < 0) return false;
+    if (session.cgroup_id == 0 || pidfd < 0) return false;
     PidfdInfo info{};
     info.mask = info_has_cgroup;
     if (::ioctl(pidfd, kernel::pidfd_get_info, &info) == 0) {
-        return (info.mask & info_has_cgroup) != 0 && info.cgroup_id == settings.cgroup_id;
+        return (info.mask & info_has_cgroup) != 0 && info.cgroup_id == session.cgroup_id;
     }
     if (errno == ESRCH) return false;   // it has exited: nobody is there to get an answer
-    return alive(pidfd) && cgroup_by_proc(received.sender.pid, settings.cgroup_id) && alive(pidfd);
+    return alive(pidfd) && cgroup_by_proc(received.sender.pid, session.cgroup_id) && alive(pidfd);
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ Sender identify_sender(const PrincipalSettings& settings, const Session& session
     if (same_sender(received.sender, session.who)) return Sender::requester;
     const bool same_ids = received.sender.uid == session.who.uid && received.sender.gid == session.who.gid;
     if (settings.requesters != protocol::Requesters::group || !same_ids) return Sender::relative;
-    return in_group(settings, received) ? Sender::requester : Sender::relative;
+    return in_group(session, received) ? Sender::requester : Sender::relative;
 }
 
 }  // namespace warder::broker

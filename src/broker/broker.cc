@@ -28,9 +28,9 @@ std::uint32_t default_mode(const policy::Grant& grant, const policy::Request& re
 }
 
 // The target as people are to read it: what was asked for, or what the grant itself names.
-std::string_view shown_target(const policy::Request& request, const policy::Grant* grant) {
-    if (!request.target.empty() || grant == nullptr) return request.target;
-    return grant->path.empty() ? std::string_view(grant->address.name) : std::string_view(grant->path);
+std::string_view shown_target(const Principal& principal, const policy::Request& request, GrantId grant) {
+    if (!request.target.empty() || grant == GrantId::none) return request.target;
+    return principal.held[number(grant)].shown;
 }
 
 }  // namespace
@@ -50,12 +50,13 @@ const Principal* Broker::principal(WorkerId worker) const {
 
 // ---- The session of a life ----
 
-Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Credentials who) {
+Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Credentials who, std::uint64_t cgroup_id) {
     Principal* principal = find(worker);
     if (principal == nullptr) return failure(ENOENT, "beginning a session");
     Session session;
     session.channel = &channel;
     session.who = who;
+    session.cgroup_id = cgroup_id;
     session.generation = ++principal->generations;
     principal->session.emplace(std::move(session));
     return poller_.watch(channel.get(), session_tag(*principal));
@@ -299,7 +300,7 @@ bool Broker::perform_all(Principal& principal) {
         if (one.settled && one.text.empty() && one.performed.reason == Reason::ok) continue;
         if (one.performed.reason == Reason::ok || !one.text.empty()) continue;
         const auto& grant = principal.settings.grants.at(one.decision.grant);
-        one.text = keep_text(failure_sentence(grant.name, one.request.operation, shown_target(one.request, &grant),
+        one.text = keep_text(failure_sentence(grant.name, one.request.operation, shown_target(principal, one.request, one.decision.grant),
                                               one.performed.reason, one.performed.error).view());
     }
     return true;
@@ -338,7 +339,7 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender) {
         item.grant = one.decision.grant;
         const policy::Grant* grant = item.grant == GrantId::none ? nullptr : &principal.settings.grants.at(item.grant);
         item.grant_name = grant == nullptr ? std::string_view() : std::string_view(grant->name);
-        item.shown = shown_target(one.request, grant);
+        item.shown = shown_target(principal, one.request, item.grant);
     }
     Session& session = *principal.session;
     Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(),
@@ -497,7 +498,7 @@ void Broker::record_request(const Principal& principal, Credentials sender, cons
     record->grant_name.clear();
     if (grant != nullptr) record->grant_name.append(grant->name);
     record->text.clear();
-    record->text.append(shown_target(one.request, grant));
+    record->text.append(shown_target(principal, one.request, one.decision.grant));
     if (!one.request.second.empty()) record->text.append(" to ").append(one.request.second);
 }
 

@@ -44,8 +44,8 @@ public:
     // Forgets a worker: its listeners are closed.
     void dismiss(WorkerId worker);
 
-    // A life begins: `channel` stays the caller's and outlives the session.
-    Result<void> begin_session(WorkerId worker, const Channel& channel, Credentials who);
+    // A life begins: `channel` stays the caller's and outlives the session. `cgroup_id` is that of this life's group, 0: none.
+    Result<void> begin_session(WorkerId worker, const Channel& channel, Credentials who, std::uint64_t cgroup_id);
     // It is over. Listeners that its holder spoiled are made again.
     void end_session(WorkerId worker);
 

@@ -59,6 +59,11 @@ Result<void> take_directory(Held& held, Fd directory) {
 
 mode_t mode_of(const policy::Grant& grant, mode_t otherwise) { return grant.mode != 0 ? grant.mode : otherwise; }
 
+// A tree's `mode` is that of its files; its directory may be passed by whoever may read.
+mode_t directory_mode_of(const policy::Grant& grant) {
+    return grant.mode == 0 ? 0750 : grant.mode | ((grant.mode & 0444) >> 2);
+}
+
 Identity owner_of(const policy::Grant& grant, const Identity& worker) {
     return grant.owner == policy::Owner::worker ? worker : root_identity;
 }
@@ -82,7 +87,7 @@ Result<void> make_tree(const policy::Grant& grant, const Identity& owner) {
     Fd directory(::open(grant.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory) return failure("open");
     TRY(give(directory.get(), owner));
-    if (made && ::fchmod(directory.get(), mode_of(grant, 0750)) != 0) return failure("fchmod");
+    if (made && ::fchmod(directory.get(), directory_mode_of(grant)) != 0) return failure("fchmod");
     return {};
 }
 
@@ -171,9 +176,10 @@ Result<void> take_credentials(const policy::Grant& grant, Privileges& privileges
 
 }  // namespace
 
-Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
-    (void)worker;
+Held hold(const policy::Grant& grant, Privileges& privileges) {
     Held held;
+    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
+    held.shown = socket ? policy::format(grant.address) : grant.path;
     if (!names_a_path(grant)) return held;
     name_parts(held, grant);
     privileges.become_root();

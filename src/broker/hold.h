@@ -21,6 +21,7 @@ struct Held {
     // file, tree, secret, and sockets by path: the directory. For one file it is the one that the file is in.
     std::string directory_path;
     std::string leaf;                 // the file's own name; empty for a tree
+    std::string shown;                // what the grant itself names, as people are to read it: a path or an address
     Fd directory;                     // empty: absent, or only an opener may look
     FileIdentity identity;
     bool local = false;
@@ -37,7 +38,7 @@ struct Held {
 
 // Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload, where
 // waiting for the disk is in order.
-Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker);
+Held hold(const policy::Grant& grant, Privileges& privileges);
 
 enum class Recheck { same, changed, gone, unknown };
 

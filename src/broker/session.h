@@ -64,6 +64,7 @@ private:
 struct Session {
     const Channel* channel = nullptr;    // the worker's life owns it; it outlives the session
     Credentials who;                     // pid as the parent sees it, real uid and gid
+    std::uint64_t cgroup_id = 0;         // inode of this life's cgroup directory; 0: none
     std::uint32_t generation = 0;
     bool greeted = false;                // hello was said
     bool clogged = false;                // the worker does not read its replies: nothing more is taken from it
@@ -80,7 +81,6 @@ struct PrincipalSettings {
     policy::GrantSet grants;
     Identity identity;                   // whose credentials operations are performed with
     protocol::Requesters requesters = protocol::Requesters::main;
-    std::uint64_t cgroup_id = 0;         // requesters = group: inode of the worker's cgroup directory
     std::uint32_t max_outstanding = 64;
 };
 

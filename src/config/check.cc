@@ -166,7 +166,7 @@ private:
         if (guessed) what += std::string(", and is taken for a ") + (grant.kind == Kind::tree ? "tree" : "file");
         if (!made) what += ": asking for it answers ENOENT until it is";
         if (guessed || !made) warning(worker, key, what, guessed ? "add type = \"file\" or type = \"tree\"" : "");
-        if (made) check_parent(worker, grant, key);
+        if (made_on_asking && !made_at_start) check_parent(worker, grant, key);
     }
 
     void check_parent(const Worker& worker, const Grant& grant, const std::string& key) {

@@ -201,14 +201,15 @@ std::string render_worker(const json& worker, Colors colors) {
     const std::string since = moment(worker, "since");
     block.add("state", Cell(text(worker, "state") + (since.empty() ? "" : " since " + since) + (odd ? ", wanted " + wanted : ""),
                             tint_of_state(worker)));
-    block.add("status", text(worker, "status"));
+    // What a worker that has ended said last is no news of it.
+    if (has_number(worker, "pid")) block.add("status", text(worker, "status"));
     block.add("pid", number_text(worker, "pid"));
     block.add("user", identity(worker));
     block.add("restarts", number_text(worker, "restarts"));
     block.add("last exit", text(worker, "last_exit"));
     block.add("next start", moment(worker, "next_start"));
     block.add("requests", requests(worker));
-    block.add("holds", counted(static_cast<std::uint64_t>(number(worker, "fds")), "descriptor"));
+    block.add("lent", counted(static_cast<std::uint64_t>(number(worker, "fds")), "descriptor") + " in this life");
     block.add("memory", memory(worker));
     block.add("cpu", has_number(worker, "cpu_ms") ? duration_in_words(number(worker, "cpu_ms")) : "");
     block.add("tasks", number_text(worker, "tasks"));
@@ -286,12 +287,7 @@ std::string render_fds(const json& report, Colors colors) {
 std::string render_why(const json& report, Colors colors) {
     const bool allowed = text(report, "verdict") == "allow";
     std::string out = tinted(allowed ? "allowed" : "denied", allowed ? Tint::good : Tint::bad, colors);
-    out += ": " + printable(text(report, "sentence")) + "\n";
-    const std::string grant = text(report, "grant");
-    if (!grant.empty() && !text(report, "origin").empty()) {
-        out += "grant " + printable(grant) + ", " + printable(text(report, "origin")) + "\n";
-    }
-    return out;
+    return out + ": " + printable(text(report, "sentence")) + "\n";
 }
 
 std::string render_check(const json& report, Colors colors) {

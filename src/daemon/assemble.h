@@ -10,7 +10,7 @@ namespace warder::daemon {
 
 struct Assembled {
     supervise::WorkerSettings life;
-    broker::PrincipalSettings principal;   // without id and cgroup_id, which come with the roster's place
+    broker::PrincipalSettings principal;   // without its id, which comes with the roster's place
 };
 
 // `uid` and `gid` are the worker's own: of its named user, or out of the range.

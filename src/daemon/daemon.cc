@@ -148,7 +148,7 @@ void Daemon::continue_shutdown() {
 // ---- News from lives ----
 
 void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
-    const auto begun = broker_.begin_session(worker.id(), ours, who);
+    const auto begun = broker_.begin_session(worker.id(), ours, who, worker.cgroup_id());
     if (!begun) log_error(worker.name() + ": no session: " + describe(begun.error()));
 }
 

@@ -235,4 +235,15 @@ control::Answer<void> Operators::shutdown() {
     return {};
 }
 
+// Who changed what is the first question after a surprise: it stands in the log and in the audit.
+void Operators::note(std::string_view line) {
+    log_info("control: " + std::string(line));
+    audit::Record* record = daemon_.ring_.push();
+    if (record == nullptr) return;
+    *record = audit::Record{};
+    record->kind = audit::Record::Kind::control;
+    record->wall_clock = wall_clock_now();
+    record->text.append(line);
+}
+
 }  // namespace warder::daemon

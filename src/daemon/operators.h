@@ -26,6 +26,7 @@ public:
     control::Answer<void> restart(std::string_view name) override;
     control::Answer<control::ReloadReport> reload(control::ReloadMode mode) override;
     control::Answer<void> shutdown() override;
+    void note(std::string_view line) override;
 
 private:
     control::Answer<const Daemon::Member*> member(std::string_view name) const;

@@ -11,14 +11,18 @@ namespace {
 
 using Lines = std::multimap<std::string, std::string, std::less<>>;
 
-// A fingerprint is "KEY VALUE" or "KEY = VALUE" a line.
+// A fingerprint has a line "KEY=VALUE" for each thing. What follows a line "grant=NAME" is that grant's, and told under its name.
 Lines lines_of(std::string_view fingerprint) {
     Lines lines;
+    std::string grant;
     while (!fingerprint.empty()) {
         const std::size_t end = std::min(fingerprint.find('\n'), fingerprint.size());
         const std::string_view line = fingerprint.substr(0, end);
-        const std::string_view key = line.substr(0, line.find_first_of(" ="));
-        lines.emplace(std::string(key), std::string(line));
+        const std::size_t equals = std::min(line.find('='), line.size());
+        std::string key(line.substr(0, equals));
+        if (key == "grant") grant = "grants." + std::string(line.substr(std::min(equals + 1, line.size())));
+        if (key.starts_with("grant")) key = grant;
+        lines.emplace(std::move(key), std::string(line));
         fingerprint.remove_prefix(std::min(end + 1, fingerprint.size()));
     }
     return lines;
@@ -31,7 +35,7 @@ const config::Worker* find(const config::Config& config, std::string_view name) 
 
 // Grants and limits are looked at per request; everything else is part of the cell or the process.
 bool is_live(std::string_view key) {
-    return key.starts_with("grants") || key == "max_outstanding" || key.starts_with("restart") ||
+    return key.starts_with("grants.") || key == "max_outstanding" || key.starts_with("restart") ||
            key.starts_with("stop_") || key == "ready_timeout" || key == "setup_timeout" || key.starts_with("logging") ||
            key == "autostart";
 }

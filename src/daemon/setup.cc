@@ -190,7 +190,6 @@ bool Daemon::add(const config::Worker& worker) {
 
 void Daemon::admit(const config::Worker& worker, Assembled made, WorkerId id) {
     made.principal.id = id;
-    made.principal.cgroup_id = roster_->find(id)->cgroup_id();
     for (const auto& trouble : broker_.admit(std::move(made.principal), now_)) {
         log_error(trouble.worker + ": grant " + trouble.grant + ": " + describe(trouble.error));
     }

@@ -1,0 +1,142 @@
+"""What a person on call does: every verb against a worker that lives, dies and is denied things."""
+
+import json
+import os
+import signal
+import subprocess
+import unittest
+
+from harness import BUILD, ROOT, WarderTest, free_port, program, wait_for
+
+
+def web(home, port, extra=""):
+    return (f'[worker.web]\nexec = ["{BUILD}/examples/static-web"]\nready = "channel"\n{extra}\n'
+            f'[worker.web.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{port}" }}\nsite = {{ read = "{home}/site/" }}\n')
+
+
+class Operators(WarderTest):
+    def setUp(self):
+        super().setUp()
+        self.port = free_port()
+        self.make("site/index.html", "hello")
+        self.start(web(self.home, self.port))
+        self.wait_state("web", "ready")
+
+    def fetch(self, path="/"):
+        done = subprocess.run(["curl", "-s", "-m", "10", "--path-as-is", "-w", "%{http_code}",
+                               f"http://127.0.0.1:{self.port}{path}"], capture_output=True, text=True, timeout=20)
+        return done.stdout
+
+    def test_status_tells_what_runs_and_its_exit_code_follows_the_lsb(self):
+        self.assertEqual(self.ctl("status").returncode, 0)
+        seen = self.worker("web")
+        self.assertGreater(seen["pid"], 1)
+        self.assertGreaterEqual(seen["uid"], 64000)
+        self.ctl("stop", "web")
+        self.assertEqual(self.ctl("status", "web", check=False).returncode, 3)
+        unknown = self.ctl("status", "wbe", check=False)
+        self.assertEqual(unknown.returncode, 4)
+        self.assertIn('did you mean "web"?', unknown.stdout + unknown.stderr)
+
+    def test_stop_start_and_restart_wait_until_it_is_done(self):
+        first = self.worker("web")["pid"]
+        self.ctl("stop", "web")
+        self.assertEqual(self.worker("web")["state"], "stopped")
+        self.assertFalse(os.path.exists(f"/proc/{first}"))
+        self.ctl("start", "web")
+        second = self.worker("web")
+        self.assertEqual(second["state"], "ready")
+        self.ctl("restart", "web")
+        third = self.worker("web")
+        self.assertEqual(third["state"], "ready")
+        self.assertNotEqual(second["pid"], third["pid"])
+        self.assertEqual(self.fetch(), "hello200")
+
+    def test_fds_names_what_the_worker_holds_and_forgets_what_it_closed(self):
+        self.assertEqual(self.fetch(), "hello200")
+        held = self.report("fds", "web")["fds"]
+        self.assertEqual([(one["grant"], one["target"]) for one in held], [("http", f"tcp:127.0.0.1:{self.port}")])
+        link = os.readlink(f"/proc/{self.worker('web')['pid']}/fd/{held[0]['number']}")
+        self.assertTrue(link.startswith("socket:"), link)
+
+    def test_grants_lists_rights_targets_and_uses(self):
+        self.assertEqual(self.fetch(), "hello200")
+        grants = {one["name"]: one for one in self.report("grants", "web")["grants"]}
+        self.assertEqual(grants["site"]["uses"], 1)
+        self.assertEqual(grants["http"]["uses"], 1)
+        self.assertIn("warder.toml:", grants["site"]["origin"])
+
+    def test_why_answers_live_and_offline_with_the_same_sentence(self):
+        offline = ["--config", self.path("warder.toml")]
+        for request, allowed in [(["read", "/etc/shadow"], False), (["read", f"{self.home}/site/x"], True),
+                                 (["listen", "http"], True), (["connect", "tcp:10.0.0.1:80"], False)]:
+            live = self.ctl("why", "web", *request, check=False)
+            still = self.ctl("why", *offline, "web", *request, check=False)
+            self.assertEqual(live.returncode, 0 if allowed else 1, live.stdout + live.stderr)
+            self.assertEqual(still.returncode, live.returncode, still.stderr)
+            live_report = self.report("why", "web", *request, check=False)
+            still_report = self.report("why", *offline, "web", *request, check=False)
+            self.assertEqual(live_report["sentence"].replace(self.path("warder.toml"), "warder.toml"),
+                             still_report["sentence"].replace(self.path("warder.toml"), "warder.toml"))
+        self.assertIn('NAME = { read = "/etc/shadow" }', self.report("why", "web", "read", "/etc/shadow", check=False)["sentence"])
+
+    def test_a_denied_request_is_told_to_the_worker_and_to_the_audit(self):
+        self.assertTrue(self.fetch("/../../etc/shadow").endswith("403"), "the parent said no")
+        self.assertTrue(self.fetch("/absent").endswith("404"))
+        record = self.audited(verdict="denied", worker="web")
+        self.assertEqual(record["operation"], "read")
+        self.assertEqual(self.audited(verdict="failed", worker="web")["errno"], "ENOENT")
+
+    def test_logs_of_a_worker_are_kept_in_its_file(self):
+        self.fetch("/absent")
+        self.ctl("stop", "web")
+        self.assertIn("log", self.ctl("logs", "web", check=False).args[3])
+        mode = os.stat(self.path("logs")).st_mode & 0o7777
+        self.assertEqual(mode, 0o2750)
+
+    def test_check_shows_every_error_of_a_config_with_its_place(self):
+        with open(self.path("bad.toml"), "w") as out:
+            out.write('[worker.web]\nexec = ["/usr/bin/true"]\nredy = "channel"\n'
+                      '[worker.web.grants]\nhttp = { lisen = "tcp:127.0.0.1:80" }\n')
+        done = self.ctl("check", "--config", self.path("bad.toml"), check=False)
+        text = done.stdout + done.stderr
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("bad.toml:3:1: error", text)
+        self.assertIn('did you mean "ready"?', text)
+        self.assertIn('did you mean "listen"?', text)
+
+    def test_show_reads_the_cell_of_the_running_worker(self):
+        cell = {item["name"]: item for item in self.report("show", "web")["cell"]}
+        for name in ("uid", "effective capabilities", "bounding capabilities", "no_new_privs", "seccomp",
+                     "network namespace", "pid namespace", "mount namespace"):
+            self.assertEqual(cell[name]["wanted"], cell[name]["effective"], name)
+            self.assertTrue(cell[name]["matches"])
+
+    def test_a_user_who_is_not_let_in_is_told_why(self):
+        os.chmod(self.path("run"), 0o755)
+        os.chmod(self.path("run/control.sock"), 0o666)   # the file's mode is one gate, the kernel's credentials the other
+        # The build tree may lie below a directory that only root may pass: the program is found by its descriptor.
+        ctl = os.open(program("src/ctl/warderctl"), os.O_RDONLY)
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"/proc/self/fd/{ctl}",
+                               "--socket", self.path("run/control.sock"), "stop", "web"],
+                              pass_fds=[ctl], capture_output=True, text=True, timeout=20)
+        os.close(ctl)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("65534", done.stdout + done.stderr)
+        self.assertEqual(self.worker("web")["state"], "ready")
+
+    def test_json_of_every_verb_has_its_version_and_verb(self):
+        for verb in (["status"], ["list"], ["show", "web"], ["grants", "web"], ["fds", "web"], ["version"], ["check"], ["reload"],
+                     ["why", "web", "read", "/x"]):
+            report = json.loads(self.ctl(*verb, "--json", check=False).stdout)
+            self.assertEqual((report["warder"], report["verb"]), (1, verb[0]))
+
+    def test_the_service_stops_on_a_signal_and_its_sockets_are_gone(self):
+        self.daemon.send_signal(signal.SIGINT)
+        self.assertEqual(self.daemon.wait(20), 0)
+        self.assertFalse(os.path.exists(self.path("run/control.sock")))
+        wait_for(lambda: self.fetch() == "000", "nobody listens any more")
+
+
+if __name__ == "__main__":
+    unittest.main()
