@@ -33,6 +33,12 @@ bool Child::ended() const {
     return wait_for(pidfd_.get(), info, WNOWAIT, nullptr) != 0 || info.si_pid != 0;
 }
 
+bool Child::ended_by_signal() const {
+    siginfo_t info{};
+    if (wait_for(pidfd_.get(), info, WNOWAIT, nullptr) != 0 || info.si_pid == 0) return false;
+    return info.si_code != CLD_EXITED;
+}
+
 std::optional<Reaped> Child::reap() {
     siginfo_t info{};
     rusage usage{};

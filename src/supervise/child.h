@@ -34,6 +34,9 @@ public:
     // Whether it has ended and waits to be reaped.
     bool ended() const;
 
+    // Whether it has ended, and not by its own exit.
+    bool ended_by_signal() const;
+
     // Reaps it if it has ended; it is empty then. nullopt: it lives.
     std::optional<Reaped> reap();
 

@@ -68,10 +68,14 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings) {
     if (around_.cgroup_directory.empty()) return required ? failure(ENOTSUP, "a cgroup of its own") : Result<void>();
     auto group = Group::create(around_.cgroup_directory, settings.name);
     if (!group) return required ? Failure(group.error()) : Result<void>();
-    // Only changes wake us: cgroup.events is always readable.
-    TRY(around_.poller.watch_hangup(group->events(), tag(Watch::group)));
+    TRY(watch_group(*group));
     group_ = std::move(*group);
     return {};
+}
+
+// Only changes wake us: cgroup.events is always readable.
+Result<void> Worker::watch_group(const Group& group) {
+    return around_.poller.watch_hangup(group.events(), tag(Watch::group));
 }
 
 Result<void> Worker::prepare_notify(const sandbox::Plan& plan) {
@@ -203,7 +207,7 @@ Result<void> Worker::renew_group() {
     if (!group_ || !group_->spent()) return {};
     unwatch(group_->events());
     const auto renewed = group_->renew();
-    watch(group_->events(), Watch::group);
+    TRY(watch_group(*group_));
     return renewed;
 }
 
@@ -355,6 +359,8 @@ void Worker::on_main_status(Instant now) {
     const auto said = finished_status(main_status_);
     if (!said) return;
     if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
+    // A child that is killed in its set-up closes the pipe without a word too: it never ran.
+    if (main_.ended_by_signal()) return;
     feed({Event::Kind::program_runs, {}, 0}, now);
 }
 

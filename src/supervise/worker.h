@@ -174,6 +174,7 @@ private:
     void unwatch(int fd);
     void arm(Instant now);
     Result<void> renew_group();
+    Result<void> watch_group(const Group& group);
     sandbox::Descriptors descriptors(int broker) const;
 
     WorkerId id_;

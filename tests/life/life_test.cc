@@ -91,7 +91,7 @@ TEST_CASE("kill -9 of the stub ends the main process with it, and both come back
 
 TEST_CASE("waits get longer from crash to crash") {
     Loop loop;
-    WorkerSettings settings = shell("crasher", "kill -SEGV $$");
+    WorkerSettings settings = shell("crasher", "sleep 0.1; kill -SEGV $$");
     settings.rule.restart.cap = 200ms;
     settings.rule.restart.limit = 5;
     settings.plan.limits.push_back({RLIMIT_CORE, 0, 0});

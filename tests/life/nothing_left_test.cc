@@ -64,8 +64,15 @@ TEST_CASE("without a pid namespace the cgroup ends what hid" * doctest::skip(hav
         CHECK(worker.snapshot().cgroup == delegated.path + "/w.forker");
         CHECK(worker.snapshot().stub == -1);
         CHECK(worker.cgroup_id() != 0);
-        REQUIRE(::kill(worker.pid(), SIGKILL) == 0);
-        REQUIRE(loop.until_life(worker, 2));
+        for (std::uint32_t life = 2; life < 5; ++life) {
+            REQUIRE(::kill(worker.pid(), SIGKILL) == 0);
+            REQUIRE(loop.until([&] { return worker.life_number() == life && worker.state() == State::ready; }));
+            wait_for_processes(loop, 7);
+        }
+        const int turns = loop.turns;
+        loop.run_for(300ms);
+        CHECK(loop.turns - turns < 5);   // a populated group does not wake us, a renewed one neither
+        CHECK(worker.life_number() == 4);
         worker.stop(now());
         REQUIRE(loop.until_state(worker, State::stopped));
         CHECK(processes_of(worker_uid) == 0);
@@ -134,6 +141,19 @@ TEST_CASE("L5: a stub that is stopped during its set-up delays nobody, and is ki
     CHECK(now() - begun >= 1900ms);
     CHECK(stuck.snapshot().last_exit == "set-up took too long");
     CHECK(other.state() == State::ready);
+}
+
+TEST_CASE("a main process that is killed during its set-up was never ready") {
+    Loop loop;
+    bool was_ready = false;
+    loop.when_session_begins = [](Worker&, Credentials who) { CHECK(::kill(who.pid, SIGKILL) == 0); };
+    loop.when_state_changes = [&](Worker&, State to) { was_ready = was_ready || to == State::ready; };
+    WorkerSettings settings = sleeper("web");
+    settings.rule.restart.policy = RestartPolicy::never;
+    Worker& worker = loop.start(std::move(settings));
+    REQUIRE(loop.until_state(worker, State::failed));
+    CHECK_FALSE(was_ready);
+    CHECK(worker.snapshot().last_exit == "killed by SIGKILL before it was ready");
 }
 
 TEST_CASE("L5: a main process that is stopped during its set-up delays nobody, and is killed at its deadline") {

@@ -55,6 +55,19 @@ TEST_CASE("a child that lives is not waited for") {
     CHECK(wait_and_reap(child).exit == Exit{Exit::Kind::signal, SIGKILL});
 }
 
+TEST_CASE("an end by a signal and one by exit are told apart before reaping") {
+    Child killed = fork_child([] { ::pause(); });
+    CHECK_FALSE(killed.ended_by_signal());
+    REQUIRE(killed.send(SIGKILL));
+    REQUIRE(ended_within(killed.pidfd(), 5000));
+    CHECK(killed.ended_by_signal());
+    CHECK(killed.reap());
+    Child exited = fork_child([] { ::_exit(9); });
+    REQUIRE(ended_within(exited.pidfd(), 5000));
+    CHECK_FALSE(exited.ended_by_signal());
+    CHECK(exited.reap());
+}
+
 TEST_CASE("looking whether a child has ended does not reap it") {
     Child child = fork_child([] { ::_exit(0); });
     REQUIRE(ended_within(child.pidfd(), 5000));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
 #include <string>
 
 #include "sys/poller.h"
@@ -32,6 +33,12 @@ struct Delegated {
     Delegated() { REQUIRE(::mkdir(path.c_str(), 0755) == 0); }
     ~Delegated() { ::rmdir(path.c_str()); }
 };
+
+bool write_text(const std::string& path, const std::string& text) {
+    std::ofstream file(path);
+    file << text << std::flush;
+    return file.good();
+}
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -98,6 +105,45 @@ TEST_CASE("what a warderd that died left in a group is killed when it is taken o
     CHECK(::waitpid(cloned->pid, &status, 0) == cloned->pid);
     CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
     CHECK_FALSE(second->populated());
+}
+
+TEST_CASE("what is born into a group that was killed once and then renewed lives" * doctest::skip(have_no_cgroup())) {
+    const Delegated delegated;
+    auto group = Group::create(delegated.path, "web");
+    REQUIRE(group);
+    CHECK_FALSE(group->spent());
+    REQUIRE(group->kill());
+    CHECK(group->spent());
+    const std::uint64_t before = group->id();
+    REQUIRE(group->renew());
+    CHECK_FALSE(group->spent());
+    CHECK(group->id() != before);
+    auto cloned = clone_process(0, group->directory());
+    REQUIRE(cloned);
+    if (cloned->pid == 0) ::_exit(7);
+    int status = 0;
+    REQUIRE(::waitpid(cloned->pid, &status, 0) == cloned->pid);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 7));
+}
+
+TEST_CASE("a group with somebody in it is not renewed" * doctest::skip(have_no_cgroup())) {
+    const Delegated delegated;
+    auto group = Group::create(delegated.path, "web");
+    REQUIRE(group);
+    REQUIRE(group->kill());
+    auto cloned = clone_process(0, -1);
+    REQUIRE(cloned);
+    if (cloned->pid == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    REQUIRE(write_text(group->path() + "/cgroup.procs", std::to_string(cloned->pid)));
+    const auto renewed = group->renew();
+    REQUIRE_FALSE(renewed);
+    CHECK(renewed.error().number == EBUSY);
+    CHECK(group->populated());
+    REQUIRE(group->kill());
+    CHECK(::waitpid(cloned->pid, nullptr, 0) == cloned->pid);
 }
 
 TEST_CASE("a directory that is no cgroup is refused") {
