@@ -215,14 +215,15 @@ def T14_lengths():
     if data is None:
         out.say(finished=index)
         linger()
-    out.say(index=index, sent=attempt(lambda: raw.sock.send(data)))
+    out.say(index=index)   # before it is sent: the answer to it is death
+    attempt(lambda: raw.sock.send(data))
     time.sleep(30)
     out.say(index=index, survived=True)
 
 
 def T15_zero_length():
     raw, out = begin()
-    out.say(sent=attempt(lambda: raw.sock.send(b"")))
+    attempt(lambda: raw.sock.send(b""))
     time.sleep(30)
     out.say(survived=True)
 
