@@ -35,7 +35,7 @@ std::string explain_permission(const std::string& path) {
     const std::string group = group_of(path);
     std::string text = "you are uid " + std::to_string(::geteuid()) + "; the control socket lets in root";
     if (group.empty()) return text + ": " + path;
-    return text + " and members of group " + group + ": " + path + "\n(groups count from the next login: newgrp " + group + " for now)";
+    return text + " and members of group " + group + " (from their next login on): " + path;
 }
 
 }  // namespace

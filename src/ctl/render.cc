@@ -121,25 +121,27 @@ std::string place(const json& problem) {
     return words.empty() ? "" : words + ": ";
 }
 
-// As compilers print it: the sentence, the line, a caret below what is meant.
+// "   12 | ", as compilers have it.
+std::string gutter(const std::string& number) {
+    return std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + " | ";
+}
+
+// As warderd prints it: the sentence, the line, a caret below what is meant, and what to do.
 std::string render_problem(const json& problem, Colors colors) {
     const bool error = text(problem, "weight") == "error";
     std::string out = tinted(printable(place(problem)), Tint::strong, colors);
     out += tinted(error ? "error: " : "warning: ", error ? Tint::bad : Tint::warn, colors);
     out += printable(text(problem, "what")) + "\n";
     const std::string line = text(problem, "text");
-    const auto column = static_cast<std::size_t>(std::max<std::int64_t>(number(problem, "column"), 0));
-    if (!line.empty()) out += "    " + printable(line) + "\n";
-    if (!line.empty() && column > 0) {
-        const auto length = static_cast<std::size_t>(std::clamp<std::int64_t>(number(problem, "length", 1), 1, 200));
-        std::string below = "    ";
-        // Tabs stay in the printed line, so they stay in front of the caret.
-        for (std::size_t i = 0; i + 1 < column; ++i) below += i < line.size() && line[i] == '\t' ? '\t' : ' ';
-        out += below + tinted("^" + std::string(length - 1, '~'), Tint::good, colors) + "\n";
-    }
     const std::string suggestion = text(problem, "suggestion");
-    if (!suggestion.empty()) out += "    " + printable(suggestion) + "\n";
-    return out;
+    if (line.empty()) return out + (suggestion.empty() ? "" : "      " + printable(suggestion) + "\n");
+    out += gutter(number_text(problem, "line")) + printable(line) + "\n" + gutter("");
+    const auto column = static_cast<std::size_t>(std::max<std::int64_t>(number(problem, "column"), 1));
+    const auto length = static_cast<std::size_t>(std::clamp<std::int64_t>(number(problem, "length", 1), 1, 200));
+    // Tabs stay in the printed line, so they stay in front of the caret.
+    for (std::size_t i = 0; i + 1 < std::min(column, line.size() + 2); ++i) out += i < line.size() && line[i] == '\t' ? '\t' : ' ';
+    out += tinted("^" + std::string(length - 1, '~'), Tint::good, colors);
+    return out + (suggestion.empty() ? "" : " " + printable(suggestion)) + "\n";
 }
 
 std::string render_problems(const json& problems, Colors colors) {

@@ -21,7 +21,8 @@ namespace {
 using nlohmann::json;
 using protocol::Verb;
 
-constexpr int answer_time = 30'000;       // milliseconds for what warderd answers at once
+constexpr int answer_time = 10'000;       // milliseconds for what warderd answers at once
+constexpr int reload_time = 120'000;      // it starts what is new, one after the other, before it answers
 constexpr std::size_t most_asked = 64;    // commands on their way at once: more would fill both directions
 
 // How a run of warderctl talks to its user.
@@ -192,7 +193,7 @@ int change_lives(const Options& options, const Voice& voice) {
 int reload(const Options& options, const Voice& voice) {
     protocol::Command command = about(options);
     if (options.plan) command.argument = "plan";
-    const auto reply = ask_once(options, command, answer_time);
+    const auto reply = ask_once(options, command, reload_time);
     if (!reply) return no_answer(options, voice, reply.error());
     const json report = parsed(reply->text);
     if (voice.json || (reply->error != 0 && !report.contains("problems"))) {

@@ -116,9 +116,8 @@ TEST_CASE("render: a problem stands as compilers print it, with the caret below 
                           {"what", "unknown key \"lisen\""}, {"suggestion", "did you mean \"listen\"?"}, {"text", "\tlisen = 1"}};
     CHECK(render_check({{"problems", {problem}}, {"files", {"w.toml"}}, {"workers", json::array()}}, Colors::off) ==
           "w.toml:3:2: error: unknown key \"lisen\"\n"
-          "    \tlisen = 1\n"
-          "    \t^~~~~\n"
-          "    did you mean \"listen\"?\n"
+          "    3 | \tlisen = 1\n"
+          "      | \t^~~~~ did you mean \"listen\"?\n"
           "not ok: 0 workers in 1 file, 1 error\n");
 }
 
