@@ -29,10 +29,12 @@ public:
     bool pressing() const { return size_ * 2 >= records_.size(); }
     std::size_t size() const { return size_; }
 
-    const Record& front() const { return records_[first_]; }
-    void pop() {
-        first_ = (first_ + 1) % records_.size();
-        --size_;
+    // The record at `index` from the oldest, below size().
+    const Record& at(std::size_t index) const { return records_[(first_ + index) % records_.size()]; }
+    // Lets go of the oldest `count`.
+    void pop(std::size_t count) {
+        first_ = (first_ + count) % records_.size();
+        size_ -= count;
     }
 
     // How many were dropped since this was last asked.

@@ -1,5 +1,6 @@
 #include "audit/sink.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -10,10 +11,9 @@ namespace {
 
 enum class Written { whole, not_now, failed };
 
-Written write_line(int out, std::string line) {
-    line += '\n';
+Written write_whole(int out, const std::string& lines) {
     for (;;) {
-        const ssize_t size = ::write(out, line.data(), line.size());
+        const ssize_t size = ::write(out, lines.data(), lines.size());
         if (size >= 0) return Written::whole;
         if (errno == EINTR) continue;
         return errno == EAGAIN ? Written::not_now : Written::failed;
@@ -25,21 +25,36 @@ std::string lost_line(std::uint64_t lost) {
     JsonWriter json(line);
     json.begin_object().member("time", format_wall_clock(wall_clock_now())).member("kind", "lost");
     json.member("records", lost).end_object();
-    return line;
+    return line + '\n';
+}
+
+// As many of the oldest records as one write to a pipe takes whole.
+std::size_t gather(const Ring& ring, std::string& lines) {
+    lines.clear();
+    std::size_t count = 0;
+    for (; count < ring.size(); ++count) {
+        const std::string line = to_json(ring.at(count));
+        if (count > 0 && lines.size() + line.size() + 1 > PIPE_BUF) break;
+        lines += line;
+        lines += '\n';
+    }
+    return count;
 }
 
 }  // namespace
 
 Sink::Outcome Sink::drain(Ring& ring) {
     lost_ += ring.take_lost();
+    std::string lines;
     while (ring.size() > 0) {
-        const Written written = out_ < 0 ? Written::failed : write_line(out_, to_json(ring.front()));
+        const std::size_t count = gather(ring, lines);
+        const Written written = out_ < 0 ? Written::failed : write_whole(out_, lines);
         if (written == Written::not_now) return Outcome::full;
-        if (written == Written::failed && out_ >= 0) ++lost_;
-        ring.pop();
+        if (written == Written::failed && out_ >= 0) lost_ += count;
+        ring.pop(count);
     }
     if (lost_ > 0 && out_ >= 0) {
-        const Written written = write_line(out_, lost_line(lost_));
+        const Written written = write_whole(out_, lost_line(lost_));
         if (written == Written::not_now) return Outcome::full;
         if (written == Written::whole) lost_ = 0;
     }

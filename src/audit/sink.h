@@ -1,5 +1,5 @@
-// The sink writes records as JSON lines into a pipe (to the log keeper) or a file, without ever waiting. A line goes out
-// whole or not at all: it is shorter than PIPE_BUF, so a full pipe refuses it whole (pipe(7)) and it stays in the ring.
+// The sink writes records as JSON lines into a pipe (to the log keeper) or a file, without ever waiting. Lines go out whole
+// or not at all: at most PIPE_BUF bytes at a time, which a full pipe refuses whole (pipe(7)), and then they stay in the ring.
 #pragma once
 
 #include "audit/ring.h"

@@ -10,6 +10,10 @@
 #include <string_view>
 #include <type_traits>
 
+// For large buffers on the request path that are written before they are read: -ftrivial-auto-var-init would clear them at
+// each use.
+#define WARDER_UNINITIALIZED __attribute__((uninitialized))
+
 namespace warder {
 
 using Bytes = std::span<const std::byte>;

@@ -68,48 +68,29 @@ void Broker::handle(const PollEvent& event, Instant now) {
     if (event.tag.generation != (principal->session->generation & 0xffffffU)) return;
     if (event.writable && principal->session->clogged) unpark(*principal, now);
     if (!event.readable && !event.hung_up) return;
-    for (int i = 0; i < datagrams_per_turn; ++i) {
-        if (!principal->session || principal->session->clogged) return;
-        if (answer(*principal, now) == Turn::enough) return;
-    }
+    if (principal->session && !principal->session->clogged) answer(*principal, now);
 }
 
-Broker::Turn Broker::answer(Principal& principal, Instant now) {
-    auto received = principal.session->channel->receive(incoming_);
-    if (!received) {
-        violate(principal, "its socket failed");
-        return Turn::enough;
-    }
-    if (received->kind == Received::Kind::nothing) return Turn::enough;
-    if (received->kind == Received::Kind::closed) {
-        // The worker closed its end, perhaps for good; its life goes on without requests.
-        poller_.forget(principal.session->channel->get());
-        return Turn::enough;
-    }
-    return take(principal, *received, now);
+void Broker::answer(Principal& principal, Instant now) {
+    const auto received = principal.session->channel->receive(incoming_);
+    if (!received) return violate(principal, "its socket failed");
+    if (received->kind == Received::Kind::message) return take(principal, *received, now);
+    // The worker closed its end, perhaps for good; its life goes on without requests.
+    if (received->kind == Received::Kind::closed) poller_.forget(principal.session->channel->get());
 }
 
-Broker::Turn Broker::take(Principal& principal, const Received& received, Instant now) {
+void Broker::take(Principal& principal, const Received& received, Instant now) {
     const Sender sender = identify_sender(principal.settings, *principal.session, received);
-    if (sender == Sender::unknown) {
-        violate(principal, "a message without credentials");
-        return Turn::enough;
-    }
+    if (sender == Sender::unknown) return violate(principal, "a message without credentials");
     const auto message = protocol::decode(received.bytes);
     if (sender == Sender::relative) {
         if (message) refuse_relative(principal, *message, received.sender);
-        return Turn::again;
+        return;
     }
-    if (received.stray_fds > 0) {
-        violate(principal, "it sent descriptors, and has no right to");
-    } else if (received.truncated) {
-        violate(principal, "a message longer than 64 KiB");
-    } else if (!message) {
-        violate(principal, message.error().doing);
-    } else {
-        take_requester(principal, *message, received.sender, now);
-    }
-    return principal.session ? Turn::again : Turn::enough;
+    if (received.stray_fds > 0) return violate(principal, "it sent descriptors, and has no right to");
+    if (received.truncated) return violate(principal, "a message longer than 64 KiB");
+    if (!message) return violate(principal, message.error().doing);
+    take_requester(principal, *message, received.sender, now);
 }
 
 void Broker::take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
@@ -307,7 +288,7 @@ bool Broker::perform_all(Principal& principal) {
 }
 
 void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
-    std::array<int, protocol::max_requests> fds;
+    WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
     std::size_t fd_count = 0;
     for (std::size_t i = 0; i < count_; ++i) {
         Answering& one = work_[i];

@@ -23,9 +23,6 @@
 
 namespace warder::broker {
 
-// One noisy worker gets this many datagrams of a turn, then the others have theirs.
-inline constexpr int datagrams_per_turn = 16;
-
 // How a listener of a grant could not be had, or a file not be made: told to the operator at load.
 struct Trouble {
     std::string worker;
@@ -49,7 +46,8 @@ public:
     // It is over. Listeners that its holder spoiled are made again.
     void end_session(WorkerId worker);
 
-    // The poller says something about a session.
+    // The poller says something about a session: one datagram is answered, so that a noisy worker gets one of each turn like
+    // all others. The poller tells of the next at once, without a wake-up.
     void handle(const PollEvent& event, Instant now);
 
     // An opener has answered (or its deadline has): records it.
@@ -77,11 +75,9 @@ private:
         std::string_view text;
     };
 
-    enum class Turn { again, enough };
-
     Principal* find(WorkerId worker);
-    Turn answer(Principal& principal, Instant now);
-    Turn take(Principal& principal, const Received& received, Instant now);
+    void answer(Principal& principal, Instant now);
+    void take(Principal& principal, const Received& received, Instant now);
     void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
     void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender);
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "broker/socket_name.h"
 #include "broker/task.h"
 #include "policy/path.h"
@@ -128,7 +129,7 @@ Opened open_for(const Task& task, const char* path, Patience patience) {
 }
 
 Performed open_file(const Task& task, Patience patience) {
-    const CPath path(task.path);
+    WARDER_UNINITIALIZED const CPath path(task.path);
     if (!path.fits()) return failed(ENAMETOOLONG);
     Opened opened = open_for(task, path.get(), patience);
     if (!opened.fd) return not_opened(opened.fd.error(), patience);
@@ -176,7 +177,7 @@ Performed seal_secret(int source) {
 }
 
 Performed lend_secret(const Task& task, Patience patience) {
-    const CPath path(task.path);
+    WARDER_UNINITIALIZED const CPath path(task.path);
     if (!path.fits()) return failed(ENAMETOOLONG);
     auto file = open_at(task.directory, path.get(), O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, resolve_for(task, patience));
     if (!file) return not_opened(file.error(), patience);
@@ -189,7 +190,7 @@ Performed lend_secret(const Task& task, Patience patience) {
 
 // A socket's path is looked up like any other, and connected to by its descriptor: connect(2) itself would follow links.
 Result<SocketName> find_socket(const Task& task, Patience patience, Fd& found) {
-    const CPath path(task.path);
+    WARDER_UNINITIALIZED const CPath path(task.path);
     if (!path.fits()) return failure(ENAMETOOLONG, "openat2");
     found = TRY(open_at(task.directory, path.get(), O_PATH | O_NOFOLLOW, 0, resolve_for(task, patience)));
     struct stat about;

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
+#include <string>
 
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace warder::supervise {
@@ -26,6 +29,18 @@ long wait_for(int pidfd, siginfo_t& info, int options, rusage* usage) {
     return ::syscall(SYS_waitid, P_PIDFD, pidfd, &info, options | WEXITED | WNOHANG, usage);
 }
 
+// PF_FORKNOEXEC of linux/sched.h; execve(2) clears it before it closes descriptors, and a zombie still has it.
+constexpr unsigned long forked_without_exec = 0x40;
+
+// The ninth field of proc_pid_stat(5); the second is the name in brackets, which may hold anything.
+unsigned long flags_of(const std::string& stat) {
+    const std::size_t name_end = stat.rfind(')');
+    unsigned long flags = 0;
+    if (name_end == std::string::npos) return 0;
+    std::sscanf(stat.c_str() + name_end, ") %*c %*d %*d %*d %*d %*d %lu", &flags);
+    return flags;
+}
+
 }  // namespace
 
 bool Child::ended() const {
@@ -33,10 +48,9 @@ bool Child::ended() const {
     return wait_for(pidfd_.get(), info, WNOWAIT, nullptr) != 0 || info.si_pid != 0;
 }
 
-bool Child::ended_by_signal() const {
-    siginfo_t info{};
-    if (wait_for(pidfd_.get(), info, WNOWAIT, nullptr) != 0 || info.si_pid == 0) return false;
-    return info.si_code != CLD_EXITED;
+bool Child::has_executed() const {
+    const auto stat = read_file("/proc/" + std::to_string(pid_) + "/stat", 4096);
+    return !stat || (flags_of(*stat) & forked_without_exec) == 0;
 }
 
 std::optional<Reaped> Child::reap() {

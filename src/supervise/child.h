@@ -34,8 +34,8 @@ public:
     // Whether it has ended and waits to be reaped.
     bool ended() const;
 
-    // Whether it has ended, and not by its own exit.
-    bool ended_by_signal() const;
+    // Whether it has become another program by execve(2), also if that has ended by now. Unknown counts as yes.
+    bool has_executed() const;
 
     // Reaps it if it has ended; it is empty then. nullopt: it lives.
     std::optional<Reaped> reap();

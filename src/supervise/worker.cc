@@ -359,8 +359,8 @@ void Worker::on_main_status(Instant now) {
     const auto said = finished_status(main_status_);
     if (!said) return;
     if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
-    // A child that is killed in its set-up closes the pipe without a word too: it never ran.
-    if (main_.ended_by_signal()) return;
+    // A child that is killed in its set-up closes the pipe without a word too: its end will be told.
+    if (!main_.has_executed()) return;
     feed({Event::Kind::program_runs, {}, 0}, now);
 }
 

@@ -104,7 +104,7 @@ Result<void> Channel::refuse_descriptors() const {
 }
 
 Result<Channel::WithFds> Channel::receive_with_fds(MutableBytes buffer, std::span<Fd> fds, int flags) const {
-    ControlBuffer control;
+    WARDER_UNINITIALIZED ControlBuffer control;
     iovec part{buffer.data(), buffer.size()};
     msghdr message;
     std::memset(&message, 0, sizeof message);
@@ -148,7 +148,7 @@ Result<Received> Channel::receive_waiting(MutableBytes buffer) const { return re
 
 Result<void> Channel::send_with(Bytes message, std::span<const int> fds, int flags) const {
     if (fds.size() > kernel::scm_max_fd) return failure(EMSGSIZE, "sendmsg");
-    ControlBuffer control;
+    WARDER_UNINITIALIZED ControlBuffer control;
     iovec part{const_cast<std::byte*>(message.data()), message.size()};
     msghdr header;
     std::memset(&header, 0, sizeof header);

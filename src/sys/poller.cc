@@ -1,5 +1,7 @@
 #include "sys/poller.h"
 
+#include "base/bytes.h"
+
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
@@ -42,7 +44,7 @@ Result<void> Poller::change_to_hangup(int fd, PollTag tag) { return control(EPOL
 void Poller::forget(int fd) { ::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 Result<std::span<const PollEvent>> Poller::wait(int timeout_ms) {
-    epoll_event raw[batch];
+    WARDER_UNINITIALIZED epoll_event raw[batch];
     const int count = ::epoll_wait(fd_.get(), raw, batch, timeout_ms);
     if (count < 0 && errno != EINTR) return failure("epoll_wait");
     const auto ready = static_cast<std::size_t>(count < 0 ? 0 : count);
