@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,17 +56,21 @@ TEST_CASE("a child that lives is not waited for") {
     CHECK(wait_and_reap(child).exit == Exit{Exit::Kind::signal, SIGKILL});
 }
 
-TEST_CASE("an end by a signal and one by exit are told apart before reaping") {
-    Child killed = fork_child([] { ::pause(); });
-    CHECK_FALSE(killed.ended_by_signal());
+TEST_CASE("a child that was killed before execve is told from one that became another program, also when both are zombies") {
+    Child killed = fork_child([] {
+        ::prctl(PR_SET_NAME, "a) Z 1 (b");
+        ::pause();
+    });
+    CHECK_FALSE(killed.has_executed());
     REQUIRE(killed.send(SIGKILL));
     REQUIRE(ended_within(killed.pidfd(), 5000));
-    CHECK(killed.ended_by_signal());
+    CHECK_FALSE(killed.has_executed());
     CHECK(killed.reap());
-    Child exited = fork_child([] { ::_exit(9); });
-    REQUIRE(ended_within(exited.pidfd(), 5000));
-    CHECK_FALSE(exited.ended_by_signal());
-    CHECK(exited.reap());
+
+    Child executed = fork_child([] { ::execl("/bin/false", "false", nullptr); });
+    REQUIRE(ended_within(executed.pidfd(), 5000));
+    CHECK(executed.has_executed());
+    CHECK(executed.reap());
 }
 
 TEST_CASE("looking whether a child has ended does not reap it") {
