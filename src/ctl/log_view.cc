@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <tuple>
 
 namespace warder::ctl {
 namespace {
@@ -71,6 +72,7 @@ std::string_view moment_of(std::string_view line) {
 std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs) {
     struct Timed {
         std::string moment;
+        std::size_t place;   // among all: equal moments keep their order
         LogLine line;
     };
     std::vector<Timed> all;
@@ -79,10 +81,11 @@ std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs) {
         for (auto& line : log) {
             // A clock that was set back must not tear one worker's lines apart.
             latest = std::max(latest, std::string(moment_of(line.text)));
-            all.push_back({latest, std::move(line)});
+            all.push_back({latest, all.size(), std::move(line)});
         }
     }
-    std::stable_sort(all.begin(), all.end(), [](const Timed& a, const Timed& b) { return a.moment < b.moment; });
+    std::sort(all.begin(), all.end(),
+              [](const Timed& a, const Timed& b) { return std::tie(a.moment, a.place) < std::tie(b.moment, b.place); });
     std::vector<LogLine> lines;
     for (auto& timed : all) lines.push_back(std::move(timed.line));
     return lines;

@@ -85,7 +85,7 @@ struct Pipe {
 // A keeper that runs, and what lends it files.
 class Keeper {
 public:
-    explicit Keeper(Directory& directory) : directory_(directory), folder_(::open(directory.path.c_str(), O_PATH | O_CLOEXEC)) {
+    explicit Keeper(const Directory& directory) : folder_(::open(directory.path.c_str(), O_PATH | O_CLOEXEC)) {
         auto pair = make_channel_pair();
         REQUIRE(pair);
         channel_ = std::move(pair->ours);
@@ -214,7 +214,6 @@ private:
         REQUIRE(channel_.send(*bytes));
     }
 
-    Directory& directory_;
     Fd folder_;
     Channel channel_;
     pid_t pid_ = -1;
