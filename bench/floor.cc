@@ -59,11 +59,13 @@ Fd open_checked(int directory, const char* name) {
     return file;
 }
 
+// Room for the most descriptors of one message. Not on the stack, where it would be cleared for each request.
+alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kernel::scm_max_fd)];
+
 // Gathers the opened files of one question and sends them in one message.
 bool answer(int socket, int directory, const char* name, std::size_t width) {
-    std::array<Fd, kernel::scm_max_fd> files;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kernel::scm_max_fd)];
-    char text[answer_size]{};
+    static std::array<Fd, kernel::scm_max_fd> files;
+    static char text[answer_size];
     iovec part{text, sizeof text};
     msghdr message{};
     message.msg_iov = &part;
@@ -80,7 +82,9 @@ bool answer(int socket, int directory, const char* name, std::size_t width) {
         const int number = files[i].get();
         std::memcpy(CMSG_DATA(head) + i * sizeof(int), &number, sizeof(int));
     }
-    return ::sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof text);
+    const bool sent = ::sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof text);
+    for (std::size_t i = 0; i < width; ++i) files[i].reset();
+    return sent;
 }
 
 bool credentials_came(msghdr& message, Credentials& sender) {
@@ -99,13 +103,12 @@ bool credentials_came(msghdr& message, Credentials& sender) {
     if (!directory || !become(target.uid, target.gid)) ::_exit(1);
     for (;;) {
         Question question;
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
         iovec part{&question, sizeof question};
         msghdr message{};
         message.msg_iov = &part;
         message.msg_iovlen = 1;
         message.msg_control = control;
-        message.msg_controllen = sizeof control;
+        message.msg_controllen = CMSG_SPACE(sizeof(ucred));
         if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(question_size)) ::_exit(0);
         Credentials sender;
         if (!credentials_came(message, sender)) ::_exit(1);
@@ -118,8 +121,7 @@ Result<void> ask(int socket, std::uint32_t width) {
     Question question;
     question.width = width;
     if (::send(socket, &question, sizeof question, MSG_NOSIGNAL) < 0) return failure("asking the floor");
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kernel::scm_max_fd)];
-    char text[answer_size];
+    static char text[answer_size];
     iovec part{text, sizeof text};
     msghdr message{};
     message.msg_iov = &part;
