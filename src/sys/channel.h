@@ -72,7 +72,7 @@ public:
     Result<Received> receive_waiting(MutableBytes buffer) const;
 
     // Takes one datagram and hands over the descriptors that came with it: only where the peer is trusted (client, opener).
-    // `fds` gets at most its size; more than that is EMSGSIZE and all are closed. Waits unless `flags` has MSG_DONTWAIT.
+    // `fds` gets at most its size; those beyond are closed and counted as stray. Waits unless `flags` has MSG_DONTWAIT.
     struct WithFds {
         Received received;
         std::size_t fd_count = 0;
