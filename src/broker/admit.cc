@@ -48,6 +48,12 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
         if (grant.kind != policy::Kind::listener || held[i].listener) continue;
         trouble(grant, open_listener(held[i], grant, privileges_, settings.identity));
     }
+    if (principal.session) {
+        const auto& before = principal.settings.grants;
+        principal.session->lent.renumber([&](GrantId id) {
+            return settings.grants.named(before.at(id).name).value_or(GrantId::none);
+        });
+    }
     principal.settings = std::move(settings);
     principal.held = std::move(held);
     privileges_.become_root();

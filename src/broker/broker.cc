@@ -359,7 +359,8 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
         one.request.second = items[i].task.second;
-        one.decision.grant = items[i].grant;
+        // By name: a reload since then has given the grants other numbers, or taken this one away.
+        one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
         one.performed.reason = results[i].reason;
         one.performed.error = results[i].error;
         one.performed.device = results[i].device;

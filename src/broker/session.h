@@ -47,6 +47,19 @@ public:
         }
     }
 
+    // After a reload grants have other numbers: `number_now` says which, or none, and what was lent by a grant that is gone is
+    // not told any more.
+    template <typename Function>
+    void renumber(const Function& number_now) {
+        std::size_t kept = 0;
+        for (Lent entry : std::span(entries_).first(size_)) {
+            entry.grant = number_now(entry.grant);
+            if (entry.grant != GrantId::none) entries_[kept++] = entry;
+        }
+        size_ = kept;
+        next_ = 0;
+    }
+
     std::span<const Lent> entries() const { return std::span(entries_).first(size_); }
     std::uint64_t total() const { return total_; }
     void clear() {
