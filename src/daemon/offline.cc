@@ -28,6 +28,27 @@ control::CheckReport check_report(const Loaded& loaded) {
     return report;
 }
 
+using Words = std::vector<std::string_view>;
+
+Words worker_names(const config::Config& config) {
+    Words names;
+    for (const auto& worker : config.workers) names.push_back(worker.name);
+    return names;
+}
+
+Words operation_words() {
+    Words words;
+    for (const auto& entry : operation_names) words.push_back(entry.name);
+    return words;
+}
+
+int no_such(const char* kind, const std::string& word, const Words& known) {
+    const std::string near(config::nearest(word, known));
+    const std::string hint = near.empty() ? "" : "; did you mean \"" + near + "\"?";
+    std::fprintf(stderr, "no %s \"%s\"%s\n", kind, word.c_str(), hint.c_str());
+    return EX_USAGE;
+}
+
 const config::Worker* find(const config::Config& config, std::string_view name) {
     for (const auto& worker : config.workers) {
         if (worker.name == name) return &worker;
@@ -42,7 +63,7 @@ Loaded load_and_resolve(const std::string& path) {
     auto parsed = config::load(path);
     loaded.config = std::move(parsed.config);
     loaded.problems = std::move(parsed.problems);
-    if (!config::any_error(loaded.problems)) config::resolve(loaded.config, loaded.problems, config::host_lookup());
+    config::resolve(loaded.config, loaded.problems, config::host_lookup());   // the machine's complaints beside the file's
     loaded.ok = !config::any_error(loaded.problems);
     return loaded;
 }
@@ -108,11 +129,8 @@ int why(const Options& options) {
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
     const auto operation = operation_of(options.operation);
-    if (worker == nullptr || !operation) {
-        std::fprintf(stderr, "no %s \"%s\"\n", worker == nullptr ? "worker" : "operation",
-                     worker == nullptr ? options.worker.c_str() : options.operation.c_str());
-        return EX_USAGE;
-    }
+    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config));
+    if (!operation) return no_such("operation", options.operation, operation_words());
     const policy::GrantSet grants(worker->name, worker->grants);
     const auto report = why_report(grants, *operation, options.target);
     std::printf("%s\n", options.json ? control::why_json(report).c_str() : report.sentence.c_str());
