@@ -1,0 +1,167 @@
+#include "broker/hold.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "broker/socket_name.h"
+#include "unit/broker/bench.h"
+
+using namespace warder;
+using namespace warder::broker;
+using warder::test::file_grant;
+using warder::test::Folder;
+using warder::test::listener_grant;
+using warder::test::somebody;
+using warder::test::tree_grant;
+
+namespace {
+
+constexpr Instant start{1'000'000'000};
+constexpr Instant later = start + recheck_after;
+
+// Looks until what the kernel has in memory suffices; another process' mount in the middle of a look may say otherwise.
+Recheck look(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now) {
+    Recheck seen = Recheck::unknown;
+    for (int i = 0; i < 100 && seen == Recheck::unknown; ++i) seen = recheck(held, grant, privileges, now);
+    return seen;
+}
+
+struct Socket {
+    Folder folder;
+    policy::Grant grant = listener_grant("socket", "unix:" + folder.path + "/socket");
+    Privileges privileges;
+    Held held;
+    Socket() {
+        grant.as = policy::As::root;
+        held = hold(grant, privileges);
+    }
+    ~Socket() { privileges.become_root(); }
+    bool there() const { return std::filesystem::exists(folder.at("socket")); }
+};
+
+}  // namespace
+
+TEST_CASE("a file's directory is held, a tree's is itself, and an absent one is none yet") {
+    const Folder folder;
+    Privileges privileges;
+    const Held file = hold(file_grant("f", folder.at("file"), {Operation::read}), privileges);
+    CHECK(file.directory_path == folder.path);
+    CHECK(file.leaf == "file");
+    CHECK(static_cast<bool>(file.directory));
+    const Held tree = hold(tree_grant("t", folder.path, {Operation::read}), privileges);
+    CHECK(tree.leaf.empty());
+    CHECK(tree.identity == file.identity);
+    CHECK_FALSE(static_cast<bool>(hold(tree_grant("a", folder.at("absent"), {Operation::read}), privileges).directory));
+    CHECK(hold(tree_grant("p", "/proc/sys", {Operation::read}), privileges).kernel_view);
+}
+
+TEST_CASE("a held directory is looked at again after a while: the same, changed, gone") {
+    const Folder folder;
+    const std::string path = folder.at("site");
+    Privileges privileges;
+    std::filesystem::create_directory(path);
+    const auto grant = tree_grant("t", path, {Operation::read});
+    Held held = hold(grant, privileges);
+    held.checked = start;
+    const FileIdentity first = held.identity;
+    CHECK(look(held, grant, privileges, later) == Recheck::same);
+    std::filesystem::rename(path, path + "2");
+    std::filesystem::create_directory(path);
+    (void)std::filesystem::exists(path);
+    CHECK(recheck(held, grant, privileges, later) == Recheck::same);   // too soon
+    CHECK(look(held, grant, privileges, later + recheck_after) == Recheck::changed);
+    CHECK_FALSE(held.identity == first);
+    std::filesystem::remove(path);
+    (void)std::filesystem::exists(path);
+    CHECK(look(held, grant, privileges, later + recheck_after + recheck_after) == Recheck::gone);
+    CHECK_FALSE(static_cast<bool>(held.directory));
+}
+
+TEST_CASE("a pinned directory stays held though its name is given to another") {
+    const Folder folder;
+    const std::string path = folder.at("site");
+    Privileges privileges;
+    std::filesystem::create_directory(path);
+    auto grant = tree_grant("t", path, {Operation::read});
+    grant.pin = true;
+    Held held = hold(grant, privileges);
+    std::filesystem::remove(path);
+    CHECK(recheck(held, grant, privileges, later) == Recheck::same);
+}
+
+TEST_CASE("D13: a listener is sound until its holder shuts it down, and is made again at its place") {
+    Socket socket;
+    REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    CHECK(sound(socket.held, socket.grant));
+    const auto lent = socket.held.listener.duplicate();
+    REQUIRE(lent);
+    REQUIRE(::shutdown(lent->get(), SHUT_RDWR) == 0);
+    close_listener(socket.held, socket.privileges);
+    CHECK_FALSE(socket.there());
+    CHECK_FALSE(sound(socket.held, socket.grant));
+    CHECK(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    CHECK(sound(socket.held, socket.grant));
+}
+
+TEST_CASE("D13: a TCP listener that was shut down is no longer sound") {
+    const auto grant = listener_grant("tcp", "tcp:127.0.0.1:0");
+    Privileges privileges;
+    Held held = hold(grant, privileges);
+    REQUIRE(open_listener(held, grant, privileges, somebody));
+    CHECK(sound(held, grant));
+    REQUIRE(::shutdown(held.listener.get(), SHUT_RDWR) == 0);
+    CHECK_FALSE(sound(held, grant));
+}
+
+TEST_CASE("a socket's path has the grant's mode, and goes when the listener is let go") {
+    Socket socket;
+    socket.grant.mode = 0600;
+    REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    struct stat about;
+    REQUIRE(::stat(socket.folder.at("socket").c_str(), &about) == 0);
+    CHECK((about.st_mode & 0777) == 0600);
+    close_listener(socket.held, socket.privileges);
+    CHECK_FALSE(socket.there());
+}
+
+TEST_CASE("a socket's path that nobody answers on is replaced; a living one is in use, and so is what is no socket") {
+    Socket first;
+    REQUIRE(open_listener(first.held, first.grant, first.privileges, somebody));
+    Held second = hold(first.grant, first.privileges);
+    const auto living = open_listener(second, first.grant, first.privileges, somebody);
+    REQUIRE_FALSE(living);
+    CHECK(living.error().number == EADDRINUSE);
+    first.held.listener.reset();   // its holder died: the path stays, dead
+    REQUIRE(first.there());
+    CHECK(open_listener(second, first.grant, first.privileges, somebody));
+    close_listener(second, first.privileges);
+    first.folder.write("socket", "a file");
+    const auto file = open_listener(second, first.grant, first.privileges, somebody);
+    REQUIRE_FALSE(file);
+    CHECK(file.error().number == EADDRINUSE);
+    CHECK(first.folder.read("socket") == "a file");
+}
+
+TEST_CASE("T25: what is made for its owner has its mode; somebody else's file is left alone") {
+    if (::geteuid() != 0) return;
+    const Folder folder;
+    Privileges privileges;
+    auto grant = file_grant("log", folder.at("deep/log"), {Operation::append});
+    grant.owner = policy::Owner::worker;
+    REQUIRE(make_owned(grant, privileges, somebody));
+    struct stat about;
+    REQUIRE(::stat(grant.path.c_str(), &about) == 0);
+    CHECK(about.st_uid == somebody.uid);
+    CHECK((about.st_mode & 0777) == 0640);
+    REQUIRE(::chown(grant.path.c_str(), 61999, 61999) == 0);
+    const auto refused = make_owned(grant, privileges, somebody);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().number == EPERM);
+    folder.write("victim", "root's", 0600);
+    REQUIRE(::link(folder.at("victim").c_str(), folder.at("planted").c_str()) == 0);
+    grant.path = folder.at("planted");
+    CHECK_FALSE(make_owned(grant, privileges, somebody));
+    REQUIRE(::stat(folder.at("victim").c_str(), &about) == 0);
+    CHECK(about.st_uid == 0);
+}

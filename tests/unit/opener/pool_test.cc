@@ -1,0 +1,157 @@
+#include "opener/pool.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <sstream>
+
+#include "broker/watch.h"
+#include "sys/files.h"
+#include "unit/broker/bench.h"
+
+using namespace warder;
+using namespace warder::opener;
+using namespace warder::test;
+
+namespace {
+
+#define NEEDS_ROOT()                     \
+    do {                                 \
+        if (::geteuid() != 0) {          \
+            MESSAGE("skipped: not root"); \
+            return;                      \
+        }                                \
+    } while (false)
+
+std::vector<pid_t> children() {
+    const auto text = read_file("/proc/thread-self/children", 1 << 16);
+    std::istringstream words(text ? *text : std::string());
+    std::vector<pid_t> pids;
+    for (pid_t pid = 0; words >> pid;) pids.push_back(pid);
+    return pids;
+}
+
+struct Openers : Bench {
+    Folder folder;
+    std::vector<pid_t> before = children();
+    std::unique_ptr<Pool> pool;
+
+    explicit Openers(std::uint32_t count) {
+        pool = std::make_unique<Pool>(poller, privileges, PoolSettings{.openers = count});
+        openers.real = pool.get();
+        auto grant = tree_grant("site", folder.path, {Operation::read, Operation::create});
+        grant.as = policy::As::root;
+        CHECK(admit({grant}).empty());
+        REQUIRE(begin());
+        REQUIRE(greet());
+        REQUIRE(pool->start(*broker));
+        pool->set_now(now);
+    }
+    ~Openers() {
+        pool->stop();
+        privileges.become_root();
+    }
+
+    // The one opener of a pool of one.
+    pid_t pid() const {
+        for (const pid_t child : children()) {
+            if (std::ranges::find(before, child) == before.end()) return child;
+        }
+        return -1;
+    }
+
+    void send(std::string_view name, RequestId id, Operation operation = Operation::create) {
+        const protocol::Request request = request_for(operation, "site", name);
+        const auto message = protocol::encode_ask(*buffer, id, std::span(&request, 1));
+        REQUIRE((message && pair.theirs.send(*message)));
+        turn();
+    }
+
+    // What the daemon's loop does, until the worker has a reply; 0 turns only look.
+    Result<protocol::Message> wait_for_reply() {
+        for (int i = 0; i < 50; ++i) {
+            if (auto reply = hear()) return reply;
+            const auto events = poller.wait(1'000);
+            if (!events) return Failure(events.error());
+            for (const auto& event : std::vector<PollEvent>(events->begin(), events->end())) {
+                if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::session)) broker->handle(event, now);
+                else pool->handle(event, now);
+            }
+        }
+        return failure(ETIMEDOUT, "waiting for an opener");
+    }
+
+    protocol::Outcome outcome() {
+        const auto reply = wait_for_reply();
+        REQUIRE(reply);
+        const auto outcomes = protocol::decode_answer(*reply);
+        REQUIRE(outcomes);
+        REQUIRE(outcomes->size() == 1);
+        return outcomes->at(0);
+    }
+
+    // Stops the opener, so that it takes nothing up.
+    void freeze() const {
+        REQUIRE(pid() > 0);
+        REQUIRE(::kill(pid(), SIGSTOP) == 0);
+        siginfo_t info{};
+        REQUIRE(::waitid(P_PID, static_cast<id_t>(pid()), &info, WSTOPPED) == 0);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a file is made through an opener, which answers the worker itself") {
+    NEEDS_ROOT();
+    Openers stand(2);
+    stand.send("new.html", RequestId{5});
+    const auto outcome = stand.outcome();
+    CHECK(outcome.reason == Reason::ok);
+    REQUIRE(stand.fd_count == 1);
+    CHECK(::write(stand.fds[0].get(), "made", 4) == 4);
+    CHECK(stand.folder.read("new.html") == "made");
+}
+
+TEST_CASE("T6: a FIFO is refused by an opener without waiting for a writer") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    REQUIRE(::mkfifo(stand.folder.at("fifo").c_str(), 0666) == 0);
+    stand.send("fifo", RequestId{5}, Operation::read);
+    CHECK(stand.outcome().reason == Reason::not_regular);
+}
+
+TEST_CASE("T19: an opener that dies with a job is replaced, and the worker is told") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    stand.freeze();
+    const pid_t first = stand.pid();
+    stand.send("new.html", RequestId{5});
+    REQUIRE(::kill(first, SIGKILL) == 0);
+    CHECK(stand.outcome().reason == Reason::deadline);
+    CHECK(stand.pid() != first);
+    stand.send("second.html", RequestId{6});
+    CHECK(stand.outcome().reason == Reason::ok);
+    CHECK(stand.broker->principal(Bench::worker)->session->outstanding <= 1);
+}
+
+TEST_CASE("T6: one that hangs is given up at the deadline and not before; what waits behind it is answered too") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    stand.freeze();
+    stand.send("new.html", RequestId{5});
+    const Instant deadline = stand.pool->next_deadline();
+    CHECK(deadline == stand.now + PoolSettings{}.deadline);
+    stand.pool->run_due(stand.now);
+    CHECK_FALSE(stand.hear());
+    stand.send("second.html", RequestId{6});   // behind the first: one job of a worker at a time
+    stand.pool->run_due(deadline);
+    CHECK(stand.outcome().reason == Reason::deadline);
+    const auto waited = stand.outcome().reason;
+    CHECK((waited == Reason::deadline || waited == Reason::ok));
+    stand.send("third.html", RequestId{7});
+    CHECK(stand.outcome().reason == Reason::ok);
+    CHECK_FALSE(std::filesystem::exists(stand.folder.at("new.html")));
+}
