@@ -77,6 +77,7 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     for (const auto& change : report.changes) report.ok = apply(loaded.config, change) && report.ok;
     daemon_.order_.clear();
     for (const auto& worker : loaded.config.workers) daemon_.order_.push_back(worker.name);
+    daemon_.service_.status(std::to_string(daemon_.members_.size()) + " workers");
     log_info("reloaded: " + std::to_string(report.changes.size()) + " workers changed");
     return report;
 }
