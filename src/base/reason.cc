@@ -12,7 +12,7 @@ struct Entry {
     std::string_view name;
 };
 
-constexpr std::array<Entry, 20> entries{{
+constexpr std::array<Entry, 25> entries{{
     {Reason::ok, 0, "ok"},
     {Reason::no_such_grant, EACCES, "no-such-grant"},
     {Reason::not_granted, EACCES, "not-granted"},
@@ -33,6 +33,11 @@ constexpr std::array<Entry, 20> entries{{
     {Reason::listener_lost, EIO, "listener-lost"},
     {Reason::protocol, EPROTO, "protocol"},
     {Reason::stopping, ECANCELED, "stopping"},
+    {Reason::used_up, EACCES, "used-up"},
+    {Reason::too_late, EACCES, "too-late"},
+    {Reason::given_up, EACCES, "given-up"},
+    {Reason::bad_argument, EINVAL, "bad-argument"},
+    {Reason::unavailable, EAGAIN, "unavailable"},
 }};
 
 }  // namespace

@@ -28,6 +28,11 @@ enum class Reason : std::uint16_t {
     listener_lost = 17,      // EIO     the kept listener is gone and could not be made again
     protocol = 18,           // EPROTO  the session ended: the message broke the protocol
     stopping = 19,           // ECANCELED  the worker or warderd is stopping
+    used_up = 20,            // EACCES  the grant may be used a number of times, and has been
+    too_late = 21,           // EACCES  the grant was for until the worker is ready
+    given_up = 22,           // EACCES  the worker itself made the grant smaller than this
+    bad_argument = 23,       // EINVAL  an argument that the grant's form does not take, or a narrowing that is none
+    unavailable = 24,        // EAGAIN  what would do it is not running: the resolver, the other worker
 };
 
 std::string_view name_of(Reason reason);

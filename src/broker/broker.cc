@@ -19,7 +19,7 @@ PollTag session_tag(const Principal& principal) {
 
 policy::Request policy_request(const protocol::Request& request) {
     return {static_cast<Operation>(request.operation), request.flags,  request.mode,
-            request.grant,                             request.target, request.second};
+            request.grant,                             request.target, request.second, request.argument};
 }
 
 std::uint32_t default_mode(const policy::Grant& grant, const policy::Request& request) {
@@ -187,7 +187,7 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
 
 void Broker::decide_all(Principal& principal, const protocol::Requests& requests, Instant now) {
     count_ = requests.size();
-    texts_used_ = 0;
+    texts_.clear();
     for (std::size_t i = 0; i < count_; ++i) {
         const protocol::Request request = requests.at(i);
         Answering& one = work_[i];
@@ -210,7 +210,7 @@ void Broker::decide_one(Principal& principal, Answering& one, Instant now) {
     one.decision = policy::decide(grants, one.request);
     if (one.decision.verdict == policy::Verdict::deny) {
         const auto sentence = policy::explain(grants, one.request, one.decision);
-        return settle(one, one.decision.reason, errno_of(one.decision.reason), keep_text(sentence.view()));
+        return settle(one, one.decision.reason, errno_of(one.decision.reason), texts_.keep(sentence.view()));
     }
     if (one.request.operation == Operation::listen) return lend_listener(principal, one);
     aim(principal, one, now);
@@ -272,7 +272,7 @@ void Broker::lend_listener(Principal& principal, Answering& one) {
 bool Broker::perform_all(Principal& principal) {
     for (auto& one : std::span(work_).first(count_)) {
         if (one.settled) continue;
-        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity);
+        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, texts_);
         if (one.performed.reason != Reason::would_block) continue;
         for (auto& done : std::span(work_).first(count_)) done.performed.fd.reset();
         return false;
@@ -281,7 +281,7 @@ bool Broker::perform_all(Principal& principal) {
         if (one.settled && one.text.empty() && one.performed.reason == Reason::ok) continue;
         if (one.performed.reason == Reason::ok || !one.text.empty()) continue;
         const auto& grant = principal.settings.grants.at(one.decision.grant);
-        one.text = keep_text(failure_sentence(grant.name, one.request.operation, shown_target(principal, one.request, one.decision.grant),
+        one.text = texts_.keep(failure_sentence(grant.name, one.request.operation, shown_target(principal, one.request, one.decision.grant),
                                               one.performed.reason, one.performed.error).view());
     }
     return true;
@@ -374,7 +374,7 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     count_ = std::min(items.size(), work_.size());
-    texts_used_ = 0;
+    texts_.clear();
     for (std::size_t i = 0; i < count_; ++i) {
         Answering& one = work_[i];
         one = Answering{};
@@ -385,7 +385,7 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
         }
         const auto sentence = failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown, reason,
                                                errno_of(reason));
-        settle(one, reason, errno_of(reason), keep_text(sentence.view()));
+        settle(one, reason, errno_of(reason), texts_.keep(sentence.view()));
         outcomes_[i] = outcome_of(one);
     }
     reply(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(count_)));
@@ -425,15 +425,6 @@ void Broker::settle(Answering& one, Reason reason, int error, std::string_view t
     one.performed.reason = reason;
     one.performed.error = error;
     one.text = text;
-}
-
-// Sentences of one reply share one buffer; when an ask of many denials fills it, the rest go without.
-std::string_view Broker::keep_text(std::string_view text) {
-    if (text.size() > texts_.size() - texts_used_) return {};
-    char* place = texts_.data() + texts_used_;
-    std::copy(text.begin(), text.end(), place);
-    texts_used_ += text.size();
-    return {place, text.size()};
 }
 
 protocol::Outcome Broker::outcome_of(const Answering& one) const {

@@ -96,7 +96,6 @@ private:
     void unpark(Principal& principal, Instant now);
 
     void settle(Answering& one, Reason reason, int error, std::string_view text);
-    std::string_view keep_text(std::string_view text);
     protocol::Outcome outcome_of(const Answering& one) const;
     void reply(Principal& principal, const Result<Bytes>& message);
     void violate(Principal& principal, std::string_view how);
@@ -115,8 +114,7 @@ private:
     // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
     std::array<std::byte, max_message> incoming_;
     std::array<std::byte, max_message> outgoing_;
-    std::array<char, 24 * 1024> texts_;
-    std::size_t texts_used_ = 0;
+    Texts texts_;
     std::array<Answering, protocol::max_requests> work_;
     std::array<protocol::Outcome, protocol::max_requests> outcomes_;
     std::array<JobItem, protocol::max_requests> job_items_;

@@ -22,8 +22,8 @@ bool names_a_path(const policy::Grant& grant) {
         case policy::Kind::secret: return true;
         case policy::Kind::listener:
         case policy::Kind::peer: return grant.address.family == policy::Family::unix_path;
+        default: return false;
     }
-    return false;
 }
 
 std::string_view path_of(const policy::Grant& grant) {

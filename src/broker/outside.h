@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "broker/task.h"
+#include "policy/grant.h"
 #include "protocol/message.h"
 
 namespace warder::broker {
@@ -47,6 +48,44 @@ public:
     // Takes a job, to be done within the deadline for requests. Errors: EDQUOT when it would have to wait behind too many,
     // EMSGSIZE when it names more directories than one message can carry.
     virtual Result<void> take(const Job& job) = 0;
+};
+
+// A command that was decided, its words whole. Everything in it is borrowed until take() returns.
+struct CommandJob {
+    WorkerId worker{};
+    std::uint32_t generation = 0;
+    RequestId request{};
+    int channel = -1;                 // the worker's: the runner answers on it
+    GrantId grant = GrantId::none;
+    std::string_view grant_name;
+    const policy::Command* command = nullptr;
+    std::span<const std::string_view> words;
+};
+
+// Runs commands, outside this process. How each began comes back as Broker::command_begun.
+class Runner {
+public:
+    virtual ~Runner() = default;
+    // Errors: EDQUOT when as many of the grant run as may at once; EAGAIN when the runner cannot take it now.
+    virtual Result<void> take(const CommandJob& job) = 0;
+};
+
+// Looks names up, outside this process. What it found comes back as Broker::found.
+class Resolver {
+public:
+    virtual ~Resolver() = default;
+    // `key`: "host:db.example", "user:web", "uid:0", "group:...", "gid:...", "service:http/tcp".
+    // Errors: EAGAIN when the resolver is not running or has too much to do.
+    virtual Result<void> look_up(std::uint64_t query, std::string_view key) = 0;
+};
+
+// Does things to other workers.
+class Workers {
+public:
+    virtual ~Workers() = default;
+    // Errors: ESRCH when it is not running.
+    virtual Result<void> signal(std::string_view worker, int signal) = 0;
+    virtual Result<void> restart(std::string_view worker) = 0;
 };
 
 class Listener {

@@ -22,10 +22,10 @@ namespace {
 
 constexpr std::uint64_t never_upwards = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
 
-Performed refused(Reason reason) { return {Fd(), reason, errno_of(reason), 0, 0, 0}; }
-Performed failed(int error) { return {Fd(), Reason::system, error, 0, 0, 0}; }
+Performed refused(Reason reason) { return {Fd(), reason, errno_of(reason), 0, 0, 0, {}}; }
+Performed failed(int error) { return {Fd(), Reason::system, error, 0, 0, 0, {}}; }
 Performed lent(Fd fd, const struct stat& about, std::uint64_t value = 0) {
-    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino};
+    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino, {}};
 }
 Performed failed(const Error& error) { return failed(error.number); }
 
@@ -273,7 +273,7 @@ Performed perform_held(const Task& task, Patience patience) {
         case Operation::connect: return connect_to(task, patience);
         case Operation::rename: return outcome_of(rename_file(task));
         case Operation::unlink: return outcome_of(unlink_file(task));
-        case Operation::listen: break;   // lent by the broker, which keeps the listener
+        default: break;   // listeners are lent by the broker, which keeps them
     }
     return refused(Reason::unknown_operation);
 }
@@ -283,7 +283,7 @@ bool needs_directory(const Task& task) {
 }
 
 // A directory that is not held is found by its name first, as root and with symlinks: the prefix is the administrator's.
-Performed perform_below_prefix(Task task, Privileges& privileges, const Identity& worker) {
+Performed perform_below_prefix(Task task, Privileges& privileges, const Identity& worker, Texts& texts) {
     privileges.become_root();
     const CPath prefix(task.prefix);
     if (!prefix.fits()) return failed(ENAMETOOLONG);
@@ -293,15 +293,15 @@ Performed perform_below_prefix(Task task, Privileges& privileges, const Identity
     if (!type) return failed(type.error());
     if (is_kernel_view(*type)) return refused(Reason::refused_filesystem);
     task.directory = directory->get();
-    return perform(task, Patience::until_deadline, privileges, worker);
+    return perform(task, Patience::until_deadline, privileges, worker, texts);
 }
 
 }  // namespace
 
-Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker) {
+Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker, Texts& texts) {
     if (needs_directory(task)) {
         if (!may_be_done_here(task, patience)) return refused(Reason::would_block);
-        if (task.directory < 0) return perform_below_prefix(task, privileges, worker);
+        if (task.directory < 0) return perform_below_prefix(task, privileges, worker, texts);
     }
     if (task.as == policy::As::root) {
         privileges.become_root();

@@ -15,14 +15,14 @@ SocketName ip_name(const policy::Address& address) {
     if (address.family == policy::Family::ipv4) {
         auto& in = reinterpret_cast<sockaddr_in&>(name.storage);
         in.sin_family = AF_INET;
-        in.sin_port = htons(address.port);
+        in.sin_port = htons(static_cast<std::uint16_t>(address.port));
         std::memcpy(&in.sin_addr, address.ip.data(), 4);
         name.size = sizeof in;
         return name;
     }
     auto& in6 = reinterpret_cast<sockaddr_in6&>(name.storage);
     in6.sin6_family = AF_INET6;
-    in6.sin6_port = htons(address.port);
+    in6.sin6_port = htons(static_cast<std::uint16_t>(address.port));
     std::memcpy(&in6.sin6_addr, address.ip.data(), 16);
     name.size = sizeof in6;
     return name;

@@ -9,6 +9,7 @@
 
 #include "base/operation.h"
 #include "base/reason.h"
+#include "broker/texts.h"
 #include "policy/address.h"
 #include "policy/grant.h"
 #include "sys/fd.h"
@@ -32,6 +33,11 @@ struct Task {
     std::string_view path;             // below the directory: a file grant's own name, or what was asked for
     std::string_view second;           // rename
     policy::Address address;           // connect
+    std::uint64_t argument = 0;        // truncate, watch
+    policy::Family family{};           // raw
+    std::uint32_t protocol = 0;        // raw, packet, netlink
+    std::string_view interface;        // packet, device
+    bool writes = false;               // device
 };
 
 // Whether this process may wait. The parent never does; what would wait comes back as Reason::would_block.
@@ -44,12 +50,13 @@ struct Performed {
     std::uint64_t value = 0;           // connect: 1 while it is still connecting. secret: its size in bytes
     std::uint64_t device = 0;          // of what is lent, to find it again among the worker's descriptors
     std::uint64_t inode = 0;
+    std::string_view data;             // what the operation found; lies in the Texts given to perform()
 };
 
 // The largest secret that is lent, in bytes.
 inline constexpr std::size_t max_secret = 1 << 20;
 
-// Carries `task` out with the credentials that it asks for: `worker`'s or root's.
-Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker);
+// Carries `task` out with the credentials that it asks for: `worker`'s or root's. Data goes into `texts`.
+Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker, Texts& texts);
 
 }  // namespace warder::broker

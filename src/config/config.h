@@ -50,9 +50,10 @@ struct Mark {
 // By key: "exec", "user", "supplementary_groups", "grants.http".
 using Marks = std::map<std::string, Mark, std::less<>>;
 
-// warderd starts the log keeper under this name; no worker of a file may have it, nor one of the other two.
+// warderd starts the log keeper and the resolver under these names; no worker of a file may have them, nor the other two.
 inline constexpr std::string_view log_keeper_name = "log-keeper";
-inline constexpr std::array<std::string_view, 3> reserved_names = {log_keeper_name, "warderd", "all"};
+inline constexpr std::string_view resolver_name = "resolver";
+inline constexpr std::array<std::string_view, 4> reserved_names = {log_keeper_name, resolver_name, "warderd", "all"};
 
 struct Logging {
     std::uint64_t max_size = 10ULL << 20;   // bytes of one file before it is rotated
@@ -88,6 +89,8 @@ struct Worker {
     std::vector<policy::Grant> grants;
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once
+    std::uint32_t requests_per_second = 50'000;   // with as many in one burst
+    std::uint32_t max_in_flight = 256;      // descriptors sent and not yet received
     Marks marks;
     std::string fingerprint;                // equal fingerprints: the same config, a reload leaves the worker alone
 };
@@ -95,9 +98,24 @@ struct Worker {
 // The text of everything that makes two configs of a worker equal, a line a key. Not in it: where it stands in its file.
 std::string fingerprint_of(const Worker& worker);
 
+// [[expect]]: a request and what is to become of it, compared by `check`.
+struct Expectation {
+    std::string worker;
+    Operation operation{};
+    std::uint16_t flags = 0;
+    std::string grant;
+    std::string target;
+    std::string second;
+    std::uint64_t argument = 0;
+    bool allowed = false;                   // verdict = "allow" or "deny"
+    std::string by;                         // grant that is to allow it; empty: whichever
+    Mark mark;
+};
+
 struct Config {
     Daemon daemon;
     std::vector<Worker> workers;
+    std::vector<Expectation> expectations;
     std::vector<std::string> files;         // in the order in which they were read
 };
 

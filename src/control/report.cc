@@ -42,6 +42,17 @@ std::string_view word_of(policy::Kind kind) {
         case policy::Kind::listener: return "listener";
         case policy::Kind::peer: return "peer";
         case policy::Kind::secret: return "secret";
+        case policy::Kind::raw: return "raw";
+        case policy::Kind::packet: return "packet";
+        case policy::Kind::netlink: return "netlink";
+        case policy::Kind::device: return "device";
+        case policy::Kind::channel: return "channel";
+        case policy::Kind::lookup: return "lookup";
+        case policy::Kind::sysctl: return "sysctl";
+        case policy::Kind::command: return "command";
+        case policy::Kind::worker: return "worker";
+        case policy::Kind::syslog: return "syslog";
+        case policy::Kind::store: return "store";
     }
     return "unknown";
 }

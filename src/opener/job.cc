@@ -16,8 +16,8 @@ struct Item {
     policy::Transport transport;
     policy::Family family;
     std::array<std::uint8_t, 16> ip;
-    std::uint16_t port, operation, flags, reason;
-    std::uint32_t mode, owner, owner_group, grant;
+    std::uint16_t operation, flags, reason;
+    std::uint32_t port, mode, owner, owner_group, grant;
     std::int32_t error;
     std::int16_t directory, listener;   // places among the descriptors; -1: none
     std::uint8_t settled, as, owned, cross_mounts;
@@ -41,10 +41,10 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
     return {task.address.transport,
             task.address.family,
             task.address.ip,
-            task.address.port,
             static_cast<std::uint16_t>(task.operation),
             task.flags,
             static_cast<std::uint16_t>(item.outcome.reason),
+            task.address.port,
             task.mode,
             task.owner,
             task.owner_group,

@@ -29,17 +29,8 @@ struct Workshop {
     std::array<broker::Performed, protocol::max_requests> performed;
     std::array<broker::JobResult, protocol::max_requests> results;
     std::array<protocol::Outcome, protocol::max_requests> outcomes;
-    std::array<char, 24 * 1024> texts;
-    std::size_t texts_used = 0;
+    broker::Texts texts;
 };
-
-std::string_view keep(Workshop& shop, std::string_view text) {
-    if (text.size() > shop.texts.size() - shop.texts_used) return {};
-    char* to = shop.texts.data() + shop.texts_used;
-    text.copy(to, text.size());
-    shop.texts_used += text.size();
-    return {to, text.size()};
-}
 
 void perform_one(Workshop& shop, std::size_t index, Privileges& privileges, const Identity& identity) {
     const broker::JobItem& item = shop.items[index];
@@ -51,14 +42,15 @@ void perform_one(Workshop& shop, std::size_t index, Privileges& privileges, cons
         return;
     }
     auto& done = shop.performed[index];
-    done = broker::perform(item.task, broker::Patience::until_deadline, privileges, identity);
+    done = broker::perform(item.task, broker::Patience::until_deadline, privileges, identity, shop.texts);
     outcome.error = done.error;
     outcome.reason = done.reason;
     outcome.value = done.value;
     outcome.fds = done.fd ? 1 : 0;
+    outcome.text = done.data;
     if (done.reason != Reason::ok) {
         const auto sentence = broker::failure_sentence(item.grant_name, item.task.operation, item.shown, done.reason, done.error);
-        outcome.text = keep(shop, sentence.view());
+        outcome.text = shop.texts.keep(sentence.view());
     }
     shop.results[index] = {done.reason, done.error, done.device, done.inode};
 }
@@ -84,7 +76,7 @@ void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& pa
     for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
     const auto job = decode(bytes, std::span(numbers).first(fd_count), shop.items);
     if (!job || fd_count == 0) return;
-    shop.texts_used = 0;
+    shop.texts.clear();
     for (std::size_t i = 0; i < job->count; ++i) perform_one(shop, i, privileges, job->identity);
     const Channel worker(std::move(shop.received[0]));
     answer(shop, *job, worker);

@@ -15,12 +15,14 @@ struct TransportName {
     std::string_view name;
 };
 
-constexpr std::array<TransportName, 5> transports{{
+constexpr std::array<TransportName, 7> transports{{
     {Transport::tcp, "tcp"},
     {Transport::udp, "udp"},
     {Transport::unix_stream, "unix"},
     {Transport::unix_dgram, "unix-dgram"},
     {Transport::unix_seqpacket, "unix-seqpacket"},
+    {Transport::vsock, "vsock"},
+    {Transport::vsock_seqpacket, "vsock-seqpacket"},
 }};
 
 constexpr std::uint8_t width(Family family) { return family == Family::ipv6 ? 128 : 32; }
@@ -98,7 +100,7 @@ std::optional<Address> parse_inet(Transport transport, std::string_view text) {
     if (!host || !take(text, ':')) return std::nullopt;
     const auto port = take_number(text, 65535);
     if (!port || !text.empty()) return std::nullopt;
-    return Address{transport, host->family, host->ip, static_cast<std::uint16_t>(*port), {}};
+    return Address{transport, host->family, host->ip, *port, {}};
 }
 
 std::optional<Address> parse_unix(Transport transport, std::string_view text) {
@@ -134,7 +136,7 @@ std::optional<AddressPattern> parse_range(Transport transport, std::string_view 
     const auto last = first && take(text, '-') ? take_number(text, 65535) : first;
     if (!first || !last || *last < *first || !text.empty()) return std::nullopt;
     return AddressPattern{
-        transport, host->family, host->ip, bits, static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last),
+        transport, host->family, host->ip, bits, *first, *last,
         {}};
 }
 

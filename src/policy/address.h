@@ -3,9 +3,12 @@
 //     tcp:127.0.0.1:8080   tcp:[::1]:8080   udp:0.0.0.0:53   tcp:*:80 (every IPv4 address)
 //     unix:/run/a.sock     unix:@name (abstract)              stream
 //     unix-dgram:/run/a.sock    unix-seqpacket:@name
+//     unix:@                    an abstract name that the kernel chooses (to listen only)
+//     vsock:2:1024   vsock-seqpacket:*:1024      context id and port; every context id of this machine
 //
-// and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53. Host names are not
-// addresses: the resolver's door is another one. IPv4 addresses mapped into IPv6 are not either, nor is a range with bits
+// and by name, to connect only: tcp:db.example.org:5432. The resolver finds the addresses.
+//
+// and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53. IPv4 addresses mapped into IPv6 are not either, nor is a range with bits
 // set below its prefix.
 #pragma once
 
@@ -19,15 +22,15 @@
 
 namespace warder::policy {
 
-enum class Transport : std::uint8_t { tcp, udp, unix_stream, unix_dgram, unix_seqpacket };
-enum class Family : std::uint8_t { ipv4, ipv6, unix_path, unix_abstract };
+enum class Transport : std::uint8_t { tcp, udp, unix_stream, unix_dgram, unix_seqpacket, vsock, vsock_seqpacket };
+enum class Family : std::uint8_t { ipv4, ipv6, unix_path, unix_abstract, vsock, host };
 
-// A single address. `name` (path, or abstract name without its '@') points into the text that was parsed.
+// A single address. `name` (path, abstract name without its '@', or host name) points into the text that was parsed.
 struct Address {
     Transport transport{};
     Family family{};
-    std::array<std::uint8_t, 16> ip{};   // network order; IPv4 in the first four
-    std::uint16_t port = 0;
+    std::array<std::uint8_t, 16> ip{};   // network order; IPv4, or the context id of vsock, in the first four
+    std::uint32_t port = 0;
     std::string_view name;
 };
 
@@ -37,8 +40,8 @@ struct AddressPattern {
     Family family{};
     std::array<std::uint8_t, 16> ip{};
     std::uint8_t prefix_bits = 0;         // 32 or 128 for one address
-    std::uint16_t port_first = 0;
-    std::uint16_t port_last = 0;
+    std::uint32_t port_first = 0;
+    std::uint32_t port_last = 0;
     std::string name;
 
     // One address and one port: what a listener must be.

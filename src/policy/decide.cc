@@ -45,6 +45,20 @@ bool suits(Kind kind, Operation operation) {
             return kind == Kind::secret;
         case Operation::rename:
             return kind == Kind::tree;
+        case Operation::raw:
+        case Operation::packet:
+        case Operation::netlink:
+        case Operation::device:
+        case Operation::channel:
+        case Operation::lookup:
+        case Operation::sysctl_read:
+        case Operation::sysctl_write:
+        case Operation::run:
+        case Operation::signal:
+        case Operation::restart:
+        case Operation::syslog:
+        case Operation::narrow:
+            return false;
         default:
             return kind == Kind::file || kind == Kind::tree;
     }
@@ -113,6 +127,8 @@ Decision decide_named(const GrantSet& grants, const Request& request) {
         case Kind::listener:
         case Kind::peer:
             return decide_socket(grants, *id, request.target);
+        default:
+            break;
     }
     return deny(Reason::not_granted);
 }

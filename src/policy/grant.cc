@@ -30,18 +30,22 @@ GrantSet::GrantSet(std::string worker, std::vector<Grant> grants)
 void GrantSet::index(GrantId id) {
     const Grant& grant = at(id);
     by_name_.try_emplace(grant.name, id);
+    by_kind_[static_cast<std::size_t>(grant.kind)].push_back(id);
     switch (grant.kind) {
         case Kind::tree:
             longest_tree_ = std::max(longest_tree_, grant.path.size());
             [[fallthrough]];
         case Kind::file:
         case Kind::secret:
+        case Kind::device:
             by_path_[grant.path].push_back(id);
             return;
         case Kind::listener:
         case Kind::peer:
             index_address(id);
             return;
+        default:
+            return;   // asked for by name, or found by kind
     }
 }
 

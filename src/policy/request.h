@@ -21,10 +21,12 @@ constexpr std::uint16_t flags_taken_by(Operation operation) {
 struct Request {
     Operation operation{};
     std::uint16_t flags = 0;       // OpenFlag bits
-    std::uint32_t mode = 0;        // create: permission bits, 0 for the grant's own
+    std::uint32_t mode = 0;        // create, mkdir, chmod: permission bits, 0 for the grant's own; access: 4, 2, 1; narrow: uses
     std::string_view grant;        // a grant's name, or empty: the target decides
     std::string_view target;       // absolute path, path below the grant, address, or empty
-    std::string_view second;       // rename: the new name
+    std::string_view second;       // rename, link: the new name; symlink: its text; sysctl_write: the value; narrow: a pattern
+    std::uint64_t argument = 0;    // truncate: bytes; watch: event bits; signal: its number; narrow: operations to keep;
+                                   // connect by name: which of the addresses, the first is 0
 };
 
 }  // namespace warder::policy

@@ -27,16 +27,21 @@ enum class Type : std::uint16_t {
     ask = 0x0002,      // 1 to 253 requests
     ready = 0x0003,    // the worker is ready; status text
     status = 0x0004,   // status text for people
+    found = 0x0005,    // from the resolver only: what it found
+    put = 0x0006,      // to a custodian: keep the descriptors that come with it, under a name
+    fetch = 0x0007,    // ... give back those of a name; the reply carries them
+    stored = 0x0008,   // ... say what is kept: lines "NAME COUNT"
 
     hello_reply = 0x8001,
     answer = 0x8002,   // one result for each request of the ask, in their order
-    done = 0x8003,     // to ready and status
+    done = 0x8003,     // to ready and status, and from a custodian to everything
 
     stop = 0x4001,     // finish what you do, then exit
     reload = 0x4002,   // read your own configuration again
     channel = 0x4003,  // a descriptor comes with it: the new end of what `name` says
     secret = 0x4004,   // a secret was rotated: `name` is the grant, `value` its generation, a descriptor comes with it
     revoked = 0x4005,  // the grant `name` was taken away by a reload
+    lookup = 0x4006,   // to the resolver only: look `name` up ("host:db.example"), and say found with `value`
 
     command = 0x2001,  // from an operator: a verb
     report = 0xa001,   // to an operator: JSON text, perhaps in several messages
@@ -93,22 +98,47 @@ struct Request {
     Span grant;                // a grant's name, or empty: the target decides
     Span target;               // absolute path, path below the grant, or address; empty: what the grant itself names
     Span second;               // rename: the new name
-    std::uint64_t argument;    // must be 0 for the operations of version 1
+    std::uint64_t argument;    // see base/operation.h; 0 for operations that take none
 };
 static_assert(sizeof(Request) == 40);
 
 struct Outcome {
     std::int32_t error;     // 0 or an errno
     std::uint16_t reason;   // Reason
-    std::uint16_t fds;      // how many of the descriptors that came along are this one's, in order: 0 or 1
+    std::uint16_t fds;      // how many of the descriptors that came along are this one's, in order: 0 or 1, a run up to 4
     std::uint32_t grant;    // the grant that decided, or 0xffffffff
     std::uint32_t reserved;
-    Span text;              // for a denial, one plain sentence: what would allow it
+    Span text;              // for a denial, one plain sentence: what would allow it. Otherwise the operation's data
     std::uint64_t value;
 };
 static_assert(sizeof(Outcome) == 32);
 
-struct Text {   // ready, status
+// The data of a stat, in the text of its outcome.
+struct Stat {
+    std::uint64_t device;
+    std::uint64_t inode;
+    std::uint32_t mode;        // type and permission bits, as st_mode
+    std::uint32_t links;
+    std::uint32_t uid;
+    std::uint32_t gid;
+    std::uint64_t size;        // bytes
+    std::uint64_t blocks;      // of 512 bytes
+    std::int64_t modified;     // seconds since 1970
+    std::int64_t changed;
+    std::uint32_t modified_ns;
+    std::uint32_t changed_ns;
+};
+static_assert(sizeof(Stat) == 72);
+
+struct Found {
+    std::uint64_t query;    // the `value` of the lookup event
+    std::int32_t error;     // 0 or an errno; ENOENT: there is no such user, host, ...
+    std::uint32_t reserved;
+    Span text;              // lines: of a host its addresses, of others the line of passwd(5), group(5), services(5)
+};
+static_assert(sizeof(Found) == 24);
+
+struct Text {   // ready, status; put, fetch: a name
     Span text;
 };
 static_assert(sizeof(Text) == 8);
@@ -197,6 +227,12 @@ struct Event {
     std::string_view name;
     std::uint64_t value = 0;
     std::uint32_t fds = 0;
+};
+
+struct Found {
+    std::uint64_t query = 0;
+    std::int32_t error = 0;
+    std::string_view text;
 };
 
 // What an operator may ask for. Never renumber.

@@ -25,6 +25,7 @@ struct Stand {
     Folder folder;
     Fd directory{::open(folder.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     Privileges privileges;
+    Texts texts;
     ~Stand() { privileges.become_root(); }
 
     Task task(Operation operation, std::string_view path) const {
@@ -37,7 +38,7 @@ struct Stand {
         return made;
     }
     Performed perform(const Task& task, Patience patience = Patience::until_deadline) {
-        return broker::perform(task, patience, privileges, somebody);
+        return broker::perform(task, patience, privileges, somebody, texts);
     }
 };
 

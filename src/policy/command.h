@@ -1,0 +1,28 @@
+// Commands: from a request's arguments to the words that are run. Pure, and without a heap. There is no shell: a value is one
+// argument, or a part of one, and never becomes two.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "base/fixed_string.h"
+#include "policy/grant.h"
+
+namespace warder::policy {
+
+inline constexpr std::size_t max_words = 64;         // of a command
+inline constexpr std::size_t max_argument = 4096;    // bytes of one argument
+
+// The words with their holes filled; `faulty` names the hole whose value is not of its type, and then there is nothing to run.
+struct Filled {
+    std::array<std::string_view, max_words> words;
+    std::size_t count = 0;
+    const Word* faulty = nullptr;
+    bool wrong_number = false;                       // there are more or fewer values than holes
+    FixedString<8192> text;                          // what the words of holes point into
+};
+
+// `arguments`: one value a line, in the order of the holes; empty for a command without holes.
+void fill(const Command& command, std::string_view arguments, Filled& into);
+
+}  // namespace warder::policy

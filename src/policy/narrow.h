@@ -1,0 +1,23 @@
+// Narrowing: a worker gives rights up for the rest of its life. Pure: a grant and a request of the operation `narrow` give a
+// grant that permits a part of what the first one did, or an error; there is no request that gives more.
+#pragma once
+
+#include "base/error.h"
+#include "policy/grant.h"
+#include "policy/request.h"
+
+namespace warder::policy {
+
+// Patterns that one grant can have been narrowed by; more would make each decision longer.
+inline constexpr std::size_t max_narrowings = 8;
+
+// `request.grant` names the grant. What is kept of it:
+//   argument  operations, bit n for operation n; 0: none, the grant is given up
+//   target    tree: a path at or below the grant; peer: an address or a range within its own; empty: as it is
+//   second    a pattern that names (or keys) must match as well; empty: as it is
+//   mode      uses left at most; 0: as it is
+// Errors: EINVAL when target is not within the grant, or the grant has nothing of that kind to narrow; EDQUOT after
+// max_narrowings patterns.
+Result<Grant> narrowed(const Grant& grant, const Request& request);
+
+}  // namespace warder::policy
