@@ -24,7 +24,8 @@ enum class Operation : std::uint16_t {
     stat = 10,      // what a file is: a wire::Stat. A symlink at the end is itself, not what it points to
     access = 11,    // whether the worker's credentials may read (4), write (2), execute (1): `mode`
     readlink = 12,  // the text of a symlink
-    list = 13,      // a sealed memfd: for each name in the directory one letter for its type, the name, a NUL
+    list = 13,      // a sealed memfd: for each name in the directory one letter for its type, the name, a NUL. As find(1)
+                    // has them: f d l p s b c, or ?
     mkdir = 14,     // `mode`: permission bits
     rmdir = 15,
     link = 16,      // below one grant: `second` becomes another name of target

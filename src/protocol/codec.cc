@@ -14,12 +14,13 @@ bool all_zero(Bytes bytes) {
 }
 
 Failure bad(const char* what) { return failure(EPROTO, what); }
+Failure unknown(const char* what) { return failure(E2BIG, what); }
 
 // A body at least as long as we know it; a longer one only if what we do not know is zero.
 template <typename Body>
 Result<Body> take_body(const Message& message) {
     if (message.body.size() < sizeof(Body)) return bad("message body too short");
-    if (!all_zero(message.body.subspan(sizeof(Body)))) return failure(E2BIG, "message body has unknown fields");
+    if (!all_zero(message.body.subspan(sizeof(Body)))) return unknown("message body has unknown fields");
     Body body;
     std::memcpy(&body, message.body.data(), sizeof body);
     return body;
@@ -37,36 +38,48 @@ Result<std::string_view> take_text(Span span, Bytes strings) {
     return text_at(span, strings);
 }
 
-struct ItemsView {
-    Bytes items;
-    std::size_t count = 0;
-    std::size_t item_size = 0;
-};
-
-template <typename Item>
-Result<ItemsView> take_items(const Message& message) {
-    Reader reader(message.body);
-    const auto head = reader.take<wire::Items>();
-    if (!reader.ok()) return bad("message body too short");
-    if (head.reserved != 0) return failure(E2BIG, "message body has unknown fields");
-    if (head.count == 0 || head.count > max_requests) return bad("number of requests");
-    if (head.item_size < sizeof(Item)) return bad("request too short");
-    const std::size_t size = std::size_t{head.count} * head.item_size;
-    const Bytes items = reader.take_bytes(size);
-    if (!reader.ok()) return bad("requests outside the message");
-    if (!all_zero(reader.left())) return failure(E2BIG, "message body has unknown fields");
-    for (std::size_t i = 0; i < head.count; ++i) {
-        const Bytes unknown = items.subspan(i * head.item_size, head.item_size).subspan(sizeof(Item));
-        if (!all_zero(unknown)) return failure(E2BIG, "request has unknown fields");
-    }
-    return ItemsView{items, head.count, head.item_size};
-}
-
 template <typename Item>
 Item item_at(Bytes items, std::size_t item_size, std::size_t index) {
     Item item;
     std::memcpy(&item, items.subspan(index * item_size).data(), sizeof item);
     return item;
+}
+
+// What is wrong with one item, if anything.
+Result<void> check(const wire::Request& request, Bytes strings) {
+    for (const Span span : {request.grant, request.target, request.second}) {
+        if (!inside(span, strings)) return bad("text outside the message");
+    }
+    return {};
+}
+
+Result<void> check(const wire::Outcome& outcome, Bytes strings) {
+    if (outcome.reserved != 0) return unknown("outcome has unknown fields");
+    if (!inside(outcome.text, strings)) return bad("text outside the message");
+    return {};
+}
+
+template <typename Item>
+Result<void> check_item(Bytes items, std::size_t item_size, std::size_t index, Bytes strings) {
+    if (!all_zero(items.subspan(index * item_size, item_size).subspan(sizeof(Item)))) {
+        return unknown("request has unknown fields");
+    }
+    return check(item_at<Item>(items, item_size, index), strings);
+}
+
+template <typename Item, typename Value>
+Result<List<Value>> take_items(const Message& message) {
+    Reader reader(message.body);
+    const auto head = reader.take<wire::Items>();
+    if (!reader.ok()) return bad("message body too short");
+    if (head.reserved != 0) return unknown("message body has unknown fields");
+    if (head.count == 0 || head.count > max_requests) return bad("number of requests");
+    if (head.item_size < sizeof(Item)) return bad("request too short");
+    const Bytes items = reader.take_bytes(std::size_t{head.count} * head.item_size);
+    if (!reader.ok()) return bad("requests outside the message");
+    if (!all_zero(reader.left())) return unknown("message body has unknown fields");
+    for (std::size_t i = 0; i < head.count; ++i) TRY(check_item<Item>(items, head.item_size, i, message.strings));
+    return List<Value>(items, message.strings, head.count, head.item_size);
 }
 
 // Strings are laid down behind the body in the order in which they are placed.
@@ -130,6 +143,7 @@ Result<Message> decode(Bytes datagram) {
     return Message{static_cast<Type>(header.type), static_cast<RequestId>(header.id), body, strings};
 }
 
+template <>
 Request Requests::at(std::size_t index) const {
     const auto raw = item_at<wire::Request>(items_, item_size_, index);
     return {raw.operation,
@@ -141,6 +155,7 @@ Request Requests::at(std::size_t index) const {
             raw.argument};
 }
 
+template <>
 Outcome Outcomes::at(std::size_t index) const {
     const auto raw = item_at<wire::Outcome>(items_, item_size_, index);
     return {raw.error, static_cast<Reason>(raw.reason), raw.fds, static_cast<GrantId>(raw.grant),
@@ -154,40 +169,14 @@ Result<Hello> decode_hello(const Message& message) {
 
 Result<HelloReply> decode_hello_reply(const Message& message) {
     const auto raw = TRY(take_body<wire::HelloReply>(message));
+    if (raw.reserved != 0) return unknown("message body has unknown fields");
     return HelloReply{raw.error,        raw.version,      raw.features,
                       raw.max_message,  raw.max_requests, static_cast<Requesters>(raw.requesters),
                       TRY(take_text(raw.worker, message.strings))};
 }
 
-Result<Requests> decode_ask(const Message& message) {
-    const auto view = TRY(take_items<wire::Request>(message));
-    for (std::size_t i = 0; i < view.count; ++i) {
-        const auto raw = item_at<wire::Request>(view.items, view.item_size, i);
-        for (const Span span : {raw.grant, raw.target, raw.second}) {
-            if (!inside(span, message.strings)) return bad("text outside the message");
-        }
-    }
-    Requests requests;
-    requests.items_ = view.items;
-    requests.strings_ = message.strings;
-    requests.count_ = view.count;
-    requests.item_size_ = view.item_size;
-    return requests;
-}
-
-Result<Outcomes> decode_answer(const Message& message) {
-    const auto view = TRY(take_items<wire::Outcome>(message));
-    for (std::size_t i = 0; i < view.count; ++i) {
-        const auto raw = item_at<wire::Outcome>(view.items, view.item_size, i);
-        if (!inside(raw.text, message.strings)) return bad("text outside the message");
-    }
-    Outcomes results;
-    results.items_ = view.items;
-    results.strings_ = message.strings;
-    results.count_ = view.count;
-    results.item_size_ = view.item_size;
-    return results;
-}
+Result<Requests> decode_ask(const Message& message) { return take_items<wire::Request, Request>(message); }
+Result<Outcomes> decode_answer(const Message& message) { return take_items<wire::Outcome, Outcome>(message); }
 
 Result<std::string_view> decode_text(const Message& message) {
     const auto raw = TRY(take_body<wire::Text>(message));
@@ -196,12 +185,20 @@ Result<std::string_view> decode_text(const Message& message) {
 
 Result<Done> decode_done(const Message& message) {
     const auto raw = TRY(take_body<wire::Done>(message));
+    if (raw.reserved != 0) return unknown("message body has unknown fields");
     return Done{raw.error, static_cast<Reason>(raw.reason), TRY(take_text(raw.text, message.strings))};
 }
 
 Result<Event> decode_event(const Message& message) {
     const auto raw = TRY(take_body<wire::Event>(message));
+    if (raw.reserved != 0) return unknown("message body has unknown fields");
     return Event{TRY(take_text(raw.name, message.strings)), raw.value, raw.fds};
+}
+
+Result<Found> decode_found(const Message& message) {
+    const auto raw = TRY(take_body<wire::Found>(message));
+    if (raw.reserved != 0) return unknown("message body has unknown fields");
+    return Found{raw.query, raw.error, TRY(take_text(raw.text, message.strings))};
 }
 
 Result<Command> decode_command(const Message& message) {
@@ -280,6 +277,12 @@ Result<Bytes> encode_event(MutableBytes buffer, Type type, const Event& event) {
     Strings strings;
     const wire::Event body{strings.place(event.name), event.value, event.fds, 0};
     return encode_one(buffer, type, RequestId::event, body, {event.name});
+}
+
+Result<Bytes> encode_found(MutableBytes buffer, RequestId id, const Found& found) {
+    Strings strings;
+    const wire::Found body{found.query, found.error, 0, strings.place(found.text)};
+    return encode_one(buffer, Type::found, id, body, {found.text});
 }
 
 Result<Bytes> encode_command(MutableBytes buffer, RequestId id, const Command& command) {

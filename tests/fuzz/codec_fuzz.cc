@@ -53,6 +53,9 @@ Encoded again(const Message& message, Type type, MutableBytes buffer) {
             break;
         case Type::ready:
         case Type::status:
+        case Type::put:
+        case Type::fetch:
+        case Type::stored:
             if (const auto value = decode_text(message)) return copy_of(encode_text(buffer, type, message.id, *value));
             break;
         case Type::done:
@@ -63,7 +66,11 @@ Encoded again(const Message& message, Type type, MutableBytes buffer) {
         case Type::channel:
         case Type::secret:
         case Type::revoked:
+        case Type::lookup:
             if (const auto value = decode_event(message)) return copy_of(encode_event(buffer, type, *value));
+            break;
+        case Type::found:
+            if (const auto value = decode_found(message)) return copy_of(encode_found(buffer, message.id, *value));
             break;
         case Type::command:
             if (const auto value = decode_command(message)) return copy_of(encode_command(buffer, message.id, *value));
@@ -93,7 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!message) return 0;
     // Not only as the type that it says: no decoder relies on having been chosen rightly.
     for (const Type type : {Type::hello, Type::hello_reply, Type::ask, Type::answer, Type::ready, Type::done, Type::stop,
-                            Type::command, Type::report}) {
+                            Type::found, Type::command, Type::report}) {
         check_type(*message, type);
     }
     return 0;
