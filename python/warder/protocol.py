@@ -29,6 +29,10 @@ class Type(IntEnum):
     ASK = 0x0002
     READY = 0x0003
     STATUS = 0x0004
+    FOUND = 0x0005  # from the resolver only
+    PUT = 0x0006  # to the custodian, with descriptors
+    FETCH = 0x0007
+    STORED = 0x0008
 
     HELLO_REPLY = 0x8001
     ANSWER = 0x8002
@@ -39,6 +43,7 @@ class Type(IntEnum):
     CHANNEL = 0x4003
     SECRET = 0x4004
     REVOKED = 0x4005
+    LOOKUP = 0x4006  # to the resolver only
 
     COMMAND = 0x2001
     REPORT = 0xA001
@@ -58,6 +63,30 @@ class Operation(IntEnum):
     SECRET = 7
     RENAME = 8
     UNLINK = 9
+    STAT = 10
+    ACCESS = 11
+    READLINK = 12
+    LIST = 13
+    MKDIR = 14
+    RMDIR = 15
+    LINK = 16
+    SYMLINK = 17
+    CHMOD = 18
+    TRUNCATE = 19
+    WATCH = 20
+    RAW = 21
+    PACKET = 22
+    NETLINK = 23
+    DEVICE = 24
+    CHANNEL = 25
+    LOOKUP = 26
+    SYSCTL_READ = 27
+    SYSCTL_WRITE = 28
+    RUN = 29
+    SIGNAL = 30
+    RESTART = 31
+    SYSLOG = 32
+    NARROW = 33
 
 
 class OpenFlag(IntFlag):
@@ -66,6 +95,15 @@ class OpenFlag(IntFlag):
     TRUNCATE = 2  # write, create: O_TRUNC
     EXCLUSIVE = 4  # create: O_EXCL
     NONBLOCK = 8  # listen, connect: O_NONBLOCK left on
+
+
+class RunEnd(IntFlag):
+    """Which descriptors a run lends, in this order: bits of its outcome's value."""
+
+    IN = 1  # the writing end of its standard input
+    OUT = 2  # the reading end of its standard output
+    ERR = 4
+    PROCESS = 8  # a pidfd
 
 
 class Reason(IntEnum):
@@ -89,6 +127,11 @@ class Reason(IntEnum):
     LISTENER_LOST = 17
     PROTOCOL = 18
     STOPPING = 19
+    USED_UP = 20
+    TOO_LATE = 21
+    GIVEN_UP = 22
+    BAD_ARGUMENT = 23
+    UNAVAILABLE = 24
 
 
 class Requesters(IntEnum):
@@ -172,6 +215,29 @@ class Event(NamedTuple):
     fds: int = 0
 
 
+class Found(NamedTuple):
+    query: int = 0
+    error: int = 0
+    text: str = ""
+
+
+class Stat(NamedTuple):
+    """What a file is, with the names that os.stat_result has. Times are seconds since 1970."""
+
+    st_mode: int
+    st_ino: int
+    st_dev: int
+    st_nlink: int
+    st_uid: int
+    st_gid: int
+    st_size: int
+    st_blocks: int
+    st_mtime: float
+    st_ctime: float
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
 class Command(NamedTuple):
     verb: int
     flags: int = 0
@@ -196,10 +262,13 @@ _OUTCOME = struct.Struct("=iHHIIIIQ")
 _TEXT = struct.Struct("=II")
 _DONE = struct.Struct("=iHHII")
 _EVENT = struct.Struct("=IIQII")
+_FOUND = struct.Struct("=QiIII")
+_STAT = struct.Struct("=QQIIIIQQqqII")
 _COMMAND = struct.Struct("=HHIIIIIII")
 _REPORT = struct.Struct("=iIII")
 
 _Number = TypeVar("_Number", bound=IntEnum)
+_BILLION = 10**9
 
 
 def _bad(what: str) -> ProtocolError:
@@ -208,6 +277,11 @@ def _bad(what: str) -> ProtocolError:
 
 def _unknown(what: str) -> ProtocolError:
     return ProtocolError(errno.E2BIG, f"{what} has unknown fields")
+
+
+def _must_be_zero(reserved: int, what: str = "message body") -> None:
+    if reserved:
+        raise _unknown(what)
 
 
 def _named(names: Class[_Number], value: int) -> int:
@@ -271,7 +345,8 @@ def decode_hello(message: Message) -> Hello:
 
 
 def decode_hello_reply(message: Message) -> HelloReply:
-    error, version, features, largest, most, requesters, _, *worker = _take_body(_HELLO_REPLY, message)
+    error, version, features, largest, most, requesters, reserved, *worker = _take_body(_HELLO_REPLY, message)
+    _must_be_zero(reserved)
     text = _take_text(message.strings, *worker)
     return HelloReply(error, version, features, largest, most, _named(Requesters, requesters), text)
 
@@ -291,23 +366,43 @@ def decode_answer(message: Message) -> list[Outcome]:
 
 
 def _outcome(raw: tuple[int, ...], strings: bytes) -> Outcome:
-    error, reason, fds, grant, _, offset, length, value = raw
+    error, reason, fds, grant, reserved, offset, length, value = raw
+    _must_be_zero(reserved, "outcome")
     return Outcome(error, _named(Reason, reason), fds, grant, _take_text(strings, offset, length), value)
 
 
 def decode_text(message: Message) -> str:
-    """The text of ready or status."""
+    """The text of ready, status, put, fetch or stored."""
     return _take_text(message.strings, *_take_body(_TEXT, message))
 
 
 def decode_done(message: Message) -> Done:
-    error, reason, _, *text = _take_body(_DONE, message)
+    error, reason, reserved, *text = _take_body(_DONE, message)
+    _must_be_zero(reserved)
     return Done(error, _named(Reason, reason), _take_text(message.strings, *text))
 
 
 def decode_event(message: Message) -> Event:
-    offset, length, value, fds, _ = _take_body(_EVENT, message)
+    offset, length, value, fds, reserved = _take_body(_EVENT, message)
+    _must_be_zero(reserved)
     return Event(_take_text(message.strings, offset, length), value, fds)
+
+
+def decode_found(message: Message) -> Found:
+    query, error, reserved, *text = _take_body(_FOUND, message)
+    _must_be_zero(reserved)
+    return Found(query, error, _take_text(message.strings, *text))
+
+
+def decode_stat(data: bytes) -> Stat:
+    """The data of a stat; a longer one is a newer warderd's."""
+    if len(data) < _STAT.size:
+        raise _bad("stat too short")
+    device, inode, mode, links, uid, gid, size, blocks, modified, changed, modified_ns, changed_ns = _STAT.unpack_from(data)
+    modified_ns += modified * _BILLION
+    changed_ns += changed * _BILLION
+    times = (modified_ns / _BILLION, changed_ns / _BILLION, modified_ns, changed_ns)
+    return Stat(mode, inode, device, links, uid, gid, size, blocks, *times)
 
 
 def decode_command(message: Message) -> Command:
@@ -399,6 +494,22 @@ def encode_done(number: int, done: Done = Done()) -> bytes:
 def encode_event(kind: int, event: Event = Event()) -> bytes:
     strings = _Strings()
     return _finish(kind, 0, _EVENT.pack(*strings.place(event.name), event.value, event.fds, 0), strings)
+
+
+def encode_found(number: int, found: Found) -> bytes:
+    strings = _Strings()
+    body = _FOUND.pack(found.query, found.error, 0, *strings.place(found.text))
+    return _finish(Type.FOUND, number, body, strings)
+
+
+def encode_stat(stat: Stat) -> bytes:
+    """For tests: what decode_stat() reads."""
+    modified, modified_ns = divmod(stat.st_mtime_ns, _BILLION)
+    changed, changed_ns = divmod(stat.st_ctime_ns, _BILLION)
+    return _STAT.pack(
+        stat.st_dev, stat.st_ino, stat.st_mode, stat.st_nlink, stat.st_uid, stat.st_gid, stat.st_size, stat.st_blocks,
+        modified, changed, modified_ns, changed_ns,
+    )
 
 
 def encode_command(number: int, command: Command) -> bytes:

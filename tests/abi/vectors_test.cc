@@ -60,7 +60,8 @@ const std::map<std::string, Type> types{
     {"hello", Type::hello},   {"hello_reply", Type::hello_reply}, {"ask", Type::ask},         {"answer", Type::answer},
     {"ready", Type::ready},   {"status", Type::status},           {"done", Type::done},       {"stop", Type::stop},
     {"reload", Type::reload}, {"channel", Type::channel},         {"secret", Type::secret},   {"revoked", Type::revoked},
-    {"command", Type::command}, {"report", Type::report},
+    {"lookup", Type::lookup}, {"found", Type::found},             {"put", Type::put},         {"fetch", Type::fetch},
+    {"stored", Type::stored}, {"command", Type::command},         {"report", Type::report},
 };
 
 Json json_of(const Request& r) {
@@ -101,7 +102,10 @@ Result<Json> decode_as(Type type, Bytes datagram) {
         case Type::ask: fields = {{"requests", json_of_items(TRY(decode_ask(message)))}}; break;
         case Type::answer: fields = {{"outcomes", json_of_items(TRY(decode_answer(message)))}}; break;
         case Type::ready:
-        case Type::status: fields = {{"text", as_json(TRY(decode_text(message)))}}; break;
+        case Type::status:
+        case Type::put:
+        case Type::fetch:
+        case Type::stored: fields = {{"text", as_json(TRY(decode_text(message)))}}; break;
         case Type::done: {
             const auto m = TRY(decode_done(message));
             fields = {{"error", m.error}, {"reason", static_cast<unsigned>(m.reason)}, {"text", as_json(m.text)}};
@@ -111,9 +115,15 @@ Result<Json> decode_as(Type type, Bytes datagram) {
         case Type::reload:
         case Type::channel:
         case Type::secret:
-        case Type::revoked: {
+        case Type::revoked:
+        case Type::lookup: {
             const auto m = TRY(decode_event(message));
             fields = {{"name", as_json(m.name)}, {"value", m.value}, {"fds", m.fds}};
+            break;
+        }
+        case Type::found: {
+            const auto m = TRY(decode_found(message));
+            fields = {{"query", m.query}, {"error", m.error}, {"text", as_json(m.text)}};
             break;
         }
         case Type::command: {
@@ -175,7 +185,11 @@ Result<Bytes> encode_from(MutableBytes buffer, Type type, const Json& f) {
         case Type::ask: return encode_ask_of(buffer, id, f.at("requests"));
         case Type::answer: return encode_answer_of(buffer, id, f.at("outcomes"));
         case Type::ready:
-        case Type::status: return encode_text(buffer, type, id, words);
+        case Type::status:
+        case Type::put:
+        case Type::fetch:
+        case Type::stored: return encode_text(buffer, type, id, words);
+        case Type::found: return encode_found(buffer, id, {f.at("query"), f.at("error"), words});
         case Type::done: return encode_done(buffer, id, {f.at("error"), reason(), words});
         case Type::command: {
             const std::string worker = text("worker");

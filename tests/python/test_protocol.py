@@ -9,6 +9,7 @@ from warder.protocol import Message, ProtocolError, Request, Type
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vectors", "messages.json")
 
+TEXTS = ("ready", "status", "put", "fetch", "stored")
 DECODERS = {
     "hello": protocol.decode_hello,
     "hello_reply": protocol.decode_hello_reply,
@@ -22,6 +23,11 @@ DECODERS = {
     "channel": protocol.decode_event,
     "secret": protocol.decode_event,
     "revoked": protocol.decode_event,
+    "lookup": protocol.decode_event,
+    "found": protocol.decode_found,
+    "put": protocol.decode_text,
+    "fetch": protocol.decode_text,
+    "stored": protocol.decode_text,
     "command": protocol.decode_command,
     "report": protocol.decode_report,
 }
@@ -34,12 +40,13 @@ def encode(kind, number, value):
         "ask": protocol.encode_ask,
         "answer": protocol.encode_answer,
         "done": protocol.encode_done,
+        "found": protocol.encode_found,
         "command": protocol.encode_command,
         "report": protocol.encode_report,
     }
     if kind in one_of:
         return one_of[kind](number, value)
-    if kind in ("ready", "status"):
+    if kind in TEXTS:
         return protocol.encode_text(Type[kind.upper()], number, value)
     return protocol.encode_event(Type[kind.upper()], value)
 
@@ -52,7 +59,7 @@ def text_of(value):
 
 
 def as_fields(kind, value):
-    if kind in ("ready", "status"):
+    if kind in TEXTS:
         return {"text": value}
     if kind in ("ask", "answer"):
         return {"requests" if kind == "ask" else "outcomes": [one._asdict() for one in value]}
@@ -105,6 +112,18 @@ class VectorsAgree(unittest.TestCase):
 
 
 class TheCodec(unittest.TestCase):
+    def test_the_stat_of_the_vector_is_read_by_its_names(self):
+        with open(VECTORS, encoding="utf-8") as file:
+            (vector,) = (one for one in json.load(file) if one["name"] == "answer, a stat")
+        (outcome,) = protocol.decode_answer(protocol.decode(bytes.fromhex(vector["hex"])))
+        stat = protocol.decode_stat(outcome.text.encode("utf-8", "surrogateescape"))
+        self.assertEqual((stat.st_dev, stat.st_ino, stat.st_mode, stat.st_nlink), (0x801, 131074, 0o100640, 1))
+        self.assertEqual((stat.st_uid, stat.st_gid, stat.st_size, stat.st_blocks), (64000, 64001, 1234, 8))
+        self.assertEqual((stat.st_mtime, stat.st_mtime_ns), (1700000000.5, 1700000000500000000))
+        self.assertEqual(stat.st_ctime_ns, 1700000001000000001)
+        with self.assertRaises(ProtocolError):
+            protocol.decode_stat(b"\0" * 71)
+
     def test_numbers_of_a_newer_protocol_stay_numbers(self):
         sent = [Request(4711, "site", "a")]
         self.assertEqual(protocol.decode_ask(protocol.decode(protocol.encode_ask(1, sent))), sent)

@@ -206,6 +206,20 @@ std::string report(std::uint32_t id, std::int32_t error, std::uint32_t more, std
     return datagram(0xa001, id, body, texts.bytes);
 }
 
+std::string found(std::uint32_t id, std::uint64_t query, std::int32_t error, std::string_view text) {
+    Raw body;
+    Texts texts;
+    body.u64(query).u32(static_cast<std::uint32_t>(error)).u32(0);
+    texts.place(body, text);
+    return datagram(0x0005, id, body, texts.bytes);
+}
+
+// The data of a stat.
+std::string stat_text() {
+    return Raw{}.u64(0x0801).u64(131074).u32(0100640).u32(1).u32(64000).u32(64001).u64(1234).u64(8).u64(1700000000)
+        .u64(1700000001).u32(500000000).u32(1).bytes;
+}
+
 Json text_field(const std::string& text) {
     try {
         (void)Json(text).dump();
@@ -224,7 +238,7 @@ Json fields_of(const Request& request) {
 
 Json fields_of(const Outcome& outcome) {
     return {{"error", outcome.error}, {"reason", outcome.reason}, {"fds", outcome.fds},
-            {"grant", outcome.grant}, {"text", outcome.text},     {"value", outcome.value}};
+            {"grant", outcome.grant}, {"text", text_field(outcome.text)}, {"value", outcome.value}};
 }
 
 Json ask_fields(std::uint32_t id, const std::vector<Request>& requests) {
@@ -291,6 +305,15 @@ void asks(Vectors& v) {
              {{1, "site", "fo\xff.", ""}});
     good_ask(v, "ask, an operation of a later version", "Decodes; the outcome says ENOSYS (38), reason 8.", 12,
              {{999, "site", "a", "", 0xffff, 0xffffffff, 0xffffffffffffffffU}});
+    good_ask(v, "ask, operations on paths", "Stat, mkdir with mode 0750, symlink with its text, truncate to 4096 bytes.", 16,
+             {{10, "site", "a", ""}, {14, "data", "new", "", 0, 0750}, {17, "data", "current", "releases/43"},
+              {19, "data", "log", "", 0, 0, 4096}});
+    good_ask(v, "ask, run", "A command with two holes: one value a line.", 17, {{29, "backup", "daily\n/srv/www", ""}});
+    good_ask(v, "ask, lookup", "The lines of passwd(5) for the user `web`.", 18, {{26, "users", "user:web", ""}});
+    good_ask(v, "ask, sysctl_write", "The key and its new value.", 19, {{28, "tuning", "net.core.somaxconn", "1024"}});
+    good_ask(v, "ask, signal", "SIGHUP to the worker that the grant names.", 20, {{30, "poke", "", "", 0, 0, 1}});
+    good_ask(v, "ask, narrow", "Of grant `data` reading (bit 1) is kept, below data/in, of names *.csv, five times.", 21,
+             {{33, "data", "in", "*.csv", 0, 5, 2}});
     v.accepted("ask, longer items", "Items of 48 bytes whose last 8 are zero.", "ask",
                ask(13, {{1, "site", "a", ""}, {1, "site", "b", ""}}, 8),
                ask_fields(13, {{1, "site", "a", ""}, {1, "site", "b", ""}}));
@@ -314,6 +337,11 @@ void answers(Vectors& v) {
     good_answer(v, "answer, a secret", "The value is the secret's size in bytes.", 8, {{0, 0, 1, 4, "", 0x0102030405060708U}});
     good_answer(v, "answer, three outcomes", "Two descriptors in all: the first and the third outcome's.", 0x01020304,
                 {{0, 0, 1, 1, ""}, {22, 5, 0, 1, "not a clean path"}, {0, 0, 1, 2, ""}});
+    good_answer(v, "answer, a stat", "No descriptor: the text is the 72 bytes of a stat.", 16, {{0, 0, 0, 1, stat_text()}});
+    good_answer(v, "answer, a command runs", "Three descriptors, value 14: its output, its errors, and a pidfd.", 17,
+                {{0, 0, 3, 5, "", 14}});
+    good_answer(v, "answer, a lookup", "The text is what was found.", 18,
+                {{0, 0, 0, 2, "web:x:64000:64000::/nonexistent:/usr/sbin/nologin"}});
     v.accepted("answer, longer items", "Items of 40 bytes whose last 8 are zero.", "answer", answer(13, {{0, 0, 1, 1, ""}}, 8),
                answer_fields(13, {{0, 0, 1, 1, ""}}));
 }
@@ -325,6 +353,18 @@ void texts(Vectors& v) {
            {{"id", 21}, {"text", ""}});
     v.good("status", "UTF-8 text for people.", "status", text_message(0x0004, 22, "3 clients \xe2\x80\x94 idle"),
            {{"id", 22}, {"text", "3 clients \xe2\x80\x94 idle"}});
+    v.good("found", "From the resolver: query 77, two addresses, one a line.", "found",
+           found(23, 77, 0, "192.0.2.7\n2001:db8::7"),
+           {{"id", 23}, {"query", 77}, {"error", 0}, {"text", "192.0.2.7\n2001:db8::7"}});
+    v.good("found, no such name", "errno 2, ENOENT.", "found", found(24, 0xffffffffffffffffU, 2, ""),
+           {{"id", 24}, {"query", 0xffffffffffffffffU}, {"error", 2}, {"text", ""}});
+    v.good("put", "To the custodian: keep the descriptors that come along as `listener`.", "put",
+           text_message(0x0006, 30, "listener"), {{"id", 30}, {"text", "listener"}});
+    v.good("fetch", "Give them back.", "fetch", text_message(0x0007, 31, "listener"), {{"id", 31}, {"text", "listener"}});
+    v.good("stored", "What is kept?", "stored", text_message(0x0008, 32, ""), {{"id", 32}, {"text", ""}});
+    v.good("done, what is stored", "The custodian's reply to stored: a name and a number a line.", "done",
+           done(32, 0, 0, "listener 2\nstate 1\n"),
+           {{"id", 32}, {"error", 0}, {"reason", 0}, {"text", "listener 2\nstate 1\n"}});
     v.good("done", "The reply to ready and status.", "done", done(20, 0, 0, ""),
            {{"id", 20}, {"error", 0}, {"reason", 0}, {"text", ""}});
     v.good("done, over a quota", "errno 122, EDQUOT, reason 15, too-many.", "done", done(22, 122, 15, "too many requests"),
@@ -342,6 +382,8 @@ void events(Vectors& v) {
            event(0x4003, "parser", 7, 1), event_fields("parser", 7, 1));
     v.good("secret", "Grant `key` was rotated: generation 3, a new sealed memfd comes along.", "secret",
            event(0x4004, "key", 3, 1), event_fields("key", 3, 1));
+    v.good("lookup", "To the resolver: find host db.example, and say found with 77.", "lookup",
+           event(0x4006, "host:db.example", 77, 0), event_fields("host:db.example", 77, 0));
     v.good("revoked", "Grant `db` was taken away by a reload.", "revoked", event(0x4005, "db", 0, 0), event_fields("db", 0, 0));
 }
 
@@ -389,9 +431,33 @@ void bad_bodies(Vectors& v) {
     v.bad("stop, short", "23 bytes instead of 24.", "stop", datagram(0x4001, 0, Raw{}.zeroes(23)));
     v.bad("channel, name outside", "Length 7 in 6 bytes.", "channel",
           datagram(0x4003, 0, Raw{}.u32(0).u32(7).u64(0).u32(1).u32(0), "parser"));
+    v.bad("found, short", "23 bytes instead of 24.", "found", datagram(0x0005, 1, Raw{}.zeroes(23)));
+    v.bad("found, text outside", "Length 1 in no strings.", "found", datagram(0x0005, 1, Raw{}.zeroes(16).u32(0).u32(1)));
+    v.bad("found, unknown field set", "A longer body whose unknown part is not zero.", "found",
+          datagram(0x0005, 1, Raw{}.zeroes(24).u32(1)), "E2BIG");
+    v.bad("put, name outside", "Length 9 in 8 bytes.", "put", datagram(0x0006, 1, Raw{}.u32(0).u32(9), "listener"));
+    v.bad("fetch, short", "7 bytes instead of 8.", "fetch", datagram(0x0007, 1, Raw{}.zeroes(7)));
+    v.bad("stored, unknown field set", "A longer body whose unknown part is not zero.", "stored",
+          datagram(0x0008, 1, Raw{}.zeroes(8).u32(1)), "E2BIG");
+    v.bad("lookup, name outside", "Offset beyond the strings.", "lookup",
+          datagram(0x4006, 0, Raw{}.u32(9).u32(0).u64(0).u32(0).u32(0), "user:web"));
     v.bad("command, argument outside", "The second text ends beyond the strings.", "command",
           datagram(0x2001, 1, Raw{}.u16(1).u16(0).u32(0).u32(0).u32(3).u32(3).u32(1).u32(0).u32(0), "web"));
     v.bad("report, text outside", "Length 0xffffffff.", "report", datagram(0xa001, 1, Raw{}.u32(0).u32(0).u32(0).u32(0xffffffff), "{}"));
+}
+
+// A reserved field that is not zero is a field of a later version.
+void reserved(Vectors& v) {
+    v.bad("hello_reply, reserved", "The reserved field is not zero.", "hello_reply",
+          datagram(0x8001, 1, Raw{}.zeroes(28).u32(1).u64(0)), "E2BIG");
+    v.bad("answer, reserved", "The reserved field of an outcome is not zero.", "answer",
+          datagram(0x8002, 1, items_head(1, 32).zeroes(12).u32(1).zeroes(16)), "E2BIG");
+    v.bad("done, reserved", "The reserved field is not zero.", "done",
+          datagram(0x8003, 1, Raw{}.u32(0).u16(0).u16(1).u64(0)), "E2BIG");
+    v.bad("stop, reserved", "The reserved field is not zero.", "stop",
+          datagram(0x4001, 0, Raw{}.zeroes(20).u32(1)), "E2BIG");
+    v.bad("found, reserved", "The reserved field is not zero.", "found",
+          datagram(0x0005, 1, Raw{}.u64(1).u32(0).u32(1).u64(0)), "E2BIG");
 }
 
 Raw one_request(std::uint32_t offset, std::uint32_t length) {
@@ -438,5 +504,6 @@ int main() {
     bad_headers(vectors);
     bad_bodies(vectors);
     bad_items(vectors);
+    reserved(vectors);
     std::cout << vectors.list.dump(2) << '\n';
 }

@@ -69,6 +69,8 @@ std::vector<Example> examples() {
          [](const Message& m) { return errno_in(decode_done(m)); }},
         {"event", kept(encode_event(buffer(), Type::secret, {"key", 2, 1})),
          [](const Message& m) { return errno_in(decode_event(m)); }},
+        {"found", kept(encode_found(buffer(), ids, {9, ENOENT, "192.0.2.1"})),
+         [](const Message& m) { return errno_in(decode_found(m)); }},
         {"command", kept(encode_command(buffer(), ids, {Verb::why, 1, 5, "web", "read", "/etc/shadow"})),
          [](const Message& m) { return errno_in(decode_command(m)); }},
         {"report", kept(encode_report(buffer(), ids, {0, true, "{\"a\": 1}"})),
@@ -179,6 +181,12 @@ TEST_CASE("texts, events, commands and reports come back as they were said") {
     CHECK(decode_event(decode(event).value()).value().name == "key");
     CHECK(decode_event(decode(event).value()).value().value == UINT64_MAX);
 
+    const auto found = kept(encode_found(buffer(), seven, {UINT64_MAX - 1, EAGAIN, "a\nb"}));
+    CHECK(decode(found).value().type == Type::found);
+    CHECK(decode_found(decode(found).value()).value().query == UINT64_MAX - 1);
+    CHECK(decode_found(decode(found).value()).value().error == EAGAIN);
+    CHECK(decode_found(decode(found).value()).value().text == "a\nb");
+
     const auto command = kept(encode_command(buffer(), seven, {Verb::why, 1, 9, "web", "read", "/a"}));
     const auto verb = decode_command(decode(command).value()).value();
     CHECK(verb.verb == Verb::why);
@@ -262,7 +270,7 @@ TEST_CASE("a message with a flag is refused, for none are defined") {
 
 TEST_CASE("T21: a message of a type that is not known still has its header read") {
     Datagram changed = an_ask();
-    for (const unsigned type : {0U, 0x0005U, 0x1fffU, 0xffffU}) {
+    for (const unsigned type : {0U, 0x0009U, 0x1fffU, 0xffffU}) {
         put(changed, offsetof(Header, type), static_cast<std::uint16_t>(type));
         REQUIRE(decode(changed).has_value());
         CHECK(static_cast<unsigned>(decode(changed)->type) == type);
@@ -270,7 +278,7 @@ TEST_CASE("T21: a message of a type that is not known still has its header read"
 }
 
 TEST_CASE("T21: an operation that is not known comes through as it was sent, for the policy to refuse") {
-    for (const unsigned operation : {0U, 10U, 0x8001U, 0xffffU}) {
+    for (const unsigned operation : {0U, 34U, 0x8001U, 0xffffU}) {
         Datagram changed = an_ask();
         put(changed, first_item_at, static_cast<std::uint16_t>(operation));
         const auto requests = decode_ask(decode(changed).value()).value();
@@ -296,6 +304,23 @@ TEST_CASE("a longer body is accepted if what is not known is zero, and is E2BIG 
         unknown.back() = std::byte{1};
         CHECK(outcome_of(example, longer_body(example.datagram, unknown)) == E2BIG);
     }
+}
+
+TEST_CASE("a reserved field that is not zero is E2BIG in every message that has one") {
+    const auto with_one_at = [](const char* name, std::size_t offset) {
+        for (auto& example : examples()) {
+            if (std::string_view(example.name) != name) continue;
+            put(example.datagram, sizeof(Header) + offset, std::uint8_t{1});
+            return outcome_of(example, example.datagram);
+        }
+        return 0;
+    };
+    CHECK(with_one_at("hello_reply", offsetof(wire::HelloReply, reserved)) == E2BIG);
+    CHECK(with_one_at("answer", sizeof(wire::Items) + offsetof(wire::Outcome, reserved)) == E2BIG);
+    CHECK(with_one_at("answer", sizeof(wire::Items) + sizeof(wire::Outcome) + offsetof(wire::Outcome, reserved)) == E2BIG);
+    CHECK(with_one_at("done", offsetof(wire::Done, reserved)) == E2BIG);
+    CHECK(with_one_at("event", offsetof(wire::Event, reserved)) == E2BIG);
+    CHECK(with_one_at("found", offsetof(wire::Found, reserved)) == E2BIG);
 }
 
 TEST_CASE("longer items are accepted if what is not known is zero, and are E2BIG if it is not") {
