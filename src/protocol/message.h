@@ -109,7 +109,8 @@ struct Outcome {
     std::uint32_t grant;    // the grant that decided, or 0xffffffff
     std::uint32_t reserved;
     Span text;              // for a denial, one plain sentence: what would allow it. Otherwise the operation's data
-    std::uint64_t value;    // secret: its size in bytes. connect: 1 while still connecting. run: RunEnd bits. Otherwise 0
+    std::uint64_t value;    // secret: its size in bytes. connect: 1 while still connecting. run: RunEnd bits,
+                            // and from bit 32 on its pid as warderd knows it. Otherwise 0
 };
 static_assert(sizeof(Outcome) == 32);
 
@@ -217,13 +218,15 @@ struct HelloReply {
     std::string_view worker;
 };
 
-// Which descriptors a run lends, in this order: bits of its outcome's `value`. Never renumber.
+// Which descriptors a run lends, in this order: the lowest bits of its outcome's `value`. Never renumber.
 enum class RunEnd : std::uint64_t {
     in = 1 << 0,        // the writing end of its standard input
     out = 1 << 1,       // the reading end of its standard output
     err = 1 << 2,       // ... of its standard error
     process = 1 << 3,   // a pidfd
 };
+
+inline constexpr std::uint64_t run_ends = 0xf;
 
 struct Done {
     std::int32_t error = 0;
