@@ -6,10 +6,11 @@
 //     unix:@                    an abstract name that the kernel chooses (to listen only)
 //     vsock:2:1024   vsock-seqpacket:*:1024      context id and port; every context id of this machine
 //
-// and by name, to connect only: tcp:db.example.org:5432. The resolver finds the addresses.
+// and by name, to connect only: tcp:db.example.org:5432. The resolver finds the addresses. A name is one of RFC 1123, whose
+// last label is not a number: what inet_aton(3) would take for an address is none.
 //
-// and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53. IPv4 addresses mapped into IPv6 are not either, nor is a range with bits
-// set below its prefix.
+// and, in a grant to connect, ranges: tcp:10.0.0.0/8:443   tcp:[2001:db8::]/32:1024-2047   udp:*:53   vsock:*:1024-2047.
+// IPv4 addresses mapped into IPv6 are not either, nor is a range with bits set below its prefix.
 #pragma once
 
 #include <array>
@@ -39,20 +40,27 @@ struct AddressPattern {
     Transport transport{};
     Family family{};
     std::array<std::uint8_t, 16> ip{};
-    std::uint8_t prefix_bits = 0;         // 32 or 128 for one address
+    std::uint8_t prefix_bits = 0;         // 32 or 128 for one address; vsock: 32, or 0 for every context id
     std::uint32_t port_first = 0;
     std::uint32_t port_last = 0;
-    std::string name;
+    std::string name;                     // a host's in lower case
 
-    // One address and one port: what a listener must be.
+    // One address (or host) and one port: what a listener must be.
     bool single() const;
     // The address of a single pattern; `name` points into this pattern.
     Address address() const;
+
+    friend bool operator==(const AddressPattern&, const AddressPattern&) = default;
 };
 
 inline constexpr std::size_t max_unix_name = 107;   // bytes: sun_path less its NUL, unix(7)
+inline constexpr std::size_t max_host_name = 253;   // bytes
+inline constexpr std::uint32_t any_context = 0xffffffffU;   // "*" in an address of vsock
 
-// Errors: nullopt. Numbers are decimal without signs or leading zeroes; a port is 0 to 65535 (0: the kernel chooses).
+using AddressText = FixedString<272>;               // fits every address
+
+// Errors: nullopt. Numbers are decimal without signs or leading zeroes; a port is 0 to 65535, of vsock any of 32 bits (0:
+// the kernel chooses).
 std::optional<Address> parse_address(std::string_view text);
 std::optional<AddressPattern> parse_address_pattern(std::string_view text);
 
@@ -63,13 +71,17 @@ AddressPattern exactly(const Address& address);
 // `ip` with all but its first `bits` cleared.
 std::array<std::uint8_t, 16> masked(const std::array<std::uint8_t, 16>& ip, std::uint8_t bits);
 
-// Whether `pattern` covers `address`.
+// Whether `pattern` covers `address`, or all that `inner` covers. Host names are equal in any case of their letters.
 bool covers(const AddressPattern& pattern, const Address& address);
+bool covers(const AddressPattern& pattern, const AddressPattern& inner);
+
+// Whether `text` is a name of a host: labels of letters, digits and '-', the last of them not a number.
+bool is_host_name(std::string_view text);
 
 // The canonical text, as parse_address reads it.
-FixedString<160> format(const Address& address);
+AddressText format(const Address& address);
 std::string format(const AddressPattern& pattern);
-FixedString<160> canonical(const AddressPattern& pattern);   // the same without a heap
+AddressText canonical(const AddressPattern& pattern);   // the same without a heap
 
 std::string_view name_of(Transport transport);
 

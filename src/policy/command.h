@@ -20,6 +20,8 @@ struct Filled {
     const Word* faulty = nullptr;
     bool wrong_number = false;                       // there are more or fewer values than holes
     FixedString<8192> text;                          // what the words of holes point into
+
+    bool words_fit() const { return faulty == nullptr && !wrong_number; }
 };
 
 // `arguments`: one value a line, in the order of the holes; empty for a command without holes.

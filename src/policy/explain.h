@@ -11,4 +11,7 @@ namespace warder::policy {
 // NAME = { read = "/etc/shadow" }". Long texts are cut and marked; a line of TOML is given whole or not at all.
 Sentence explain(const GrantSet& grants, const Request& request, const Decision& decision);
 
+// "reading /srv/www/index.html"; without a target "reading".
+void append_doing(Sentence& out, Operation operation, std::string_view target, std::size_t limit);
+
 }  // namespace warder::policy

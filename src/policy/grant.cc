@@ -7,7 +7,9 @@
 namespace warder::policy {
 namespace {
 
+// Texts of one alphabet and keys of another: the first byte of the one is a letter, of the other a small number.
 using NetworkKey = std::array<char, 19>;
+using HostKey = FixedString<max_host_name + 4>;
 
 NetworkKey network_key(const Prefix& prefix, const std::array<std::uint8_t, 16>& ip) {
     NetworkKey key{static_cast<char>(prefix.transport), static_cast<char>(prefix.family),
@@ -18,6 +20,13 @@ NetworkKey network_key(const Prefix& prefix, const std::array<std::uint8_t, 16>&
 }
 
 std::string_view text_of(const NetworkKey& key) { return {key.data(), key.size()}; }
+
+// Ranges of ports of one host.
+HostKey host_key(Transport transport, std::string_view host) {
+    HostKey key(name_of(transport));
+    for (const char one : host) key.append(one >= 'A' && one <= 'Z' ? static_cast<char>(one + ('a' - 'A')) : one);
+    return key;
+}
 
 }  // namespace
 
@@ -57,7 +66,11 @@ void GrantSet::index_address(GrantId id) {
     }
     const Prefix prefix{pattern.transport, pattern.family, pattern.prefix_bits};
     if (std::ranges::find(prefixes_, prefix) == prefixes_.end()) prefixes_.push_back(prefix);
-    by_network_[std::string(text_of(network_key(prefix, pattern.ip)))].push_back(id);
+    if (pattern.family == Family::host) {
+        by_network_[std::string(host_key(pattern.transport, pattern.name).view())].push_back(id);
+    } else {
+        by_network_[std::string(text_of(network_key(prefix, pattern.ip)))].push_back(id);
+    }
 }
 
 std::optional<GrantId> GrantSet::named(std::string_view name) const {
@@ -71,6 +84,7 @@ std::span<const GrantId> GrantSet::on_address(std::string_view canonical) const 
 
 std::span<const GrantId> GrantSet::on_network(const Prefix& prefix, const Address& address) const {
     if (prefix.transport != address.transport || prefix.family != address.family) return {};
+    if (prefix.family == Family::host) return find(by_network_, host_key(prefix.transport, address.name).view());
     return find(by_network_, text_of(network_key(prefix, address.ip)));
 }
 

@@ -47,7 +47,7 @@ enum class Lookup : std::uint8_t { user = 1, group = 2, host = 4, service = 8 };
 // One argument of a command: a literal, or a hole that the request fills with a value of its type.
 enum class Hole : std::uint8_t {
     none,      // `text` as it is
-    word,      // [A-Za-z0-9_.,:@%+-]+, not beginning with '-', at most 255 bytes
+    word,      // [A-Za-z0-9_.,:@%+-]+, not beginning with '-', at most 255 bytes, neither "." nor ".."
     number,    // decimal, without sign, at most 18 digits
     path,      // a clean absolute path at or below `text`
     choice,    // one of the words of `text`, which are separated by '|'

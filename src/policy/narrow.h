@@ -13,11 +13,12 @@ inline constexpr std::size_t max_narrowings = 8;
 
 // `request.grant` names the grant. What is kept of it:
 //   argument  operations, bit n for operation n; 0: none, the grant is given up
-//   target    tree: a path at or below the grant; peer: an address or a range within its own; empty: as it is
+//   target    tree: a path, absolute or below the grant, at or below what it covers now; peer: an address or a range
+//             within its own; empty: as it is
 //   second    a pattern that names (or keys) must match as well; empty: as it is
-//   mode      uses left at most; 0: as it is
-// Errors: EINVAL when target is not within the grant, or the grant has nothing of that kind to narrow; EDQUOT after
-// max_narrowings patterns.
+//   mode      uses left at most; 0: as it is. Who counts uses goes on counting: shape.uses never grows.
+// Errors: EINVAL when target is not within the grant, when the grant has nothing of that kind to narrow, or when nothing is
+// to be taken away at all; EDQUOT after max_narrowings patterns.
 Result<Grant> narrowed(const Grant& grant, const Request& request);
 
 }  // namespace warder::policy

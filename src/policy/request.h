@@ -18,6 +18,11 @@ constexpr std::uint16_t flags_taken_by(Operation operation) {
     return static_cast<std::uint16_t>(bits);
 }
 
+// Those whose `second` is a text of the request's own, not a path below the grant.
+constexpr bool takes_words(Operation operation) {
+    return operation == Operation::symlink || operation == Operation::sysctl_write || operation == Operation::narrow;
+}
+
 struct Request {
     Operation operation{};
     std::uint16_t flags = 0;       // OpenFlag bits

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -80,16 +81,23 @@ bool denied(const Decision& decision, Reason reason, GrantId grant = GrantId::no
 TEST_CASE("a worker without grants is denied everything") {
     const GrantSet none("bare", {});
     for (const auto& [operation, name] : operation_names) {
+        Request request{operation, 0, 0, {}, "/a", {}};
         const bool sockets = operation == Operation::listen || operation == Operation::connect;
-        const std::string_view second = operation == Operation::rename ? "/b" : "";
-        const Request request{operation, 0, 0, {}, sockets ? "unix:/a" : "/a", second};
+        const bool keys = operation == Operation::sysctl_read || operation == Operation::sysctl_write;
+        if (sockets) request.target = "unix:/a";
+        if (keys) request.target = "a.b";
+        if (operation == Operation::lookup) request.target = "user:a";
+        if (takes_two_paths(operation) || operation == Operation::symlink) request.second = "/b";
+        if (operation == Operation::access) request.mode = 4;
+        if (operation == Operation::signal) request.argument = 1;
         CAPTURE(name);
-        CHECK(denied(decide(none, request), Reason::not_granted));
+        const bool narrows = operation == Operation::narrow;
+        CHECK(denied(decide(none, request), narrows ? Reason::no_such_grant : Reason::not_granted));
     }
 }
 
 TEST_CASE("T21: an operation that is not known is refused before anything is looked at") {
-    for (const unsigned operation : {0U, 10U, 11U, 255U, 256U, 257U, 0x8001U, 0xfffeU, 0xffffU}) {
+    for (const unsigned operation : {0U, 34U, 35U, 63U, 64U, 65U, 255U, 256U, 257U, 289U, 0x8001U, 0xfffeU, 0xffffU}) {
         const Request request{static_cast<Operation>(operation), 0, 0, "site", "a", {}};
         CHECK(denied(decide(web(), request), Reason::unknown_operation));
     }
@@ -324,4 +332,295 @@ TEST_CASE("T24: the decision on a path is the same whether the path exists or no
     };
     CHECK(reason("/etc/passwd") == reason("/etc/no-such-file"));
     CHECK(reason("/root/.ssh/id_ed25519") == reason("/nowhere/.ssh/id_ed25519"));
+}
+
+namespace {
+
+constexpr Operations all_of_paths{
+    Operation::read,   Operation::write, Operation::append,   Operation::create, Operation::rename, Operation::unlink,
+    Operation::stat,   Operation::access, Operation::readlink, Operation::list,  Operation::mkdir,  Operation::rmdir,
+    Operation::link,   Operation::symlink, Operation::chmod,   Operation::truncate, Operation::watch};
+
+constexpr std::array path_operations{Operation::stat,  Operation::access, Operation::readlink, Operation::list,
+                                     Operation::mkdir, Operation::rmdir,  Operation::link,     Operation::symlink,
+                                     Operation::chmod, Operation::truncate, Operation::watch};
+
+Request path_request(Operation operation, std::string_view target, std::string_view grant = {}) {
+    Request request{operation, 0, 0, grant, target, {}};
+    if (operation == Operation::access) request.mode = 4;
+    if (takes_two_paths(operation) || operation == Operation::symlink) request.second = "/d/other";
+    return request;
+}
+
+Grant of(Kind kind, std::string name, Operations rights) {
+    Grant grant;
+    grant.name = std::move(name);
+    grant.kind = kind;
+    grant.rights = rights;
+    return grant;
+}
+
+Decision one(const Grant& grant, const Request& request) { return decide(GrantSet("w", {grant}), request); }
+
+}  // namespace
+
+TEST_CASE("each operation on paths is a right of its own") {
+    for (const Operation operation : path_operations) {
+        CAPTURE(name_of(operation));
+        CHECK(allowed(one(tree("t", {operation}, "/d"), path_request(operation, "/d/a")), 0, "a"));
+        CHECK(allowed(one(tree("t", {operation}, "/d"), path_request(operation, "a", "t")), 0, "a"));
+        Operations others = all_of_paths;
+        others.keep(~(std::uint64_t{1} << static_cast<unsigned>(operation)));
+        const Decision without = one(tree("t", others, "/d"), path_request(operation, "/d/a"));
+        CHECK(denied(without, Reason::wrong_operation, GrantId{0}));
+    }
+}
+
+TEST_CASE("what needs a directory is not given by a grant on one file") {
+    for (const Operation operation : {Operation::rename, Operation::link, Operation::symlink, Operation::list,
+                                      Operation::mkdir, Operation::rmdir}) {
+        CAPTURE(name_of(operation));
+        const Decision decision = one(file("f", all_of_paths, "/d/a"), path_request(operation, "/d/a", "f"));
+        CHECK(denied(decision, Reason::wrong_operation, GrantId{0}));
+    }
+    for (const Operation operation : {Operation::stat, Operation::access, Operation::chmod, Operation::truncate,
+                                      Operation::watch, Operation::readlink}) {
+        CHECK(allowed(one(file("f", all_of_paths, "/d/a"), path_request(operation, "", "f")), 0));
+        CHECK(allowed(one(file("f", all_of_paths, "/d/a"), path_request(operation, "/d/a")), 0));
+    }
+}
+
+TEST_CASE("the directory of a tree may be looked at, and not changed") {
+    const Grant root = tree("t", all_of_paths, "/d", {"*.html"});
+    for (const Operation operation : {Operation::list, Operation::stat, Operation::access, Operation::watch}) {
+        CHECK(allowed(one(root, path_request(operation, "", "t")), 0));
+        CHECK(allowed(one(root, path_request(operation, "/d", "t")), 0));
+        CHECK(allowed(one(root, path_request(operation, "/d")), 0));
+        const Grant everything = tree("all", all_of_paths, "/");
+        CHECK(allowed(one(everything, path_request(operation, "/")), 0));
+        CHECK(allowed(one(everything, path_request(operation, "", "all")), 0));
+        CHECK(denied(one(root, path_request(operation, "/")), Reason::not_granted));
+    }
+    for (const Operation operation : {Operation::rmdir, Operation::chmod, Operation::unlink, Operation::mkdir,
+                                      Operation::truncate, Operation::readlink}) {
+        CAPTURE(name_of(operation));
+        CHECK(denied(one(root, path_request(operation, "", "t")), Reason::bad_path, GrantId{0}));
+        CHECK(denied(one(root, path_request(operation, "/d", "t")), Reason::not_granted, GrantId{0}));
+        CHECK(denied(one(root, path_request(operation, "/d")), Reason::not_granted));
+    }
+}
+
+TEST_CASE("the text of a symlink leads nowhere outside of the grant") {
+    const Grant root = tree("t", {Operation::symlink}, "/d");
+    const auto reason = [&](std::string_view text, std::string_view grant) {
+        return one(root, {Operation::symlink, 0, 0, grant, "/d/a/l", text}).reason;
+    };
+    for (const std::string_view grant : {"t"sv, ""sv}) {
+        CHECK(reason("b", grant) == Reason::ok);
+        CHECK(reason("b/c", grant) == Reason::ok);
+        CHECK(reason("/d/b", grant) == Reason::ok);
+        CHECK(reason("/etc/shadow", grant) == Reason::not_granted);
+        CHECK(reason("/dx", grant) == Reason::not_granted);
+        CHECK(reason("/d", grant) == Reason::not_granted);
+        for (const auto text : {"../b"sv, "b/../../c"sv, "."sv, "b//c"sv, "b/"sv, "/d/../etc"sv, "b\0c"sv, "/"sv, ""sv}) {
+            CAPTURE(text);
+            CHECK(reason(text, grant) == Reason::bad_path);
+        }
+    }
+    CHECK(one(root, {Operation::symlink, 0, 0, "t", "l", "b"}).second == "b");
+}
+
+TEST_CASE("a link has both of its names below one grant, and each matches the patterns") {
+    const Grant root = tree("t", {Operation::link}, "/d", {"*.log"});
+    const Decision decision = one(root, {Operation::link, 0, 0, "t", "a.log", "/d/x/b.log"});
+    CHECK(allowed(decision, 0, "a.log"));
+    CHECK(decision.second == "x/b.log");
+    CHECK(one(root, {Operation::link, 0, 0, "t", "a.log", "b.txt"}).reason == Reason::name_not_matched);
+    CHECK(one(root, {Operation::link, 0, 0, "t", "a.log", "/etc/b.log"}).reason == Reason::not_granted);
+}
+
+TEST_CASE("T21: modes and arguments that an operation does not take are refused") {
+    const Grant root = tree("t", all_of_paths, "/d");
+    const auto reason = [&](Operation operation, std::uint32_t mode, std::uint64_t argument) {
+        return one(root, {operation, 0, mode, "t", "a", {}, argument}).reason;
+    };
+    CHECK(reason(Operation::mkdir, 0777, 0) == Reason::ok);
+    CHECK(reason(Operation::mkdir, 01777, 0) == Reason::bad_flags);
+    CHECK(reason(Operation::chmod, 0, 0) == Reason::ok);
+    CHECK(reason(Operation::chmod, 04755, 0) == Reason::bad_flags);
+    CHECK(reason(Operation::access, 0, 0) == Reason::bad_flags);
+    CHECK(reason(Operation::access, 7, 0) == Reason::ok);
+    CHECK(reason(Operation::access, 8, 0) == Reason::bad_flags);
+    CHECK(reason(Operation::stat, 1, 0) == Reason::bad_flags);
+    CHECK(reason(Operation::stat, 0, 1) == Reason::bad_flags);
+    CHECK(reason(Operation::truncate, 0, ~std::uint64_t{0}) == Reason::ok);
+    CHECK(reason(Operation::watch, 0, 0xfff) == Reason::ok);
+    CHECK(reason(Operation::watch, 0, 0x1000) == Reason::bad_flags);
+    CHECK(reason(Operation::watch, 0, std::uint64_t{1} << 32) == Reason::bad_flags);
+}
+
+TEST_CASE("a device is opened by the grant's name or by its path, as a device only") {
+    const Grant tun = file("tun", {Operation::device}, "/dev/net/tun", Kind::device);
+    CHECK(allowed(one(tun, {Operation::device, 0, 0, "tun", {}, {}}), 0));
+    CHECK(allowed(one(tun, {Operation::device, 0, 0, "tun", "/dev/net/tun", {}}), 0));
+    CHECK(allowed(one(tun, {Operation::device, 0, 0, {}, "/dev/net/tun", {}}), 0));
+    CHECK(denied(one(tun, {Operation::device, 0, 0, "tun", "/dev/kvm", {}}), Reason::not_granted, GrantId{0}));
+    CHECK(denied(one(tun, {Operation::read, 0, 0, {}, "/dev/net/tun", {}}), Reason::wrong_operation, GrantId{0}));
+    CHECK(denied(one(tun, {Operation::device, 0, 0, {}, {}, {}}), Reason::bad_path));
+}
+
+TEST_CASE("of what has no target the only grant is found without its name, and of two none") {
+    constexpr std::array<std::pair<Kind, Operation>, 4> kinds{{{Kind::raw, Operation::raw},
+                                                               {Kind::packet, Operation::packet},
+                                                               {Kind::netlink, Operation::netlink},
+                                                               {Kind::syslog, Operation::syslog}}};
+    for (const auto& [kind, operation] : kinds) {
+        CAPTURE(name_of(operation));
+        const Grant first = of(kind, "a", {operation});
+        CHECK(allowed(one(first, {operation, 0, 0, "a", {}, {}}), 0));
+        CHECK(allowed(one(first, {operation, 0, 0, {}, {}, {}}), 0));
+        CHECK(denied(one(first, {operation, 0, 0, "a", "x", {}}), Reason::bad_argument, GrantId{0}));
+        const GrantSet two("w", {first, of(kind, "b", {operation})});
+        CHECK(denied(decide(two, {operation, 0, 0, {}, {}, {}}), Reason::not_granted));
+        CHECK(allowed(decide(two, {operation, 0, 0, "b", {}, {}}), 1));
+    }
+}
+
+TEST_CASE("a channel is brought, never asked for") {
+    const Grant channel = of(Kind::channel, "c", {Operation::channel});
+    CHECK(denied(one(channel, {Operation::channel, 0, 0, "c", {}, {}}), Reason::wrong_operation, GrantId{0}));
+    CHECK(denied(one(channel, {Operation::channel, 0, 0, {}, {}, {}}), Reason::not_granted));
+}
+
+TEST_CASE("by name one connects, and does not listen; the address is one of a few") {
+    const Grant db = socket("db", Operation::connect, "tcp:db.example:5432");
+    const auto reason = [&](std::string_view target, std::string_view grant, std::uint64_t argument) {
+        return one(db, {Operation::connect, 0, 0, grant, target, {}, argument}).reason;
+    };
+    CHECK(one(db, {Operation::connect, 0, 0, "db", {}, {}}).address.name == "db.example");
+    CHECK(reason("tcp:DB.example:5432", "", 15) == Reason::ok);
+    CHECK(reason("", "db", 16) == Reason::bad_flags);
+    CHECK(reason("tcp:db.example:5433", "db", 0) == Reason::not_granted);
+    CHECK(reason("tcp:10.0.0.1:5432", "db", 0) == Reason::not_granted);
+    CHECK(one(socket("a", Operation::connect, "tcp:10.0.0.1:1"), {Operation::connect, 0, 0, "a", {}, {}, 1}).reason ==
+          Reason::bad_flags);
+    CHECK(one(db, {Operation::listen, 0, 0, {}, "tcp:db.example:5432", {}}).reason == Reason::bad_address);
+}
+
+TEST_CASE("several ports of one host are found by its name") {
+    const GrantSet grants("w", {socket("a", Operation::connect, "tcp:a.example:1-9"),
+                                socket("b", Operation::connect, "tcp:b.example:1-9")});
+    CHECK(allowed(decide(grants, {Operation::connect, 0, 0, {}, "tcp:B.example:9", {}}), 1));
+    CHECK(denied(decide(grants, {Operation::connect, 0, 0, {}, "tcp:b.example:10", {}}), Reason::not_granted));
+}
+
+TEST_CASE("a name that the kernel chooses is to listen on, never to connect to") {
+    Grant grant = of(Kind::listener, "a", {Operation::listen});
+    grant.address = exactly(parse_address("unix:@").value());
+    CHECK(allowed(one(grant, {Operation::listen, 0, 0, "a", {}, {}}), 0));
+    CHECK(allowed(one(grant, {Operation::listen, 0, 0, {}, "unix:@", {}}), 0));
+    Grant peer = of(Kind::peer, "p", {Operation::connect});
+    peer.address = grant.address;
+    CHECK(one(peer, {Operation::connect, 0, 0, "p", {}, {}}).reason == Reason::bad_address);
+    CHECK(one(peer, {Operation::connect, 0, 0, {}, "unix:@", {}}).reason == Reason::bad_address);
+}
+
+TEST_CASE("a lookup is of a kind that the grant names, and of a key that its patterns match") {
+    Grant names = of(Kind::lookup, "names", {Operation::lookup});
+    names.lookups = static_cast<std::uint8_t>(Lookup::user) | static_cast<std::uint8_t>(Lookup::host);
+    names.names = {"web*", "*.lan", "33"};
+    const auto reason = [&](std::string_view target) {
+        const Reason by_target = one(names, {Operation::lookup, 0, 0, {}, target, {}}).reason;
+        CHECK(one(names, {Operation::lookup, 0, 0, "names", target, {}}).reason == by_target);
+        return by_target;
+    };
+    CHECK(reason("user:web") == Reason::ok);
+    CHECK(reason("uid:33") == Reason::ok);
+    CHECK(reason("host:DB.LAN") == Reason::ok);
+    CHECK(reason("user:root") == Reason::name_not_matched);
+    CHECK(reason("group:web") == Reason::not_granted);
+    CHECK(reason("service:http/tcp") == Reason::not_granted);
+    for (const auto target : {""sv, "user"sv, "user:"sv, "user:-x"sv, "user:a:b"sv, "user:a\nb"sv, "uid:01"sv, "uid:-1"sv,
+                              "uid:4294967295"sv, "uid:99999999999"sv, "host:10.0.0.1"sv, "host:a..b"sv, "service:a"sv,
+                              "service:a/b/c"sv, "service:/tcp"sv, "passwd:a"sv, "user:a b"sv, "USER:a"sv}) {
+        CAPTURE(target);
+        CHECK(reason(target) == Reason::bad_argument);
+    }
+}
+
+TEST_CASE("a key of the kernel matches a pattern, and is written only with the right to") {
+    Grant net = of(Kind::sysctl, "net", {Operation::sysctl_read});
+    net.names = {"net.core.*", "kernel.hostname"};
+    const auto read = [&](std::string_view key) { return one(net, {Operation::sysctl_read, 0, 0, {}, key, {}}).reason; };
+    CHECK(read("net.core.somaxconn") == Reason::ok);
+    CHECK(read("kernel.hostname") == Reason::ok);
+    CHECK(read("kernel.core_pattern") == Reason::name_not_matched);
+    CHECK(read("net/core/somaxconn") == Reason::name_not_matched);
+    for (const auto key : {""sv, "."sv, "net.core..x"sv, "net.core./x"sv, "net.core.x."sv, "/net"sv, "net.core.//.x"sv,
+                           "net.core.a b"sv, "net.core.\n"sv, "../x"sv, "net.core./../x"sv, "net.core.*"sv}) {
+        CAPTURE(key);
+        CHECK(read(key) == Reason::bad_argument);
+    }
+    const Request write{Operation::sysctl_write, 0, 0, "net", "net.core.somaxconn", "1"};
+    CHECK(one(net, write).reason == Reason::wrong_operation);
+    net.rights.add(Operation::sysctl_write);
+    CHECK(one(net, write).reason == Reason::ok);
+    for (const auto value : {"1\n2"sv, "1\0"sv, "\n"sv}) {
+        CHECK(one(net, {Operation::sysctl_write, 0, 0, "net", "net.core.somaxconn", value}).reason == Reason::bad_argument);
+    }
+    net.names.clear();
+    CHECK(one(net, write).reason == Reason::name_not_matched);
+}
+
+TEST_CASE("another worker is sent the listed signals, and restarted only where that is the right") {
+    Grant signals = of(Kind::worker, "hup", {Operation::signal});
+    signals.peer = "web";
+    signals.signals = (1U << 1) | (1U << 10);
+    const auto send = [&](std::uint64_t number, std::string_view target, std::string_view grant) {
+        return one(signals, {Operation::signal, 0, 0, grant, target, {}, number}).reason;
+    };
+    CHECK(send(1, "", "hup") == Reason::ok);
+    CHECK(send(10, "web", "hup") == Reason::ok);
+    CHECK(send(10, "web", "") == Reason::ok);
+    CHECK(send(1, "", "") == Reason::ok);
+    CHECK(send(9, "web", "") == Reason::bad_argument);
+    CHECK(send(64, "web", "") == Reason::bad_argument);
+    CHECK(send(1, "db", "") == Reason::not_granted);
+    CHECK(send(1, "db", "hup") == Reason::not_granted);
+    CHECK(send(0, "web", "hup") == Reason::bad_flags);
+    CHECK(send(65, "web", "hup") == Reason::bad_flags);
+    CHECK(one(signals, {Operation::restart, 0, 0, "hup", {}, {}}).reason == Reason::wrong_operation);
+    Grant restart = of(Kind::worker, "again", {Operation::restart});
+    restart.peer = "web";
+    CHECK(one(restart, {Operation::restart, 0, 0, {}, "web", {}}).reason == Reason::ok);
+    CHECK(one(restart, {Operation::signal, 0, 0, {}, "web", {}, 1}).reason == Reason::wrong_operation);
+}
+
+TEST_CASE("any grant of one's own may be narrowed, and none that is not there") {
+    const Grant root = tree("t", reading, "/d");
+    CHECK(allowed(one(root, {Operation::narrow, 0, 3, "t", "anything", "*", 5}), 0));
+    CHECK(one(root, {Operation::narrow, 0, 0, "u", {}, {}}).reason == Reason::no_such_grant);
+    CHECK(one(root, {Operation::narrow, 0, 0, {}, {}, {}}).reason == Reason::no_such_grant);
+}
+
+TEST_CASE("what a worker gave up is said to be given up") {
+    Grant root = tree("t", all_of_paths, "/d", {"*.log", "*.txt"});
+    root.within = "/d/in";
+    root.every_name = {"a*"};
+    root.rights.keep((1U << 1) | (1U << 13));
+    root.narrowed = true;
+    const auto reason = [&](Operation operation, std::string_view target, std::string_view grant = {}) {
+        return one(root, {operation, 0, 0, grant, target, {}}).reason;
+    };
+    CHECK(reason(Operation::read, "/d/in/a.log") == Reason::ok);
+    CHECK(reason(Operation::read, "in/b/a.log", "t") == Reason::ok);
+    CHECK(reason(Operation::read, "/d/a.log") == Reason::given_up);
+    CHECK(reason(Operation::read, "inx/a.log", "t") == Reason::given_up);
+    CHECK(reason(Operation::read, "/d/in/b.log") == Reason::given_up);
+    CHECK(reason(Operation::read, "/d/in/a.html") == Reason::name_not_matched);
+    CHECK(reason(Operation::write, "/d/in/a.log") == Reason::given_up);
+    CHECK(reason(Operation::listen, "unix:/d/in/a.log", "t") == Reason::wrong_operation);
+    CHECK(reason(Operation::read, "/e/a.log", "t") == Reason::not_granted);
+    CHECK(reason(Operation::list, "/d") == Reason::given_up);
+    CHECK(reason(Operation::list, "/d/in") == Reason::name_not_matched);   // a name like any other
 }
