@@ -1,7 +1,7 @@
-// The C ABI over Client. This is the edge: here errors become errno and sentences, and nothing of C++ passes.
-#include <fcntl.h>
+// The C ABI over Client: connections, a worker's life, and what its custodian keeps. src/client/c_ask.cc has what is asked for.
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -9,219 +9,26 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <span>
+#include <string_view>
 
-#include "base/operation.h"
-#include "base/reason.h"
+#include "client/c_call.h"
 #include "client/client.h"
 #include "warder/warder.h"
 
-using warder::Error;
-using warder::Fd;
-using warder::FixedString;
-using warder::OpenFlag;
-using warder::Operation;
 using warder::Reason;
-using warder::Result;
 using warder::client::Answer;
 using warder::client::Client;
-using warder::client::Taker;
-using warder::protocol::Request;
+using warder::client::copy_text;
+using warder::client::fail;
+using warder::client::invalid;
+using warder::client::RefusalTaker;
+using warder::client::text_or_empty;
 using warder::protocol::Type;
-
-#define WARDER_EXPORT extern "C" __attribute__((visibility("default")))
-
-struct warder_connection {
-    std::unique_ptr<Client> client;
-    unsigned references = 1;
-    bool from_environment = false;
-};
 
 namespace {
 
-constexpr std::size_t max_path = 4095;
 constexpr std::size_t max_text = 4096;
-
-// The last failure of each thread. Plain memory: thread-local constructors have no place in a C library.
-struct LastFailure {
-    int reason;
-    char why[512];
-};
-constinit thread_local LastFailure last_failure{};
-
-// Cuts what does not fit; always ends with a NUL.
-template <std::size_t Size>
-void copy_text(char (&room)[Size], std::string_view text) {
-    const std::size_t taken = text.size() < Size ? text.size() : Size - 1;
-    if (taken > 0) std::memcpy(room, text.data(), taken);
-    room[taken] = '\0';
-}
-
-void remember(Reason reason, std::string_view sentence) {
-    last_failure.reason = static_cast<int>(reason);
-    copy_text(last_failure.why, sentence);
-}
-
-int fail(int number, Reason reason, std::string_view sentence) {
-    remember(reason, sentence);
-    errno = number;
-    return -1;
-}
-
-const char* words_for(int number) {
-    const char* words = strerrordesc_np(number);
-    return words != nullptr ? words : "unknown error";
-}
-
-Reason reason_of(const Error& error) {
-    if (error.number == EPERM) return Reason::not_requester;
-    return error.number == EPROTO ? Reason::protocol : Reason::system;
-}
-
-int fail(const Error& error) {
-    const FixedString<500> sentence = FixedString<500>(error.doing).append(": ").append(words_for(error.number));
-    return fail(error.number, reason_of(error), sentence.view());
-}
-
-int invalid(std::string_view sentence) { return fail(EINVAL, Reason::bad_flags, sentence); }
-
-std::string_view text_or_empty(const char* text) { return text != nullptr ? std::string_view(text) : std::string_view(); }
-
-// "read site css/a.css: No such file or directory", where the parent sent no sentence of its own.
-FixedString<500> sentence_for(const Request& request, const Answer& answer) {
-    if (!answer.why.empty()) return FixedString<500>(answer.why);
-    FixedString<500> sentence(name_of(static_cast<Operation>(request.operation)));
-    for (const auto part : {request.grant, request.target}) {
-        if (!part.empty()) sentence.append(' ').append(part.substr(0, 200));
-    }
-    return sentence.append(": ").append(words_for(answer.error));
-}
-
-// A refusal of the whole message has its sentence remembered; the errno comes as the call's own error.
-class RefusalTaker : public Taker {
-public:
-    void take(std::size_t, Answer) override {}
-    void refused(Reason reason, std::string_view why) override {
-        refused_ = true;
-        remember(reason, why);
-    }
-    int failed(const Error& error) const {
-        if (!refused_) return fail(error);
-        errno = error.number;
-        return -1;
-    }
-
-private:
-    bool refused_ = false;
-};
-
-class OneTaker : public RefusalTaker {
-public:
-    explicit OneTaker(const Request& request) : request_(request) {}
-    void take(std::size_t, Answer answer) override {
-        error_ = answer.error;
-        if (error_ != 0) remember(answer.reason, sentence_for(request_, answer).view());
-        fd_ = std::move(answer.fd);
-    }
-    // The descriptor; 0 for an operation that lends none; -1 with errno.
-    int result() {
-        if (error_ == 0) return fd_ ? fd_.release() : 0;
-        errno = error_;
-        return -1;
-    }
-
-private:
-    const Request& request_;
-    int error_ = 0;
-    Fd fd_;
-};
-
-class ManyTaker : public RefusalTaker {
-public:
-    ManyTaker(const Request* requests, warder_result* results) : requests_(requests), results_(results) {}
-    void take(std::size_t index, Answer answer) override {
-        warder_result& result = results_[index];
-        result = warder_result{};
-        result.fd = answer.fd ? answer.fd.release() : -1;
-        result.error = answer.error;
-        result.reason = static_cast<int>(answer.reason);
-        result.grant = number(answer.grant);
-        result.value = answer.value;
-        if (answer.error == 0) {
-            ++succeeded_;
-            return;
-        }
-        copy_text(result.why, sentence_for(requests_[index], answer).view());
-    }
-    int succeeded() const { return succeeded_; }
-
-private:
-    const Request* requests_;
-    warder_result* results_;
-    int succeeded_ = 0;
-};
-
-int ask_one(warder_connection* connection, const Request& request) {
-    if (connection == nullptr) return invalid("no connection");
-    if (request.target.size() > max_path || request.second.size() > max_path) {
-        return fail(ENAMETOOLONG, Reason::bad_path, "a path of more than 4095 bytes");
-    }
-    OneTaker taker(request);
-    if (const auto asked = connection->client->ask({&request, 1}, taker); !asked) return taker.failed(asked.error());
-    return taker.result();
-}
-
-Request make_request(Operation operation, const char* grant, const char* target) {
-    Request request;
-    request.operation = static_cast<std::uint16_t>(operation);
-    request.grant = text_or_empty(grant);
-    request.target = text_or_empty(target);
-    return request;
-}
-
-struct Way {
-    Operation operation{};
-    std::uint16_t flags = 0;
-};
-
-constexpr std::uint16_t bit(OpenFlag flag) { return static_cast<std::uint16_t>(flag); }
-
-std::optional<Operation> operation_for(int flags) {
-    const bool append = (flags & O_APPEND) != 0;
-    const bool changing = (flags & (O_CREAT | O_EXCL | O_TRUNC)) != 0;
-    switch (flags & O_ACCMODE) {
-        case O_RDONLY: return append || changing ? std::nullopt : std::optional(Operation::read);
-        case O_WRONLY:
-            if (append) return changing ? std::nullopt : std::optional(Operation::append);
-            [[fallthrough]];
-        case O_RDWR:
-            if (append || ((flags & O_EXCL) != 0 && (flags & O_CREAT) == 0)) return std::nullopt;
-            return (flags & O_CREAT) != 0 ? Operation::create : Operation::write;
-        default: return std::nullopt;
-    }
-}
-
-// What open(2)'s flags ask for, or nothing if no grant is about that.
-std::optional<Way> way_for(int flags) {
-    constexpr int known = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW |
-                          O_LARGEFILE;
-    if ((flags & ~known) != 0) return std::nullopt;
-    const auto operation = operation_for(flags);
-    if (!operation) return std::nullopt;
-    Way way{*operation, 0};
-    if ((flags & O_ACCMODE) == O_RDWR) way.flags |= bit(OpenFlag::read_too);
-    if ((flags & O_TRUNC) != 0) way.flags |= bit(OpenFlag::truncate);
-    if ((flags & O_EXCL) != 0) way.flags |= bit(OpenFlag::exclusive);
-    if ((flags & O_NONBLOCK) != 0) way.flags |= bit(OpenFlag::nonblock);
-    return way;
-}
-
-int ask_for_socket(warder_connection* connection, Operation operation, const char* grant, const char* address, int flags) {
-    if ((flags & ~WARDER_NONBLOCK) != 0) return invalid("a socket takes no flag but WARDER_NONBLOCK");
-    if (grant == nullptr && address == nullptr) return invalid("neither a grant nor an address");
-    Request request = make_request(operation, grant, address);
-    request.flags = static_cast<std::uint16_t>(flags);
-    return ask_one(connection, request);
-}
 
 int tell(warder_connection* connection, Type type, const char* text) {
     if (connection == nullptr) return invalid("no connection");
@@ -230,6 +37,39 @@ int tell(warder_connection* connection, Type type, const char* text) {
     RefusalTaker taker;
     if (const auto told = connection->client->tell(type, words, taker); !told) return taker.failed(told.error());
     return 0;
+}
+
+// ---- What the custodian keeps ----
+
+class FetchTaker : public RefusalTaker {
+public:
+    explicit FetchTaker(std::span<int> room) : room_(room) {}
+    void take(std::size_t, Answer answer) override {
+        count_ = answer.fds.size();
+        for (std::size_t i = 0; i < std::min(count_, room_.size()); ++i) room_[i] = answer.fds[i].release();
+    }
+    std::size_t count() const { return count_; }
+
+private:
+    std::span<int> room_;
+    std::size_t count_ = 0;
+};
+
+class TextTaker : public RefusalTaker {
+public:
+    TextTaker(char* room, std::size_t size) : room_(room), room_size_(size) {}
+    void take(std::size_t, Answer answer) override { size_ = copy_text(room_, room_size_, answer.text); }
+    std::size_t size() const { return size_; }
+
+private:
+    char* room_;
+    std::size_t room_size_;
+    std::size_t size_ = 0;
+};
+
+int ask_store(warder_connection& connection, Type type, std::string_view name, std::span<const int> fds, RefusalTaker& taker) {
+    const auto asked = connection.client->ask_store(type, name, fds, taker);
+    return asked ? 0 : taker.failed(asked.error());
 }
 
 // ---- Connections of this process, so that fork() can put them in order ----
@@ -290,19 +130,22 @@ std::optional<int> number_in(const char* text) {
     return error == std::errc() && at == end && value >= 0 ? std::optional(value) : std::nullopt;
 }
 
+// What is wrong with it is said when it is asked for something: a worker that needs no store need not care.
+void take_store_from_environment(Client& client) {
+    const char* text = std::getenv(WARDER_STORE_VARIABLE);
+    const auto fd = text != nullptr ? number_in(text) : std::nullopt;
+    if (fd) (void)client.use_store(*fd);
+}
+
 int event_type(Type type) {
     switch (type) {
         case Type::stop: return WARDER_EVENT_STOP;
         case Type::reload: return WARDER_EVENT_RELOAD;
         case Type::channel: return WARDER_EVENT_CHANNEL;
         case Type::secret: return WARDER_EVENT_SECRET;
+        case Type::lookup: return WARDER_EVENT_LOOKUP;
         default: return WARDER_EVENT_REVOKED;
     }
-}
-
-Request request_from(const warder_request& raw) {
-    return {raw.operation, raw.flags, raw.mode, text_or_empty(raw.grant), text_or_empty(raw.target),
-            text_or_empty(raw.second), 0};
 }
 
 }  // namespace
@@ -318,8 +161,10 @@ WARDER_EXPORT warder_connection* warder_connect(void) {
     const auto fd = number_in(text);
     if (!fd) return invalid("$WARDER_SOCKET is not the number of a descriptor"), nullptr;
     auto* connection = connect_over(*fd);
-    if (connection != nullptr) connection->from_environment = true;
+    if (connection == nullptr) return nullptr;
+    connection->from_environment = true;
     registry.from_environment = connection;
+    take_store_from_environment(*connection->client);
     return connection;
 }
 
@@ -343,74 +188,18 @@ WARDER_EXPORT void warder_close(warder_connection* connection) {
 
 WARDER_EXPORT const char* warder_worker(const warder_connection* connection) { return connection->client->worker(); }
 
-WARDER_EXPORT int warder_open(warder_connection* connection, const char* grant, const char* path, int flags, mode_t mode) {
-    const auto way = way_for(flags);
-    if (!way) return invalid("flags of open that no grant is about");
-    if (grant == nullptr && path == nullptr) return invalid("neither a grant nor a path");
-    Request request = make_request(way->operation, grant, path);
-    request.flags = way->flags;
-    request.mode = way->operation == Operation::create ? mode : 0;
-    return ask_one(connection, request);
-}
-
-WARDER_EXPORT int warder_open_path(warder_connection* connection, const char* path, int flags, mode_t mode) {
-    return warder_open(connection, nullptr, path, flags, mode);
-}
-
-WARDER_EXPORT int warder_listen(warder_connection* connection, const char* grant, const char* address, int flags) {
-    return ask_for_socket(connection, Operation::listen, grant, address, flags);
-}
-
-WARDER_EXPORT int warder_dial(warder_connection* connection, const char* grant, const char* address, int flags) {
-    return ask_for_socket(connection, Operation::connect, grant, address, flags);
-}
-
-WARDER_EXPORT int warder_secret(warder_connection* connection, const char* grant) {
-    if (grant == nullptr) return invalid("a secret is asked for by its grant");
-    return ask_one(connection, make_request(Operation::secret, grant, nullptr));
-}
-
-WARDER_EXPORT int warder_rename(warder_connection* connection, const char* grant, const char* from, const char* to) {
-    if (from == nullptr || to == nullptr) return invalid("a rename takes two names");
-    Request request = make_request(Operation::rename, grant, from);
-    request.second = to;
-    return ask_one(connection, request);
-}
-
-WARDER_EXPORT int warder_unlink(warder_connection* connection, const char* grant, const char* path) {
-    if (grant == nullptr && path == nullptr) return invalid("neither a grant nor a path");
-    return ask_one(connection, make_request(Operation::unlink, grant, path));
-}
-
-WARDER_EXPORT int warder_open_many(warder_connection* connection, const warder_request* requests, warder_result* results,
-                                   size_t count) {
-    if (connection == nullptr || requests == nullptr || results == nullptr) return invalid("no connection or no room");
-    if (count == 0 || count > WARDER_MAX_REQUESTS) return invalid("not 1 to 253 requests");
-    Request list[WARDER_MAX_REQUESTS];
-    for (std::size_t i = 0; i < count; ++i) {
-        if (requests[i].reserved != 0) return invalid("a reserved field is set");
-        list[i] = request_from(requests[i]);
-    }
-    ManyTaker taker(list, results);
-    if (const auto asked = connection->client->ask({list, count}, taker); !asked) return taker.failed(asked.error());
-    return taker.succeeded();
-}
-
-WARDER_EXPORT const char* warder_why(void) { return last_failure.why; }
-
-WARDER_EXPORT int warder_last_reason(void) { return last_failure.reason; }
-
-WARDER_EXPORT const char* warder_reason_name(int reason) {
-    if (reason < 0 || reason > UINT16_MAX) return "unknown";
-    return name_of(static_cast<Reason>(reason)).data();   // a view of a literal: it ends with a NUL
-}
-
 WARDER_EXPORT int warder_ready(warder_connection* connection, const char* text) {
     return tell(connection, Type::ready, text);
 }
 
 WARDER_EXPORT int warder_status(warder_connection* connection, const char* text) {
     return tell(connection, Type::status, text);
+}
+
+WARDER_EXPORT int warder_found(warder_connection* connection, uint64_t query, int error, const char* text) {
+    if (connection == nullptr) return invalid("no connection");
+    const auto told = connection->client->found({query, error, text == nullptr ? "" : text});
+    return told ? 0 : fail(told.error());
 }
 
 WARDER_EXPORT int warder_next_event(warder_connection* connection, warder_event* event, int timeout_ms) {
@@ -426,6 +215,41 @@ WARDER_EXPORT int warder_next_event(warder_connection* connection, warder_event*
     event->lost = taken.lost;
     copy_text(event->name, taken.name.view());
     return 1;
+}
+
+WARDER_EXPORT int warder_channel(warder_connection* connection, const char* grant, int timeout_ms) {
+    if (connection == nullptr || grant == nullptr) return invalid("no connection, or no grant");
+    auto end = connection->client->next_channel(grant, timeout_ms);
+    if (!end) return fail(end.error());
+    if (!*end) return fail(ETIMEDOUT, Reason::deadline, "no channel came in time");
+    return (*end)->release();
+}
+
+WARDER_EXPORT int warder_use_store(warder_connection* connection, int fd) {
+    if (connection == nullptr) return invalid("no connection");
+    const auto taken = connection->client->use_store(fd);
+    return taken ? 0 : fail(taken.error());
+}
+
+WARDER_EXPORT int warder_store_put(warder_connection* connection, const char* name, const int* fds, size_t count) {
+    if (connection == nullptr || name == nullptr || fds == nullptr) return invalid("no connection, name or descriptors");
+    if (count == 0 || count > WARDER_MAX_REQUESTS) return invalid("not 1 to 253 descriptors");
+    RefusalTaker taker;
+    return ask_store(*connection, Type::put, name, {fds, count}, taker);
+}
+
+WARDER_EXPORT int warder_store_fetch(warder_connection* connection, const char* name, int* fds, size_t room) {
+    if (connection == nullptr || name == nullptr || (fds == nullptr && room > 0)) return invalid("no connection, name or room");
+    FetchTaker taker({fds, room});
+    if (ask_store(*connection, Type::fetch, name, {}, taker) != 0) return -1;
+    return static_cast<int>(taker.count());
+}
+
+WARDER_EXPORT ssize_t warder_store_list(warder_connection* connection, char* text, size_t size) {
+    if (connection == nullptr || (text == nullptr && size > 0)) return invalid("no connection, or no room");
+    TextTaker taker(text, size);
+    if (ask_store(*connection, Type::stored, "", {}, taker) != 0) return -1;
+    return static_cast<ssize_t>(taker.size());
 }
 
 WARDER_EXPORT int warder_fd(warder_connection* connection) {

@@ -1,6 +1,5 @@
 #include "client/client.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <new>
 #include <utility>
@@ -27,44 +27,7 @@ constexpr int nap_ms = 5;   // while another thread or process has its turn
 bool is_event(Type type) { return (static_cast<std::uint16_t>(type) & kind_mask) == event_kind; }
 
 // Events of a later version are ignored.
-bool known_event(Type type) { return is_event(type) && type >= Type::stop && type <= Type::revoked; }
-
-void close_all(std::span<Fd> fds) {
-    for (auto& fd : fds) fd.reset();
-}
-
-Result<void> must_be(int socket, int option, int wanted) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    if (::getsockopt(socket, SOL_SOCKET, option, &value, &size) != 0) return failure("getsockopt");
-    if (value != wanted) return failure(EPROTOTYPE, "the descriptor is not a SOCK_SEQPACKET unix socket");
-    return {};
-}
-
-Result<void> close_on_exec(int fd) {
-    const int flags = ::fcntl(fd, F_GETFD);
-    if (flags < 0 || ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0) return failure("fcntl(F_SETFD)");
-    return {};
-}
-
-void wait_until_ready(int fd, short events) {
-    pollfd one{fd, events, 0};
-    (void)::poll(&one, 1, -1);
-}
-
-// Whether the lock was taken (or given back); false only where `command` does not wait.
-Result<bool> record_lock(int fd, short type, int command) {
-    struct flock lock {};
-    lock.l_type = type;
-    lock.l_whence = SEEK_SET;
-    lock.l_len = 1;
-    while (::fcntl(fd, command, &lock) != 0) {
-        if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EACCES) return false;
-        return failure("fcntl(F_SETLK)");
-    }
-    return true;
-}
+bool known_event(Type type) { return is_event(type) && type >= Type::stop && type <= Type::lookup; }
 
 int milliseconds_left(Instant until) {
     if (until == Instant::never()) return -1;
@@ -72,72 +35,40 @@ int milliseconds_left(Instant until) {
     return static_cast<int>(std::clamp<decltype(left)>(left, 0, INT32_MAX));
 }
 
-bool lends(std::uint16_t operation) {
-    return operation != static_cast<std::uint16_t>(Operation::rename) &&
-           operation != static_cast<std::uint16_t>(Operation::unlink);
+// How many descriptors a success may bring. An operation of a later version: none or one.
+bool fitting(const protocol::Outcome& outcome, Operation operation) {
+    if (operation == Operation::run) return outcome.fds == std::popcount(outcome.value & protocol::run_ends);
+    if (!known(operation)) return outcome.fds <= 1;
+    return outcome.fds == (lends_one(operation) ? 1 : 0);
 }
 
-// One descriptor for each success of an operation that lends, none for anything else.
 bool plausible(const protocol::Outcome& outcome, std::uint16_t operation) {
     if (outcome.error < 0 || outcome.error > largest_errno) return false;
-    return outcome.fds == (outcome.error == 0 && lends(operation) ? 1 : 0);
+    return outcome.error == 0 ? fitting(outcome, static_cast<Operation>(operation)) : outcome.fds == 0;
 }
 
-// The answer with the next descriptor, which leaves `fds`. The kernel drops those for which this process has no room, from
+// The answer with the next descriptors, which leave `fds`. The kernel drops those for which this process has no room, from
 // the end.
 Answer answer_from(const protocol::Outcome& outcome, std::span<Fd>& fds) {
-    Answer answer{Fd(), outcome.error, outcome.reason, outcome.grant, outcome.value, outcome.text};
-    if (outcome.fds == 0) return answer;
-    if (fds.empty()) {
+    Answer answer{{}, outcome.error, outcome.reason, outcome.grant, outcome.value, outcome.text};
+    if (fds.size() < outcome.fds) {
         answer.error = EMFILE;
         answer.reason = Reason::system;
-        answer.why = "granted, but this process has no room for another descriptor";
+        answer.text = "granted, but this process has no room for another descriptor";
+        fds = {};
         return answer;
     }
-    answer.fd = std::move(fds.front());
-    fds = fds.subspan(1);
+    answer.fds = fds.first(outcome.fds);
+    fds = fds.subspan(outcome.fds);
     return answer;
 }
 
 }  // namespace
 
-// One turn at the socket: this thread among the threads, this process among the processes. Given back when it goes.
-class Client::Turn {
-public:
-    explicit Turn(Client& client) : client_(client), guard_(client.mutex_, std::defer_lock) {}
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() {
-        if (locked_) (void)record_lock(client_.process_lock_.get(), F_UNLCK, F_SETLK);
-    }
-
-    Result<void> wait() {
-        guard_.lock();
-        if (client_.process_lock_) locked_ = TRY(record_lock(client_.process_lock_.get(), F_WRLCK, F_SETLKW));
-        return {};
-    }
-
-    // False if somebody else is having it.
-    Result<bool> try_now() {
-        if (!guard_.try_lock()) return false;
-        if (!client_.process_lock_) return true;
-        locked_ = TRY(record_lock(client_.process_lock_.get(), F_WRLCK, F_SETLK));
-        return locked_;
-    }
-
-private:
-    Client& client_;
-    std::unique_lock<std::mutex> guard_;
-    bool locked_ = false;
-};
-
 Result<std::unique_ptr<Client>> Client::connect(int socket) {
-    TRY(must_be(socket, SO_DOMAIN, AF_UNIX));
-    TRY(must_be(socket, SO_TYPE, SOCK_SEQPACKET));
     std::unique_ptr<Client> client(new (std::nothrow) Client);
     if (client == nullptr) return failure(ENOMEM, "connecting");
-    client->channel_ = Channel(Fd(socket));
-    if (const auto ready = client->set_up(); !ready) {
+    if (const auto ready = client->set_up(socket); !ready) {
         client->give_back_socket();
         return Failure(ready.error());
     }
@@ -148,11 +79,9 @@ Client::~Client() {
     if (shared_ != nullptr) ::munmap(shared_, sizeof(Shared));
 }
 
-Result<void> Client::set_up() {
-    TRY(close_on_exec(channel_.get()));
-    owner_ = ::getpid();
-    buffer_.reset(new (std::nothrow) std::byte[max_message]);
-    if (buffer_ == nullptr) return failure(ENOMEM, "connecting");
+Result<void> Client::set_up(int socket) {
+    TRY(line_.create(socket));
+    owner_.set();
     void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return failure("mmap");
     shared_ = new (page) Shared{};
@@ -164,7 +93,7 @@ Result<void> Client::set_up() {
 
 Result<void> Client::say_hello() {
     const RequestId id = next_id();
-    TRY(send(TRY(protocol::encode_hello({buffer_.get(), max_message}, id, {}))));
+    TRY(line_.send(TRY(protocol::encode_hello(line_.room(), id, {}))));
     auto incoming = TRY(reply_to(id, Type::hello_reply));
     close_all(incoming.fds);
     if (incoming.message.type == Type::done) {
@@ -185,99 +114,182 @@ Result<void> Client::say_hello() {
 Result<void> Client::prepare_for_group() {
     process_lock_ = Fd(::memfd_create("warder-turn", MFD_CLOEXEC));
     if (!process_lock_) return failure("memfd_create");
+    line_.share(process_lock_.get(), 0);
     return {};
 }
 
 Result<void> Client::ask(std::span<const protocol::Request> requests, Taker& taker) {
-    TRY(check_usable());
-    Turn turn(*this);
+    TRY(check_usable(line_));
+    Line::Turn turn(line_);
     TRY(turn.wait());
     const RequestId id = next_id();
-    TRY(send(TRY(protocol::encode_ask({buffer_.get(), max_message}, id, requests))));
+    TRY(line_.send(TRY(protocol::encode_ask(line_.room(), id, requests))));
     auto incoming = TRY(reply_to(id, Type::answer));
     if (incoming.message.type == Type::answer) return take_answers(incoming, requests, taker);
-    TRY(accepted_or_refused(incoming, taker));
-    return break_off("answer without outcomes");   // a done refuses an ask whole; it cannot grant it
+    TRY(accepted_or_refused(line_, incoming, taker));
+    return line_.break_off("answer without outcomes");   // a done refuses an ask whole; it cannot grant it
 }
 
 Result<void> Client::tell(Type type, std::string_view text, Taker& taker) {
-    TRY(check_usable());
-    Turn turn(*this);
+    TRY(check_usable(line_));
+    Line::Turn turn(line_);
     TRY(turn.wait());
     const RequestId id = next_id();
-    TRY(send(TRY(protocol::encode_text({buffer_.get(), max_message}, type, id, text))));
+    TRY(line_.send(TRY(protocol::encode_text(line_.room(), type, id, text))));
     auto incoming = TRY(reply_to(id, Type::done));
-    return accepted_or_refused(incoming, taker);
+    return accepted_or_refused(line_, incoming, taker);
+}
+
+Result<void> Client::use_store(int socket) {
+    if (!may_use()) return failure(EPERM, forked);
+    const std::lock_guard guard(store_mutex_);
+    if (store_ != nullptr) return failure(EBUSY, "a second store");
+    std::unique_ptr<Line> line(new (std::nothrow) Line);
+    if (line == nullptr) return failure(ENOMEM, "connecting");
+    if (const auto made = line->create(socket); !made) {
+        line->give_back();
+        return made;
+    }
+    if (process_lock_) line->share(process_lock_.get(), 1);
+    store_ = std::move(line);
+    return {};
+}
+
+// Never replaced once it is there.
+Line* Client::the_store() {
+    const std::lock_guard guard(store_mutex_);
+    return store_.get();
+}
+
+Result<void> Client::ask_store(Type type, std::string_view name, std::span<const int> fds, Taker& taker) {
+    Line* const store = the_store();
+    if (store == nullptr) return failure(ENOENT, "no store: $WARDER_STORE is not set");
+    TRY(check_usable(*store));
+    Line::Turn turn(*store);
+    TRY(turn.wait());
+    const RequestId id = next_id();
+    TRY(store->send(TRY(protocol::encode_text(store->room(), type, id, name)), fds));
+    auto incoming = TRY(reply_of_store(*store, id));
+    const auto done = protocol::decode_done(incoming.message);
+    if (!done || done->error != 0 || type != Type::fetch) {
+        TRY(accepted_or_refused(*store, incoming, taker));
+    } else if (incoming.truncated) {
+        close_all(incoming.fds);
+        return failure(EMFILE, "fetching from the store");
+    }
+    taker.take(0, Answer{incoming.fds, 0, Reason::ok, GrantId::none, 0, done->text});
+    close_all(incoming.fds);
+    return {};
+}
+
+// What answers somebody who died waiting is dropped.
+Result<Incoming> Client::reply_of_store(Line& store, RequestId id) {
+    for (;;) {
+        auto incoming = TRY(store.receive(0));
+        if (!incoming) {
+            store.wait_until_readable();
+        } else if (incoming->message.id != id) {
+            close_all(incoming->fds);
+        } else if (incoming->message.type == Type::done) {
+            return *incoming;
+        } else {
+            return store.break_off("type of the reply");
+        }
+    }
+}
+
+Result<void> Client::found(const protocol::Found& answer) {
+    TRY(check_usable(line_));
+    Line::Turn turn(line_);
+    TRY(turn.wait());
+    return line_.send(TRY(protocol::encode_found(line_.room(), next_id(), answer)));
 }
 
 // Everything is looked at before anything is handed over: of a broken answer nothing is taken.
 Result<void> Client::take_answers(Incoming& incoming, std::span<const protocol::Request> requests, Taker& taker) {
     const auto outcomes = protocol::decode_answer(incoming.message);
-    if (!outcomes || outcomes->size() != requests.size()) return break_off("answer");
+    if (!outcomes || outcomes->size() != requests.size()) return line_.break_off("answer");
     std::size_t announced = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (!plausible(outcomes->at(i), requests[i].operation)) return break_off("outcome");
+        if (!plausible(outcomes->at(i), requests[i].operation)) return line_.break_off("outcome");
         announced += outcomes->at(i).fds;
     }
     const bool all_there = incoming.fds.size() == announced;
     const bool some_cut = incoming.truncated && incoming.fds.size() < announced;
-    if (!all_there && !some_cut) return break_off("number of descriptors");
+    if (!all_there && !some_cut) return line_.break_off("number of descriptors");
     std::span<Fd> fds = incoming.fds;
     for (std::size_t i = 0; i < requests.size(); ++i) taker.take(i, answer_from(outcomes->at(i), fds));
+    close_all(incoming.fds);
     return {};
 }
 
-Result<void> Client::accepted_or_refused(Incoming& incoming, Taker& taker) {
+Result<void> Client::accepted_or_refused(Line& line, Incoming& incoming, Taker& taker) {
     close_all(incoming.fds);
     const auto done = protocol::decode_done(incoming.message);
-    if (!done || done->error < 0 || done->error > largest_errno) return break_off("done");
+    if (!done || done->error < 0 || done->error > largest_errno) return line.break_off("done");
     if (done->error == 0) return {};
     taker.refused(done->reason, done->text);
     return failure(done->error, "refused by warderd");
 }
 
-Result<std::optional<Event>> Client::next_event(int timeout_ms) {
+Result<std::optional<Event>> Client::next_event(int timeout_ms) { return wait_for_event(std::nullopt, timeout_ms); }
+
+Result<std::optional<Fd>> Client::next_channel(std::string_view name, int timeout_ms) {
+    auto event = TRY(wait_for_event(name, timeout_ms));
+    if (!event) return std::nullopt;
+    if (!event->fd) return failure(EMFILE, "the channel came when there was no room for its descriptor");
+    return std::move(event->fd);
+}
+
+// Any event, or one of a channel.
+std::optional<Event> Client::take_event(std::optional<std::string_view> channel) {
+    return channel ? events_.take_channel(*channel) : events_.take();
+}
+
+Result<std::optional<Event>> Client::wait_for_event(std::optional<std::string_view> channel, int timeout_ms) {
     const Instant until =
         timeout_ms < 0 ? Instant::never() : monotonic_now() + std::chrono::milliseconds(timeout_ms);
     for (;;) {
-        TRY(check_usable());
-        if (auto event = events_.take()) return event;
+        TRY(check_usable(line_));
+        if (auto event = take_event(channel)) return event;
         const auto looked = read_events();
-        if (auto event = events_.take()) return event;
+        if (auto event = take_event(channel)) return event;
         if (!looked) return Failure(looked.error());
         const int left = milliseconds_left(until);
         if (left == 0) return std::nullopt;
-        wait_for_event(left, *looked);
+        pause(left, *looked, channel ? WakeBy::clock : WakeBy::queue);
     }
 }
 
 // Takes what lies there without waiting. With somebody else at the socket it is theirs to read, and they will queue it.
 Result<Client::Looked> Client::read_events() {
-    Turn turn(*this);
+    Line::Turn turn(line_);
     if (!TRY(turn.try_now())) return Looked::somebody_else_does;
     for (;;) {
-        auto incoming = TRY(receive(MSG_DONTWAIT));
+        auto incoming = TRY(line_.receive(MSG_DONTWAIT));
         if (!incoming) return Looked::all_taken;
         TRY(event_or_stale(*incoming));
     }
 }
 
-void Client::wait_for_event(int timeout_ms, Looked looked) const {
-    pollfd fds[2] = {{events_.wake_fd(), POLLIN, 0}, {channel_.get(), POLLIN, 0}};
-    if (looked == Looked::all_taken) {
-        (void)::poll(fds, 2, timeout_ms);
-    } else {
-        (void)::poll(fds, 1, timeout_ms < 0 ? nap_ms : std::min(timeout_ms, nap_ms));
-    }
+// Until there may be something. Another thread may queue what we wait for: the queue wakes us, or where it may hold what we do
+// not want, a short nap ends.
+void Client::pause(int timeout_ms, Looked looked, WakeBy wake) const {
+    pollfd fds[2] = {{line_.get(), POLLIN, 0}, {events_.wake_fd(), POLLIN, 0}};
+    if (looked == Looked::somebody_else_does) fds[0].fd = -1;
+    if (wake == WakeBy::clock) fds[1].fd = -1;
+    const bool all_seen = fds[0].fd >= 0 && fds[1].fd >= 0;
+    const int nap = timeout_ms < 0 ? nap_ms : std::min(timeout_ms, nap_ms);
+    (void)::poll(fds, 2, all_seen ? timeout_ms : nap);
 }
 
 Result<int> Client::poll_fd() {
-    TRY(check_usable());
+    TRY(check_usable(line_));
     const std::lock_guard guard(poll_mutex_);
     if (poll_) return poll_.get();
     Fd poll(::epoll_create1(EPOLL_CLOEXEC));
     if (!poll) return failure("epoll_create1");
-    for (const int fd : {channel_.get(), events_.wake_fd()}) {
+    for (const int fd : {line_.get(), events_.wake_fd()}) {
         epoll_event event{};
         event.events = EPOLLIN;
         if (::epoll_ctl(poll.get(), EPOLL_CTL_ADD, fd, &event) != 0) return failure("epoll_ctl");
@@ -289,18 +301,19 @@ Result<int> Client::poll_fd() {
 // Locks may have been held by threads that do not exist here: they are made anew. What was queued is our parent's.
 void Client::after_fork_in_child() {
     if (requesters_ != protocol::Requesters::group) return;
-    new (&mutex_) std::mutex;
+    line_.after_fork_in_child();
+    new (&store_mutex_) std::mutex;
+    if (store_ != nullptr) store_->after_fork_in_child();
     new (&poll_mutex_) std::mutex;
-    close_all(fds_);
     poll_.reset();
     events_.after_fork_in_child();
 }
 
-bool Client::may_use() const { return requesters_ == protocol::Requesters::group || ::getpid() == owner_; }
+bool Client::may_use() const { return requesters_ == protocol::Requesters::group || owner_.here(); }
 
-Result<void> Client::check_usable() const {
+Result<void> Client::check_usable(const Line& line) const {
     if (!may_use()) return failure(EPERM, forked);
-    if (broken_.load() != 0) return failure(broken_.load(), "the connection broke the protocol before");
+    if (line.broken() != 0) return failure(line.broken(), "the connection broke the protocol before");
     return {};
 }
 
@@ -310,22 +323,12 @@ RequestId Client::next_id() {
     return id != 0 ? static_cast<RequestId>(id) : next_id();
 }
 
-Result<void> Client::send(Bytes message) {
-    for (;;) {
-        if (::send(channel_.get(), message.data(), message.size(), MSG_NOSIGNAL) >= 0) return {};
-        if (errno == EINTR) continue;
-        if (errno == EPIPE || errno == ENOTCONN) return failure(ECONNRESET, gone);
-        if (errno != EAGAIN) return failure("send");
-        wait_until_ready(channel_.get(), POLLOUT);
-    }
-}
-
 // The reply to `id`, which is of type `expected` or a done. What else comes by meanwhile is queued or dropped.
-Result<Client::Incoming> Client::reply_to(RequestId id, Type expected) {
+Result<Incoming> Client::reply_to(RequestId id, Type expected) {
     for (;;) {
-        auto incoming = TRY(receive(0));
+        auto incoming = TRY(line_.receive(0));
         if (!incoming) {
-            wait_until_ready(channel_.get(), POLLIN);
+            line_.wait_until_readable();
             continue;
         }
         const auto& message = incoming->message;
@@ -334,7 +337,7 @@ Result<Client::Incoming> Client::reply_to(RequestId id, Type expected) {
             continue;
         }
         if (message.type == expected || message.type == Type::done) return *incoming;
-        return break_off("type of the reply");
+        return line_.break_off("type of the reply");
     }
 }
 
@@ -347,8 +350,8 @@ Result<void> Client::event_or_stale(Incoming& incoming) {
 
 Result<void> Client::queue_event(Incoming& incoming) {
     const auto decoded = protocol::decode_event(incoming.message);
-    if (!decoded || incoming.message.id != RequestId::event || decoded->fds > 1) return break_off("event");
-    if (incoming.fds.size() != decoded->fds && !incoming.truncated) return break_off("descriptors of an event");
+    if (!decoded || incoming.message.id != RequestId::event || decoded->fds > 1) return line_.break_off("event");
+    if (incoming.fds.size() != decoded->fds && !incoming.truncated) return line_.break_off("descriptors of an event");
     const Type type = incoming.message.type;
     if (type == Type::stop || type == Type::reload) {
         close_all(incoming.fds);
@@ -362,26 +365,6 @@ Result<void> Client::queue_event(Incoming& incoming) {
     if (!incoming.fds.empty()) event.fd = std::move(incoming.fds.front());
     events_.push(std::move(event));
     return {};
-}
-
-// Nothing where there is nothing without waiting. ECONNRESET comes once, before what is still queued: look again.
-Result<std::optional<Client::Incoming>> Client::receive(int flags) {
-    const MutableBytes buffer(buffer_.get(), max_message);
-    auto taken = TRY(channel_.receive_with_fds(buffer, fds_, flags));
-    if (taken.received.kind == Received::Kind::closed) {
-        taken = TRY(channel_.receive_with_fds(buffer, fds_, MSG_DONTWAIT));
-    }
-    if (taken.received.kind == Received::Kind::closed) return failure(ECONNRESET, gone);
-    if (taken.received.kind == Received::Kind::nothing) return std::nullopt;
-    const auto message = protocol::decode(taken.received.bytes);
-    if (!message) return break_off("message");
-    return Incoming{*message, std::span(fds_).first(taken.fd_count), taken.received.truncated};
-}
-
-Failure Client::break_off(const char* doing) {
-    close_all(fds_);
-    broken_.store(EPROTO);
-    return failure(EPROTO, doing);
 }
 
 }  // namespace warder::client

@@ -1,17 +1,17 @@
 // Client: the worker's side of the protocol. It knows how to ask and how to match a reply with its question while other
 // threads, and under `requesters = "group"` other processes, do the same over the same socket. It decides nothing.
 //
-// A round trip holds mutex_ from send to reply, so the next message is its own reply, an event (queued), or the late reply
-// to somebody who died waiting (dropped, its descriptors closed). In group mode a POSIX record lock on a memfd does the
-// same between processes: the kernel gives it free when its holder dies. Ids come from a page shared with the children, so
-// that no two processes use the same.
+// A round trip is one turn at the line (client/line.h), so the next message is its own reply, an event (queued), or the late
+// reply to somebody who died waiting (dropped, its descriptors closed). Ids come from a page shared with the children, so
+// that no two processes use the same. The custodian, who keeps descriptors for the worker, has a line of its own: when it
+// hangs, nobody waits but who asked it.
 //
-// Requests go out by send(2), never sendmsg(2): a cell with lent datagram sockets denies that (docs/design.md).
+// Requests go out by send(2), never sendmsg(2): a cell with lent datagram sockets denies that (docs/design.md). Only what is
+// given to the custodian is sent with sendmsg.
 #pragma once
 
 #include <sys/types.h>
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -25,21 +25,22 @@
 #include "base/error.h"
 #include "base/fixed_string.h"
 #include "client/event_queue.h"
+#include "client/fork_mark.h"
+#include "client/line.h"
 #include "protocol/codec.h"
 #include "protocol/message.h"
-#include "sys/channel.h"
 #include "sys/fd.h"
 
 namespace warder::client {
 
-// What became of one request. `why` lives until take() returns.
+// What became of one request. Texts live until take() returns.
 struct Answer {
-    Fd fd;
+    std::span<Fd> fds;       // to be moved out; those that stay are closed
     int error = 0;
     Reason reason = Reason::ok;
     GrantId grant = GrantId::none;
     std::uint64_t value = 0;
-    std::string_view why;
+    std::string_view text;   // for a failure, why; otherwise the operation's data
 };
 
 // Takes answers while the datagram that brought them is still there, so that nothing is copied that nobody wants.
@@ -69,8 +70,22 @@ public:
     // ready or status. Errors: as ask.
     Result<void> tell(protocol::Type type, std::string_view text, Taker& taker);
 
+    // The resolver's answer to a lookup event; nobody replies to it. Errors: EMSGSIZE, EPERM, ECONNRESET.
+    Result<void> found(const protocol::Found& answer);
+
     // The next event, or nothing when `timeout_ms` is over (negative: for ever). Errors: EPERM, EPROTO, ECONNRESET.
     Result<std::optional<Event>> next_event(int timeout_ms);
+
+    // The newest descriptor that a channel event of the grant `name` brought, waiting for one as next_event does. Other events
+    // stay queued. Errors: as next_event; EMFILE when it came while there was no room for it.
+    Result<std::optional<Fd>> next_channel(std::string_view name, int timeout_ms);
+
+    // Talks to the custodian over `socket`, which is the client's only on success. Errors: EBUSY (there is one already), and as
+    // connect().
+    Result<void> use_store(int socket);
+
+    // put, fetch or stored. The taker gets one answer. Errors: ENOENT (no custodian), EMSGSIZE, those of sendmsg(2), and as ask.
+    Result<void> ask_store(protocol::Type type, std::string_view name, std::span<const int> fds, Taker& taker);
 
     // A descriptor that polls readable when next_event may have something. Errors: EPERM, EMFILE, ENFILE, ENOMEM.
     Result<int> poll_fd();
@@ -79,7 +94,7 @@ public:
     const char* worker() const { return worker_.c_str(); }
 
     // Leaves the descriptor of connect() open when this goes.
-    void give_back_socket() { (void)channel_.take().release(); }
+    void give_back_socket() { line_.give_back(); }
 
     // For pthread_atfork: makes the copy in a new child consistent, whatever other threads of its parent were doing.
     void after_fork_in_child();
@@ -93,50 +108,40 @@ private:
         PendingSignals pending;
     };
 
-    // One datagram and the descriptors that came with it. Bytes point into buffer_.
-    struct Incoming {
-        protocol::Message message;
-        std::span<Fd> fds;
-        bool truncated = false;
-    };
-
-    class Turn;
     enum class Looked { all_taken, somebody_else_does };
+    enum class WakeBy { queue, clock };   // clock: the queue may hold what is not waited for
 
     static constexpr const char* forked = "asking from a forked process (requesters = \"main\")";
-    static constexpr const char* gone = "the session with warderd is over";
 
     Client() = default;
-    Result<void> set_up();
+    Result<void> set_up(int socket);
     Result<void> say_hello();
     Result<void> prepare_for_group();
 
     bool may_use() const;
-    Result<void> check_usable() const;
+    Result<void> check_usable(const Line& line) const;
     RequestId next_id();
 
-    Result<void> send(Bytes message);
     Result<Incoming> reply_to(RequestId id, protocol::Type expected);
-    Result<std::optional<Incoming>> receive(int flags);
+    Line* the_store();
+    static Result<Incoming> reply_of_store(Line& store, RequestId id);
     Result<void> event_or_stale(Incoming& incoming);
     Result<void> queue_event(Incoming& incoming);
     Result<void> take_answers(Incoming& incoming, std::span<const protocol::Request> requests, Taker& taker);
-    Result<void> accepted_or_refused(Incoming& incoming, Taker& taker);
+    Result<void> accepted_or_refused(Line& line, Incoming& incoming, Taker& taker);
+    Result<std::optional<Event>> wait_for_event(std::optional<std::string_view> channel, int timeout_ms);
+    std::optional<Event> take_event(std::optional<std::string_view> channel);
     Result<Looked> read_events();
-    void wait_for_event(int timeout_ms, Looked looked) const;
-    Failure break_off(const char* doing);
+    void pause(int timeout_ms, Looked looked, WakeBy wake) const;
 
-    Channel channel_;
-    pid_t owner_ = 0;
+    ForkMark owner_;
     protocol::Requesters requesters_ = protocol::Requesters::main;
     FixedString<255> worker_;
     Shared* shared_ = nullptr;
-    Fd process_lock_;   // group mode: the memfd whose record lock is a turn
-
-    std::mutex mutex_;   // a turn: the socket, buffer_ and fds_
-    std::atomic<int> broken_ = 0;   // the errno of every later call, once it is of no more use
-    std::unique_ptr<std::byte[]> buffer_;
-    std::array<Fd, protocol::max_requests> fds_;
+    Fd process_lock_;   // group mode: the memfd whose record locks are turns
+    Line line_;
+    std::mutex store_mutex_;          // store_ being made
+    std::unique_ptr<Line> store_;
 
     EventQueue events_;
     std::mutex poll_mutex_;

@@ -62,6 +62,24 @@ std::optional<Event> EventQueue::take() {
     return event;
 }
 
+std::optional<Event> EventQueue::take_channel(std::string_view name) {
+    const std::lock_guard guard(mutex_);
+    std::optional<Event> newest;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+        Event event = std::exchange(ring_[(first_ + i) % capacity], Event{});
+        if (event.type == protocol::Type::channel && event.name.view() == name) {
+            newest = std::move(event);
+        } else {
+            ring_[(first_ + kept++) % capacity] = std::move(event);
+        }
+    }
+    count_ = kept;
+    quiet(wake_);
+    if (anything_left()) wake(wake_);
+    return newest;
+}
+
 std::optional<Event> EventQueue::take_signal() {
     if (!takes_signals_) return std::nullopt;
     if (pending_->stop.exchange(0) != 0) return plain_event(protocol::Type::stop);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/fixed_string.h"
@@ -18,7 +19,7 @@ namespace warder::client {
 
 struct Event {
     protocol::Type type{};
-    FixedString<255> name;
+    FixedString<319> name;   // "host:" and the longest host name, too
     std::uint64_t value = 0;
     std::uint32_t lost = 0;   // events dropped before this one
     Fd fd;
@@ -39,6 +40,8 @@ public:
     // Stop or reload: for the process that made the queue, from whichever process reads it.
     void raise(protocol::Type type);
     std::optional<Event> take();
+    // The newest channel event of that name; older ones of it go, for their ends are of no more use. Others stay.
+    std::optional<Event> take_channel(std::string_view name);
 
     // Readable while there is something to take.
     int wake_fd() const { return wake_.get(); }

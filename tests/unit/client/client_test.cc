@@ -27,7 +27,8 @@ struct Kept {
 class Keeper : public Taker {
 public:
     void take(std::size_t index, Answer answer) override {
-        kept.push_back({index, answer.error, answer.reason, std::string(answer.why), std::move(answer.fd)});
+        kept.push_back({index, answer.error, answer.reason, std::string(answer.text), {}});
+        if (!answer.fds.empty()) kept.back().fd = std::move(answer.fds.front());
     }
     void refused(Reason reason, std::string_view why) override {
         refusal = reason;
