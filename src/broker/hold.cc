@@ -6,8 +6,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/perform.h"
 #include "broker/socket_name.h"
 #include "policy/path.h"
 #include "sys/kernel.h"
@@ -19,7 +21,9 @@ bool names_a_path(const policy::Grant& grant) {
     switch (grant.kind) {
         case policy::Kind::file:
         case policy::Kind::tree:
-        case policy::Kind::secret: return true;
+        case policy::Kind::secret:
+        case policy::Kind::device:
+        case policy::Kind::syslog: return true;
         case policy::Kind::listener:
         case policy::Kind::peer: return grant.address.family == policy::Family::unix_path;
         default: return false;
@@ -31,8 +35,7 @@ std::string_view path_of(const policy::Grant& grant) {
     return socket ? std::string_view(grant.address.name) : std::string_view(grant.path);
 }
 
-void name_parts(Held& held, const policy::Grant& grant) {
-    const std::string_view path = path_of(grant);
+void name_parts(Held& held, const policy::Grant& grant, std::string_view path) {
     if (grant.kind == policy::Kind::tree) {
         held.directory_path = path;
         return;
@@ -41,20 +44,66 @@ void name_parts(Held& held, const policy::Grant& grant) {
     held.leaf = policy::name_of_file(path);
 }
 
+using Path = FixedString<policy::max_path>;
+
+// Where the system's log really is: /dev/log is a symlink, and none is followed when a worker asks.
+Result<Path> target_of(const policy::Grant& grant, std::uint64_t also) {
+    const Fd found = TRY(open_at(AT_FDCWD, grant.path.c_str(), O_PATH, 0, RESOLVE_NO_MAGICLINKS | also));
+    std::array<char, policy::max_path + 1> text;
+    const ssize_t size = ::readlink(own_path(found.get()).c_str(), text.data(), text.size());
+    if (size < 0) return failure("readlink");
+    return Path({text.data(), static_cast<std::size_t>(size)});
+}
+
+// False when what the kernel has in memory does not tell where the log is.
+bool follow_log(Held& held, const policy::Grant& grant, std::uint64_t also) {
+    const auto target = target_of(grant, also);
+    if (!target) return target.error().number != EAGAIN;
+    const std::string_view path = target->view();
+    if (policy::directory_of(path) != held.directory_path || policy::name_of_file(path) != held.leaf) {
+        name_parts(held, grant, path);
+    }
+    return true;
+}
+
 // The administrator's prefix may go through symlinks, but never through the magic ones of /proc.
 Result<Fd> open_prefix(const Held& held, std::uint64_t also) {
     return open_at(AT_FDCWD, held.directory_path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | also);
 }
 
-Result<void> take_directory(Held& held, Fd directory) {
-    const FileIdentity identity = TRY(identify(directory.get()));
-    const std::int64_t type = TRY(file_system_of(directory.get()));
+void take_directory(Held& held, Fd directory, const FileIdentity& identity, std::int64_t type) {
     held.identity = identity;
     held.local = is_local(type);
     held.overlay = type == kernel::magic_overlayfs;
     held.kernel_view = is_kernel_view(type);
     held.directory = std::move(directory);
+}
+
+// At load, where waiting is in order.
+Result<void> take_first(Held& held, Fd directory) {
+    const FileIdentity identity = TRY(identify(directory.get()));
+    auto type = file_system_in_memory(directory.get());
+    if (!type) type = file_system_of(directory.get());
+    if (!type) return Failure(type.error());
+    take_directory(held, std::move(directory), identity, *type);
     return {};
+}
+
+// On use, where it is not: a FUSE server that is asked for its file system's type may never say. Before 6.8 the type of
+// another file system is not known without asking, so that directory is left to the openers until the next load.
+Recheck take_another(Held& held, Fd directory, const FileIdentity& identity) {
+    if (identity.device == held.identity.device) {
+        held.identity = identity;
+        held.directory = std::move(directory);
+        return Recheck::changed;
+    }
+    const auto type = file_system_in_memory(directory.get());
+    if (!type) {
+        held.directory.reset();
+        return Recheck::unknown;
+    }
+    take_directory(held, std::move(directory), identity, *type);
+    return Recheck::changed;
 }
 
 mode_t mode_of(const policy::Grant& grant, mode_t otherwise) { return grant.mode != 0 ? grant.mode : otherwise; }
@@ -68,15 +117,15 @@ Identity owner_of(const policy::Grant& grant, const Identity& worker) {
     return grant.owner == policy::Owner::worker ? worker : root_identity;
 }
 
-// Only a file that root or the owner made, under one name, is given to the owner: a hard link planted in a directory that
-// others may write to must not carry somebody else's file along (CVE-2016-1247).
-Result<void> give(int fd, const Identity& owner) {
+// Only a file that `maker` or the owner made, under one name, is given to the owner: a hard link planted in a directory
+// that others may write to must not carry somebody else's file along (CVE-2016-1247).
+Result<void> give(int fd, const Identity& owner, uid_t maker = 0) {
     struct stat about;
     if (::fstat(fd, &about) != 0) return failure("fstat");
     if (about.st_uid == owner.uid && about.st_gid == owner.gid) return {};
     const bool one_name = S_ISDIR(about.st_mode) || about.st_nlink == 1;
-    if (about.st_uid != 0 || !one_name) return failure(EPERM, "giving a file that belongs to another to its owner");
-    if (::fchown(fd, owner.uid, owner.gid) != 0) return failure("fchown");
+    if (about.st_uid != maker || !one_name) return failure(EPERM, "giving a file that belongs to another to its owner");
+    if (::fchownat(fd, "", owner.uid, owner.gid, AT_EMPTY_PATH) != 0) return failure("fchownat");
     return {};
 }
 
@@ -122,8 +171,8 @@ Result<void> set_options(int fd, const policy::Grant& grant) {
     return {};
 }
 
-// A path is bound as a single name in the held directory, which is the working directory for that one call: bind(2) has no
-// form that takes a directory. The permission bits come from the umask, so that the path never has others.
+// A path is bound as a single name in the held directory, which is the working directory for that one call: bind(2) has
+// no form that takes a directory. The permission bits come from the umask, so that the path never has others.
 Result<void> bind_path(int fd, const Held& held, const policy::Grant& grant) {
     if (!held.directory) return failure(ENOENT, "bind");
     if (::fchdir(held.directory.get()) != 0) return failure("fchdir");
@@ -153,15 +202,32 @@ Result<void> remove_dead_socket(const Held& held, const policy::Grant& grant) {
     return {};
 }
 
-Result<void> bind_to(int fd, const Held& held, const policy::Grant& grant) {
-    if (grant.address.family == policy::Family::unix_path) {
-        auto bound = bind_path(fd, held, grant);
-        if (bound || bound.error().number != EADDRINUSE || !held.directory) return bound;
-        TRY(remove_dead_socket(held, grant));
-        return bind_path(fd, held, grant);
-    }
+Result<void> bind_in_place_of_dead(int fd, const Held& held, const policy::Grant& grant) {
+    auto bound = bind_path(fd, held, grant);
+    if (bound || bound.error().number != EADDRINUSE || !held.directory) return bound;
+    TRY(remove_dead_socket(held, grant));
+    return bind_path(fd, held, grant);
+}
+
+Result<void> bind_to(int fd, const policy::Grant& grant) {
     const SocketName name = socket_name(grant.address.address());
     if (::bind(fd, name.get(), name.size) != 0) return failure("bind");
+    return {};
+}
+
+bool lets_kernel_choose(const policy::Grant& grant) {
+    return grant.address.family == policy::Family::unix_abstract && grant.address.name.empty();
+}
+
+Result<void> show_chosen_name(int fd, Held& held, const policy::Grant& grant) {
+    sockaddr_un name;
+    socklen_t size = sizeof name;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return failure("getsockname");
+    constexpr std::size_t before = offsetof(sockaddr_un, sun_path) + 1;
+    if (size <= before) return failure(EADDRNOTAVAIL, "autobind");
+    policy::Address chosen = grant.address.address();
+    chosen.name = {name.sun_path + 1, size - before};
+    held.shown = policy::format(chosen).view();
     return {};
 }
 
@@ -174,6 +240,34 @@ Result<void> take_credentials(const policy::Grant& grant, Privileges& privileges
     return {};
 }
 
+// The path of a listener with an `owner` is given to it by root, whoever bound it; the credentials are then as they
+// were, since listen(2) is yet to come.
+Result<void> give_path(const Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    if (grant.owner == policy::Owner::nobody_in_particular) return {};
+    const uid_t maker = ::geteuid();
+    privileges.become_root();
+    constexpr std::uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+    const Fd path = TRY(open_at(held.directory.get(), held.leaf.c_str(), O_PATH | O_NOFOLLOW, 0, resolve));
+    struct stat about;
+    if (::fstat(path.get(), &about) != 0) return failure("fstat");
+    if (!S_ISSOCK(about.st_mode)) return failure(EPERM, "giving a socket's path to its owner");
+    TRY(give(path.get(), owner_of(grant, worker), maker));
+    return take_credentials(grant, privileges, worker);
+}
+
+// Binds the socket. What it is called then, stands in `held`.
+Result<void> bind_listener(int fd, Held& held, const policy::Grant& grant, Privileges& privileges,
+                           const Identity& worker) {
+    if (grant.address.family != policy::Family::unix_path) {
+        TRY(bind_to(fd, grant));
+        return lets_kernel_choose(grant) ? show_chosen_name(fd, held, grant) : Result<void>();
+    }
+    TRY(bind_in_place_of_dead(fd, held, grant));
+    const auto given = give_path(held, grant, privileges, worker);
+    if (!given) ::unlinkat(held.directory.get(), held.leaf.c_str(), 0);
+    return given;
+}
+
 }  // namespace
 
 Held hold(const policy::Grant& grant, Privileges& privileges) {
@@ -181,11 +275,12 @@ Held hold(const policy::Grant& grant, Privileges& privileges) {
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     held.shown = socket ? policy::format(grant.address) : grant.path;
     if (!names_a_path(grant)) return held;
-    name_parts(held, grant);
+    name_parts(held, grant, path_of(grant));
     privileges.become_root();
+    if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
     auto directory = open_prefix(held, 0);
     if (directory) {
-        if (const auto taken = take_directory(held, std::move(*directory)); !taken) held.directory.reset();
+        if (const auto taken = take_first(held, std::move(*directory)); !taken) held.directory.reset();
     }
     return held;
 }
@@ -193,6 +288,7 @@ Held hold(const policy::Grant& grant, Privileges& privileges) {
 Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now) {
     if (held.directory && (grant.pin || now - held.checked < recheck_after)) return Recheck::same;
     privileges.become_root();
+    if (grant.kind == policy::Kind::syslog && !follow_log(held, grant, RESOLVE_CACHED)) return Recheck::unknown;
     auto directory = open_prefix(held, RESOLVE_CACHED);
     if (!directory && directory.error().number == EAGAIN) return Recheck::unknown;
     held.checked = now;
@@ -201,9 +297,9 @@ Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, 
         return Recheck::gone;
     }
     const auto identity = identify(directory->get());
-    if (held.directory && identity && *identity == held.identity) return Recheck::same;
-    if (const auto taken = take_directory(held, std::move(*directory)); !taken) return Recheck::unknown;
-    return Recheck::changed;
+    if (!identity) return Recheck::unknown;
+    if (held.directory && *identity == held.identity) return Recheck::same;
+    return take_another(held, std::move(*directory), *identity);
 }
 
 Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
@@ -221,7 +317,7 @@ Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& p
     Fd fd(::socket(socket_family(address.family), socket_type(address.transport) | SOCK_CLOEXEC, 0));
     if (!fd) return failure("socket");
     TRY(set_options(fd.get(), grant));
-    TRY(bind_to(fd.get(), held, grant));
+    TRY(bind_listener(fd.get(), held, grant, privileges, worker));
     if (listens(address.transport) && ::listen(fd.get(), grant.backlog) != 0) return failure("listen");
     if (address.family == policy::Family::unix_path) held.bound_path = address.name;
     held.listener = std::move(fd);

@@ -1,5 +1,6 @@
-// What the parent holds for a worker's grants: directories by descriptor, listeners bound and listening. A held directory
-// is what the administrator's path named when it was last looked at; a rename of something below it cannot move a grant.
+// What the parent holds for a worker's grants: directories by descriptor, listeners bound and listening. A held
+// directory is what the administrator's path named when it was last looked at; a rename of something below it cannot
+// move a grant.
 #pragma once
 
 #include <string>
@@ -18,10 +19,13 @@ namespace warder::broker {
 inline constexpr Duration recheck_after = std::chrono::seconds(5);
 
 struct Held {
-    // file, tree, secret, and sockets by path: the directory. For one file it is the one that the file is in.
+    // file, tree, secret, device, syslog, and sockets by path: the directory. For one file it is the one that the file
+    // is in.
     std::string directory_path;
     std::string leaf;                 // the file's own name; empty for a tree
-    std::string shown;                // what the grant itself names, as people are to read it: a path or an address
+    // What the grant itself names, as people are to read it: a path or an address; for a listener that lets the kernel
+    // choose its name, the one that was chosen.
+    std::string shown;
     Fd directory;                     // empty: absent, or only an opener may look
     FileIdentity identity;
     bool local = false;
@@ -36,14 +40,14 @@ struct Held {
     std::uint64_t lent = 0;           // how often this grant was lent since the start
 };
 
-// Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload, where
-// waiting for the disk is in order.
+// Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload,
+// where waiting for the disk is in order.
 Held hold(const policy::Grant& grant, Privileges& privileges);
 
 enum class Recheck { same, changed, gone, unknown };
 
-// Compares a held directory with its name if that was not done for `recheck_after`. Looks only at what the kernel has in
-// memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already.
+// Compares a held directory with its name if that was not done for `recheck_after`. Looks only at what the kernel has
+// in memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already.
 Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now);
 
 // Makes the file or directory of a grant with an `owner`, if it is absent, and gives it to its owner. Something that is

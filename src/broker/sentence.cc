@@ -3,17 +3,24 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "policy/explain.h"
 
 namespace warder::broker {
 namespace {
 
+constexpr std::size_t shown_bytes = 100;   // of a name or target, so that what went wrong is never cut off
+
 std::string_view because(Reason reason, int error) {
     switch (reason) {
-        case Reason::not_regular: return "it is not a regular file, and only those are lent";
-        case Reason::refused_filesystem: return "it lies in a view of the kernel (proc, sysfs, cgroup), which is never lent as files";
-        case Reason::foreign_owner: return "as root it must have one name and belong to root or to the grant's owner";
+        case Reason::not_regular: return "it is not a regular file, and only those are lent or changed";
+        case Reason::refused_filesystem:
+            return "it lies in a view of the kernel (proc, sysfs, cgroup), which is never lent as files";
+        case Reason::foreign_owner:
+            return "as root it must have one name, and it and the directories on the way belong to root or to the grant's owner";
         case Reason::deadline: return "the file system did not answer in time";
         case Reason::too_many: return "too many of this worker's requests are waiting already (max_outstanding)";
+        case Reason::bad_argument: return "it does not take this argument";
+        case Reason::unavailable: return "what would do it is not running now";
         case Reason::stopping: return "the worker or warderd is stopping";
         default: break;
     }
@@ -21,21 +28,14 @@ std::string_view because(Reason reason, int error) {
     return words != nullptr ? words : "unknown error";
 }
 
-// Targets are a worker's own bytes: what could break a line of a log is shown as '?'.
-void append_safe(policy::Sentence& sentence, std::string_view text) {
-    for (const char c : text.substr(0, 200)) sentence.append(c >= ' ' && c <= '~' ? c : '?');
-}
-
 }  // namespace
 
 policy::Sentence failure_sentence(std::string_view grant, Operation operation, std::string_view target, Reason reason,
                                   int error) {
-    policy::Sentence sentence("grant \"");
-    sentence.append(grant).append("\" allows ").append(name_of(operation));
-    if (!target.empty()) {
-        sentence.append(" of ");
-        append_safe(sentence, target);
-    }
+    policy::Sentence sentence("grant ");
+    policy::append_quoted(sentence, grant, shown_bytes);
+    sentence.append(" allows ");
+    policy::append_doing(sentence, operation, target, shown_bytes);
     sentence.append(", but: ").append(because(reason, error));
     if (reason == Reason::system) sentence.append(" (").append(errno_name(error)).append(")");
     return sentence;

@@ -17,10 +17,11 @@ struct SocketName {
 
 enum class Abstract { no, yes };
 
-// For IPv4, IPv6 and abstract names; a path is looked up below its held directory first.
+// For IPv4, IPv6, vsock and abstract names; a path is looked up below its held directory first, a host by the resolver.
 SocketName socket_name(const policy::Address& address);
 SocketName unix_socket_name(std::string_view name, Abstract abstract);
 
+// AF_UNSPEC, which socket(2) refuses, for a name that was not resolved.
 int socket_family(policy::Family family);
 int socket_type(policy::Transport transport);
 

@@ -13,15 +13,18 @@ struct Head {
 };
 
 struct Item {
+    std::uint64_t argument;
     policy::Transport transport;
     policy::Family family;
     std::array<std::uint8_t, 16> ip;
     std::uint16_t operation, flags, reason;
-    std::uint32_t port, mode, owner, owner_group, grant;
+    std::uint32_t port, mode, owner, owner_group, grant, protocol;
     std::int32_t error;
     std::int16_t directory, listener;   // places among the descriptors; -1: none
-    std::uint8_t settled, as, owned, cross_mounts;
-    std::uint16_t text, grant_name, shown, prefix, path, second, name;   // lengths, in this order behind the item
+    std::uint8_t settled, as, owned, cross_mounts, writes;
+    policy::Family of_raw;
+    // Lengths of the texts that follow the item, in this order.
+    std::uint16_t text, grant_name, shown, prefix, path, second, name, interface;
 };
 
 std::int16_t place(JobFds& fds, int number) {
@@ -38,7 +41,8 @@ std::uint16_t length(std::string_view text) { return static_cast<std::uint16_t>(
 
 Item wire_of(const broker::JobItem& item, JobFds& fds) {
     const auto& task = item.task;
-    return {task.address.transport,
+    return {task.argument,
+            task.address.transport,
             task.address.family,
             task.address.ip,
             static_cast<std::uint16_t>(task.operation),
@@ -49,6 +53,7 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             task.owner,
             task.owner_group,
             number(item.grant),
+            task.protocol,
             item.outcome.error,
             place(fds, item.settled ? -1 : task.directory),
             place(fds, item.listener),
@@ -56,13 +61,16 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             static_cast<std::uint8_t>(task.as),
             task.owned,
             task.cross_mounts,
+            task.writes,
+            task.family,
             length(item.outcome.text),
             length(item.grant_name),
             length(item.shown),
             length(task.prefix),
             length(task.path),
             length(task.second),
-            length(task.address.name)};
+            length(task.address.name),
+            length(task.interface)};
 }
 
 int number_at(std::span<const int> fds, std::int16_t index) {
@@ -74,6 +82,10 @@ void read_task(const Item& raw, std::span<const int> fds, broker::Task& task) {
     task.operation = static_cast<Operation>(raw.operation);
     task.flags = raw.flags;
     task.mode = raw.mode;
+    task.argument = raw.argument;
+    task.family = raw.of_raw;
+    task.protocol = raw.protocol;
+    task.writes = raw.writes != 0;
     task.as = static_cast<policy::As>(raw.as);
     task.owner = raw.owner;
     task.owner_group = raw.owner_group;
@@ -105,6 +117,7 @@ void read_item(Reader& reader, std::span<const int> fds, broker::JobItem& item) 
     item.task.path = text(raw.path);
     item.task.second = text(raw.second);
     item.task.address.name = text(raw.name);
+    item.task.interface = text(raw.interface);
 }
 
 }  // namespace
@@ -121,7 +134,7 @@ Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& j
         if (raw.directory == -2 || raw.listener == -2) return failure(EMSGSIZE, "too many directories in one ask");
         writer.put(raw);
         for (const auto text : {item.outcome.text, item.grant_name, item.shown, item.task.prefix, item.task.path,
-                                item.task.second, item.task.address.name}) {
+                                item.task.second, item.task.address.name, item.task.interface}) {
             writer.put_bytes(bytes_of(text));
         }
     }

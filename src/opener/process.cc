@@ -32,43 +32,84 @@ struct Workshop {
     broker::Texts texts;
 };
 
-void perform_one(Workshop& shop, std::size_t index, Privileges& privileges, const Identity& identity) {
+// What the parent has settled. Its sentences come first into the one buffer that all texts of the reply share, so that
+// what is found afterwards cannot make the reply too long to be sent.
+void take_settled(Workshop& shop, std::size_t index) {
     const broker::JobItem& item = shop.items[index];
+    shop.performed[index] = broker::Performed{};
+    shop.outcomes[index] = item.outcome;
+    shop.outcomes[index].text = shop.texts.keep(item.outcome.text);
+    shop.results[index] = {item.outcome.reason, item.outcome.error, 0, 0};
+}
+
+// Tells how what was performed has ended, with a sentence if it failed.
+void conclude(Workshop& shop, std::size_t index) {
+    const broker::JobItem& item = shop.items[index];
+    const auto& done = shop.performed[index];
     protocol::Outcome& outcome = shop.outcomes[index];
     outcome = item.outcome;
-    shop.performed[index] = broker::Performed{};
-    if (item.settled) {
-        shop.results[index] = {item.outcome.reason, item.outcome.error, 0, 0};
-        return;
-    }
-    auto& done = shop.performed[index];
-    done = broker::perform(item.task, broker::Patience::until_deadline, privileges, identity, shop.texts);
     outcome.error = done.error;
     outcome.reason = done.reason;
     outcome.value = done.value;
     outcome.fds = done.fd ? 1 : 0;
     outcome.text = done.data;
     if (done.reason != Reason::ok) {
-        const auto sentence = broker::failure_sentence(item.grant_name, item.task.operation, item.shown, done.reason, done.error);
+        const auto sentence =
+            broker::failure_sentence(item.grant_name, item.task.operation, item.shown, done.reason, done.error);
         outcome.text = shop.texts.keep(sentence.view());
     }
     shop.results[index] = {done.reason, done.error, done.device, done.inode};
 }
 
+void perform_all(Workshop& shop, std::size_t count, Privileges& privileges, const Identity& identity) {
+    shop.texts.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+        if (shop.items[i].settled) take_settled(shop, i);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        const broker::Task& task = shop.items[i].task;
+        if (shop.items[i].settled) continue;
+        shop.performed[i] = broker::perform(task, broker::Patience::until_deadline, privileges, identity, shop.texts);
+        conclude(shop, i);
+    }
+}
+
 // Waits a moment for a worker that has not read its earlier replies; then this one is lost to it.
-void answer(Workshop& shop, const JobView& job, const Channel& worker) {
+Result<void> send(Workshop& shop, const JobView& job, const Channel& worker) {
     std::array<int, protocol::max_requests> fds;
     std::size_t count = 0;
     for (std::size_t i = 0; i < job.count; ++i) {
         if (shop.performed[i].fd) fds[count++] = shop.performed[i].fd.get();
         else if (shop.items[i].listener >= 0) fds[count++] = shop.items[i].listener;
     }
-    const auto message = protocol::encode_answer(shop.reply, job.request, std::span(shop.outcomes).first(job.count));
-    if (!message) return;
-    auto sent = worker.send(*message, std::span(fds).first(count));
-    if (sent || sent.error().number != EAGAIN) return;
+    const auto outcomes = std::span(shop.outcomes).first(job.count);
+    const auto message = TRY(protocol::encode_answer(shop.reply, job.request, outcomes));
+    auto sent = worker.send(message, std::span(fds).first(count));
+    if (sent || sent.error().number != EAGAIN) return sent;
     pollfd room{worker.get(), POLLOUT, 0};
-    if (::poll(&room, 1, answer_patience_ms) == 1) sent = worker.send(*message, std::span(fds).first(count));
+    if (::poll(&room, 1, answer_patience_ms) == 1) sent = worker.send(message, std::span(fds).first(count));
+    return sent;
+}
+
+// The kernel passes no more descriptors (ETOOMANYREFS: the worker leaves too many unread), or has no memory: nothing is
+// lent then, and each request that would have been is told so. What was done otherwise is done.
+void lend_nothing(Workshop& shop, std::size_t count, int error) {
+    for (std::size_t i = 0; i < count; ++i) {
+        broker::JobItem& item = shop.items[i];
+        if (!shop.performed[i].fd && item.listener < 0) continue;
+        item.listener = -1;
+        shop.performed[i] = broker::Performed{Fd(), Reason::system, error, 0, 0, 0, {}};
+        conclude(shop, i);
+    }
+}
+
+bool is_gone(int error) { return error == EAGAIN || error == EPIPE || error == ECONNRESET; }
+
+void answer(Workshop& shop, const JobView& job, const Channel& worker) {
+    const auto sent = send(shop, job, worker);
+    if (sent || is_gone(sent.error().number)) return;
+    lend_nothing(shop, job.count, sent.error().number);
+    (void)send(shop, job, worker);
 }
 
 void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, Privileges& privileges) {
@@ -76,8 +117,7 @@ void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& pa
     for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
     const auto job = decode(bytes, std::span(numbers).first(fd_count), shop.items);
     if (!job || fd_count == 0) return;
-    shop.texts.clear();
-    for (std::size_t i = 0; i < job->count; ++i) perform_one(shop, i, privileges, job->identity);
+    perform_all(shop, job->count, privileges, job->identity);
     const Channel worker(std::move(shop.received[0]));
     answer(shop, *job, worker);
     privileges.become_root();

@@ -7,9 +7,30 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "sys/kernel.h"
 
 namespace warder {
+namespace {
+
+// struct mnt_id_req and the beginning of struct statmount (linux/mount.h, 6.8).
+struct MountRequest {
+    std::uint32_t size, spare;
+    std::uint64_t mount, wanted;
+};
+
+struct MountAnswer {
+    std::uint32_t size, options;
+    std::uint64_t mask;
+    std::uint32_t device_major, device_minor;
+    std::uint64_t file_system;
+    std::array<std::uint64_t, 60> rest;   // as much as the kernel's own struct, so that it never finds too little room
+};
+
+constexpr std::uint64_t statmount_sb_basic = 1;
+
+}  // namespace
 
 Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve) {
     open_how how{};
@@ -26,7 +47,8 @@ Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::ui
 
 Result<FileIdentity> identify(int fd) {
     struct statx raw;
-    if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_INO | STATX_MNT_ID, &raw) != 0) return failure("statx");
+    constexpr int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (::statx(fd, "", flags, STATX_INO | STATX_MNT_ID, &raw) != 0) return failure("statx");
     return FileIdentity{::makedev(raw.stx_dev_major, raw.stx_dev_minor), raw.stx_ino, raw.stx_mnt_id};
 }
 
@@ -34,6 +56,18 @@ Result<std::int64_t> file_system_of(int fd) {
     struct statfs raw;
     if (::fstatfs(fd, &raw) != 0) return failure("fstatfs");
     return static_cast<std::int64_t>(raw.f_type) & 0xffffffffLL;
+}
+
+Result<std::int64_t> file_system_in_memory(int fd) {
+    struct statx raw;
+    constexpr int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (::statx(fd, "", flags, kernel::statx_mnt_id_unique, &raw) != 0) return failure("statx");
+    if ((raw.stx_mask & kernel::statx_mnt_id_unique) == 0) return failure(ENOSYS, "statx(STATX_MNT_ID_UNIQUE)");
+    MountRequest request{sizeof request, 0, raw.stx_mnt_id, statmount_sb_basic};
+    MountAnswer answer{};
+    if (::syscall(kernel::sys_statmount, &request, &answer, sizeof answer, 0) != 0) return failure("statmount");
+    if ((answer.mask & statmount_sb_basic) == 0) return failure(ENOSYS, "statmount");
+    return static_cast<std::int64_t>(answer.file_system);
 }
 
 bool is_local(std::int64_t file_system) {

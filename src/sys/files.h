@@ -24,11 +24,14 @@ struct FileIdentity {
 // openat2(2). `path` is NUL-terminated. The result is close-on-exec whatever `flags` says. Errors: openat2's own.
 Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve);
 
-// Device, inode and mount id of an open descriptor (statx(2), STATX_MNT_ID since 5.8).
+// Device, inode and mount id of an open descriptor, from what the kernel has in memory (statx(2), STATX_MNT_ID: 5.8).
 Result<FileIdentity> identify(int fd);
 
-// f_type of the file system that holds `fd` (statfs(2)).
+// f_type of the file system that holds `fd` (statfs(2), which asks the server of a FUSE or NFS mount and waits for it).
 Result<std::int64_t> file_system_of(int fd);
+
+// The same from what the kernel has in memory: nobody is asked. Errors: ENOSYS before 6.8; statx(2), statmount(2).
+Result<std::int64_t> file_system_in_memory(int fd);
 
 // Whether operations there can be done without waiting for anybody but the disk: ext4, xfs, btrfs, tmpfs.
 bool is_local(std::int64_t file_system);

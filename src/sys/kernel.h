@@ -13,6 +13,8 @@ inline constexpr int scm_pidfd = 4;              // 6.5, linux/socket.h
 inline constexpr int scm_max_fd = 253;           // net/scm.h; unix(7)
 inline constexpr unsigned mfd_noexec_seal = 8;   // 6.3, linux/memfd.h
 inline constexpr int f_seal_exec = 0x20;         // 6.3, linux/fcntl.h
+inline constexpr unsigned statx_mnt_id_unique = 0x4000;  // 6.8, linux/stat.h
+inline constexpr long sys_statmount = 457;       // 6.8, the same number on every architecture
 inline constexpr unsigned long pidfd_get_info = 0xc040ff0bUL;  // 6.13, _IOWR(0xFF, 11, struct pidfd_info of 64 bytes)
 
 // File system magics that linux/magic.h of 6.1 may lack or that live elsewhere.
