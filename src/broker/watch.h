@@ -9,6 +9,11 @@ enum class Watch : std::uint8_t {
     session = 16,   // id: the worker, generation: its session
     opener = 17,    // id: the opener's slot, generation: its life. The socket to it
     opener_exit = 18,
+    runner = 19,    // generation: its life. The socket to the one that runs commands
+    runner_exit = 20,
+    custodian = 21, // id: the worker, generation: its custodian's life. The socket to it
+    custodian_exit = 22,
+    joiner_exit = 23,   // id: the pair, generation: the attempt. Who made a channel's two ends and sent them has ended
 };
 
 }  // namespace warder::broker
