@@ -49,6 +49,9 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
         trouble(grant, open_listener(held[i], grant, privileges_, settings.identity));
     }
     if (principal.session) {
+        Session& session = *principal.session;
+        session.allowances = session.allowances.carried_over(principal.settings.grants, settings.grants);
+        narrow_again(session, settings.grants);
         const auto& before = principal.settings.grants;
         principal.session->lent.renumber([&](GrantId id) {
             return settings.grants.named(before.at(id).name).value_or(GrantId::none);
@@ -73,6 +76,7 @@ void Broker::end_session(WorkerId worker) {
     Principal* principal = find(worker);
     if (principal == nullptr) return;
     if (principal->session) {
+        outside_.runner.session_ended(worker);
         poller_.forget(principal->session->channel->get());
         principal->session.reset();
     }

@@ -13,15 +13,26 @@
 
 #include "audit/ring.h"
 #include "broker/authenticate.h"
+#include "broker/knowledge.h"
 #include "broker/outside.h"
 #include "broker/session.h"
 #include "broker/task.h"
+#include "policy/command.h"
 #include "policy/decide.h"
 #include "policy/explain.h"
 #include "protocol/codec.h"
 #include "sys/poller.h"
 
 namespace warder::broker {
+
+// Everybody whom the broker needs; all outlive it.
+struct Outside {
+    Openers& openers;
+    Runner& runner;
+    Resolver& resolver;
+    Workers& workers;
+    Listener& listener;
+};
 
 // How a listener of a grant could not be had, or a file not be made: told to the operator at load.
 struct Trouble {
@@ -32,7 +43,7 @@ struct Trouble {
 
 class Broker {
 public:
-    Broker(Poller& poller, audit::Ring& audit, Privileges& privileges, Openers& openers, Listener& listener);
+    Broker(Poller& poller, audit::Ring& audit, Privileges& privileges, Outside outside);
 
     // Knows a worker from here on, or knows it anew after a reload: directories are held, files with an owner made,
     // listeners opened. Listeners of grants that did not change are kept. What could not be had is told and tried again
@@ -57,6 +68,17 @@ public:
     void job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
                     Reason reason);
 
+    // A command was started, or could not be (`error`); the runner has told the worker.
+    void command_begun(WorkerId worker, std::uint32_t generation, std::string_view grant, pid_t pid, int error, Instant now);
+
+    // The resolver has just begun: what is still asked for is asked of it.
+    void resolver_began(Instant now);
+
+    // Asks that wait for a name no longer than this.
+    Instant next_deadline() const { return next_deadline_; }
+    void run_due(Instant now);
+    void set_request_deadline(Duration deadline) { request_deadline_ = deadline; }
+
     // Tells a worker's session something: stop, reload, channel, with at most one descriptor, which stays the caller's.
     // Errors: ENOTCONN without a session; those of Channel::send.
     Result<void> send_event(WorkerId worker, protocol::Type type, const protocol::Event& event, int fd = -1);
@@ -72,8 +94,11 @@ private:
         Performed performed;
         int borrowed = -1;      // a kept listener
         bool settled = false;
+        bool taken = false;     // a use of the grant, to be given back if it fails
+        std::uint64_t awaits = 0;   // the question to the resolver without whose answer it cannot be done
         std::string_view text;
     };
+    enum class Done { here, elsewhere };
 
     Principal* find(WorkerId worker);
     void answer(Principal& principal, Instant now);
@@ -81,20 +106,42 @@ private:
     void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
     void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender);
 
+    // broker.cc: what a session says.
     void greet(Principal& principal, const protocol::Message& message);
     void hear_text(Principal& principal, const protocol::Message& message);
+    void hear_found(Principal& principal, const protocol::Message& message, Instant now);
+
+    // ask.cc: requests, from the decision to the reply.
     void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
     void decide_all(Principal& principal, const protocol::Requests& requests, Instant now);
     void decide_one(Principal& principal, Answering& one, Instant now);
+    bool take_use(Principal& principal, Answering& one, Instant now);
+    void carry_out(Principal& principal, Answering& one, Instant now);
     void aim(Principal& principal, Answering& one, Instant now);
+    void aim_below(Principal& principal, Answering& one, Held& held, Instant now);
+    void aim_by_name(Principal& principal, Answering& one, Instant now);
+    void look_up(Principal& principal, Answering& one, Instant now);
+    const Knowledge::Entry* knowledge_of(Answering& one, std::string_view key, Instant now);
     void lend_listener(Principal& principal, Answering& one);
+    void reach_worker(Principal& principal, Answering& one);
+    void narrow(Principal& principal, Answering& one);
     bool perform_all(Principal& principal);
+    void say_failure(const Principal& principal, Answering& one);
+    bool room_in_flight(Session& session, std::size_t fds, std::uint32_t most) const;
     void send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
-    void delegate(Principal& principal, RequestId id, Credentials sender);
-    void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error);
+
+    // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
+    void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
+    void run(Principal& principal, RequestId id, Credentials sender, Instant now);
+    void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now);
+    void await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now);
+    void resume(std::uint64_t query, Instant now);
+    void answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now);
     void park(Principal& principal, Bytes datagram, Credentials sender);
     void unpark(Principal& principal, Instant now);
+    void give_back_uses(Principal& principal);
 
+    // record.cc: small things, and the audit.
     void settle(Answering& one, Reason reason, int error, std::string_view text);
     protocol::Outcome outcome_of(const Answering& one) const;
     void reply(Principal& principal, const Result<Bytes>& message);
@@ -107,9 +154,12 @@ private:
     Poller& poller_;
     audit::Ring& audit_;
     Privileges& privileges_;
-    Openers& openers_;
-    Listener& listener_;
+    Outside outside_;
     std::unordered_map<std::uint32_t, std::unique_ptr<Principal>> principals_;
+
+    Knowledge knowledge_;
+    Duration request_deadline_ = std::chrono::seconds(5);
+    Instant next_deadline_ = Instant::never();
 
     // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
     std::array<std::byte, max_message> incoming_;
@@ -118,6 +168,7 @@ private:
     std::array<Answering, protocol::max_requests> work_;
     std::array<protocol::Outcome, protocol::max_requests> outcomes_;
     std::array<JobItem, protocol::max_requests> job_items_;
+    policy::Filled words_;   // of a command
     std::size_t count_ = 0;
 };
 

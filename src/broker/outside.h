@@ -68,6 +68,8 @@ public:
     virtual ~Runner() = default;
     // Errors: EDQUOT when as many of the grant run as may at once; EAGAIN when the runner cannot take it now.
     virtual Result<void> take(const CommandJob& job) = 0;
+    // The worker's life is over, and its commands with it.
+    virtual void session_ended(WorkerId worker) = 0;
 };
 
 // Looks names up, outside this process. What it found comes back as Broker::found.
@@ -91,6 +93,7 @@ public:
 class Listener {
 public:
     virtual ~Listener() = default;
+    virtual void said_hello(WorkerId worker) = 0;
     virtual void said_ready(WorkerId worker) = 0;
     virtual void said_status(WorkerId worker, std::string_view text) = 0;
     // The worker broke the protocol; its session is over.

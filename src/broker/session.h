@@ -4,14 +4,18 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/fixed_string.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "broker/allowance.h"
 #include "broker/hold.h"
 #include "policy/grant.h"
+#include "policy/request.h"
 #include "protocol/message.h"
 #include "sys/channel.h"
 #include "sys/privileges.h"
@@ -74,6 +78,25 @@ private:
     std::uint64_t total_ = 0;
 };
 
+inline constexpr std::size_t max_session_narrowings = 64;
+
+// A narrowing, with its texts.
+struct Narrowing {
+    std::string grant;
+    std::string target;
+    std::string second;
+    std::uint64_t argument = 0;
+    std::uint32_t mode = 0;
+};
+
+// An ask that cannot be answered before the resolver has: kept as it came, and answered anew.
+struct Awaiting {
+    std::uint64_t query = 0;
+    std::vector<std::byte> datagram;
+    Credentials sender;
+    Instant deadline;
+};
+
 struct Session {
     const Channel* channel = nullptr;    // the worker's life owns it; it outlives the session
     Credentials who;                     // pid as the parent sees it, real uid and gid
@@ -82,6 +105,13 @@ struct Session {
     bool greeted = false;                // hello was said
     bool clogged = false;                // the worker does not read its replies: nothing more is taken from it
     std::uint32_t outstanding = 0;       // asks that an opener has or that wait for one
+    bool ready = false;                  // it said so
+    Allowances allowances;
+    Rate requests;                       // of the worker's quota
+    std::uint32_t in_flight = 0;         // descriptors sent since the worker was last seen to have read everything
+    std::unique_ptr<policy::GrantSet> narrowed;   // the worker's grants less what it gave up, under the same numbers
+    std::vector<Narrowing> narrowings;   // ... to be done again after a reload
+    std::vector<Awaiting> awaiting;      // asks that wait for the resolver
     std::vector<std::byte> parked;       // the ask whose reply did not fit into the socket: answered again when it does
     Credentials parked_sender;
     LentTable lent;
@@ -95,9 +125,17 @@ struct PrincipalSettings {
     Identity identity;                   // whose credentials operations are performed with
     protocol::Requesters requesters = protocol::Requesters::main;
     std::uint32_t max_outstanding = 64;
+    std::uint32_t requests_per_second = 0;   // 0: no bound
+    std::uint32_t max_in_flight = 253;       // descriptors sent and not yet received
+    bool resolves = false;                   // this is the resolver
 };
 
 struct Principal {
+    // What decides now: the config's grants, or what the worker left of them.
+    const policy::GrantSet& grants() const {
+        return session && session->narrowed ? *session->narrowed : settings.grants;
+    }
+
     PrincipalSettings settings;
     std::vector<Held> held;              // by grant
     std::optional<Session> session;
@@ -105,5 +143,11 @@ struct Principal {
     std::uint64_t allowed = 0;           // requests, since warderd started
     std::uint64_t denied = 0;
 };
+
+// Makes the session's grants anew with grant `id` narrowed by `request`. Errors: those of policy::narrowed.
+Result<void> narrow_in(Session& session, const policy::GrantSet& grants, const policy::Request& request, GrantId id);
+
+// Narrows the grants of a reload as the session's were. What cannot be narrowed so any more is given up whole.
+void narrow_again(Session& session, const policy::GrantSet& grants);
 
 }  // namespace warder::broker

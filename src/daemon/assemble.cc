@@ -1,5 +1,7 @@
 #include "daemon/assemble.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "config/check.h"
@@ -51,6 +53,9 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     made.principal.identity = identity_of(uid, gid, worker.cell.groups);
     made.principal.requesters = group ? protocol::Requesters::group : protocol::Requesters::main;
     made.principal.max_outstanding = worker.max_outstanding;
+    made.principal.requests_per_second = worker.requests_per_second;
+    made.principal.max_in_flight = worker.max_in_flight;
+    made.principal.resolves = worker.name == config::resolver_name;
     return made;
 }
 
@@ -72,6 +77,25 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     keeper.grants.push_back(std::move(logs));
     keeper.fingerprint = config::fingerprint_of(keeper);
     return keeper;
+}
+
+// It sees the host's network and what the C library's name services read, and nothing else; what it says of a name is data.
+config::Worker resolver(const std::string& program) {
+    config::Worker worker;
+    worker.name = config::resolver_name;
+    worker.cell.program = program;
+    worker.cell.arguments = {program};
+    worker.cell.user = worker.name;
+    worker.cell.network = sandbox::Network::host;
+    worker.cell.calls.network = true;
+    // Directories, since the files in them are replaced while we run. Not there: that service is not in use.
+    for (const auto* path : {"/etc", "/run/systemd/resolve", "/run/nscd", "/run/dbus", "/var/lib/sss/pipes", "/var/lib/extrausers"}) {
+        if (::access(path, F_OK) == 0) worker.cell.binds.push_back({path, path, false, false});
+    }
+    worker.rule.ready = supervise::ReadyBy::channel;
+    worker.rule.restart.limit = 0;
+    worker.fingerprint = config::fingerprint_of(worker);
+    return worker;
 }
 
 }  // namespace warder::daemon

@@ -19,4 +19,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid);
 // The worker that keeps the logs: pipes in, files out, nothing else.
 config::Worker log_keeper(const config::Daemon& daemon, const std::string& program);
 
+// The worker that looks names up: the host's network and name services, no grant.
+config::Worker resolver(const std::string& program);
+
 }  // namespace warder::daemon

@@ -54,6 +54,14 @@ void Daemon::turn() {
     for (const auto& event : *events) dispatch(event);
     if (shutting_down_) continue_shutdown();
     if (ring_.pressing()) tend_audit();
+    count_turn(now_);
+}
+
+void Daemon::count_turn(Instant began) {
+    const Duration took = monotonic_now() - began;
+    ++turns_.count;
+    if (took > std::chrono::milliseconds(5)) ++turns_.over_5ms;
+    turns_.longest = std::max(turns_.longest, took);
 }
 
 void Daemon::dispatch(const PollEvent& event) {
@@ -79,6 +87,7 @@ void Daemon::dispatch(const PollEvent& event) {
 void Daemon::run_due() {
     roster_->run_due(now_);
     pool_.run_due(now_);
+    broker_.run_due(now_);
     if (audit_due_ <= now_) tend_audit();
     if (keeper_due_ <= now_) tend_keeper();
     if (watchdog_due_ <= now_) {
@@ -88,7 +97,7 @@ void Daemon::run_due() {
 }
 
 Instant Daemon::next_deadline() const {
-    return std::min({roster_->next_deadline(), pool_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
+    return std::min({roster_->next_deadline(), pool_.next_deadline(), broker_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
 }
 
 // Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.
@@ -124,6 +133,9 @@ void Daemon::shut_down(std::string_view why) {
     for (const auto& [name, member] : members_) {
         if (auto* worker = roster_->find(member.id)) worker->stop(now_);
     }
+    if (resolver_) {
+        if (auto* worker = roster_->find(resolver_->id)) worker->stop(now_);
+    }
     continue_shutdown();
 }
 
@@ -133,7 +145,7 @@ void Daemon::continue_shutdown() {
         return worker == nullptr || worker->at_rest();
     };
     const bool members_rest = std::ranges::all_of(members_, [&](const auto& entry) { return resting(entry.second.id); });
-    if (!members_rest) return;
+    if (!members_rest || (resolver_ && !resting(resolver_->id))) return;
     if (keeper_ && !keeper_stopping_) {
         keeper_stopping_ = true;
         tend_audit();
@@ -154,6 +166,7 @@ void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credential
 
 void Daemon::session_ends(supervise::Worker& worker) {
     if (is_keeper(worker.id())) pipes_.keeper_ended();
+    if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
 }
 
@@ -190,10 +203,16 @@ void Daemon::removed(supervise::Worker& worker) {
 
 // ---- News from sessions ----
 
+void Daemon::said_hello(WorkerId) {}
+
 void Daemon::said_ready(WorkerId id) {
     if (auto* worker = roster_->find(id)) {
         privileges_.become_root();
         worker->said_ready(supervise::ReadyBy::channel, now_);
+    }
+    if (is_resolver(id)) {
+        resolver_up_ = true;
+        broker_.resolver_began(now_);
     }
     if (!is_keeper(id)) return;
     pipes_.keeper_began(id);
@@ -214,5 +233,34 @@ void Daemon::broke_protocol(WorkerId id, std::string_view how) {
     log_warning(worker->name() + ": broke the protocol: " + std::string(how));
     worker->protocol_broken(now_);
 }
+
+// ---- What workers ask of each other, and of the resolver ----
+
+Result<void> Daemon::look_up(std::uint64_t query, std::string_view key) {
+    if (!resolver_up_) return failure(EAGAIN, "asking the resolver");
+    return broker_.send_event(resolver_->id, protocol::Type::lookup, {key, query, 0});
+}
+
+supervise::Worker* Daemon::worker_named(std::string_view name) {
+    const auto found = members_.find(name);
+    return found == members_.end() ? nullptr : roster_->find(found->second.id);
+}
+
+Result<void> Daemon::signal(std::string_view name, int signal) {
+    const auto* worker = worker_named(name);
+    if (worker == nullptr) return failure(ESRCH, "signalling a worker");
+    return worker->send_signal(signal);
+}
+
+Result<void> Daemon::restart(std::string_view name) {
+    auto* worker = worker_named(name);
+    if (worker == nullptr || shutting_down_) return failure(ESRCH, "restarting a worker");
+    worker->restart(now_);
+    return {};
+}
+
+Result<void> Daemon::take(const broker::CommandJob&) { return failure(EAGAIN, "running a command"); }
+
+void Daemon::session_ended(WorkerId) {}
 
 }  // namespace warder::daemon

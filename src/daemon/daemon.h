@@ -30,7 +30,11 @@ class Operators;
 // Kinds of poll tags that are the loop's own: 48 and on.
 enum class Watch : std::uint8_t { timer = 48, signals = 49 };
 
-class Daemon : public supervise::Observer, public broker::Listener {
+class Daemon : public supervise::Observer,
+               public broker::Listener,
+               public broker::Resolver,
+               public broker::Workers,
+               public broker::Runner {
 public:
     // Everything up to the first start: directories, uids, cells, listeners, the control socket. What went wrong has been
     // logged, in words.
@@ -48,9 +52,29 @@ public:
     void removed(supervise::Worker& worker) override;
 
     // broker::Listener
+    void said_hello(WorkerId worker) override;
     void said_ready(WorkerId worker) override;
     void said_status(WorkerId worker, std::string_view text) override;
     void broke_protocol(WorkerId worker, std::string_view how) override;
+
+    // broker::Resolver
+    Result<void> look_up(std::uint64_t query, std::string_view key) override;
+
+    // broker::Workers
+    Result<void> signal(std::string_view worker, int signal) override;
+    Result<void> restart(std::string_view worker) override;
+
+    // broker::Runner
+    Result<void> take(const broker::CommandJob& job) override;
+    void session_ended(WorkerId worker) override;
+
+    // How long turns took: the loop counts it itself, and `warderctl version` says it.
+    struct Turns {
+        std::uint64_t count = 0;
+        std::uint64_t over_5ms = 0;
+        Duration longest{};
+    };
+    const Turns& turns() const { return turns_; }
 
 private:
     friend class Operators;
@@ -68,6 +92,9 @@ private:
     bool open_control();
     bool open_audit();
     bool add_keeper();
+    bool add_resolver();
+    bool wants_resolver() const;
+    std::optional<Member> take_out(const std::string& name);
     bool add(const config::Worker& worker);
     Result<Fd> output_for(const config::Worker& worker);
     Result<Assembled> assembled(const config::Worker& worker);
@@ -84,6 +111,9 @@ private:
     void shut_down(std::string_view why);
     void continue_shutdown();
     bool is_keeper(WorkerId id) const { return keeper_ && id == keeper_->id; }
+    bool is_resolver(WorkerId id) const { return resolver_ && id == resolver_->id; }
+    supervise::Worker* worker_named(std::string_view name);
+    void count_turn(Instant began);
     void record_state(const supervise::Worker& worker, std::string_view text);
 
     Options options_;
@@ -104,6 +134,9 @@ private:
     std::map<std::string, Member, std::less<>> members_;
     std::vector<std::string> order_;             // of the config, for reports
     std::optional<Member> keeper_;
+    std::optional<Member> resolver_;
+    bool resolver_up_ = false;
+    Turns turns_;
     std::unique_ptr<Operators> operators_;
     std::optional<control::Server> control_;
     std::string cgroup_;

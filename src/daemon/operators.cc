@@ -52,6 +52,7 @@ control::GrantReport grant_report(const policy::Grant& grant, GrantId id, const 
 
 control::Answer<const Daemon::Member*> Operators::member(std::string_view name) const {
     if (daemon_.keeper_ && name == daemon_.keeper_->config.name) return &*daemon_.keeper_;
+    if (daemon_.resolver_ && name == daemon_.resolver_->config.name) return &*daemon_.resolver_;
     const auto found = daemon_.members_.find(name);
     if (found != daemon_.members_.end()) return &found->second;
     std::vector<std::string_view> known;

@@ -67,7 +67,7 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller 
       signals_(std::move(signals)),
       service_(ServiceManager::from_environment()),
       pool_(poller_, privileges_, pool_settings(config_.daemon)),
-      broker_(poller_, ring_, privileges_, pool_, *this) {}
+      broker_(poller_, ring_, privileges_, {pool_, *this, *this, *this, *this}) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     close_own_memory();
@@ -98,6 +98,7 @@ bool Daemon::prepare() {
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);
     if (!said("starting openers", pool_.start(broker_))) return false;
+    broker_.set_request_deadline(config_.daemon.request_deadline);
     roster_ = std::make_unique<supervise::Roster>(
         supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_, .seed = 0},
         poller_, *this);
@@ -105,7 +106,31 @@ bool Daemon::prepare() {
     if (!open_control()) return false;
     if (config_.daemon.log_keeper && !add_keeper()) return false;
     if (!open_audit()) return false;
+    if (wants_resolver() && !add_resolver()) return false;
     return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+// Names are only looked up where some grant needs it: otherwise nothing here ever touches the network.
+bool Daemon::wants_resolver() const {
+    const auto by_name = [](const policy::Grant& grant) {
+        return grant.kind == policy::Kind::lookup ||
+               (grant.kind == policy::Kind::peer && grant.address.family == policy::Family::host);
+    };
+    return std::ranges::any_of(config_.workers, [&](const auto& worker) { return std::ranges::any_of(worker.grants, by_name); });
+}
+
+bool Daemon::add_resolver() {
+    const std::string program = find_program("helpers/warder-resolver", WARDER_LIBEXECDIR "/warder-resolver");
+    if (!add(resolver(program))) return false;
+    resolver_ = take_out(std::string(config::resolver_name));
+    return true;
+}
+
+// Out of the members of the config: what is ours is not theirs to list and stop.
+std::optional<Daemon::Member> Daemon::take_out(const std::string& name) {
+    Member member = std::move(members_.extract(name).mapped());
+    std::erase(order_, name);
+    return member;
 }
 
 bool Daemon::open_control() {
@@ -155,8 +180,7 @@ bool Daemon::add_keeper() {
         return said(directory, failure("chown"));
     }
     if (!add(keeper)) return false;
-    keeper_ = std::move(members_.extract(keeper.name).mapped());
-    std::erase(order_, keeper.name);
+    keeper_ = take_out(keeper.name);
     return true;
 }
 

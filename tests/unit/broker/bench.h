@@ -88,10 +88,41 @@ struct NotedOpeners : broker::Openers {
     }
 };
 
+// Notes what was asked of those outside, and answers as the test says.
+struct NotedOutside : broker::Runner, broker::Resolver, broker::Workers {
+    int error = 0;
+    std::vector<std::string> words;              // of the last command
+    std::vector<std::pair<std::uint64_t, std::string>> asked;
+    std::string reached;                         // "signal web 1", "restart web"
+    Result<void> said(const char* doing) const {
+        if (error != 0) return failure(error, doing);
+        return {};
+    }
+    Result<void> take(const broker::CommandJob& job) override {
+        words.assign(job.words.begin(), job.words.end());
+        return said("a test's runner");
+    }
+    void session_ended(WorkerId) override {}
+    Result<void> look_up(std::uint64_t query, std::string_view key) override {
+        asked.emplace_back(query, key);
+        return said("a test's resolver");
+    }
+    Result<void> signal(std::string_view worker, int signal) override {
+        reached += "signal " + std::string(worker) + " " + std::to_string(signal) + ";";
+        return said("a test's workers");
+    }
+    Result<void> restart(std::string_view worker) override {
+        reached += "restart " + std::string(worker) + ";";
+        return said("a test's workers");
+    }
+};
+
 struct NotedListener : broker::Listener {
+    int greeted = 0;
     int ready = 0;
     std::string status;
     std::string broken;
+    void said_hello(WorkerId) override { ++greeted; }
     void said_ready(WorkerId) override { ++ready; }
     void said_status(WorkerId, std::string_view text) override { status = text; }
     void broke_protocol(WorkerId, std::string_view how) override { broken = how; }
@@ -105,8 +136,9 @@ struct Bench {
     Privileges privileges;
     NotedOpeners openers;
     NotedListener listener;
-    std::unique_ptr<broker::Broker> broker =
-        std::make_unique<broker::Broker>(poller, audit, privileges, openers, listener);
+    NotedOutside outside;
+    std::unique_ptr<broker::Broker> broker = std::make_unique<broker::Broker>(
+        poller, audit, privileges, broker::Outside{openers, outside, outside, outside, listener});
     ChannelPair pair = make_channel_pair().value();
     Credentials us{::getpid(), ::getuid(), ::getgid()};
     std::unique_ptr<std::array<std::byte, max_message>> buffer = std::make_unique<std::array<std::byte, max_message>>();
@@ -116,8 +148,9 @@ struct Bench {
 
     ~Bench() { broker->dismiss(worker); }
 
-    std::vector<broker::Trouble> admit(std::vector<policy::Grant> grants) {
-        broker::PrincipalSettings settings;
+    std::vector<broker::Trouble> admit(std::vector<policy::Grant> grants) { return admit_with({}, std::move(grants)); }
+
+    std::vector<broker::Trouble> admit_with(broker::PrincipalSettings settings, std::vector<policy::Grant> grants) {
         settings.id = worker;
         settings.name = "web";
         settings.grants = policy::GrantSet("web", std::move(grants));

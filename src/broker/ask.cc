@@ -1,0 +1,309 @@
+// An ask, from the decision to the reply: what each request of it may, what carries it out, and the one message that answers.
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "broker/broker.h"
+#include "broker/request_of.h"
+#include "broker/sentence.h"
+#include "policy/narrow.h"
+
+namespace warder::broker {
+namespace {
+
+using policy::Kind;
+
+std::uint32_t default_mode(const policy::Grant& grant, const policy::Request& request) {
+    if (request.mode != 0) return request.mode;
+    switch (request.operation) {
+        case Operation::create: return grant.mode != 0 ? grant.mode & 0666U : 0640U;
+        case Operation::mkdir: return grant.mode != 0 ? grant.mode | ((grant.mode & 0444U) >> 2) : 0750U;
+        default: return 0;
+    }
+}
+
+// Done once and not again: the ask of such a request holds nothing else, and is never answered anew.
+bool acts_at_once(Operation operation) { return operation == Operation::signal || operation == Operation::restart; }
+bool stands_alone(Operation operation) { return acts_at_once(operation) || operation == Operation::run; }
+
+// Those that root performs: the grant itself is the right.
+bool done_by_root(Kind kind) {
+    switch (kind) {
+        case Kind::secret:
+        case Kind::raw:
+        case Kind::packet:
+        case Kind::netlink:
+        case Kind::device:
+        case Kind::sysctl: return true;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+void Broker::answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
+    const auto requests = protocol::decode_ask(message);
+    if (!requests) return violate(principal, requests.error().doing);
+    const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
+    const Bytes datagram = Bytes(incoming_).first(whole);
+    decide_all(principal, *requests, now);
+    for (const auto& one : std::span(work_).first(count_)) {
+        if (one.awaits != 0) return await(principal, one.awaits, datagram, sender, now);
+    }
+    const Answering& first = work_[0];
+    if (first.request.operation == Operation::run && !first.settled) return run(principal, message.id, sender, now);
+    if (!perform_all(principal)) return delegate(principal, message.id, sender, now);
+    send_answer(principal, message.id, datagram, sender, now);
+}
+
+void Broker::decide_all(Principal& principal, const protocol::Requests& requests, Instant now) {
+    count_ = requests.size();
+    texts_.clear();
+    const bool in_time = principal.session->requests.take(static_cast<std::uint32_t>(count_), now);
+    for (std::size_t i = 0; i < count_; ++i) {
+        Answering& one = work_[i];
+        one.request = request_of(requests.at(i));
+        one.decision = {};
+        one.performed = Performed{};
+        one.borrowed = -1;
+        one.settled = one.taken = false;
+        one.awaits = 0;
+        one.text = {};
+        if (!in_time) {
+            settle(one, Reason::too_many, EDQUOT, "over the worker's requests_per_second: ask less often, or raise it in its table");
+        } else if (count_ > 1 && stands_alone(one.request.operation)) {
+            settle(one, Reason::bad_argument, EINVAL, "run, signal and restart are asked for alone in their message");
+        } else {
+            decide_one(principal, one, now);
+        }
+    }
+}
+
+void Broker::decide_one(Principal& principal, Answering& one, Instant now) {
+    const auto& grants = principal.grants();
+    one.decision = policy::decide(grants, one.request);
+    if (one.decision.verdict == policy::Verdict::deny) {
+        const auto sentence = policy::explain(grants, one.request, one.decision);
+        return settle(one, one.decision.reason, errno_of(one.decision.reason), texts_.keep(sentence.view()));
+    }
+    if (one.request.operation == Operation::narrow) return narrow(principal, one);
+    if (take_use(principal, one, now)) carry_out(principal, one, now);
+}
+
+// The policy allows it; the grant's shape has the last word.
+bool Broker::take_use(Principal& principal, Answering& one, Instant now) {
+    Session& session = *principal.session;
+    const auto& grants = principal.grants();
+    const Reason reason = session.allowances.take(grants.at(one.decision.grant), one.decision.grant, session.ready, now);
+    one.taken = reason == Reason::ok;
+    if (one.taken) return true;
+    one.decision.verdict = policy::Verdict::deny;
+    one.decision.reason = reason;
+    const auto sentence = policy::explain(grants, one.request, one.decision);
+    settle(one, reason, errno_of(reason), texts_.keep(sentence.view()));
+    return false;
+}
+
+void Broker::carry_out(Principal& principal, Answering& one, Instant now) {
+    switch (one.request.operation) {
+        case Operation::listen: return lend_listener(principal, one);
+        case Operation::lookup: return look_up(principal, one, now);
+        case Operation::signal:
+        case Operation::restart: return reach_worker(principal, one);
+        case Operation::run: return;   // its own way: run()
+        case Operation::connect:
+            if (one.decision.address.family == policy::Family::host) return aim_by_name(principal, one, now);
+            [[fallthrough]];
+        default: return aim(principal, one, now);
+    }
+}
+
+// Fills in the task: what is held for the grant that allowed it, and whose credentials count.
+void Broker::aim(Principal& principal, Answering& one, Instant now) {
+    const policy::Grant& grant = principal.grants().at(one.decision.grant);
+    Held& held = principal.held[number(one.decision.grant)];
+    Task& task = one.task;
+    task = Task{};
+    task.operation = one.request.operation;
+    task.flags = one.request.flags;
+    task.mode = default_mode(grant, one.request);
+    task.as = done_by_root(grant.kind) ? policy::As::root : grant.as;
+    task.owned = grant.owner == policy::Owner::worker;
+    if (task.owned) {
+        task.owner = principal.settings.identity.uid;
+        task.owner_group = principal.settings.identity.gid;
+    }
+    task.cross_mounts = grant.cross_mounts;
+    task.path = grant.kind == Kind::tree ? one.decision.remainder : std::string_view(held.leaf);
+    if (grant.kind == Kind::sysctl) task.path = one.request.target;
+    task.second = policy::takes_words(one.request.operation) ? one.request.second : one.decision.second;
+    task.argument = one.request.argument;
+    task.address = one.decision.address;
+    task.family = grant.address.family;
+    task.protocol = grant.protocol;
+    task.interface = grant.interface;
+    task.writes = grant.writes;
+    if (!held.directory_path.empty()) aim_below(principal, one, held, now);
+}
+
+// What is named by a path is done below the directory that is held for it.
+void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant now) {
+    const policy::Grant& grant = principal.grants().at(one.decision.grant);
+    const Recheck seen = recheck(held, grant, privileges_, now);
+    if (seen == Recheck::changed) record_hold(principal, grant, "its directory is another one now: held anew");
+    if (seen == Recheck::gone) return settle(one, Reason::system, ENOENT, {});
+    if (seen == Recheck::unknown) {
+        one.task.prefix = held.directory_path;
+        return;
+    }
+    if (held.kernel_view) return settle(one, Reason::refused_filesystem, EACCES, {});
+    one.task.directory = held.directory.get();
+    one.task.local = held.local;
+    one.task.overlay = held.overlay;
+}
+
+// A connection by name goes to an address that the resolver found for that name, and to no other.
+void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
+    FixedString<Knowledge::max_key> key("host:");
+    key.append(one.decision.address.name);
+    const auto* known = knowledge_of(one, key.view(), now);
+    if (known == nullptr) return;
+    if (known->error != 0) return settle(one, Reason::system, known->error, {});
+    const auto address = address_in(known->data, one.request.argument, one.decision.address);
+    if (!address) return settle(one, Reason::system, EADDRNOTAVAIL, "the name has no address of that number");
+    one.decision.address = *address;
+    aim(principal, one, now);
+}
+
+void Broker::look_up(Principal&, Answering& one, Instant now) {
+    const auto* known = knowledge_of(one, one.request.target, now);
+    if (known == nullptr) return;
+    if (known->error != 0) return settle(one, Reason::system, known->error, {});
+    settle(one, Reason::ok, 0, {});
+    one.performed.data = texts_.keep(known->data);
+}
+
+// Null when nothing is known yet: then the ask waits, or `one` is settled because nobody can be asked.
+const Knowledge::Entry* Broker::knowledge_of(Answering& one, std::string_view key, Instant now) {
+    const auto* known = knowledge_.find(key, now);
+    if (known != nullptr && known->known) return known;
+    one.awaits = known != nullptr ? known->query : knowledge_.asked(key, now);
+    if (known != nullptr) return nullptr;
+    if (one.awaits != 0 && outside_.resolver.look_up(one.awaits, key)) return nullptr;
+    knowledge_.forget(one.awaits);
+    one.awaits = 0;
+    settle(one, Reason::unavailable, EAGAIN, "the resolver cannot be asked now");
+    return nullptr;
+}
+
+void Broker::lend_listener(Principal& principal, Answering& one) {
+    const policy::Grant& grant = principal.settings.grants.at(one.decision.grant);
+    Held& held = principal.held[number(one.decision.grant)];
+    if (!held.listener) {
+        const auto opened = open_listener(held, grant, privileges_, principal.settings.identity);
+        if (!opened) return settle(one, Reason::system, opened.error().number, {});
+    }
+    const int flags = has(one.request.flags, OpenFlag::nonblock) ? O_NONBLOCK : 0;
+    struct stat about;
+    if (::fcntl(held.listener.get(), F_SETFL, flags) != 0 || ::fstat(held.listener.get(), &about) != 0) {
+        return settle(one, Reason::listener_lost, EIO, {});
+    }
+    one.borrowed = held.listener.get();
+    one.performed.device = about.st_dev;
+    one.performed.inode = about.st_ino;
+    one.settled = true;
+}
+
+// Something is done to another worker, by who runs the workers.
+void Broker::reach_worker(Principal& principal, Answering& one) {
+    const policy::Grant& grant = principal.grants().at(one.decision.grant);
+    privileges_.become_root();
+    const auto done = one.request.operation == Operation::signal
+                          ? outside_.workers.signal(grant.peer, static_cast<int>(one.request.argument))
+                          : outside_.workers.restart(grant.peer);
+    if (!done) return settle(one, Reason::system, done.error().number, {});
+    settle(one, Reason::ok, 0, {});
+}
+
+// The worker's own grants are made anew, smaller, for the rest of this life. Rare, so it may take memory.
+void Broker::narrow(Principal& principal, Answering& one) {
+    Session& session = *principal.session;
+    const auto id = one.decision.grant;
+    Result<void> result = failure(EDQUOT, "narrowing");
+    if (session.narrowings.size() < max_session_narrowings) result = narrow_in(session, principal.grants(), one.request, id);
+    if (!result) {
+        const int error = result.error().number;
+        return settle(one, error == EDQUOT ? Reason::too_many : Reason::bad_argument, error,
+                      "a grant is narrowed to what lies within it, and not without end");
+    }
+    session.narrowings.push_back({std::string(one.request.grant), std::string(one.request.target),
+                                  std::string(one.request.second), one.request.argument, one.request.mode});
+    settle(one, Reason::ok, 0, {});
+}
+
+// False when at least one of them cannot be done here: then none is kept, and an opener does them all.
+bool Broker::perform_all(Principal& principal) {
+    for (auto& one : std::span(work_).first(count_)) {
+        if (one.settled) continue;
+        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, texts_);
+        if (one.performed.reason != Reason::would_block) continue;
+        for (auto& done : std::span(work_).first(count_)) done.performed.fd.reset();
+        return false;
+    }
+    for (auto& one : std::span(work_).first(count_)) {
+        if (one.performed.reason != Reason::ok && one.text.empty()) say_failure(principal, one);
+    }
+    return true;
+}
+
+void Broker::say_failure(const Principal& principal, Answering& one) {
+    if (one.decision.grant == GrantId::none) return;
+    const auto& grant = principal.grants().at(one.decision.grant);
+    const auto shown = shown_target(principal, one.request, one.decision.grant);
+    const auto sentence =
+        failure_sentence(grant.name, one.request.operation, shown, one.performed.reason, one.performed.error);
+    one.text = texts_.keep(sentence.view());
+}
+
+// What was sent and not received is in the kernel's hands, charged to root. When the count says too many, the socket is
+// asked: with nothing unread in it, nothing is in flight.
+bool Broker::room_in_flight(Session& session, std::size_t fds, std::uint32_t most) const {
+    if (fds == 0 || session.in_flight + fds <= most) return true;
+    int unread = 0;
+    if (::ioctl(session.channel->get(), SIOCOUTQ, &unread) == 0 && unread == 0) session.in_flight = 0;
+    return session.in_flight + fds <= std::max<std::size_t>(most, fds);
+}
+
+void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
+    WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
+    std::size_t fd_count = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+        Answering& one = work_[i];
+        outcomes_[i] = outcome_of(one);
+        if (outcomes_[i].fds == 1) fds[fd_count++] = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
+    }
+    Session& session = *principal.session;
+    if (!room_in_flight(session, fd_count, principal.settings.max_in_flight)) {
+        return answer_with_failure(principal, id, sender, EDQUOT, now);
+    }
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));
+    if (!message) return violate(principal, "a reply that does not fit");
+    if (acts_at_once(work_[0].request.operation)) {
+        reply(principal, message);
+        if (principal.session) record_all(principal, sender, now);
+        return;
+    }
+    const auto sent = session.channel->send(*message, std::span(fds).first(fd_count));
+    for (auto& one : std::span(work_).first(count_)) one.performed.fd.reset();
+    if (sent) session.in_flight += static_cast<std::uint32_t>(fd_count);
+    if (sent) return record_all(principal, sender, now);
+    // The socket is full: the worker must read first, and then its ask is answered anew.
+    if (sent.error().number == EAGAIN) return park(principal, datagram, sender);
+    if (sent.error().number == EPIPE || sent.error().number == ECONNRESET) return record_all(principal, sender, now);
+    answer_with_failure(principal, id, sender, sent.error().number, now);
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,228 @@
+// Asks that are not answered at once: an opener has them, the runner, or they wait for the resolver's answer or for a worker
+// that does not read. The ask is kept as it came and answered anew, so that there is one way from a request to its reply.
+#include <algorithm>
+#include <utility>
+
+#include "broker/broker.h"
+#include "broker/request_of.h"
+#include "broker/sentence.h"
+#include "broker/watch.h"
+
+namespace warder::broker {
+
+void Broker::delegate(Principal& principal, RequestId id, Credentials sender, Instant now) {
+    for (std::size_t i = 0; i < count_; ++i) {
+        const Answering& one = work_[i];
+        JobItem& item = job_items_[i];
+        item.settled = one.settled;
+        item.outcome = outcome_of(one);
+        item.listener = one.borrowed;
+        item.task = one.task;
+        item.task.operation = one.request.operation;
+        item.grant = one.decision.grant;
+        const policy::Grant* grant = item.grant == GrantId::none ? nullptr : &principal.settings.grants.at(item.grant);
+        item.grant_name = grant == nullptr ? std::string_view() : std::string_view(grant->name);
+        item.shown = shown_target(principal, one.request, item.grant);
+    }
+    Session& session = *principal.session;
+    Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(),
+            std::span(job_items_).first(count_)};
+    Result<void> taken = failure(EDQUOT, "outstanding requests");
+    if (session.outstanding < principal.settings.max_outstanding) taken = outside_.openers.take(job);
+    if (taken) {
+        ++session.outstanding;
+        return;
+    }
+    answer_with_failure(principal, id, sender, taken.error().number, now);
+}
+
+// A command is asked for alone, and the runner answers.
+void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant now) {
+    Answering& one = work_[0];
+    Session& session = *principal.session;
+    const policy::Grant& grant = principal.settings.grants.at(one.decision.grant);
+    policy::fill(grant.command, one.request.target, words_);
+    CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
+                   &grant.command, std::span(words_.words).first(words_.count)};
+    Result<void> taken = failure(EDQUOT, "outstanding requests");
+    if (session.outstanding < principal.settings.max_outstanding) taken = outside_.runner.take(job);
+    if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
+    ++session.outstanding;
+}
+
+void Broker::command_begun(WorkerId worker, std::uint32_t generation, std::string_view grant, pid_t, int error, Instant now) {
+    Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    if (principal->session->outstanding > 0) --principal->session->outstanding;
+    count_ = 1;
+    Answering& one = work_[0];
+    one = Answering{};
+    one.taken = true;
+    one.request.operation = Operation::run;
+    one.decision.grant = principal->settings.grants.named(grant).value_or(GrantId::none);
+    one.performed.error = error;
+    one.performed.reason = error == 0 ? Reason::ok : Reason::system;
+    record_all(*principal, principal->session->who, now);
+}
+
+// Everything that was allowed fails for one reason: nothing could be sent, or nobody may take it.
+void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now) {
+    const Reason reason = error == EDQUOT ? Reason::too_many : error == EAGAIN ? Reason::unavailable : Reason::system;
+    for (std::size_t i = 0; i < count_; ++i) {
+        Answering& one = work_[i];
+        const bool denied = one.settled && one.borrowed < 0;
+        if (!denied) {
+            settle(one, reason, error, {});
+            say_failure(principal, one);
+        }
+        outcomes_[i] = outcome_of(one);
+    }
+    reply(principal, protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_)));
+    if (principal.session) record_all(principal, sender, now);
+}
+
+void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
+                      std::span<const JobResult> results, Instant now) {
+    Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    if (principal->session->outstanding > 0) --principal->session->outstanding;
+    count_ = std::min({items.size(), results.size(), work_.size()});
+    for (std::size_t i = 0; i < count_; ++i) {
+        Answering& one = work_[i];
+        one = Answering{};
+        one.request.operation = items[i].task.operation;
+        one.request.target = items[i].shown;
+        one.request.second = items[i].task.second;
+        one.taken = !items[i].settled;
+        if (results[i].reason == Reason::ok && lends_one(one.request.operation)) ++principal->session->in_flight;
+        // By name: a reload since then has given the grants other numbers, or taken this one away.
+        one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
+        one.performed.reason = results[i].reason;
+        one.performed.error = results[i].error;
+        one.performed.device = results[i].device;
+        one.performed.inode = results[i].inode;
+    }
+    record_all(*principal, principal->session->who, now);
+}
+
+void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
+                        Reason reason) {
+    Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    count_ = std::min(items.size(), work_.size());
+    texts_.clear();
+    for (std::size_t i = 0; i < count_; ++i) {
+        Answering& one = work_[i];
+        one = Answering{};
+        one.decision.grant = items[i].grant;
+        if (items[i].settled && items[i].listener < 0) {
+            outcomes_[i] = items[i].outcome;
+            continue;
+        }
+        const auto sentence = failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown, reason,
+                                               errno_of(reason));
+        settle(one, reason, errno_of(reason), texts_.keep(sentence.view()));
+        outcomes_[i] = outcome_of(one);
+    }
+    reply(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(count_)));
+}
+
+// ---- The resolver ----
+
+void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now) {
+    give_back_uses(principal);
+    Session& session = *principal.session;
+    if (session.outstanding >= principal.settings.max_outstanding) {
+        const auto message = protocol::decode(datagram);
+        return answer_with_failure(principal, message->id, sender, EDQUOT, now);
+    }
+    ++session.outstanding;
+    const Instant deadline = now + request_deadline_;
+    session.awaiting.push_back({query, {datagram.begin(), datagram.end()}, sender, deadline});
+    next_deadline_ = std::min(next_deadline_, deadline);
+}
+
+// Everybody who waited for the answer is answered anew; an ask that needs another name waits again.
+void Broker::resume(std::uint64_t query, Instant now) {
+    std::vector<WorkerId> waiting;
+    for (const auto& [id, principal] : principals_) {
+        if (principal->session && !principal->session->awaiting.empty()) waiting.push_back(principal->settings.id);
+    }
+    for (const WorkerId id : waiting) {
+        std::vector<Awaiting> ready;
+        Session& session = *find(id)->session;
+        std::erase_if(session.awaiting, [&](Awaiting& one) {
+            if (one.query != query) return false;
+            ready.push_back(std::move(one));
+            return true;
+        });
+        for (const auto& one : ready) {
+            Principal* principal = find(id);
+            if (principal == nullptr || !principal->session) break;
+            if (principal->session->outstanding > 0) --principal->session->outstanding;
+            answer_again(*principal, one.datagram, one.sender, now);
+        }
+    }
+}
+
+void Broker::resolver_began(Instant) {
+    knowledge_.for_each_open([&](std::uint64_t query, std::string_view key) { (void)outside_.resolver.look_up(query, key); });
+}
+
+// A question without an answer is answered by its deadline, for all who wait for it.
+void Broker::run_due(Instant now) {
+    if (next_deadline_ > now) return;
+    std::vector<std::uint64_t> late;
+    next_deadline_ = Instant::never();
+    for (const auto& [id, principal] : principals_) {
+        if (!principal->session) continue;
+        for (const auto& one : principal->session->awaiting) {
+            if (one.deadline <= now) {
+                late.push_back(one.query);
+            } else {
+                next_deadline_ = std::min(next_deadline_, one.deadline);
+            }
+        }
+    }
+    for (const std::uint64_t query : late) {
+        if (knowledge_.learn(query, ETIMEDOUT, {}, now)) resume(query, now);
+    }
+}
+
+void Broker::answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now) {
+    std::copy(datagram.begin(), datagram.end(), incoming_.begin());
+    const auto message = protocol::decode(Bytes(incoming_).first(datagram.size()));
+    if (!message) return violate(principal, message.error().doing);
+    answer_ask(principal, *message, sender, now);
+}
+
+// What was decided is decided again later: until then nothing of it is used.
+void Broker::give_back_uses(Principal& principal) {
+    for (auto& one : std::span(work_).first(count_)) {
+        if (std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
+    }
+    principal.session->requests.give_back(static_cast<std::uint32_t>(count_));
+}
+
+// ---- A worker that does not read ----
+
+// Its ask is kept and its socket watched for room only, so that it costs no turn until it reads.
+void Broker::park(Principal& principal, Bytes datagram, Credentials sender) {
+    give_back_uses(principal);
+    Session& session = *principal.session;
+    session.clogged = true;
+    session.parked.assign(datagram.begin(), datagram.end());
+    session.parked_sender = sender;
+    if (!poller_.change_to_write(session.channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
+}
+
+void Broker::unpark(Principal& principal, Instant now) {
+    Session& session = *principal.session;
+    session.clogged = false;
+    const std::vector<std::byte> datagram = std::exchange(session.parked, {});
+    answer_again(principal, datagram, session.parked_sender, now);
+    if (!principal.session || principal.session->clogged) return;
+    if (!poller_.change_to_read(session.channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,78 @@
+// What became of requests: how an outcome is put, what is remembered of it, and the audit.
+#include <algorithm>
+
+#include "broker/broker.h"
+#include "broker/request_of.h"
+
+namespace warder::broker {
+
+void Broker::settle(Answering& one, Reason reason, int error, std::string_view text) {
+    one.settled = true;
+    one.borrowed = -1;
+    one.performed.fd.reset();
+    one.performed.reason = reason;
+    one.performed.error = error;
+    one.text = text;
+}
+
+protocol::Outcome Broker::outcome_of(const Answering& one) const {
+    protocol::Outcome outcome;
+    outcome.error = one.performed.error;
+    outcome.reason = one.performed.reason;
+    outcome.grant = one.decision.grant;
+    outcome.text = one.performed.reason == Reason::ok ? one.performed.data : one.text;
+    outcome.value = one.performed.value;
+    outcome.fds = one.borrowed >= 0 || one.performed.fd ? 1 : 0;
+    return outcome;
+}
+
+void Broker::record_all(Principal& principal, Credentials sender, Instant now) {
+    const std::int64_t wall = wall_clock_now();
+    for (const auto& one : std::span(work_).first(count_)) {
+        record_request(principal, sender, one);
+        const bool allowed = one.performed.reason == Reason::ok;
+        ++(allowed ? principal.allowed : principal.denied);
+        if (!allowed && one.taken) principal.session->allowances.give_back(one.decision.grant);
+        if (!allowed || one.decision.grant == GrantId::none) continue;
+        ++principal.held[number(one.decision.grant)].lent;
+        if (one.performed.inode != 0) {
+            principal.session->lent.note({one.decision.grant, one.request.operation, one.performed.device,
+                                          one.performed.inode, now, wall});
+        }
+    }
+}
+
+void Broker::record_request(const Principal& principal, Credentials sender, const Answering& one) {
+    audit::Record* record = audit_.push();
+    if (record == nullptr) return;
+    const policy::Grant* grant =
+        one.decision.grant == GrantId::none ? nullptr : &principal.settings.grants.at(one.decision.grant);
+    record->kind = audit::Record::Kind::request;
+    record->operation = one.request.operation;
+    record->reason = one.performed.reason;
+    record->error = one.performed.error;
+    record->grant = one.decision.grant;
+    record->wall_clock = wall_clock_now();
+    record->pid = sender.pid;
+    record->uid = sender.uid;
+    record->worker.clear();
+    record->worker.append(principal.settings.name);
+    record->grant_name.clear();
+    if (grant != nullptr) record->grant_name.append(grant->name);
+    record->text.clear();
+    record->text.append(shown_target(principal, one.request, one.decision.grant));
+    if (!one.request.second.empty()) record->text.append(" to ").append(one.request.second);
+}
+
+void Broker::record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what) {
+    audit::Record* record = audit_.push();
+    if (record == nullptr) return;
+    *record = audit::Record{};
+    record->kind = audit::Record::Kind::hold;
+    record->wall_clock = wall_clock_now();
+    record->worker.append(principal.settings.name);
+    record->grant_name.append(grant.name);
+    record->text.append(what);
+}
+
+}  // namespace warder::broker

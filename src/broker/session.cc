@@ -1,0 +1,55 @@
+#include "broker/session.h"
+
+#include <algorithm>
+
+#include "policy/narrow.h"
+
+namespace warder::broker {
+namespace {
+
+std::vector<policy::Grant> copy_of(const policy::GrantSet& grants) { return {grants.all().begin(), grants.all().end()}; }
+
+policy::Request request_of(const Narrowing& narrowing) {
+    policy::Request request;
+    request.operation = Operation::narrow;
+    request.grant = narrowing.grant;
+    request.target = narrowing.target;
+    request.second = narrowing.second;
+    request.argument = narrowing.argument;
+    request.mode = narrowing.mode;
+    return request;
+}
+
+}  // namespace
+
+Result<void> narrow_in(Session& session, const policy::GrantSet& grants, const policy::Request& request, GrantId id) {
+    std::vector<policy::Grant> all = copy_of(grants);
+    policy::Grant& grant = all[number(id)];
+    // Uses count from now on: what is left of them is what can be narrowed further. With none left it stays used up.
+    const std::uint32_t used = session.allowances.used(id);
+    const bool counted_anew = request.mode != 0 && (grant.shape.uses == 0 || grant.shape.uses > used);
+    if (counted_anew && grant.shape.uses != 0) grant.shape.uses -= used;
+    grant = TRY(policy::narrowed(grant, request));
+    if (counted_anew) session.allowances.reset(id);
+    session.narrowed = std::make_unique<policy::GrantSet>(grants.worker(), std::move(all));
+    return {};
+}
+
+void narrow_again(Session& session, const policy::GrantSet& grants) {
+    if (session.narrowings.empty()) return;
+    std::vector<policy::Grant> all = copy_of(grants);
+    for (const auto& narrowing : session.narrowings) {
+        const auto id = grants.named(narrowing.grant);
+        if (!id) continue;
+        policy::Grant& grant = all[number(*id)];
+        auto smaller = policy::narrowed(grant, request_of(narrowing));
+        if (smaller) {
+            grant = std::move(*smaller);
+        } else {
+            grant.rights = {};
+        }
+    }
+    session.narrowed = std::make_unique<policy::GrantSet>(grants.worker(), std::move(all));
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,95 @@
+#include "broker/allowance.h"
+
+#include <doctest/doctest.h>
+
+using namespace warder;
+using namespace warder::broker;
+
+namespace {
+
+constexpr Instant start{5'000'000'000};
+constexpr Duration second = std::chrono::seconds(1);
+
+policy::GrantSet one_grant(const policy::Shape& shape, std::string name = "key") {
+    policy::Grant grant;
+    grant.name = std::move(name);
+    grant.shape = shape;
+    std::vector<policy::Grant> all;
+    all.push_back(std::move(grant));
+    return {"web", std::move(all)};
+}
+
+}  // namespace
+
+TEST_CASE("a rate lets a second's worth pass at once, then as fast as it is earned") {
+    Rate rate(10);
+    for (int i = 0; i < 10; ++i) CHECK(rate.take(1, start));
+    CHECK_FALSE(rate.take(1, start));
+    CHECK_FALSE(rate.take(1, start + second / 20));
+    CHECK(rate.take(1, start + second / 10));
+    CHECK_FALSE(rate.take(1, start + second / 10));
+    CHECK(rate.take(10, start + second * 3));
+}
+
+TEST_CASE("what is refused costs nothing, and what is given back can be taken again") {
+    Rate rate(4);
+    CHECK(rate.take(4, start));
+    for (int i = 0; i < 100; ++i) CHECK_FALSE(rate.take(1, start));
+    rate.give_back(1);
+    CHECK(rate.take(1, start));
+    CHECK(rate.take(1, start + second / 4));
+}
+
+TEST_CASE("a message of more requests than a second's worth passes when nothing is owed, and is paid for") {
+    Rate rate(10);
+    CHECK(rate.take(30, start));
+    CHECK_FALSE(rate.take(1, start + second));
+    CHECK(rate.take(1, start + second * 3));
+}
+
+TEST_CASE("a rate of zero has no bound") {
+    Rate rate(0);
+    for (int i = 0; i < 1000; ++i) CHECK(rate.take(253, start));
+    rate.give_back(5);
+}
+
+TEST_CASE("a grant of one use is used up by one, unless that one failed") {
+    const auto grants = one_grant({.uses = 1});
+    Allowances allowances(grants);
+    CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+    CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::used_up);
+    allowances.give_back(GrantId{0});
+    CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+}
+
+TEST_CASE("a grant for the start is over once the worker is ready, whatever else it has left") {
+    const auto grants = one_grant({.uses = 5, .until_ready = true});
+    Allowances allowances(grants);
+    CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+    CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, true, start) == Reason::too_late);
+}
+
+TEST_CASE("a grant with a rate says too many, and again yes a moment later") {
+    const auto grants = one_grant({.per_second = 2});
+    Allowances allowances(grants);
+    const auto take = [&](Instant now) { return allowances.take(grants.at(GrantId{0}), GrantId{0}, false, now); };
+    CHECK(take(start) == Reason::ok);
+    CHECK(take(start) == Reason::ok);
+    CHECK(take(start) == Reason::too_many);
+    CHECK(take(start + second / 2) == Reason::ok);
+}
+
+TEST_CASE("a reload does not give back what was used of a grant that is still there") {
+    const auto before = one_grant({.uses = 1});
+    Allowances allowances(before);
+    REQUIRE(allowances.take(before.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+    policy::Grant fresh, key;
+    fresh.name = "fresh";
+    fresh.shape.uses = 1;
+    key.name = "key";
+    key.shape.uses = 1;
+    const policy::GrantSet after("web", {fresh, key});
+    Allowances now = allowances.carried_over(before, after);
+    CHECK(now.take(after.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+    CHECK(now.take(after.at(GrantId{1}), GrantId{1}, false, start) == Reason::used_up);
+}

@@ -1,0 +1,336 @@
+// What an ask leads to beyond opening: names that are looked up first, quotas, narrowing, other workers, commands, and a worker
+// that does not read.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <csignal>
+
+#include "unit/broker/bench.h"
+
+using namespace warder;
+using namespace warder::broker;
+using namespace warder::test;
+
+namespace {
+
+policy::Grant lookup_grant() {
+    policy::Grant grant;
+    grant.name = "people";
+    grant.kind = policy::Kind::lookup;
+    grant.rights = {Operation::lookup};
+    grant.lookups = static_cast<std::uint8_t>(policy::Lookup::user);
+    return grant;
+}
+
+policy::Grant peer_grant(std::string name, std::string_view address) {
+    policy::Grant grant;
+    grant.name = std::move(name);
+    grant.kind = policy::Kind::peer;
+    grant.rights = {Operation::connect};
+    grant.address = policy::parse_address_pattern(address).value();
+    return grant;
+}
+
+policy::Grant worker_grant() {
+    policy::Grant grant;
+    grant.name = "parser";
+    grant.kind = policy::Kind::worker;
+    grant.rights = {Operation::signal, Operation::restart};
+    grant.peer = "parser";
+    grant.signals = std::uint64_t{1} << SIGHUP;
+    return grant;
+}
+
+policy::Grant command_grant() {
+    policy::Grant grant;
+    grant.name = "tell";
+    grant.kind = policy::Kind::command;
+    grant.rights = {Operation::run};
+    grant.command.words = {{.before = {}, .hole = policy::Hole::none, .text = "/usr/bin/echo", .name = {}},
+                           {.before = "--to=", .hole = policy::Hole::word, .text = {}, .name = "who"}};
+    return grant;
+}
+
+// A second worker at the same broker: the resolver.
+struct Town : Bench {
+    static constexpr WorkerId resolver{8};
+    ChannelPair line = make_channel_pair().value();
+    Folder folder;
+
+    explicit Town(std::vector<policy::Grant> grants, PrincipalSettings settings = {}) {
+        folder.write("index.html", "hello");
+        grants.push_back(tree_grant("site", folder.path, {Operation::read, Operation::stat}));
+        CHECK(admit_with(std::move(settings), std::move(grants)).empty());
+        PrincipalSettings its;
+        its.id = resolver;
+        its.name = "resolver";
+        its.resolves = true;
+        CHECK(broker->admit(std::move(its), now).empty());
+        REQUIRE(begin());
+        REQUIRE(broker->begin_session(resolver, line.ours, us, 0));
+        REQUIRE(greet());
+        REQUIRE(line.theirs.send(*protocol::encode_hello(*buffer, RequestId{1}, {})));
+        turn();
+    }
+    ~Town() {
+        broker->dismiss(resolver);
+        privileges.become_root();
+    }
+
+    void resolver_finds(std::uint64_t query, int error, std::string_view text) {
+        REQUIRE(line.theirs.send(*protocol::encode_found(*buffer, RequestId{2}, {query, error, text})));
+        turn();
+    }
+    Result<protocol::Outcome> ask_one(const protocol::Request& request) {
+        const auto outcomes = TRY(ask(std::span(&request, 1)));
+        return outcomes.at(0);
+    }
+    Result<protocol::Outcome> hear_one() {
+        const auto message = TRY(hear());
+        return TRY(protocol::decode_answer(message)).at(0);
+    }
+    Result<protocol::Outcome> read_page() { return ask_one(request_for(Operation::read, "site", "index.html")); }
+    const Session& session() { return *broker->principal(worker)->session; }
+};
+
+}  // namespace
+
+TEST_CASE("a lookup waits for the resolver, and is then answered from what is known") {
+    Town town({lookup_grant()});
+    CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", "user:web")));
+    REQUIRE(town.outside.asked.size() == 1);
+    CHECK(town.outside.asked[0].second == "user:web");
+    CHECK(town.session().outstanding == 1);
+    CHECK(town.read_page());   // others of the same worker do not wait
+    town.resolver_finds(town.outside.asked[0].first, 0, "web:x:7:7::/:/\n");
+    const auto outcome = town.hear_one();
+    REQUIRE(outcome);
+    CHECK(outcome->error == 0);
+    CHECK(outcome->text == "web:x:7:7::/:/\n");
+    CHECK(town.session().outstanding == 0);
+    const auto again = town.ask_one(request_for(Operation::lookup, "people", "user:web"));
+    REQUIRE(again);
+    CHECK(again->text == "web:x:7:7::/:/\n");
+    CHECK(town.outside.asked.size() == 1);
+}
+
+TEST_CASE("what the resolver does not find has the errno that it says") {
+    Town town({lookup_grant()});
+    CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", "user:nobody-here")));
+    town.resolver_finds(town.outside.asked[0].first, ENOENT, {});
+    const auto outcome = town.hear_one();
+    REQUIRE(outcome);
+    CHECK(outcome->error == ENOENT);
+    CHECK(outcome->reason == Reason::system);
+}
+
+TEST_CASE("without a resolver a lookup is refused at once, and one that it does not answer at the deadline") {
+    Town town({lookup_grant()});
+    town.outside.error = EAGAIN;
+    const auto refused = town.ask_one(request_for(Operation::lookup, "people", "user:a"));
+    REQUIRE(refused);
+    CHECK(refused->reason == Reason::unavailable);
+    town.outside.error = 0;
+    CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", "user:b")));
+    const Instant deadline = town.broker->next_deadline();
+    CHECK(deadline == town.now + std::chrono::seconds(5));
+    town.broker->run_due(deadline + std::chrono::seconds(1));
+    const auto late = town.hear_one();
+    REQUIRE(late);
+    CHECK(late->error == ETIMEDOUT);
+    CHECK(town.session().outstanding == 0);
+    CHECK(town.broker->next_deadline() == Instant::never());
+}
+
+TEST_CASE("only the resolver may say what it found") {
+    Town town({lookup_grant()});
+    REQUIRE(town.pair.theirs.send(*protocol::encode_found(*town.buffer, RequestId{9}, {1, 0, "x"})));
+    town.turn();
+    CHECK(town.listener.broken == "a message of a type that workers do not send");
+}
+
+TEST_CASE("a connection by name goes to the address that was resolved for it, and to no other") {
+    Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in here{};
+    here.sin_family = AF_INET;
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof here;
+    REQUIRE(::bind(server.get(), reinterpret_cast<sockaddr*>(&here), size) == 0);
+    REQUIRE(::listen(server.get(), 4) == 0);
+    REQUIRE(::getsockname(server.get(), reinterpret_cast<sockaddr*>(&here), &size) == 0);
+    Town town({peer_grant("db", "tcp:db.example:" + std::to_string(ntohs(here.sin_port)))});
+    CHECK_FALSE(town.ask_one(request_for(Operation::connect, "db")));
+    REQUIRE(town.outside.asked.size() == 1);
+    CHECK(town.outside.asked[0].second == "host:db.example");
+    town.resolver_finds(town.outside.asked[0].first, 0, "127.0.0.1\n");
+    const auto outcome = town.hear_one();
+    REQUIRE(outcome);
+    CHECK(outcome->error == 0);
+    REQUIRE(town.fd_count == 1);
+    const Fd accepted(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    CHECK(accepted);
+    protocol::Request second = request_for(Operation::connect, "db");
+    second.argument = 1;
+    const auto none = town.ask_one(second);
+    REQUIRE(none);
+    CHECK(none->error == EADDRNOTAVAIL);
+    const auto elsewhere = town.ask_one(request_for(Operation::connect, "db", "tcp:127.0.0.1:22"));
+    REQUIRE(elsewhere);
+    CHECK(elsewhere->error == EACCES);
+}
+
+TEST_CASE("a grant of one use gives one, whatever else was asked for in the same message") {
+    policy::Grant once = tree_grant("once", "/", {Operation::read});
+    Town town({});
+    once.path = town.folder.path;
+    once.shape.uses = 1;
+    std::filesystem::create_directory(town.folder.at("directory"));
+    CHECK(town.admit({once}).empty());
+    const protocol::Request requests[] = {request_for(Operation::read, "once", "directory"),
+                                          request_for(Operation::read, "once", "index.html")};
+    // The first takes the use and gives it back when it fails.
+    const auto both = town.ask(requests);
+    REQUIRE(both);
+    CHECK(both->at(0).reason == Reason::not_regular);
+    CHECK(both->at(1).reason == Reason::used_up);
+    const auto now = town.ask_one(request_for(Operation::read, "once", "index.html"));
+    REQUIRE(now);
+    CHECK(now->error == 0);
+    const auto gone = town.ask_one(request_for(Operation::read, "once", "index.html"));
+    REQUIRE(gone);
+    CHECK(gone->reason == Reason::used_up);
+    CHECK_FALSE(gone->text.empty());
+}
+
+TEST_CASE("a worker over its requests per second is told so, and is answered again a moment later") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 3;
+    Town town({}, std::move(settings));
+    for (int i = 0; i < 3; ++i) CHECK(town.read_page()->error == 0);
+    const auto over = town.read_page();
+    REQUIRE(over);
+    CHECK(over->reason == Reason::too_many);
+    CHECK(over->error == EDQUOT);
+    CHECK(over->text.find("requests_per_second") != std::string_view::npos);
+    town.now = town.now + std::chrono::seconds(1);
+    CHECK(town.read_page()->error == 0);
+}
+
+TEST_CASE("descriptors that the worker does not receive count against it until it does") {
+    PrincipalSettings settings;
+    settings.max_in_flight = 2;
+    Town town({}, std::move(settings));
+    const protocol::Request request = request_for(Operation::read, "site", "index.html");
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(town.pair.theirs.send(*protocol::encode_ask(*town.buffer, RequestId{9}, std::span(&request, 1))));
+        town.turn();
+    }
+    CHECK(town.hear_one()->error == 0);
+    CHECK(town.hear_one()->error == 0);
+    const auto third = town.hear_one();
+    REQUIRE(third);
+    CHECK(third->error == EDQUOT);
+    CHECK(town.fd_count == 0);
+    CHECK(town.read_page()->error == 0);   // all was received: there is room again
+}
+
+TEST_CASE("T18: a grant that was narrowed stays so for this life, a reload included, and the next life has it whole") {
+    Town town({});
+    protocol::Request narrow = request_for(Operation::narrow, "site");
+    narrow.argument = Operations{Operation::stat}.bits();
+    REQUIRE(town.ask_one(narrow)->error == 0);
+    const auto refused = town.read_page();
+    REQUIRE(refused);
+    CHECK(refused->reason == Reason::given_up);
+    CHECK(town.ask_one(request_for(Operation::stat, "site", "index.html"))->error == 0);
+    narrow.argument = ~std::uint64_t{0};   // asking for more gives nothing back
+    CHECK(town.ask_one(narrow)->error == EINVAL);
+    CHECK(town.read_page()->reason == Reason::given_up);
+    CHECK(town.admit({tree_grant("site", town.folder.path, {Operation::read, Operation::stat})}).empty());
+    CHECK(town.read_page()->reason == Reason::given_up);
+    town.broker->end_session(Bench::worker);
+    town.pair = make_channel_pair().value();
+    REQUIRE(town.begin());
+    REQUIRE(town.greet());
+    CHECK(town.read_page()->error == 0);
+}
+
+TEST_CASE("a worker cannot narrow for ever: what it gave up is remembered, and that has a bound") {
+    Town town({});
+    protocol::Request narrow = request_for(Operation::narrow, "site");
+    narrow.argument = ~std::uint64_t{0};
+    narrow.target = town.folder.path;
+    for (std::size_t i = 0; i < max_session_narrowings; ++i) REQUIRE(town.ask_one(narrow)->error == 0);
+    CHECK(town.ask_one(narrow)->error == EDQUOT);
+}
+
+TEST_CASE("another worker is signalled and restarted as the grant says, once") {
+    Town town({worker_grant()});
+    protocol::Request signal = request_for(Operation::signal, "parser");
+    signal.argument = SIGHUP;
+    CHECK(town.ask_one(signal)->error == 0);
+    signal.argument = SIGKILL;
+    CHECK(town.ask_one(signal)->error == EINVAL);
+    CHECK(town.ask_one(request_for(Operation::restart, "parser"))->error == 0);
+    CHECK(town.outside.reached == "signal parser 1;restart parser;");
+    town.outside.error = ESRCH;
+    CHECK(town.ask_one(request_for(Operation::restart, "parser"))->error == ESRCH);
+}
+
+TEST_CASE("T26: a command's argument stays one argument, and a command is asked for alone") {
+    Town town({command_grant()});
+    CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));   // the runner answers
+    CHECK(town.outside.words == std::vector<std::string>{"/usr/bin/echo", "--to=world"});
+    CHECK(town.session().outstanding == 1);
+    town.broker->command_begun(Bench::worker, town.session().generation, "tell", 71, 0, town.now);
+    CHECK(town.session().outstanding == 0);
+    for (const std::string_view value : {"a b", "a\nb", "-x", "$(id)", "a;b", ""}) {
+        CAPTURE(value);
+        const auto refused = town.ask_one(request_for(Operation::run, "tell", value));
+        REQUIRE(refused);
+        CHECK(refused->reason == Reason::bad_argument);
+    }
+    const protocol::Request two[] = {request_for(Operation::run, "tell", "world"), request_for(Operation::run, "tell", "world")};
+    const auto together = town.ask(two);
+    REQUIRE(together);
+    CHECK(together->at(0).reason == Reason::bad_argument);
+    CHECK(together->at(1).reason == Reason::bad_argument);
+}
+
+TEST_CASE("a command that the runner cannot take is refused, and what it would have used is not used") {
+    policy::Grant command = command_grant();
+    command.shape.uses = 1;
+    Town town({command});
+    town.outside.error = EDQUOT;
+    CHECK(town.ask_one(request_for(Operation::run, "tell", "world"))->reason == Reason::too_many);
+    town.outside.error = 0;
+    CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));
+    CHECK(town.session().outstanding == 1);
+}
+
+TEST_CASE("L2: a worker that does not read is put aside, costs no turn, and goes on where it was when it reads") {
+    Town town({});
+    const protocol::Request request = request_for(Operation::stat, "site", "index.html");
+    const auto message = protocol::encode_ask(*town.buffer, RequestId{9}, std::span(&request, 1));
+    std::vector<std::byte> bytes(message->begin(), message->end());
+    int asked = 0;
+    while (!town.session().clogged && asked < 10'000) {
+        REQUIRE(town.pair.theirs.send(bytes));
+        ++asked;
+        town.turn();
+    }
+    REQUIRE(town.session().clogged);
+    CHECK(town.poller.wait(0)->empty());   // nothing is to be done for it
+    int answered = 0;
+    for (; answered < asked; ++answered) {
+        const auto outcome = town.hear_one();
+        if (!outcome) break;
+        REQUIRE(outcome->error == 0);
+        town.turn();
+    }
+    CHECK(answered == asked);
+    CHECK_FALSE(town.session().clogged);
+    CHECK(town.read_page()->error == 0);
+}
