@@ -1,4 +1,4 @@
-"""Warder's client: ask warderd for files, sockets and secrets that this process has no right to open itself.
+"""Warder's client: ask warderd for files, sockets, secrets and more that this process has no right to itself.
 
     import warder
 
@@ -9,10 +9,10 @@
 `warder.Connection` blocks; `warder.aio.AsyncConnection` is for asyncio. The standard library is all that they need.
 """
 
-from .client import Connection
+from .client import Connection, Store
 from .errors import Denied
-from .link import Event, Result
-from .protocol import OpenFlag, Operation, ProtocolError, Reason, Request, Requesters
+from .link import Event, Process, Result
+from .protocol import OpenFlag, Operation, ProtocolError, Reason, Request, Requesters, RunEnd, Stat
 from .protocol import Type as EventKind
 
 __version__ = "0.1.0"
@@ -23,9 +23,13 @@ __all__ = [
     "EventKind",
     "OpenFlag",
     "Operation",
+    "Process",
     "ProtocolError",
     "Reason",
     "Request",
     "Requesters",
     "Result",
+    "RunEnd",
+    "Stat",
+    "Store",
 ]

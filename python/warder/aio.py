@@ -10,14 +10,16 @@ import contextlib
 import errno
 import os
 import socket
+import weakref
 from typing import IO, Any, AsyncIterator, Callable, Iterable, Sequence, TypeVar
 
 from . import link, protocol
 from .client import Connection, _NO_TEXT, _each
-from .link import Datagram, Event, Link, Result
-from .protocol import Operation, ProtocolError, Request, Requesters, Type
+from .link import Datagram, Event, Link, Process, Result
+from .protocol import Operation, ProtocolError, Request, Requesters, Stat, Type
 
 _T = TypeVar("_T")
+_List = list  # in AsyncConnection, list is a method
 _DATAGRAMS_PER_TURN = 64  # then other callbacks of the loop get theirs
 _TURN_RETRY = 0.002  # seconds between looks whether another process has given its turn
 
@@ -39,6 +41,8 @@ class AsyncConnection:
         self._replies: dict[int, asyncio.Future[Datagram]] = {}
         self._events: collections.deque[Event] = collections.deque()
         self._listeners: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._waits: set[asyncio.Future[None]] = set()  # for a descriptor
+        self._store: AsyncStore | None = None
         self._broken: OSError | None = None
         self._closed = False
         self._sending = asyncio.Lock()
@@ -49,9 +53,10 @@ class AsyncConnection:
         self._our_turn = False
 
     @classmethod
-    async def connect(cls, fd: int | None = None) -> AsyncConnection:
+    async def connect(cls, fd: int | None = None, store: int | None = None) -> AsyncConnection:
         """Takes over `fd`, by default the one that $WARDER_SOCKET names, and says hello. When that fails, `fd` stays the
-        caller's."""
+        caller's. `store` is as for warder.Connection."""
+        store = link.store_from_environment() if fd is None and store is None else store
         made = cls(Link(link.socket_from_environment() if fd is None else fd), ours=True)
         made._watch()
         try:
@@ -63,6 +68,7 @@ class AsyncConnection:
             made._stop_watching()
             made._link.let_go()
             raise
+        made._store = AsyncStore.over(made, store)
         return made
 
     @classmethod
@@ -72,6 +78,8 @@ class AsyncConnection:
         other._check_process()
         made = cls(other._link, ours=False)
         made._hello, made._group = other._hello, other._group
+        if other._store:
+            made._store = AsyncStore(made, other._store._link)
         made._watch()
         made._watch_passed()
         return made
@@ -96,6 +104,8 @@ class AsyncConnection:
         self._events.clear()
         if self._ours:
             self._link.close()
+            if self._store:
+                self._store.close()
             if self._group:
                 self._group.close()
 
@@ -146,10 +156,29 @@ class AsyncConnection:
 
     async def open_many(
         self, wanted: Iterable[tuple[str, str]], mode: str = "rb", *, create: bool = True, permissions: int = 0
-    ) -> list[IO[Any] | OSError]:
+    ) -> _List[IO[Any] | OSError]:
         requests = [link.open_request(grant, path, mode, create, permissions) for grant, path in wanted]
         results = await self.ask(requests)
         return _each(results, requests, lambda fd, request: link.as_file(fd, request, mode, -1, *_NO_TEXT))
+
+    # Paths
+
+    async def stat(self, grant: str, path: str = "") -> Stat:
+        return protocol.decode_stat(await self._data(Request(Operation.STAT, grant, path)))
+
+    async def access(self, grant: str, path: str, mode: int) -> bool:
+        (result,) = await self._ask([Request(Operation.ACCESS, grant, path, mode=mode)])
+        return link.may_access(result.error)
+
+    async def readlink(self, grant: str, path: str) -> str:
+        return await self._text(Request(Operation.READLINK, grant, path))
+
+    async def list(self, grant: str, path: str = "") -> _List[tuple[str, str]]:
+        fd = await self._lend(Request(Operation.LIST, grant, path))
+        try:
+            return link.read_list(fd)
+        finally:
+            os.close(fd)
 
     async def rename(self, grant: str, path: str, new_path: str) -> None:
         await self._do(Request(Operation.RENAME, grant, path, new_path))
@@ -157,15 +186,37 @@ class AsyncConnection:
     async def unlink(self, grant: str, path: str) -> None:
         await self._do(Request(Operation.UNLINK, grant, path))
 
+    async def mkdir(self, grant: str, path: str, mode: int = 0) -> None:
+        await self._do(Request(Operation.MKDIR, grant, path, mode=mode))
+
+    async def rmdir(self, grant: str, path: str) -> None:
+        await self._do(Request(Operation.RMDIR, grant, path))
+
+    async def link(self, grant: str, path: str, new_path: str) -> None:
+        await self._do(Request(Operation.LINK, grant, path, new_path))
+
+    async def symlink(self, grant: str, path: str, text: str) -> None:
+        await self._do(Request(Operation.SYMLINK, grant, path, text))
+
+    async def chmod(self, grant: str, path: str, mode: int) -> None:
+        await self._do(Request(Operation.CHMOD, grant, path, mode=mode))
+
+    async def truncate(self, grant: str, path: str, size: int) -> None:
+        await self._do(Request(Operation.TRUNCATE, grant, path, argument=size))
+
+    async def watch(self, grant: str, path: str = "", events: int = 0) -> int:
+        """A non-blocking inotify descriptor."""
+        return await self._lend(link.socket_request(Operation.WATCH, grant, path, True, events))
+
     # Sockets and secrets
 
     async def listen(self, grant: str = "", address: str = "") -> socket.socket:
         request = link.socket_request(Operation.LISTEN, grant, address, nonblock=True)
         return link.as_socket(await self._lend(request), nonblock=True)
 
-    async def connect_to(self, grant: str = "", address: str = "") -> socket.socket:
+    async def connect_to(self, grant: str = "", address: str = "", *, nth: int = 0) -> socket.socket:
         """What Connection.connect() does: a connected socket."""
-        request = link.socket_request(Operation.CONNECT, grant, address, nonblock=True)
+        request = link.socket_request(Operation.CONNECT, grant, address, True, nth)
         made = link.as_socket(await self._lend(request), nonblock=True)
         try:
             await self._writable(made.fileno())
@@ -175,17 +226,93 @@ class AsyncConnection:
         link.connected_or_raise(made)
         return made
 
+    async def raw(self, grant: str = "") -> socket.socket:
+        return await self._socket(Operation.RAW, grant)
+
+    async def packet(self, grant: str = "") -> socket.socket:
+        return await self._socket(Operation.PACKET, grant)
+
+    async def netlink(self, grant: str = "") -> socket.socket:
+        return await self._socket(Operation.NETLINK, grant)
+
+    async def syslog(self, grant: str = "") -> socket.socket:
+        return await self._socket(Operation.SYSLOG, grant)
+
+    async def device(self, grant: str, path: str = "") -> int:
+        """A non-blocking descriptor."""
+        return await self._lend(link.socket_request(Operation.DEVICE, grant, path, nonblock=True))
+
     async def secret(self, grant: str) -> bytes:
         fd = await self.secret_fd(grant)
         try:
-            return link.read_secret(fd)
+            return link.read_all(fd)
         finally:
             os.close(fd)
 
     async def secret_fd(self, grant: str) -> int:
         return await self._lend(Request(Operation.SECRET, grant))
 
+    # Names, keys, commands and other workers
+
+    async def lookup(self, grant: str, key: str) -> str:
+        return await self._text(Request(Operation.LOOKUP, grant, key))
+
+    async def sysctl(self, grant: str, key: str) -> str:
+        return await self._text(Request(Operation.SYSCTL_READ, grant, key))
+
+    async def set_sysctl(self, grant: str, key: str, value: str) -> None:
+        await self._do(Request(Operation.SYSCTL_WRITE, grant, key, value))
+
+    async def run(self, grant: str = "", *values: str) -> Process:
+        """Its ends are blocking files: watch their descriptors with the loop, or wrap them with connect_read_pipe(). Its wait()
+        blocks; see wait_for_end()."""
+        (result,) = await self._ask([link.run_request(grant, values)])
+        if result.error:
+            raise result.error
+        return Process(result)
+
+    async def wait_for_end(self, process: Process) -> None:
+        """Until a command that was run has ended."""
+        if process.pidfd is None:
+            raise OSError(errno.EBADF, "no pidfd")
+        await self._readiness(process.pidfd, self._loop.add_reader, self._loop.remove_reader)
+
+    async def signal(self, grant: str, number: int, worker: str = "") -> None:
+        await self._do(Request(Operation.SIGNAL, grant, worker, argument=number))
+
+    async def restart(self, grant: str, worker: str = "") -> None:
+        await self._do(Request(Operation.RESTART, grant, worker))
+
+    async def narrow(
+        self, grant: str, operations: Iterable[int] | None = None, *, target: str = "", names: str = "", uses: int = 0
+    ) -> None:
+        await self._do(link.narrow_request(grant, operations, target, names, uses))
+
+    async def give_up(self, grant: str) -> None:
+        await self.narrow(grant, ())
+
+    async def channel(self, grant: str) -> socket.socket:
+        """The newest end of a channel, non-blocking, once there is one. For a time limit use asyncio.wait_for()."""
+        while True:
+            event = link.take_channel(self._events, grant)
+            if event:
+                end = link.channel_end(event)
+                end.setblocking(False)
+                return end
+            await self._arrival()
+
+    @property
+    def store(self) -> AsyncStore:
+        """As Connection.store, with coroutines."""
+        if not self._store:
+            raise OSError(errno.ENOENT, f"no store: {link.STORE_VARIABLE} is not set")
+        return self._store
+
     # The rest
+
+    async def found(self, query: int, error: int, text: str = "") -> None:
+        found = protocol.Found(query, error, text)
+        await self._exchange(lambda number: protocol.encode_found(number, found), link.settle_done)
 
     async def ready(self, text: str = "") -> None:
         await self._say(Type.READY, text)
@@ -196,17 +323,19 @@ class AsyncConnection:
     async def next_event(self) -> Event:
         """The next thing that warderd says unasked. For a time limit use asyncio.wait_for()."""
         while not self._events:
-            self._check()
-            arrived: asyncio.Future[None] = self._loop.create_future()
-            self._listeners.append(arrived)
-            try:
-                await arrived
-            finally:
-                with contextlib.suppress(ValueError):
-                    self._listeners.remove(arrived)
-        event = self._events.popleft()
-        self._wake_listener()
-        return event
+            await self._arrival()
+        return self._events.popleft()
+
+    async def _arrival(self) -> None:
+        """Until an event has come, for whomever."""
+        self._check()
+        arrived: asyncio.Future[None] = self._loop.create_future()
+        self._listeners.append(arrived)
+        try:
+            await arrived
+        finally:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(arrived)
 
     async def events(self) -> AsyncIterator[Event]:
         """What warderd says unasked, until the connection ends."""
@@ -217,13 +346,13 @@ class AsyncConnection:
                 return
             yield event
 
-    async def ask(self, requests: Sequence[Request]) -> list[Result]:
-        results: list[Result] = []
+    async def ask(self, requests: Sequence[Request]) -> _List[Result]:
+        results: _List[Result] = []
         try:
             for batch in link.batches(requests, self._hello.max_requests):
                 results += await self._ask(batch)
         except BaseException:
-            link.close_all(result.fd for result in results if result.fd >= 0)
+            link.close_all(fd for result in results for fd in result.fds())
             raise
         return results
 
@@ -235,12 +364,25 @@ class AsyncConnection:
             raise result.error
         return result.fd
 
+    async def _socket(self, operation: Operation, grant: str) -> socket.socket:
+        request = link.socket_request(operation, grant, "", nonblock=True)
+        return link.as_socket(await self._lend(request), nonblock=True)
+
+    async def _data(self, request: Request) -> bytes:
+        (result,) = await self._ask([request])
+        if result.error:
+            raise result.error
+        return result.data
+
+    async def _text(self, request: Request) -> str:
+        return (await self._data(request)).decode("utf-8", "surrogateescape")
+
     async def _do(self, request: Request) -> None:
         (result,) = await self._ask([request])
         if result.error:
             raise result.error
 
-    async def _ask(self, requests: Sequence[Request]) -> list[Result]:
+    async def _ask(self, requests: Sequence[Request]) -> _List[Result]:
         return await self._exchange(
             lambda number: protocol.encode_ask(number, requests), lambda reply: link.settle(reply, requests)
         )
@@ -280,12 +422,17 @@ class AsyncConnection:
                 await self._writable(self._link.fileno())
 
     async def _writable(self, fd: int) -> None:
+        await self._readiness(fd, self._loop.add_writer, self._loop.remove_writer)
+
+    async def _readiness(self, fd: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(fd, _finish, future)
+        self._waits.add(future)
+        add(fd, _finish, future)
         try:
             await future
         finally:
-            self._loop.remove_writer(fd)
+            remove(fd)
+            self._waits.discard(future)
 
     def _readable(self) -> None:
         if self._group is None or self._our_turn:
@@ -324,7 +471,7 @@ class AsyncConnection:
     def _take_passed(self) -> None:
         if self._group:
             self._events.extend(self._group.passed())
-            self._wake_listener()
+            self._wake_listeners()
 
     def _receive(self) -> None:
         try:
@@ -344,17 +491,16 @@ class AsyncConnection:
                 event = self._group.keep_ours(event)
             if event:
                 self._events.append(event)
-                self._wake_listener()
+                self._wake_listeners()
         elif future and not future.done():
             future.set_result(datagram)
         else:  # to a task that gave up, or to a process that died
             datagram.close()
 
-    def _wake_listener(self) -> None:
+    def _wake_listeners(self) -> None:
+        """All of them: one may wait for a channel that is not the one that came."""
         for listener in self._listeners:
-            if self._events and not listener.done():
-                listener.set_result(None)
-                return
+            _finish(listener)
 
     def _fail(self, error: OSError) -> None:
         if self._broken:
@@ -365,9 +511,9 @@ class AsyncConnection:
         for future in self._replies.values():
             if not future.done():
                 future.set_exception(_again(error))
-        for listener in self._listeners:
-            if not listener.done():
-                listener.set_exception(_again(error))
+        for waiting in (*self._listeners, *self._waits):
+            if not waiting.done():
+                waiting.set_exception(_again(error))
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
@@ -394,6 +540,73 @@ class AsyncConnection:
                 self._our_turn = False
                 if not self._closed:
                     self._group.give_turn()
+
+
+class AsyncStore:
+    """The methods of warder.Store as coroutines. One at a time talks over its socket."""
+
+    def __init__(self, connection: AsyncConnection, over: Link) -> None:
+        self._connection = weakref.ref(connection)
+        self._link = over
+        self._ids = link.Ids()
+        self._turn_here = asyncio.Lock()
+
+    @classmethod
+    def over(cls, connection: AsyncConnection, fd: int | None) -> AsyncStore | None:
+        """None where there is no socket, or none that can be used."""
+        with contextlib.suppress(OSError):
+            return None if fd is None else cls(connection, Link(fd))
+        return None
+
+    async def put(self, name: str, fds: Iterable[int]) -> None:
+        numbers = _List(fds)
+        if not 1 <= len(numbers) <= protocol.MAX_REQUESTS:
+            raise OSError(errno.EINVAL, "not 1 to 253 descriptors")
+        await self._ask(Type.PUT, name, numbers)
+
+    async def fetch(self, name: str) -> _List[int]:
+        return (await self._ask(Type.FETCH, name))[1]
+
+    async def list(self) -> dict[str, int]:
+        return link.lines_of_store((await self._ask(Type.STORED, ""))[0])
+
+    def close(self) -> None:
+        self._link.close()
+
+    async def _ask(self, kind: Type, name: str, fds: Sequence[int] = ()) -> tuple[str, _List[int]]:
+        connection = self._connection()
+        if not connection:
+            raise OSError(errno.EBADF, "the connection is closed")
+        connection._check()
+        async with self._turn_here, _turn_of(connection._group):
+            number = self._ids.next()
+            datagram = protocol.encode_text(kind, number, name)
+            while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
+                await connection._writable(self._link.fileno())
+            return link.settle_store(await self._reply_to(number, connection))
+
+    async def _reply_to(self, number: int, connection: AsyncConnection) -> Datagram:
+        loop = connection._loop
+        while True:
+            await connection._readiness(self._link.fileno(), loop.add_reader, loop.remove_reader)
+            reply = self._link.receive()
+            if reply and reply.message.id == number:
+                return reply
+            if reply:  # to a task that gave up
+                reply.close()
+
+
+@contextlib.asynccontextmanager
+async def _turn_of(group: link.Group | None) -> AsyncIterator[None]:
+    if group is None:
+        yield
+        return
+    while not group.take_turn(link.STORE_TURN):
+        await asyncio.sleep(_TURN_RETRY)
+    try:
+        yield
+    finally:
+        group.give_turn(link.STORE_TURN)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -22,10 +22,11 @@ import weakref
 from typing import IO, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from . import link, protocol
-from .link import Datagram, Event, Link, Result
-from .protocol import Operation, ProtocolError, Request, Requesters, Type
+from .link import Datagram, Event, Link, Process, Result
+from .protocol import Operation, ProtocolError, Request, Requesters, Stat, Type
 
 _T = TypeVar("_T")
+_List = list  # in Connection, list is a method
 
 
 class Connection:
@@ -35,9 +36,12 @@ class Connection:
     whatever else went wrong, ConnectionError when warderd is gone, ProtocolError when it broke the protocol.
     """
 
-    def __init__(self, fd: int | None = None) -> None:
+    def __init__(self, fd: int | None = None, store: int | None = None) -> None:
         """Takes over `fd`, by default the one that $WARDER_SOCKET names, and says hello. When that fails, `fd` stays the
-        caller's. One connection for one socket: two would take each other's replies."""
+        caller's. One connection for one socket: two would take each other's replies.
+
+        `store` is the socket to the custodian, by default the one that $WARDER_STORE names if `fd` is not given either. It is
+        the connection's if it can be used at all; see the property."""
         self._link = Link(link.socket_from_environment() if fd is None else fd)
         self._pid = os.getpid()
         self._ids = link.Ids()
@@ -60,6 +64,7 @@ class Connection:
             self._drop_received()
             self._link.let_go()
             raise
+        self._store = Store.over(self, link.store_from_environment() if fd is None and store is None else store)
         _connections.add(self)
 
     @property
@@ -90,7 +95,7 @@ class Connection:
             self._closed = True
             self._drop_received()
             self._link.close()
-            for other in (self._group, self._bell):
+            for other in (self._group, self._bell, self._store):
                 if other:
                     other.close()
 
@@ -146,11 +151,33 @@ class Connection:
 
     def open_many(
         self, wanted: Iterable[tuple[str, str]], mode: str = "rb", *, create: bool = True, permissions: int = 0
-    ) -> list[IO[Any] | OSError]:
+    ) -> _List[IO[Any] | OSError]:
         """Many files, each (grant, path), in as few round trips as go. What could not be opened is its error, in its
         place."""
         requests = [link.open_request(grant, path, mode, create, permissions) for grant, path in wanted]
         return _each(self.ask(requests), requests, lambda fd, request: link.as_file(fd, request, mode, -1, *_NO_TEXT))
+
+    # Paths: each is a right of its own. With an empty grant they are absolute.
+
+    def stat(self, grant: str, path: str = "") -> Stat:
+        """What a file is; a symlink is itself, not what it points to."""
+        return protocol.decode_stat(self._data(Request(Operation.STAT, grant, path)))
+
+    def access(self, grant: str, path: str, mode: int) -> bool:
+        """Whether the worker's own credentials may do `mode` (os.R_OK, W_OK, X_OK) to the file."""
+        (result,) = self._ask([Request(Operation.ACCESS, grant, path, mode=mode)])
+        return link.may_access(result.error)
+
+    def readlink(self, grant: str, path: str) -> str:
+        return self._text(Request(Operation.READLINK, grant, path))
+
+    def list(self, grant: str, path: str = "") -> _List[tuple[str, str]]:
+        """(name, type) for each name in a directory that the grant's patterns match; the type is one of "fdlpsbc?"."""
+        fd = self._lend(Request(Operation.LIST, grant, path))
+        try:
+            return link.read_list(fd)
+        finally:
+            os.close(fd)
 
     def rename(self, grant: str, path: str, new_path: str) -> None:
         """Both below the grant; replaces what was there."""
@@ -158,6 +185,31 @@ class Connection:
 
     def unlink(self, grant: str, path: str) -> None:
         self._do(Request(Operation.UNLINK, grant, path))
+
+    def mkdir(self, grant: str, path: str, mode: int = 0) -> None:
+        """`mode` 0 leaves the permissions to the grant."""
+        self._do(Request(Operation.MKDIR, grant, path, mode=mode))
+
+    def rmdir(self, grant: str, path: str) -> None:
+        self._do(Request(Operation.RMDIR, grant, path))
+
+    def link(self, grant: str, path: str, new_path: str) -> None:
+        """Makes `new_path` another name of `path`, both below the grant."""
+        self._do(Request(Operation.LINK, grant, path, new_path))
+
+    def symlink(self, grant: str, path: str, text: str) -> None:
+        """Makes `path` a symlink with that text. (os.symlink() has the two the other way round.)"""
+        self._do(Request(Operation.SYMLINK, grant, path, text))
+
+    def chmod(self, grant: str, path: str, mode: int) -> None:
+        self._do(Request(Operation.CHMOD, grant, path, mode=mode))
+
+    def truncate(self, grant: str, path: str, size: int) -> None:
+        self._do(Request(Operation.TRUNCATE, grant, path, argument=size))
+
+    def watch(self, grant: str, path: str = "", events: int = 0, *, nonblock: bool = False) -> int:
+        """An inotify descriptor with one watch; `events` are IN_ bits of inotify(7), 0 for all."""
+        return self._lend(link.socket_request(Operation.WATCH, grant, path, nonblock, events))
 
     # Sockets and secrets
 
@@ -167,20 +219,47 @@ class Connection:
         return link.as_socket(self._lend(link.socket_request(Operation.LISTEN, grant, address, nonblock)), nonblock)
 
     def connect(
-        self, grant: str = "", address: str = "", *, nonblock: bool = False, timeout: float | None = None
+        self,
+        grant: str = "",
+        address: str = "",
+        *,
+        nonblock: bool = False,
+        timeout: float | None = None,
+        nth: int = 0,
     ) -> socket.socket:
         """A connected socket. Waits for the connection, at most `timeout` seconds (TimeoutError); with `nonblock` the
-        socket may still be connecting."""
-        request = link.socket_request(Operation.CONNECT, grant, address, nonblock)
+        socket may still be connecting. Of an address by name ("tcp:db.example:5432") it is the nth that was found."""
+        request = link.socket_request(Operation.CONNECT, grant, address, nonblock, nth)
         made = link.as_socket(self._lend(request), nonblock)
         if not nonblock:
             _wait_connected(made, timeout)
         return made
 
+    def raw(self, grant: str = "", *, nonblock: bool = False) -> socket.socket:
+        """A raw socket of the grant's protocol. The grant may be left out where the worker has one of the kind only; so, too,
+        for packet(), netlink() and syslog()."""
+        return self._socket(Operation.RAW, grant, nonblock)
+
+    def packet(self, grant: str = "", *, nonblock: bool = False) -> socket.socket:
+        """A packet socket, bound to the grant's protocol and interface."""
+        return self._socket(Operation.PACKET, grant, nonblock)
+
+    def netlink(self, grant: str = "", *, nonblock: bool = False) -> socket.socket:
+        """A netlink socket of the grant's protocol, bound."""
+        return self._socket(Operation.NETLINK, grant, nonblock)
+
+    def syslog(self, grant: str = "", *, nonblock: bool = False) -> socket.socket:
+        """A datagram socket that is connected to the system's log."""
+        return self._socket(Operation.SYSLOG, grant, nonblock)
+
+    def device(self, grant: str, path: str = "", *, nonblock: bool = False) -> int:
+        """The descriptor of a device; a tun or tap device is configured."""
+        return self._lend(link.socket_request(Operation.DEVICE, grant, path, nonblock))
+
     def secret(self, grant: str) -> bytes:
         fd = self.secret_fd(grant)
         try:
-            return link.read_secret(fd)
+            return link.read_all(fd)
         finally:
             os.close(fd)
 
@@ -188,7 +267,68 @@ class Connection:
         """The sealed memfd itself."""
         return self._lend(Request(Operation.SECRET, grant))
 
+    # Names, keys, commands and other workers
+
+    def lookup(self, grant: str, key: str) -> str:
+        """What the name services say: "user:web", "uid:33", "group:adm", "gid:4" and "service:http/tcp" give a line of their
+        file, "host:db.example" its addresses, one a line. With an empty grant the key decides. FileNotFoundError: there is
+        none of that name."""
+        return self._text(Request(Operation.LOOKUP, grant, key))
+
+    def sysctl(self, grant: str, key: str) -> str:
+        """The value of a key such as "net.core.somaxconn"."""
+        return self._text(Request(Operation.SYSCTL_READ, grant, key))
+
+    def set_sysctl(self, grant: str, key: str, value: str) -> None:
+        self._do(Request(Operation.SYSCTL_WRITE, grant, key, value))
+
+    def run(self, grant: str = "", *values: str) -> Process:
+        """Runs the grant's command, with a value for each of its holes; no shell sees them. Returns once it has begun."""
+        (result,) = self._ask([link.run_request(grant, values)])
+        if result.error:
+            raise result.error
+        return Process(result)
+
+    def signal(self, grant: str, number: int, worker: str = "") -> None:
+        """To the main process of the worker that the grant names or, with an empty grant, of `worker`."""
+        self._do(Request(Operation.SIGNAL, grant, worker, argument=number))
+
+    def restart(self, grant: str, worker: str = "") -> None:
+        """Begins it; see signal() for whom."""
+        self._do(Request(Operation.RESTART, grant, worker))
+
+    def narrow(
+        self, grant: str, operations: Iterable[int] | None = None, *, target: str = "", names: str = "", uses: int = 0
+    ) -> None:
+        """Makes one of this worker's own grants smaller, for the rest of its life. Kept are only the `operations` (None: all that
+        it has), what is at or below `target`, names that match the pattern `names` as well, and `uses` more times; what is
+        left out stays as it is."""
+        self._do(link.narrow_request(grant, operations, target, names, uses))
+
+    def give_up(self, grant: str) -> None:
+        """Narrows a grant to nothing."""
+        self.narrow(grant, ())
+
+    def channel(self, grant: str, timeout: float | None = None) -> socket.socket | None:
+        """The newest end of a channel to another worker, waiting at most `timeout` seconds for it; None when none came. A new
+        one comes when the other side was restarted. Other events stay for next_event()."""
+        self._check_process()
+        event = self._wait(lambda: link.take_channel(self._events, grant), timeout)
+        return link.channel_end(event) if event else None
+
+    @property
+    def store(self) -> Store:
+        """Descriptors that are kept over this worker's restarts. FileNotFoundError: it has no right to that."""
+        if not self._store:
+            raise OSError(errno.ENOENT, f"no store: {link.STORE_VARIABLE} is not set")
+        return self._store
+
     # The rest
+
+    def found(self, query: int, error: int, text: str = "") -> None:
+        """The resolver's answer to an event of kind LOOKUP, whose value is `query`."""
+        found = protocol.Found(query, error, text)
+        self._settled(self._exchange(lambda number: protocol.encode_found(number, found)), link.settle_done)
 
     def ready(self, text: str = "") -> None:
         """This worker does its work now; `text` is a status for people."""
@@ -203,14 +343,14 @@ class Connection:
         self._check_process()
         return self._wait(self._take_event, timeout)
 
-    def ask(self, requests: Sequence[Request]) -> list[Result]:
+    def ask(self, requests: Sequence[Request]) -> _List[Result]:
         """Requests as they are, answered in their order: for what the other methods do not say."""
-        results: list[Result] = []
+        results: _List[Result] = []
         try:
             for batch in link.batches(requests, self._hello.max_requests):
                 results += self._ask(batch)
         except BaseException:
-            link.close_all(result.fd for result in results if result.fd >= 0)
+            link.close_all(fd for result in results for fd in result.fds())
             raise
         return results
 
@@ -222,12 +362,24 @@ class Connection:
             raise result.error
         return result.fd
 
+    def _socket(self, operation: Operation, grant: str, nonblock: bool) -> socket.socket:
+        return link.as_socket(self._lend(link.socket_request(operation, grant, "", nonblock)), nonblock)
+
+    def _data(self, request: Request) -> bytes:
+        (result,) = self._ask([request])
+        if result.error:
+            raise result.error
+        return result.data
+
+    def _text(self, request: Request) -> str:
+        return self._data(request).decode("utf-8", "surrogateescape")
+
     def _do(self, request: Request) -> None:
         (result,) = self._ask([request])
         if result.error:
             raise result.error
 
-    def _ask(self, requests: Sequence[Request]) -> list[Result]:
+    def _ask(self, requests: Sequence[Request]) -> _List[Result]:
         return self._settled(
             self._exchange(lambda number: protocol.encode_ask(number, requests)),
             lambda reply: link.settle(reply, requests),
@@ -338,7 +490,7 @@ class Connection:
         else:  # to a caller that gave up, or to a process that died
             datagram.close()
 
-    def _watched(self) -> list[int]:
+    def _watched(self) -> _List[int]:
         fds = [self._link.fileno()]
         if self._group and self._group.is_owner():
             fds.append(self._group.passed_fileno())
@@ -410,9 +562,86 @@ class Connection:
         self._reading = self._our_turn = False
         self._ids = link.Ids()
         self._drop_received()
+        if self._store:
+            self._store._begin_in_child()
         if self._bell:
             self._bell.close()
             self._bell = None
+
+
+class Store:
+    """Descriptors that the custodian keeps for this worker over its restarts: Connection.store. It has a socket of its own, so
+    that when it hangs nobody waits but who asked it.
+    """
+
+    def __init__(self, connection: Connection, over: Link) -> None:
+        self._connection = weakref.ref(connection)
+        self._link = over
+        self._ids = link.Ids()
+        self._turn_here = threading.Lock()
+
+    @classmethod
+    def over(cls, connection: Connection, fd: int | None) -> Store | None:
+        """None where there is no socket, or none that can be used."""
+        with contextlib.suppress(OSError):
+            return None if fd is None else cls(connection, Link(fd))
+        return None
+
+    def put(self, name: str, fds: Iterable[int]) -> None:
+        """Has 1 to 253 descriptors kept. They stay the caller's, too. FileExistsError: the name is taken."""
+        numbers = _List(fds)
+        if not 1 <= len(numbers) <= protocol.MAX_REQUESTS:
+            raise OSError(errno.EINVAL, "not 1 to 253 descriptors")
+        self._ask(Type.PUT, name, numbers)
+
+    def fetch(self, name: str) -> _List[int]:
+        """What is kept under a name, in the order in which it was put: now the caller's, and kept no more."""
+        return self._ask(Type.FETCH, name)[1]
+
+    def list(self) -> dict[str, int]:
+        """How many descriptors are kept, by name."""
+        return link.lines_of_store(self._ask(Type.STORED, "")[0])
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _ask(self, kind: Type, name: str, fds: Sequence[int] = ()) -> tuple[str, _List[int]]:
+        connection = self._connection()
+        if not connection:
+            raise OSError(errno.EBADF, "the connection is closed")
+        connection._check_process()
+        connection._check_open()
+        with self._turn_here, _turn_of(connection._group):
+            number = self._ids.next()
+            datagram = protocol.encode_text(kind, number, name)
+            while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
+                link.wait_for(self._link.fileno(), select.POLLOUT)
+            return link.settle_store(self._reply_to(number))
+
+    def _reply_to(self, number: int) -> Datagram:
+        while True:
+            link.wait_for(self._link.fileno(), select.POLLIN)
+            reply = self._link.receive()
+            if reply and reply.message.id == number:
+                return reply
+            if reply:  # to somebody who gave up
+                reply.close()
+
+    def _begin_in_child(self) -> None:
+        self._turn_here = threading.Lock()
+        self._ids = link.Ids()
+
+
+@contextlib.contextmanager
+def _turn_of(group: link.Group | None) -> Iterator[None]:
+    if group is None:
+        yield
+        return
+    group.take_turn_waiting(link.STORE_TURN)
+    try:
+        yield
+    finally:
+        group.give_turn(link.STORE_TURN)
 
 
 _NO_TEXT = (None, None, None)
@@ -429,7 +658,7 @@ def _each(
         for result, request in zip(results, requests):
             made.append(result.error or make(result.fd, request))
     except BaseException:
-        link.close_all(result.fd for result in results[len(made) + 1 :] if result.fd >= 0)
+        link.close_all(fd for result in results[len(made) + 1 :] for fd in result.fds())
         for one in made:
             if not isinstance(one, OSError):
                 one.close()

@@ -7,6 +7,7 @@ Nothing here waits unless its name says so.
 from __future__ import annotations
 
 import array
+import collections
 import contextlib
 import errno
 import fcntl
@@ -17,10 +18,12 @@ import socket
 from typing import IO, Any, Iterable, Iterator, NamedTuple, Sequence
 
 from . import protocol
-from .errors import display_name, error_of, error_of_done
-from .protocol import Message, OpenFlag, Operation, Outcome, ProtocolError, Request
+from .errors import Denied, display_name, error_of, error_of_done
+from .protocol import Message, OpenFlag, Operation, Outcome, ProtocolError, Request, RunEnd
 
 SOCKET_VARIABLE = "WARDER_SOCKET"
+STORE_VARIABLE = "WARDER_STORE"
+MAIN_TURN, STORE_TURN = 0, 1  # bytes of the file whose locks are turns
 _CONTROL_SIZE = socket.CMSG_SPACE(protocol.MAX_REQUESTS * array.array("i").itemsize) + socket.CMSG_SPACE(12)
 _EVENT_MASK = protocol.REPLY_BIT | protocol.EVENT_BIT
 
@@ -32,6 +35,12 @@ def socket_from_environment() -> int:
     if not (text.isascii() and text.isdigit()):
         raise OSError(errno.EINVAL, f"{SOCKET_VARIABLE} is not a descriptor: {text!r}")
     return int(text)
+
+
+def store_from_environment() -> int | None:
+    """None where there is none; what is wrong with it shows when it is used."""
+    text = os.environ.get(STORE_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def close_all(fds: Iterable[int]) -> None:
@@ -126,6 +135,15 @@ class Link:
         while not self.send(datagram):
             wait_for(self.fileno(), select.POLLOUT)
 
+    def send_with_fds(self, datagram: bytes, fds: Sequence[int]) -> bool:
+        """By sendmsg(2), which a cell allows where its worker may keep or pass descriptors."""
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        try:
+            self._socket.sendmsg([datagram], control, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        return True
+
     def receive(self) -> Datagram | None:
         """One datagram, or None when there is none for now. Not to be called by two threads at once. Raises
         ConnectionResetError when warderd has closed, ProtocolError when it says what is no message."""
@@ -202,18 +220,18 @@ class Group:
         self._file = _unnamed_file()
         self._passed, self._pass = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
-    def take_turn_waiting(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+    def take_turn_waiting(self, turn: int = MAIN_TURN) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, turn)
 
-    def take_turn(self) -> bool:
+    def take_turn(self, turn: int = MAIN_TURN) -> bool:
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, turn)
         except (BlockingIOError, PermissionError):  # either is allowed, fcntl(2)
             return False
         return True
 
-    def give_turn(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN)
+    def give_turn(self, turn: int = MAIN_TURN) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, turn)
 
     def is_owner(self) -> bool:
         return os.getpid() == self._owner
@@ -302,8 +320,26 @@ def open_request(grant: str, target: str, mode: str, create: bool = True, permis
     return Request(operation, grant, target, flags=flags, mode=permissions if operation == Operation.CREATE else 0)
 
 
-def socket_request(operation: Operation, grant: str, address: str, nonblock: bool) -> Request:
-    return Request(operation, grant, address, flags=OpenFlag.NONBLOCK if nonblock else OpenFlag.NONE)
+def socket_request(operation: Operation, grant: str, address: str, nonblock: bool, argument: int = 0) -> Request:
+    flags = OpenFlag.NONBLOCK if nonblock else OpenFlag.NONE
+    return Request(operation, grant, address, flags=flags, argument=argument)
+
+
+def run_request(grant: str, values: Iterable[str]) -> Request:
+    values = list(values)
+    if any("\n" in value for value in values):
+        raise ValueError("a value with a line break")
+    return Request(Operation.RUN, grant, "\n".join(values))
+
+
+ALL_OPERATIONS = 2**64 - 1
+
+
+def narrow_request(grant: str, operations: Iterable[int] | None, target: str, names: str, uses: int) -> Request:
+    kept = ALL_OPERATIONS if operations is None else 0
+    for operation in operations or ():
+        kept |= 1 << operation
+    return Request(Operation.NARROW, grant, target, names, mode=uses, argument=kept)
 
 
 _ASK_ROOM = protocol.MAX_MESSAGE - 1024  # for header and counts
@@ -329,13 +365,36 @@ def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
 
 
 class Result(NamedTuple):
-    """How one request ended: an error, or a descriptor (the holder's to close), or neither for what lends nothing."""
+    """How one request ended: an error, or what it gave. The descriptors are the holder's to close."""
 
     error: OSError | None
     fd: int = -1
+    data: bytes = b""
+    value: int = 0
+    more_fds: tuple[int, ...] = ()  # run: those after the first; `value` says which they are
+
+    def fds(self) -> list[int]:
+        return [fd for fd in (self.fd, *self.more_fds) if fd >= 0]
 
 
-_LENDS_NOTHING = frozenset((Operation.RENAME, Operation.UNLINK))
+_LENDS_ONE = frozenset(
+    (
+        Operation.READ,
+        Operation.WRITE,
+        Operation.APPEND,
+        Operation.CREATE,
+        Operation.LISTEN,
+        Operation.CONNECT,
+        Operation.SECRET,
+        Operation.LIST,
+        Operation.WATCH,
+        Operation.RAW,
+        Operation.PACKET,
+        Operation.NETLINK,
+        Operation.DEVICE,
+        Operation.SYSLOG,
+    )
+)
 
 
 def settle(reply: Datagram, requests: Sequence[Request]) -> list[Result]:
@@ -362,27 +421,53 @@ def _outcomes(reply: Datagram, expected: int) -> list[Outcome]:
 
 def _check_fds(outcomes: Sequence[Outcome], requests: Sequence[Request], came: int | None) -> None:
     for outcome, request in zip(outcomes, requests):
-        lent = 0 if outcome.error or request.operation in _LENDS_NOTHING else 1
-        if outcome.fds != lent or outcome.error < 0:
+        if outcome.error < 0 or not _fits(outcome, request.operation):
             raise ProtocolError(errno.EPROTO, "a result with the wrong number of descriptors")
     if came is not None and came != sum(outcome.fds for outcome in outcomes):
         raise ProtocolError(errno.EPROTO, "a reply with the wrong number of descriptors")
 
 
+def _fits(outcome: Outcome, operation: int) -> bool:
+    """Whether this many descriptors may come. For an operation of a later version: none or one."""
+    if outcome.error:
+        return outcome.fds == 0
+    if operation == Operation.RUN:
+        return outcome.fds == len(_ends(outcome.value))
+    if not isinstance(operation, Operation) and operation not in set(Operation):
+        return outcome.fds <= 1
+    return outcome.fds == (1 if operation in _LENDS_ONE else 0)
+
+
+def _ends(value: int) -> list[RunEnd]:
+    return [end for end in (RunEnd.IN, RunEnd.OUT, RunEnd.ERR, RunEnd.PROCESS) if value & end]
+
+
 def _result(outcome: Outcome, request: Request, fds: Iterator[int]) -> Result:
     if outcome.error:
         return Result(error_of(outcome, request))
-    if not outcome.fds:
-        return Result(None)
-    fd = next(fds, -1)
-    if fd < 0:  # the reply was cut
+    got = [next(fds, -1) for _ in range(outcome.fds)]
+    if -1 in got:  # the reply was cut, which leaves none
         return Result(OSError(errno.EMFILE, os.strerror(errno.EMFILE), display_name(request)))
-    return Result(None, fd)
+    data = outcome.text.encode("utf-8", "surrogateescape")
+    return Result(None, got[0] if got else -1, data, outcome.value, tuple(got[1:]))
 
 
 def settle_done(reply: Datagram) -> None:
     reply.close()
     _expect(reply, protocol.Type.DONE)
+
+
+def settle_store(reply: Datagram) -> tuple[str, list[int]]:
+    """What the custodian says, and what it gives back."""
+    try:
+        _expect(reply, protocol.Type.DONE)
+        text = protocol.decode_done(reply.message).text
+        if reply.cut:
+            raise OSError(errno.EMFILE, "what the store gave back did not fit into this process, and is gone")
+    except BaseException:
+        reply.close()
+        raise
+    return text, reply.take_fds()
 
 
 def settle_hello(reply: Datagram) -> protocol.HelloReply:
@@ -421,7 +506,103 @@ def _expect(reply: Datagram, kind: protocol.Type) -> None:
         raise ProtocolError(errno.EPROTO, f"reply of type {reply.message.type:#x} where {kind.name} is due")
 
 
+def take_channel(events: collections.deque[Event], grant: str) -> Event | None:
+    """The newest event that brought an end of that channel. Ends that came before are of no more use, and are closed."""
+    found = [event for event in events if event.kind == protocol.Type.CHANNEL and event.name == grant]
+    for event in found:
+        events.remove(event)
+    for event in found[:-1]:
+        event.close()
+    return found[-1] if found else None
+
+
+def lines_of_store(text: str) -> dict[str, int]:
+    """What "NAME COUNT" lines say."""
+    try:
+        return {name: int(count) for name, count in (line.split(" ") for line in text.splitlines())}
+    except ValueError:
+        raise ProtocolError(errno.EPROTO, "a list of the store that is none") from None
+
+
 # What a descriptor becomes
+
+
+class Process:
+    """A command that runs. It owns its ends; one that the grant does not lend is None.
+
+    Read `stdout` and `stderr` as they fill, or the command waits. Leaving the `with` closes the ends, which does not end the
+    command: it is killed at its grant's timeout.
+    """
+
+    def __init__(self, result: Result) -> None:
+        """Owns the descriptors of a run's result, also when it raises."""
+        got = iter(result.fds())
+        numbers = {end: next(got) for end in _ends(result.value)}
+        self.pid = result.value >> 32  # as warderd knows it, for people
+        self.stdin: IO[bytes] | None = None  # write to it
+        self.stdout: IO[bytes] | None = None  # read from it
+        self.stderr: IO[bytes] | None = None
+        self.pidfd: int | None = numbers.pop(RunEnd.PROCESS, None)  # readable when the command has ended
+        try:
+            self.stdin = _pipe(numbers, RunEnd.IN, "wb")
+            self.stdout = _pipe(numbers, RunEnd.OUT, "rb")
+            self.stderr = _pipe(numbers, RunEnd.ERR, "rb")
+        except BaseException:
+            close_all(numbers.values())
+            self.close()
+            raise
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until the command has ended, at most `timeout` seconds: whether it has."""
+        if self.pidfd is None:
+            raise OSError(errno.EBADF, "no pidfd")
+        return wait_for(self.pidfd, select.POLLIN, timeout) != 0
+
+    def close(self) -> None:
+        pidfd, self.pidfd = self.pidfd, None
+        if pidfd is not None:
+            os.close(pidfd)
+        for end in (self.stdin, self.stdout, self.stderr):
+            if end:
+                with contextlib.suppress(BrokenPipeError):  # what was not written is lost with the command
+                    end.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _pipe(numbers: dict[RunEnd, int], end: RunEnd, mode: str) -> IO[bytes] | None:
+    if end not in numbers:
+        return None
+    return io.open(numbers.pop(end), mode)
+
+
+def channel_end(event: Event) -> socket.socket:
+    fd = event.take_fd()
+    if fd is None:
+        raise OSError(errno.EMFILE, "the channel came when this process had no room for its descriptor")
+    return as_socket(fd, nonblock=False)
+
+
+def may_access(error: OSError | None) -> bool:
+    """What the answer to `access` means: False where the kernel says no, and an error for the rest."""
+    if error and error.errno == errno.EACCES and not isinstance(error, Denied):
+        return False
+    if error:
+        raise error
+    return True
+
+
+def read_list(fd: int) -> list[tuple[str, str]]:
+    """The names and types that a list holds; leaves `fd` alone."""
+    names = []
+    for entry in read_all(fd).split(b"\0"):
+        if len(entry) > 1:
+            names.append((entry[1:].decode("utf-8", "surrogateescape"), chr(entry[0])))
+    return names
 
 
 def as_file(
@@ -449,8 +630,8 @@ def as_socket(fd: int, nonblock: bool) -> socket.socket:
     return made
 
 
-def read_secret(fd: int) -> bytes:
-    """All bytes of a lent secret; leaves the file's position and `fd` alone."""
+def read_all(fd: int) -> bytes:
+    """All bytes of a lent memfd; leaves the file's position and `fd` alone."""
     size = os.fstat(fd).st_size
     parts: list[bytes] = []
     got = 0
