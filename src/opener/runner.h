@@ -77,7 +77,7 @@ public:
     Result<void> take(const broker::CommandJob& job) override;
 
     // The life that asked is over: its commands are killed.
-    void session_ended(WorkerId worker);
+    void session_ended(WorkerId worker) override;
 
     void handle(const PollEvent& event, Instant now);
     Instant next_deadline() const;
