@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -610,6 +611,443 @@ static void signals_interrupt_nothing(void) {
     peer_end(other);
 }
 
+/* Whether the last request that the peer got says this. */
+static int asked(peer *other, const char *wanted) {
+    char text[8192];
+    peer_last_request(other, text, sizeof text);
+    if (strcmp(text, wanted) == 0) return 1;
+    printf("  asked: %s, not %s\n", text, wanted);
+    return 0;
+}
+
+/* The descriptor is there, close-on-exec, of that request. */
+static int lent(peer *other, int fd, const char *wanted) {
+    const int good = fd >= 0 && close_on_exec(fd) && holds(fd, wanted) && asked(other, wanted);
+    if (fd >= 0) close(fd);
+    return good;
+}
+
+static void paths_have_their_requests(void) {
+    char text[64];
+    warder_file file;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_stat(w, "said", "a/b", &file) == 0 && asked(other, "10 0 0 0 said|a/b|"));
+    CHECK(file.device == 1 && file.inode == 2 && file.mode == 0100640 && file.links == 3 && file.uid == 4 && file.gid == 5);
+    CHECK(file.size == 6 && file.blocks == 7 && file.modified == -8 && file.changed == 9);
+    CHECK(file.modified_ns == 10 && file.changed_ns == 11 && file.reserved[0] == 0);
+    CHECK(warder_stat(w, "said", NULL, &file) == 0 && asked(other, "10 0 0 0 said||"));
+    CHECK(warder_access(w, "said", "a", R_OK | W_OK) == 0 && asked(other, "11 0 6 0 said|a|"));
+    CHECK(warder_readlink(w, "said", "a", text, sizeof text) == 16 && strcmp(text, "12 0 0 0 said|a|") == 0);
+    CHECK(warder_mkdir(w, "said", "a", 0750) == 0 && asked(other, "14 0 488 0 said|a|"));
+    CHECK(warder_rmdir(w, "said", "a") == 0 && asked(other, "15 0 0 0 said|a|"));
+    CHECK(warder_link(w, "said", "a", "b") == 0 && asked(other, "16 0 0 0 said|a|b"));
+    CHECK(warder_symlink(w, "said", "a", "to/b") == 0 && asked(other, "17 0 0 0 said|a|to/b"));
+    CHECK(warder_chmod(w, "said", "a", 0644) == 0 && asked(other, "18 0 420 0 said|a|"));
+    CHECK(warder_truncate(w, "said", "a", 1ULL << 40) == 0 && asked(other, "19 0 0 1099511627776 said|a|"));
+    CHECK(lent(other, warder_watch(w, "said", "a", 0x300, WARDER_NONBLOCK), "20 8 0 768 said|a|"));
+    CHECK(lent(other, warder_list(w, "said", NULL), "13 0 0 0 said||"));
+    CHECK_FAILS(warder_stat(w, "denied", "a", &file), EACCES);
+    CHECK_FAILS(warder_access(w, "absent", "a", R_OK), ENOENT);
+    CHECK_FAILS(warder_list(w, "denied", "a"), EACCES);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_list_is_walked(void) {
+    char bytes[64];
+    size_t offset = 0;
+    warder_entry entry;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const int fd = warder_list(w, "list", NULL);
+    const ssize_t size = pread(fd, bytes, sizeof bytes, 0);
+    close(fd);
+    CHECK(size == 15);
+    CHECK(warder_next_entry(bytes, 15, &offset, &entry) == 1 && entry.type == 'f' && strcmp(entry.name, "a.txt") == 0);
+    CHECK(entry.length == 5);
+    CHECK(warder_next_entry(bytes, 15, &offset, &entry) == 1 && entry.type == 'd' && strcmp(entry.name, "sub") == 0);
+    CHECK(warder_next_entry(bytes, 15, &offset, &entry) == 1 && entry.type == 'l' && strcmp(entry.name, "\xff") == 0);
+    CHECK(warder_next_entry(bytes, 15, &offset, &entry) == 0 && offset == 15);
+    offset = 0;
+    CHECK(warder_next_entry("", 0, &offset, &entry) == 0);
+    CHECK_FAILS(warder_next_entry("fab", 3, &offset, &entry), EPROTO);
+    CHECK_FAILS(warder_next_entry("f\0d", 4, &offset, &entry), EPROTO);
+    CHECK_FAILS(warder_next_entry("", 1, &offset, &entry), EPROTO);
+    CHECK_FAILS(warder_next_entry(NULL, 1, &offset, &entry), EINVAL);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void texts_fill_a_buffer_as_snprintf_does(void) {
+    static const char whole[] = "26 0 0 0 said|user:web|";
+    char text[64];
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_lookup(w, "said", "user:web", NULL, 0) == (ssize_t)sizeof whole - 1);
+    memset(text, 'x', sizeof text);
+    CHECK(warder_lookup(w, "said", "user:web", text, 4) == (ssize_t)sizeof whole - 1);
+    CHECK(memcmp(text, "26 \0x", 5) == 0);
+    CHECK(warder_lookup(w, "said", "user:web", text, sizeof whole) == (ssize_t)sizeof whole - 1 && strcmp(text, whole) == 0);
+    CHECK(warder_sysctl_get(w, "said", "net.core.somaxconn", text, sizeof text) == 33);
+    CHECK(strcmp(text, "27 0 0 0 said|net.core.somaxconn|") == 0);
+    CHECK(warder_sysctl_set(w, "said", "net.core.somaxconn", "1024") == 0);
+    CHECK(asked(other, "28 0 0 0 said|net.core.somaxconn|1024"));
+    CHECK(warder_sysctl_set(w, "said", "kernel.x", "") == 0 && asked(other, "28 0 0 0 said|kernel.x|"));
+    strcpy(text, "kept");
+    CHECK_FAILS((int)warder_lookup(w, "absent", "host:x", text, sizeof text), ENOENT);
+    CHECK(strcmp(text, "kept") == 0);
+    CHECK_FAILS((int)warder_lookup(w, "said", NULL, text, sizeof text), EINVAL);
+    CHECK_FAILS((int)warder_lookup(w, "said", "user:web", NULL, 5), EINVAL);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void sockets_and_devices_have_their_requests(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(lent(other, warder_raw(w, "said", 0), "21 0 0 0 said||"));
+    CHECK(lent(other, warder_packet(w, "said", WARDER_NONBLOCK), "22 8 0 0 said||"));
+    CHECK(lent(other, warder_netlink(w, "said", 0), "23 0 0 0 said||"));
+    CHECK(lent(other, warder_device(w, "said", "/dev/net/tun", 0), "24 0 0 0 said|/dev/net/tun|"));
+    CHECK(lent(other, warder_syslog(w, "said", 0), "32 0 0 0 said||"));
+    CHECK(lent(other, warder_dial_nth(w, "said", "tcp:db.example:1", 2, 0), "6 0 0 2 said|tcp:db.example:1|"));
+    CHECK_FAILS(warder_raw(w, "said", 1), EINVAL);
+    CHECK_FAILS(warder_device(w, NULL, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_netlink(w, "denied", 0), EACCES);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_command_has_the_ends_that_its_grant_lends(void) {
+    static const char *const values[] = {"daily", "/srv/www", "", NULL};
+    static const char *const broken[] = {"a\nb", NULL};
+    static char large[17000];
+    const char *too_large[] = {large, NULL};
+    warder_process process;
+    peer *other;
+    const int before = open_fds();
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_run(w, "run-all", values, &process) == 0 && asked(other, "29 0 0 0 run-all|daily\n/srv/www\n|"));
+    CHECK(holds(process.in, "in") && holds(process.out, "out") && holds(process.err, "err") && holds(process.pidfd, "pidfd"));
+    CHECK(close_on_exec(process.in) && close_on_exec(process.pidfd) && process.pid == 4711);
+    close(process.in);
+    close(process.out);
+    close(process.err);
+    close(process.pidfd);
+    CHECK(warder_run(w, "run-some", NULL, &process) == 0 && asked(other, "29 0 0 0 run-some||"));
+    CHECK(process.in == -1 && holds(process.out, "out") && process.err == -1 && holds(process.pidfd, "pidfd"));
+    close(process.out);
+    close(process.pidfd);
+    CHECK(warder_run(w, "run-none", NULL, &process) == 0);
+    CHECK(process.in == -1 && process.out == -1 && process.err == -1 && process.pidfd == -1);
+    CHECK_FAILS(warder_run(w, "denied", NULL, &process), EACCES);
+    CHECK_FAILS(warder_run(w, "run-all", broken, &process), EINVAL);
+    memset(large, 'a', sizeof large - 1);
+    CHECK_FAILS(warder_run(w, "run-all", too_large, &process), E2BIG);
+
+    warder_request request = {.operation = WARDER_RUN, .grant = "run-all"};
+    warder_result result;
+    CHECK(warder_open_many(w, &request, &result, 1) == 1 && result.value == (15 | 4711ULL << 32));
+    CHECK(holds(result.fd, "in") && holds(result.more_fds[0], "out") && holds(result.more_fds[2], "pidfd"));
+    close(result.fd);
+    for (int i = 0; i < 3; ++i) close(result.more_fds[i]);
+    CHECK_FAILS(warder_run(w, "run-wrong", NULL, &process), EPROTO);
+    warder_close(w);
+    peer_end(other);
+    CHECK(fds_return_to(before));
+}
+
+static void other_workers_and_narrowing_have_their_requests(void) {
+    const warder_narrowing kept = {WARDER_BIT(WARDER_READ) | WARDER_BIT(WARDER_LIST), "in", "*.csv", 5, 0};
+    const warder_narrowing reserved = {1, NULL, NULL, 0, 1};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_signal(w, "said", NULL, SIGHUP) == 0 && asked(other, "30 0 0 1 said||"));
+    CHECK(warder_signal(w, "said", "web", SIGTERM) == 0 && asked(other, "30 0 0 15 said|web|"));
+    CHECK(warder_restart(w, "said", NULL) == 0 && asked(other, "31 0 0 0 said||"));
+    CHECK(warder_narrow(w, "said", &kept) == 0 && asked(other, "33 0 5 8194 said|in|*.csv"));
+    CHECK(warder_narrow(w, "said", NULL) == 0 && asked(other, "33 0 0 0 said||"));
+    CHECK_FAILS(warder_signal(w, NULL, NULL, SIGHUP), EINVAL);
+    CHECK_FAILS(warder_signal(w, "said", NULL, 0), EINVAL);
+    CHECK_FAILS(warder_restart(w, NULL, NULL), EINVAL);
+    CHECK_FAILS(warder_narrow(w, NULL, &kept), EINVAL);
+    CHECK_FAILS(warder_narrow(w, "said", &reserved), EINVAL);
+    CHECK_FAILS(warder_narrow(w, "denied", NULL), EACCES);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void data_of_one_among_many_goes_where_it_was_told(void) {
+    char text[10] = "..........";
+    warder_request request = {.operation = WARDER_READLINK, .grant = "said", .target = "a", .data = text, .data_room = 4};
+    warder_result result;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_open_many(w, &request, &result, 1) == 1 && result.fd == -1 && result.data_size == 16);
+    CHECK(memcmp(text, "12 0......", 10) == 0);
+    request.data = NULL;
+    CHECK(warder_open_many(w, &request, &result, 1) == 1 && result.data_size == 16);
+    request.argument = 7;
+    CHECK(warder_open_many(w, &request, &result, 1) == 1 && asked(other, "12 0 0 7 said|a|"));
+    warder_close(w);
+    peer_end(other);
+}
+
+static void nonsense_of_the_new_words_is_refused_before_it_is_sent(void) {
+    warder_file file;
+    warder_process process;
+    char text[8];
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK_FAILS(warder_stat(w, NULL, NULL, &file), EINVAL);
+    CHECK_FAILS(warder_stat(w, "said", "a", NULL), EINVAL);
+    CHECK_FAILS(warder_access(w, "said", "a", 0), EINVAL);
+    CHECK_FAILS(warder_access(w, "said", "a", 8), EINVAL);
+    CHECK_FAILS((int)warder_readlink(w, NULL, NULL, text, sizeof text), EINVAL);
+    CHECK_FAILS(warder_list(w, NULL, NULL), EINVAL);
+    CHECK_FAILS(warder_mkdir(w, NULL, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_rmdir(w, NULL, NULL), EINVAL);
+    CHECK_FAILS(warder_link(w, "said", "a", NULL), EINVAL);
+    CHECK_FAILS(warder_symlink(w, "said", NULL, "a"), EINVAL);
+    CHECK_FAILS(warder_chmod(w, NULL, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_truncate(w, NULL, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_watch(w, "said", "a", 0, 1), EINVAL);
+    CHECK_FAILS((int)warder_sysctl_get(w, "said", NULL, text, sizeof text), EINVAL);
+    CHECK_FAILS(warder_sysctl_set(w, "said", "a", NULL), EINVAL);
+    CHECK_FAILS(warder_run(w, "said", NULL, NULL), EINVAL);
+    CHECK_FAILS(warder_run(NULL, "said", NULL, &process), EINVAL);
+    CHECK_FAILS(warder_channel(w, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_found(NULL, 1, 0, NULL), EINVAL);
+    CHECK(peer_messages(other) == 1);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_channel_is_its_newest_end(void) {
+    warder_event event;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const int before = open_fds();
+    CHECK_FAILS(warder_channel(w, "parser", 0), ETIMEDOUT);
+    CHECK(warder_last_reason() == WARDER_REASON_DEADLINE);
+    CHECK_FAILS(warder_channel(w, "parser", 20), ETIMEDOUT);
+    peer_send_event(other, 0x4003, "parser", 1, 1);
+    peer_send_event(other, 0x4003, "other", 2, 1);
+    peer_send_event(other, 0x4004, "key", 3, 1);
+    peer_send_event(other, 0x4003, "parser", 4, 1);
+    nap(20);
+    int fd = warder_channel(w, "parser", 1000);
+    CHECK(fd >= 0 && holds(fd, "parser") && close_on_exec(fd));
+    close(fd);
+    CHECK_FAILS(warder_channel(w, "parser", 20), ETIMEDOUT);   /* though others are queued */
+    fd = warder_channel(w, "other", -1);
+    CHECK(fd >= 0 && holds(fd, "other"));
+    close(fd);
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_SECRET && event.value == 3);
+    close(event.fd);
+    CHECK(warder_next_event(w, &event, 0) == 0);
+    CHECK(fds_return_to(before));
+    warder_close(w);
+    CHECK_FAILS(warder_channel(NULL, "parser", 0), EINVAL);
+    peer_end(other);
+}
+
+static void *dial_later(void *argument) {
+    nap(50);
+    peer_send_event(argument, 0x4003, "parser", 1, 1);
+    return NULL;
+}
+
+static void a_channel_is_waited_for(void) {
+    pthread_t thread;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    peer_send_event(other, 0x4005, "db", 0, 0);   /* what is queued does not end the wait */
+    pthread_create(&thread, NULL, dial_later, other);
+    const int fd = warder_channel(w, "parser", 10000);
+    CHECK(fd >= 0 && holds(fd, "parser"));
+    close(fd);
+    pthread_join(thread, NULL);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void lookups_reach_the_resolver_and_are_answered(void) {
+    warder_event event;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    static char name[300];
+    memcpy(name, "host:", 5);
+    memset(name + 5, 'a', 255);
+    peer_send_event(other, 0x4006, name, 77, 0);
+    CHECK(warder_next_event(w, &event, 5000) == 1 && event.type == WARDER_EVENT_LOOKUP && event.value == 77);
+    CHECK(strcmp(event.name, name) == 0 && event.fd == -1);
+    const unsigned long before = peer_messages(other);
+    CHECK(warder_found(w, 77, 0, "192.0.2.1") == 0);
+    CHECK(warder_found(w, 78, ENOENT, NULL) == 0);
+    CHECK(warder_status(w, "well") == 0);   /* the replies that came meanwhile are nobody's */
+    CHECK(peer_messages(other) == before + 3);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void the_store_keeps_and_gives_back(void) {
+    const int before = open_fds();
+    char text[64];
+    int end;
+    int fds[2];
+    int got[4] = {-7, -7, -7, -7};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(pipe2(fds, O_CLOEXEC) == 0);
+    CHECK_FAILS(warder_store_put(w, "a", fds, 2), ENOENT);
+    custodian *keeper = custodian_start(&end);
+    fcntl(end, F_SETFD, 0);
+    CHECK(warder_use_store(w, end) == 0 && close_on_exec(end));
+    CHECK_FAILS(warder_use_store(w, end), EBUSY);
+    CHECK(warder_store_put(w, "a", fds, 2) == 0);
+    CHECK_FAILS(warder_store_put(w, "a", fds, 1), EEXIST);
+    CHECK(warder_store_put(w, "b", fds + 1, 1) == 0);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK(warder_store_list(w, text, sizeof text) == 8 && strcmp(text, "a 2\nb 1\n") == 0);
+    CHECK(warder_store_list(w, NULL, 0) == 8);
+    CHECK(warder_store_fetch(w, "a", got, 4) == 2 && got[2] == -7);
+    CHECK(close_on_exec(got[0]) && write(got[1], "x", 1) == 1 && read(got[0], text, 1) == 1 && text[0] == 'x');
+    close(got[0]);
+    close(got[1]);
+    CHECK_FAILS(warder_store_fetch(w, "a", got, 4), ENOENT);
+    CHECK(warder_store_fetch(w, "b", got, 0) == 1);   /* no room: it is closed */
+    CHECK_FAILS(warder_store_put(w, "quota", fds + 1, 0), EINVAL);
+    CHECK_FAILS(warder_store_put(w, "none", &(int){-1}, 1), EBADF);
+    CHECK_FAILS(warder_store_put(w, "quota", &end, 1), EDQUOT);
+    CHECK(strcmp(warder_why(), "grant keep holds 2 descriptors at most") == 0);
+    CHECK(warder_last_reason() == WARDER_REASON_TOO_MANY);
+    CHECK_FAILS(warder_store_fetch(w, "stale", got, 4), ENOENT);
+    CHECK(warder_store_put(w, "keeps", &end, 1) == 0);   /* what nobody asked for is closed */
+    CHECK_FAILS(warder_store_put(w, "type", &end, 1), EPROTO);
+    CHECK_FAILS((int)warder_store_list(w, text, sizeof text), EPROTO);
+    CHECK(warder_ready(w, NULL) == 0);   /* the other socket is none the worse */
+    warder_close(w);
+    custodian_end(keeper);
+    peer_end(other);
+    CHECK(fds_return_to(before));
+}
+
+static void the_end_of_the_custodian_is_econnreset(void) {
+    int end;
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    custodian *keeper = custodian_start(&end);
+    CHECK(warder_use_store(w, end) == 0);
+    CHECK_FAILS(warder_store_put(w, "close", &end, 1), ECONNRESET);
+    CHECK_FAILS(warder_store_fetch(w, "a", &end, 1), ECONNRESET);
+    CHECK(warder_ready(w, NULL) == 0);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        failures = 0;
+        CHECK_FAILS(warder_store_fetch(w, "a", &end, 1), EPERM);
+        CHECK_FAILS(warder_use_store(w, 0), EPERM);
+        fflush(stdout);
+        _exit(failures);
+    }
+    CHECK(child_status(child) == 0);
+    warder_close(w);
+    custodian_end(keeper);
+    peer_end(other);
+}
+
+static void the_environment_names_the_store(void) {
+    char text[16];
+    char lines[16];
+    int end;
+    int store;
+    peer *other = peer_start(PEER_MAIN, &end);
+    custodian *keeper = custodian_start(&store);
+    fcntl(store, F_SETFD, 0);
+    snprintf(text, sizeof text, "%d", end);
+    setenv(WARDER_SOCKET_VARIABLE, text, 1);
+    snprintf(text, sizeof text, "%d", store);
+    setenv(WARDER_STORE_VARIABLE, text, 1);
+    warder_connection *w = warder_connect();
+    CHECK(w != NULL && close_on_exec(store));
+    CHECK(warder_store_list(w, lines, sizeof lines) == 0 && lines[0] == '\0');
+    warder_close(w);
+    unsetenv(WARDER_STORE_VARIABLE);
+    custodian_end(keeper);
+    peer_end(other);
+}
+
+struct keeping {
+    warder_connection *connection;
+    const char *name;
+    int wrong;
+};
+
+static void *keep_and_fetch(void *argument) {
+    struct keeping *job = argument;
+    for (int i = 0; i < 200; ++i) {
+        int got = -1;
+        const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        job->wrong += warder_store_put(job->connection, job->name, &fd, 1) != 0;
+        job->wrong += warder_store_fetch(job->connection, job->name, &got, 1) != 1 || got < 0;
+        close(fd);
+        close(got);
+    }
+    return NULL;
+}
+
+static void threads_and_processes_share_the_store(void) {
+    static const char *const names[4] = {"t1", "t2", "t3", "t4"};
+    struct keeping jobs[4];
+    pthread_t ids[4];
+    pid_t children[2];
+    int end;
+    peer *other;
+    const int before = open_fds();
+    warder_connection *w = connect_to(PEER_GROUP, &other);
+    custodian *keeper = custodian_start(&end);
+    CHECK(warder_use_store(w, end) == 0);
+    fflush(stdout);
+    for (int i = 0; i < 4; ++i) {
+        jobs[i] = (struct keeping){w, names[i], 0};
+        pthread_create(&ids[i], NULL, keep_and_fetch, &jobs[i]);
+        if (i >= 2) continue;
+        children[i] = fork();   /* while threads hold its turn */
+        if (children[i] == 0) {
+            struct keeping job = {w, i == 0 ? "p1" : "p2", 0};
+            keep_and_fetch(&job);
+            _exit(job.wrong == 0 ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 2; ++i) CHECK(child_status(children[i]) == 0);
+    for (int i = 0; i < 4; ++i) {
+        pthread_join(ids[i], NULL);
+        CHECK(jobs[i].wrong == 0);
+    }
+    warder_close(w);
+    custodian_end(keeper);
+    peer_end(other);
+    CHECK(fds_return_to(before));
+}
+
+/* A clone without CLONE_VM runs no handlers of fork: the kernel alone clears the mark. */
+static void a_bare_clone_under_main_touches_nothing_either(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const unsigned long before = peer_messages(other);
+    fflush(stdout);
+    const pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0) _exit(warder_ready(w, "no") == -1 && errno == EPERM ? 0 : 1);
+    CHECK(child_status(child) == 0);
+    CHECK(peer_messages(other) == before);
+    CHECK(warder_ready(w, NULL) == 0);
+    warder_close(w);
+    peer_end(other);
+}
+
 static void the_version_is_the_headers(void) {
     char text[32];
     snprintf(text, sizeof text, "%d.%d.%d", WARDER_VERSION_MAJOR, WARDER_VERSION_MINOR, WARDER_VERSION_PATCH);
@@ -639,6 +1077,22 @@ int main(void) {
     a_holder_of_the_turn_that_dies_stops_nobody();
     stop_reaches_the_process_that_connected();
     signals_interrupt_nothing();
+    paths_have_their_requests();
+    a_list_is_walked();
+    texts_fill_a_buffer_as_snprintf_does();
+    sockets_and_devices_have_their_requests();
+    a_command_has_the_ends_that_its_grant_lends();
+    other_workers_and_narrowing_have_their_requests();
+    data_of_one_among_many_goes_where_it_was_told();
+    nonsense_of_the_new_words_is_refused_before_it_is_sent();
+    a_channel_is_its_newest_end();
+    a_channel_is_waited_for();
+    lookups_reach_the_resolver_and_are_answered();
+    the_store_keeps_and_gives_back();
+    the_end_of_the_custodian_is_econnreset();
+    the_environment_names_the_store();
+    threads_and_processes_share_the_store();
+    a_bare_clone_under_main_touches_nothing_either();
     CHECK(fds_return_to(before));
     printf("%d checks, %d failures\n", checks, failures);
     return failures == 0 ? 0 : 1;

@@ -125,6 +125,120 @@ TEST_CASE("ready, status and events") {
     CHECK(parent->poll_descriptor() >= 0);
 }
 
+namespace {
+
+std::string last_request(peer* other) {
+    char text[512];
+    peer_last_request(other, text, sizeof text);
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("paths: each call is its request") {
+    Session parent;
+    const auto file = parent->stat("said", "a");
+    CHECK(file.is_regular());
+    CHECK(!file.is_directory());
+    CHECK(file.size() == 6);
+    CHECK(file.permissions() == 0640);
+    CHECK(!parent->try_stat("absent", "a"));
+    CHECK(error_of([&] { parent->try_stat("denied", "a"); }).code() == std::errc::permission_denied);
+    CHECK(parent->access("said", "a", R_OK));
+    CHECK(error_of([&] { parent->access("denied", "a", R_OK); }).reason() == WARDER_REASON_NOT_GRANTED);
+    CHECK(parent->readlink("said", "a") == "12 0 0 0 said|a|");
+    const std::string longer(400, 'a');
+    CHECK(parent->readlink("said", longer) == "12 0 0 0 said|" + longer + "|");
+    parent->mkdir("said", "a", 0750);
+    CHECK(last_request(parent.other()) == "14 0 488 0 said|a|");
+    parent->rmdir("said", "a");
+    parent->link("said", "a", "b");
+    CHECK(last_request(parent.other()) == "16 0 0 0 said|a|b");
+    parent->symlink("said", "a", "b");
+    parent->chmod("said", "a", 0600);
+    parent->truncate("said", "a", 5);
+    CHECK(last_request(parent.other()) == "19 0 0 5 said|a|");
+    CHECK(contents(parent->watch("said", "a", 2)) == "20 0 0 2 said|a|");
+}
+
+TEST_CASE("a list is its entries, and what is none throws") {
+    Session parent;
+    const auto entries = parent->list("list");
+    REQUIRE(entries.size() == 3);
+    CHECK(entries[0].name == "a.txt");
+    CHECK(entries[1].type == 'd');
+    CHECK(entries[2].name == "\xff");
+    CHECK(error_of([&] { parent->list("no-list"); }).code().value() == EPROTO);
+}
+
+TEST_CASE("sockets, devices, names, keys and other workers: each call is its request") {
+    Session parent;
+    CHECK(contents(parent->raw("said")) == "21 0 0 0 said||");
+    CHECK(contents(parent->packet("said")) == "22 0 0 0 said||");
+    CHECK(contents(parent->netlink("said")) == "23 0 0 0 said||");
+    CHECK(contents(parent->syslog("said")) == "32 0 0 0 said||");
+    CHECK(contents(parent->device("said", "/dev/x")) == "24 0 0 0 said|/dev/x|");
+    CHECK(contents(parent->dial_nth("said", "tcp:a.b:1", 3)) == "6 0 0 3 said|tcp:a.b:1|");
+    CHECK(parent->lookup("said", "user:web") == "26 0 0 0 said|user:web|");
+    CHECK(parent->sysctl("said", "kernel.x") == "27 0 0 0 said|kernel.x|");
+    parent->set_sysctl("said", "kernel.x", "");
+    CHECK(last_request(parent.other()) == "28 0 0 0 said|kernel.x|");
+    parent->signal("said", 1);
+    parent->signal("said", 15, "web");
+    CHECK(last_request(parent.other()) == "30 0 0 15 said|web|");
+    parent->restart("said");
+    warder::Narrowing kept;
+    kept.names = "*.csv";
+    parent->narrow("said", kept);
+    CHECK(last_request(parent.other()) == "33 0 0 18446744073709551615 said||*.csv");
+    parent->give_up("said");
+    CHECK(last_request(parent.other()) == "33 0 0 0 said||");
+    parent->found(7, 0, "192.0.2.1");
+    parent->ready();
+}
+
+TEST_CASE("a command has the ends that its grant lends") {
+    Session parent;
+    const auto whole = parent->run("run-all", {"daily", "/srv"});
+    CHECK(last_request(parent.other()) == "29 0 0 0 run-all|daily\n/srv|");
+    CHECK(contents(whole.in) == "in");
+    CHECK(contents(whole.pidfd) == "pidfd");
+    CHECK(whole.pid == 4711);
+    const auto some = parent->run("run-some");
+    CHECK(!some.in);
+    CHECK(contents(some.out) == "out");
+    CHECK(error_of([&] { parent->run("run-all", {"a\nb"}); }).code() == std::errc::invalid_argument);
+    auto answers = parent->ask({{WARDER_RUN, "run-all", "", "", 0, 0, 0, 0}});
+    REQUIRE(answers[0].more.size() == 3);
+    CHECK(contents(answers[0].more[2]) == "pidfd");
+    answers = parent->ask({{WARDER_READLINK, "said", "a", "", 0, 0, 0, 100}});
+    CHECK(answers[0].data == "12 0 0 0 said|a|");
+    CHECK(answers[0].more.empty());
+}
+
+TEST_CASE("channels and the store") {
+    Session parent;
+    CHECK(!parent->channel("parser", 0ms));
+    peer_send_event(parent.other(), 0x4003, "parser", 1, 1);
+    CHECK(contents(*parent->channel("parser", 5s)) == "parser");
+    CHECK(error_of([&] { parent->stored(); }).code().value() == ENOENT);
+    int end = -1;
+    custodian* keeper = custodian_start(&end);
+    parent->use_store(end);
+    CHECK(parent->stored().empty());
+    const auto first = parent->open("echo", "one");
+    const auto second = parent->open("echo", "two");
+    parent->store("both", {first.get(), second.get()});
+    REQUIRE(parent->stored().size() == 1);
+    CHECK(parent->stored()[0].name == "both");
+    CHECK(parent->stored()[0].count == 2);
+    const auto back = parent->fetch("both");
+    REQUIRE(back.size() == 2);
+    CHECK(contents(back[1]) == "two");
+    CHECK(error_of([&] { parent->fetch("both"); }).code() == std::errc::no_such_file_or_directory);
+    custodian_end(keeper);
+}
+
 TEST_CASE("a connection that cannot be made throws and leaves the descriptor alone") {
     int end = -1;
     peer* other = peer_start(PEER_NO_VERSION, &end);

@@ -5,10 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -38,6 +43,8 @@ struct peer {
     peer_mode mode{};
     std::atomic<unsigned long> messages{0};
     std::atomic<bool> ending{false};
+    std::mutex mutex;
+    std::string last;   // the last request
     std::vector<std::byte> out = std::vector<std::byte>(max_message);
     std::thread thread;
 
@@ -46,6 +53,16 @@ struct peer {
     bool answer_hello(const Message& message);
     bool answer_ask(const Message& message);
     bool answer_one(RequestId id, const Request& request);
+    bool answer_word(RequestId id, const Request& request);
+    void lend(RequestId id, const std::vector<std::string>& contents, std::uint64_t value = 0, std::uint16_t announced = 0xffff) {
+        std::vector<Fd> files;
+        std::vector<int> fds;
+        for (const auto& text : contents) fds.push_back(files.emplace_back(file_with(text)).get());
+        const auto count = announced == 0xffff ? static_cast<std::uint16_t>(fds.size()) : announced;
+        send_outcomes(id, {Outcome{0, Reason::ok, count, GrantId{0}, "", value}}, fds);
+    }
+    void give(RequestId id, std::string_view data) { send_outcomes(id, {Outcome{0, Reason::ok, 0, GrantId{0}, data, 0}}); }
+    void say_again(RequestId id, const Request& request, const std::string& said);
     bool break_protocol(RequestId id, std::string_view how);
     void send(Bytes message, const std::vector<int>& fds = {}) { (void)channel.send_waiting(message, fds); }
     void send_raw(const std::string& bytes, const std::vector<int>& fds = {}) { send(bytes_of(bytes), fds); }
@@ -82,6 +99,7 @@ bool peer::answer(const Message& message) {
     switch (message.type) {
         case Type::hello: return answer_hello(message);
         case Type::ask: return answer_ask(message);
+        case Type::found: send(*encode_done(out, message.id, {})); return true;
         case Type::ready:
         case Type::status: {
             const auto text = decode_text(message);
@@ -131,7 +149,55 @@ bool peer::answer_ask(const Message& message) {
     return true;
 }
 
+std::string described(const Request& request) {
+    std::string text;
+    for (const std::uint64_t number : {std::uint64_t{request.operation}, std::uint64_t{request.flags}, std::uint64_t{request.mode},
+                                       request.argument}) {
+        text += std::to_string(number) + ' ';
+    }
+    return text.append(request.grant).append("|").append(request.target).append("|").append(request.second);
+}
+
+void peer::say_again(RequestId id, const Request& request, const std::string& said) {
+    const auto operation = static_cast<Operation>(request.operation);
+    if (lends_one(operation)) return lend(id, {said});
+    if (operation == Operation::stat) {
+        const wire::Stat stat{1, 2, 0100640, 3, 4, 5, 6, 7, -8, 9, 10, 11};
+        return give(id, text_of(std::as_bytes(std::span(&stat, 1))));
+    }
+    const bool data =
+        operation == Operation::readlink || operation == Operation::lookup || operation == Operation::sysctl_read;
+    give(id, data ? said : "");
+}
+
+// False if the grant's name is none of these.
+bool peer::answer_word(RequestId id, const Request& request) {
+    if (request.grant == "said") {
+        say_again(id, request, described(request));
+    } else if (request.grant == "run-all") {
+        lend(id, {"in", "out", "err", "pidfd"}, 15 | std::uint64_t{4711} << 32);
+    } else if (request.grant == "run-some") {
+        lend(id, {"out", "pidfd"}, 10);
+    } else if (request.grant == "run-none") {
+        lend(id, {});
+    } else if (request.grant == "run-wrong") {
+        lend(id, {"out"}, 3);
+    } else if (request.grant == "list") {
+        lend(id, {std::string("fa.txt\0dsub\0l\xff\0", 15)});
+    } else if (request.grant == "no-list") {
+        lend(id, {"fa.txt"});
+    } else {
+        return false;
+    }
+    return true;
+}
+
 bool peer::answer_one(RequestId id, const Request& request) {
+    {
+        const std::lock_guard guard(mutex);
+        last = described(request);
+    }
+    if (answer_word(id, request)) return true;
     if (request.grant == "denied") {
         send_outcomes(id, {{EACCES, Reason::not_granted, 0, GrantId::none, "worker tester has no grant that covers this", 0}});
     } else if (request.grant == "absent") {
@@ -234,6 +300,97 @@ void peer_end(peer* that) {
 }
 
 unsigned long peer_messages(const peer* that) { return that->messages; }
+
+void peer_last_request(peer* that, char* text, unsigned long size) {
+    const std::lock_guard guard(that->mutex);
+    text[that->last.copy(text, size - 1)] = '\0';
+}
+
+// ---- The custodian ----
+
+struct custodian {
+    Channel channel;
+    std::map<std::string, std::vector<Fd>, std::less<>> kept;
+    std::vector<std::byte> out = std::vector<std::byte>(max_message);
+    std::array<Fd, max_requests> came;
+    std::thread thread;
+
+    void run();
+    bool answer(const Message& message, std::span<Fd> fds);
+    bool answer_put(RequestId id, const std::string& name, std::span<Fd> fds);
+    void answer_fetch(RequestId id, const std::string& name);
+    void say(RequestId id, const Done& done, const std::vector<int>& fds = {}) {
+        (void)channel.send_waiting(*encode_done(out, id, done), fds);
+    }
+};
+
+void custodian::run() {
+    std::vector<std::byte> in(max_message);
+    for (;;) {
+        auto taken = channel.receive_with_fds(in, came, 0);
+        if (!taken || taken->received.kind == Received::Kind::closed) break;
+        if (taken->received.kind != Received::Kind::message) continue;
+        const auto message = decode(taken->received.bytes);
+        if (!message || !answer(*message, std::span(came).first(taken->fd_count))) break;
+    }
+    ::shutdown(channel.get(), SHUT_RDWR);
+}
+
+bool custodian::answer(const Message& message, std::span<Fd> fds) {
+    const auto text = decode_text(message);
+    if (!text) return false;
+    const std::string name(*text);
+    if (message.type == Type::put) return answer_put(message.id, name, fds);
+    if (message.type == Type::fetch) return answer_fetch(message.id, name), true;
+    std::string lines;
+    for (const auto& [key, list] : kept) lines += key + ' ' + std::to_string(list.size()) + '\n';
+    say(message.id, {0, Reason::ok, lines});
+    return message.type == Type::stored;
+}
+
+bool custodian::answer_put(RequestId id, const std::string& name, std::span<Fd> fds) {
+    if (name == "close") return false;
+    if (name == "quota") {
+        say(id, {EDQUOT, Reason::too_many, "grant keep holds 2 descriptors at most"});
+    } else if (name == "type") {
+        (void)channel.send_waiting(*encode_hello_reply(out, id, {}));
+    } else if (name == "keeps") {
+        say(id, {0, Reason::ok, ""}, {fds.front().get()});
+    } else if (kept.contains(name)) {
+        say(id, {EEXIST, Reason::system, ""});
+    } else {
+        for (auto& fd : fds) kept[name].push_back(std::move(fd));
+        say(id, {0, Reason::ok, ""});
+    }
+    for (auto& fd : fds) fd.reset();
+    return true;
+}
+
+void custodian::answer_fetch(RequestId id, const std::string& name) {
+    if (name == "stale") say(static_cast<RequestId>(number(id) + 1000), {0, Reason::ok, ""}, {some_fd().get()});
+    const auto found = kept.find(name);
+    if (found == kept.end()) return say(id, {ENOENT, Reason::system, ""});
+    std::vector<int> fds;
+    for (const auto& fd : found->second) fds.push_back(fd.get());
+    say(id, {0, Reason::ok, ""}, fds);
+    kept.erase(found);
+}
+
+custodian* custodian_start(int* worker_end) {
+    auto pair = make_channel_pair();
+    if (!pair) std::abort();
+    auto* made = new custodian;
+    made->channel = std::move(pair->ours);
+    made->thread = std::thread([made] { made->run(); });
+    *worker_end = pair->theirs.take().release();
+    return made;
+}
+
+void custodian_end(custodian* that) {
+    ::shutdown(that->channel.get(), SHUT_RDWR);
+    that->thread.join();
+    delete that;
+}
 
 void peer_send_event(peer* that, int type, const char* name, unsigned long value, int with_fd) {
     const auto fds = with_fd != 0 ? 1U : 0U;

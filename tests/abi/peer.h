@@ -32,7 +32,21 @@ unsigned long peer_messages(const peer *that);
 /* Sends an event of protocol type `type`; with one descriptor if `with_fd`. */
 void peer_send_event(peer *that, int type, const char *name, unsigned long value, int with_fd);
 
+/* What the last request that came in said: "operation flags mode argument grant|target|second". */
+void peer_last_request(peer *that, char *text, unsigned long size);
+
+/* A custodian, a thread of its own: keeps, gives back and lists. By the name: "quota" gives EDQUOT and a sentence, "stale" first
+ * answers somebody else with a descriptor, "type" answers with another type, "keeps" says done and gives a descriptor to who
+ * puts, "close" closes the connection. */
+typedef struct custodian custodian;
+custodian *custodian_start(int *worker_end);
+void custodian_end(custodian *that);
+
 /* What asks get, by the name of the grant:
+ *   "said"        what peer_last_request() gives, in a memfd or as data; of a stat, its 72 bytes
+ *   "run-all", "run-some", "run-none"     a run's descriptors: all four, output and pidfd, none
+ *   "run-wrong"   breaks the protocol: two ends are said, one descriptor comes
+ *   "list", "no-list"     a memfd with three names; one that is no list
  *   "echo"        a memfd that holds the target's text
  *   "denied"      EACCES, not-granted, a sentence;   "absent"  ENOENT, system, no sentence
  *   "slow"        as echo, after 100 ms

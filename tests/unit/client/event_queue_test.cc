@@ -90,6 +90,36 @@ TEST_CASE("an event queue gives a descriptor away with its event") {
     CHECK(!open_now(number));
 }
 
+TEST_CASE("a channel's newest end is taken, older ones are closed, and others keep their order") {
+    Queue queue;
+    const auto channel = [](const char* name, std::uint64_t value, Fd fd = Fd()) {
+        Event event = named(value, std::move(fd));
+        event.type = Type::channel;
+        event.name.clear();
+        event.name.append(name);
+        return event;
+    };
+    Fd old(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int number = old.get();
+    for (std::uint64_t i = 0; i < 30; ++i) queue.events.push(named(i));   // so that the ring is in its middle
+    for (std::uint64_t i = 0; i < 30; ++i) CHECK(queue.events.take()->value == i);
+    queue.events.push(named(1));
+    queue.events.push(channel("parser", 2, std::move(old)));
+    queue.events.push(channel("other", 3));
+    queue.events.push(channel("parser", 4));
+    queue.events.push(named(5));
+    CHECK(!queue.events.take_channel("nobody"));
+    CHECK(queue.events.take_channel("parser")->value == 4);
+    CHECK(!open_now(number));
+    CHECK(!queue.events.take_channel("parser"));
+    CHECK(!queue.events.take_channel("key"));   // a secret of that name is no channel
+    CHECK(readable(queue.events.wake_fd()));
+    CHECK(queue.events.take()->value == 1);
+    CHECK(queue.events.take()->name.view() == "other");
+    CHECK(queue.events.take()->value == 5);
+    CHECK(!readable(queue.events.wake_fd()));
+}
+
 TEST_CASE("in a forked child the queue is empty and leaves stop to its parent") {
     Queue queue;
     queue.events.push(named(1));
