@@ -20,6 +20,7 @@ struct Record {
         violation,   // a worker broke the protocol, its session ended; `text` says how
         state,       // a worker's state changed; `text` says from what to what and why
         hold,        // what a grant holds changed (a directory renamed, a listener replaced); `text` says what
+        command,     // a command that a worker ran has ended; `pid` was its own, `text` says how
         control,     // an operator asked; `text` says what, `pid` is the operator's process, `uid` the operator
     };
     Kind kind = Kind::request;

@@ -68,8 +68,14 @@ public:
     void job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
                     Reason reason);
 
-    // A command was started, or could not be (`error`); the runner has told the worker.
-    void command_begun(WorkerId worker, std::uint32_t generation, std::string_view grant, pid_t pid, int error, Instant now);
+    // A command was started, or could not be. The worker knows it from the runner, unless that is gone.
+    struct Begun {
+        RequestId request{};
+        std::string_view grant;
+        int error = 0;
+        bool answered = true;
+    };
+    void command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now);
 
     // The resolver has just begun: what is still asked for is asked of it.
     void resolver_began(Instant now);

@@ -50,18 +50,25 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     ++session.outstanding;
 }
 
-void Broker::command_begun(WorkerId worker, std::uint32_t generation, std::string_view grant, pid_t, int error, Instant now) {
+void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now) {
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
     count_ = 1;
+    texts_.clear();
     Answering& one = work_[0];
     one = Answering{};
-    one.taken = true;
     one.request.operation = Operation::run;
-    one.decision.grant = principal->settings.grants.named(grant).value_or(GrantId::none);
-    one.performed.error = error;
-    one.performed.reason = error == 0 ? Reason::ok : Reason::system;
+    one.decision.grant = principal->settings.grants.named(begun.grant).value_or(GrantId::none);
+    one.taken = one.decision.grant != GrantId::none;
+    one.performed.error = begun.error;
+    one.performed.reason = begun.error == 0 ? Reason::ok : Reason::system;
+    if (!begun.answered) {
+        say_failure(*principal, one);
+        const protocol::Outcome outcome = outcome_of(one);
+        reply(*principal, protocol::encode_answer(outgoing_, begun.request, std::span(&outcome, 1)));
+        if (!principal->session) return;
+    }
     record_all(*principal, principal->session->who, now);
 }
 
@@ -93,10 +100,10 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
         one.request.second = items[i].task.second;
-        one.taken = !items[i].settled;
         if (results[i].reason == Reason::ok && lends_one(one.request.operation)) ++principal->session->in_flight;
         // By name: a reload since then has given the grants other numbers, or taken this one away.
         one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
+        one.taken = !items[i].settled && one.decision.grant != GrantId::none;
         one.performed.reason = results[i].reason;
         one.performed.error = results[i].error;
         one.performed.device = results[i].device;

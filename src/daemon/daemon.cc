@@ -35,6 +35,7 @@ int Daemon::run() {
     while (!finished_) turn();
     if (control_) control_->close();
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
+    runner_.stop();
     pool_.stop();
     roster_.reset();   // its groups go before ours
     leave_cgroup(cgroup_);
@@ -47,6 +48,7 @@ void Daemon::turn() {
     const auto events = poller_.wait(-1);
     now_ = monotonic_now();
     pool_.set_now(now_);
+    runner_.set_now(now_);
     if (!events) {
         log_error(describe(events.error()));
         return shut_down("the poller failed");
@@ -73,6 +75,8 @@ void Daemon::dispatch(const PollEvent& event) {
         roster_->handle(event, now_);
     } else if (is(kind, broker::Watch::opener) || is(kind, broker::Watch::opener_exit)) {
         pool_.handle(event, now_);
+    } else if (is(kind, broker::Watch::runner) || is(kind, broker::Watch::runner_exit)) {
+        runner_.handle(event, now_);
     } else if (control::is_ours(kind)) {
         if (control_) control_->handle(event, {now_, wall_clock_now()});
     } else if (is(kind, Watch::signals)) {
@@ -87,6 +91,7 @@ void Daemon::dispatch(const PollEvent& event) {
 void Daemon::run_due() {
     roster_->run_due(now_);
     pool_.run_due(now_);
+    runner_.run_due(now_);
     broker_.run_due(now_);
     if (audit_due_ <= now_) tend_audit();
     if (keeper_due_ <= now_) tend_keeper();
@@ -97,7 +102,8 @@ void Daemon::run_due() {
 }
 
 Instant Daemon::next_deadline() const {
-    return std::min({roster_->next_deadline(), pool_.next_deadline(), broker_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
+    return std::min({roster_->next_deadline(), pool_.next_deadline(), runner_.next_deadline(),
+                     broker_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
 }
 
 // Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.
@@ -259,8 +265,25 @@ Result<void> Daemon::restart(std::string_view name) {
     return {};
 }
 
-Result<void> Daemon::take(const broker::CommandJob&) { return failure(EAGAIN, "running a command"); }
+// ---- News from the runner ----
 
-void Daemon::session_ended(WorkerId) {}
+void Daemon::command_begun(const opener::CommandBegun& begun) {
+    broker_.command_begun(begun.worker, begun.generation, {begun.request, begun.grant_name, begun.error, begun.answered}, now_);
+}
+
+void Daemon::command_ended(const opener::CommandEnded& ended) {
+    const auto* principal = broker_.principal(ended.worker);
+    audit::Record* record = principal == nullptr ? nullptr : ring_.push();
+    if (record == nullptr) return;
+    *record = audit::Record{};
+    record->kind = audit::Record::Kind::command;
+    record->wall_clock = wall_clock_now();
+    record->pid = ended.pid;
+    record->worker.append(principal->settings.name);
+    record->grant_name.append(ended.grant_name);
+    record->text.append(ended.timed_out ? "killed at its timeout" : ended.by_signal ? "killed by signal " : "exited with ");
+    if (!ended.timed_out) record->text.append_number(static_cast<std::uint64_t>(ended.value));
+    record->text.append(" after ").append(format_duration(ended.ran));
+}
 
 }  // namespace warder::daemon

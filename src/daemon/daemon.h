@@ -21,6 +21,7 @@
 #include "daemon/signals.h"
 #include "daemon/uids.h"
 #include "opener/pool.h"
+#include "opener/runner.h"
 #include "supervise/roster.h"
 
 namespace warder::daemon {
@@ -34,7 +35,7 @@ class Daemon : public supervise::Observer,
                public broker::Listener,
                public broker::Resolver,
                public broker::Workers,
-               public broker::Runner {
+               public opener::RunnerObserver {
 public:
     // Everything up to the first start: directories, uids, cells, listeners, the control socket. What went wrong has been
     // logged, in words.
@@ -64,9 +65,9 @@ public:
     Result<void> signal(std::string_view worker, int signal) override;
     Result<void> restart(std::string_view worker) override;
 
-    // broker::Runner
-    Result<void> take(const broker::CommandJob& job) override;
-    void session_ended(WorkerId worker) override;
+    // opener::RunnerObserver
+    void command_begun(const opener::CommandBegun& begun) override;
+    void command_ended(const opener::CommandEnded& ended) override;
 
     // How long turns took: the loop counts it itself, and `warderctl version` says it.
     struct Turns {
@@ -94,6 +95,7 @@ private:
     bool add_keeper();
     bool add_resolver();
     bool wants_resolver() const;
+    bool prepare_openers();
     std::optional<Member> take_out(const std::string& name);
     bool add(const config::Worker& worker);
     Result<Fd> output_for(const config::Worker& worker);
@@ -128,6 +130,7 @@ private:
     audit::Sink sink_;
     Fd audit_out_;
     opener::Pool pool_;
+    opener::Runner runner_;
     broker::Broker broker_;
     LogPipes pipes_;
     std::unique_ptr<supervise::Roster> roster_;

@@ -67,7 +67,8 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller 
       signals_(std::move(signals)),
       service_(ServiceManager::from_environment()),
       pool_(poller_, privileges_, pool_settings(config_.daemon)),
-      broker_(poller_, ring_, privileges_, {pool_, *this, *this, *this, *this}) {}
+      runner_(poller_, privileges_, *this),
+      broker_(poller_, ring_, privileges_, {pool_, runner_, *this, *this, *this}) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     close_own_memory();
@@ -97,8 +98,7 @@ bool Daemon::prepare() {
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);
-    if (!said("starting openers", pool_.start(broker_))) return false;
-    broker_.set_request_deadline(config_.daemon.request_deadline);
+    if (!prepare_openers()) return false;
     roster_ = std::make_unique<supervise::Roster>(
         supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_, .seed = 0},
         poller_, *this);
@@ -108,6 +108,16 @@ bool Daemon::prepare() {
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
     return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+bool Daemon::prepare_openers() {
+    if (!said("starting openers", pool_.start(broker_))) return false;
+    broker_.set_request_deadline(config_.daemon.request_deadline);
+    runner_.set_cgroup(cgroup_);
+    const auto runs = [](const config::Worker& worker) {
+        return std::ranges::any_of(worker.grants, [](const auto& grant) { return grant.kind == policy::Kind::command; });
+    };
+    return std::ranges::none_of(config_.workers, runs) || said("starting the runner", runner_.start());
 }
 
 // Names are only looked up where some grant needs it: otherwise nothing here ever touches the network.

@@ -284,7 +284,7 @@ TEST_CASE("T26: a command's argument stays one argument, and a command is asked 
     CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));   // the runner answers
     CHECK(town.outside.words == std::vector<std::string>{"/usr/bin/echo", "--to=world"});
     CHECK(town.session().outstanding == 1);
-    town.broker->command_begun(Bench::worker, town.session().generation, "tell", 71, 0, town.now);
+    town.broker->command_begun(Bench::worker, town.session().generation, {RequestId{2}, "tell", 0, true}, town.now);
     CHECK(town.session().outstanding == 0);
     for (const std::string_view value : {"a b", "a\nb", "-x", "$(id)", "a;b", ""}) {
         CAPTURE(value);
