@@ -6,6 +6,10 @@
 
 #include "base/error.h"
 #include "config/complaints.h"
+#include "config/parse.h"
+#include "config/sections.h"
+#include "policy/decide.h"
+#include "policy/explain.h"
 #include "policy/path.h"
 
 namespace warder::config {
@@ -38,6 +42,8 @@ public:
         }
         check_shared_uids();
         check_quotas();
+        // Of a config that is wrong elsewhere the answers would be about something else.
+        if (!any_error(problems_)) check_expectations();
     }
 
 private:
@@ -124,7 +130,37 @@ private:
     }
 
     void resolve_grant(const Worker& worker, Grant& grant) {
-        if (grant.kind == Kind::listener || grant.kind == Kind::peer || grant.path.empty()) return;
+        switch (grant.kind) {
+            case Kind::file:
+            case Kind::tree:
+            case Kind::secret:
+            case Kind::device:
+                if (!grant.path.empty()) resolve_path(worker, grant);
+                return;
+            case Kind::command: return resolve_command(worker, grant);
+            default: return;
+        }
+    }
+
+    // It runs outside of the cell, with the host's files.
+    void resolve_command(const Worker& worker, Grant& grant) {
+        policy::Command& command = grant.command;
+        const std::string key = "grants." + grant.name;
+        if (!command.user.empty()) {
+            const auto account = lookup_.user(command.user);
+            if (!account) return error(worker, key, "there is no user " + quoted(command.user));
+            command.uid = account->uid;
+            command.gid = account->gid;
+        }
+        if (command.words.empty() || !policy::clean_absolute(command.words.front().text)) return;
+        const std::string program = "program " + quoted(command.words.front().text);
+        const PathFacts facts = lookup_.path(command.words.front().text);
+        if (facts.type == Type::absent) return error(worker, key, program + " " + fault_of(facts));
+        if (facts.type != Type::file) return error(worker, key, program + " is not a regular file");
+        if (!facts.executable) error(worker, key, program + " is not executable", "chmod +x");
+    }
+
+    void resolve_path(const Worker& worker, Grant& grant) {
         const std::string key = "grants." + grant.name;
         const PathFacts facts = lookup_.path(grant.path);
         if (!facts.kernel_filesystem.empty()) {
@@ -138,21 +174,31 @@ private:
     }
 
     static void decide_kind(Grant& grant, const PathFacts& facts) {
-        const bool made = grant.rights.has(Operation::create);
+        const bool made = grant.rights.has(Operation::create) || right_of_trees(grant) != nullptr;
         grant.kind_by_disk = false;
         grant.kind = facts.type == Type::directory || (facts.type == Type::absent && made) ? Kind::tree : Kind::file;
+    }
+
+    static const OperationName* right_of_trees(const Grant& grant) {
+        const auto found = std::ranges::find_if(operation_names, [&](const OperationName& entry) {
+            return grant.rights.has(entry.operation) && goes_with_trees(entry.operation);
+        });
+        return found == operation_names.end() ? nullptr : &*found;
     }
 
     void check_kind(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
         if (grant.kind == Kind::tree && (facts.type == Type::file || facts.type == Type::other)) {
             return error(worker, key, quoted(grant.path) + " is granted as a tree, but is no directory");
         }
+        if (grant.kind == Kind::device && (facts.type == Type::file || facts.type == Type::directory)) {
+            return error(worker, key, quoted(grant.path) + " is no device");
+        }
         if (grant.kind != Kind::tree && facts.type == Type::directory) {
             return error(worker, key, quoted(grant.path) + " is a directory, but a file is meant");
         }
-        const bool of_trees = grant.rights.has(Operation::rename) || grant.rights.has(Operation::unlink);
-        if (grant.kind == Kind::file && of_trees) {
-            error(worker, key, "rename and unlink go with trees, and " + quoted(grant.path) + " is a file");
+        const OperationName* right = grant.kind == Kind::file ? right_of_trees(grant) : nullptr;
+        if (right != nullptr) {
+            error(worker, key, quoted(right->name) + " goes with trees, and " + quoted(grant.path) + " is a file");
         }
     }
 
@@ -187,18 +233,59 @@ private:
         }
     }
 
+    // What warderd itself holds for a worker: its channel, pidfd, log pipes and the like, and one descriptor a grant.
+    static std::uint64_t held_for(const Worker& worker) {
+        constexpr std::uint64_t of_each = 8;
+        return of_each + worker.grants.size();
+    }
+
+    // Descriptors on their way are charged to root's account, whoever they are for: one sum for all workers.
     void check_quotas() {
         if (lookup_.descriptor_limit == 0) return;
-        std::uint64_t sum = 0;
+        std::uint64_t in_flight = 0;
+        std::uint64_t held = 0;
         const Worker* largest = nullptr;
         for (const Worker& worker : config_.workers) {
-            sum += worker.max_outstanding;
-            if (largest == nullptr || worker.max_outstanding > largest->max_outstanding) largest = &worker;
+            in_flight += worker.max_in_flight;
+            held += held_for(worker);
+            if (largest == nullptr || worker.max_in_flight > largest->max_in_flight) largest = &worker;
         }
-        if (sum < lookup_.descriptor_limit / 2 || largest == nullptr) return;
-        warning(*largest, "max_outstanding", "requests at once of all workers sum up to " + std::to_string(sum) +
-                ", which is not below half of warderd's " + std::to_string(lookup_.descriptor_limit) + " descriptors",
-                "lower max_outstanding, or raise LimitNOFILE");
+        if (largest == nullptr || in_flight + held <= lookup_.descriptor_limit / 2) return;
+        error(*largest, "descriptors_in_flight",
+              "descriptors in flight of all workers (" + std::to_string(in_flight) + ") and those held for them (about " +
+                  std::to_string(held) + ") are more than half of warderd's " + std::to_string(lookup_.descriptor_limit),
+              "lower descriptors_in_flight, or raise LimitNOFILE");
+    }
+
+    void check_expectations() {
+        for (const Expectation& expectation : config_.expectations) check_expectation(expectation);
+    }
+
+    void check_expectation(const Expectation& expectation) {
+        const auto worker = std::ranges::find(config_.workers, expectation.worker, &Worker::name);
+        if (worker == config_.workers.end()) return refuse_worker(expectation);
+        const policy::GrantSet grants(worker->name, worker->grants);
+        const policy::Request request{expectation.operation, expectation.flags,  expectation.mode,    expectation.grant,
+                                      expectation.target,    expectation.second, expectation.argument};
+        const policy::Decision decision = policy::decide(grants, request);
+        const bool allowed = decision.verdict == policy::Verdict::allow;
+        const std::string sentence(policy::explain(grants, request, decision).view());
+        if (allowed != expectation.allowed) {
+            return disappoint(expectation, std::string("expected to be ") + (allowed ? "denied" : "allowed") + ": " + sentence);
+        }
+        if (!allowed || expectation.by.empty() || grants.at(decision.grant).name == expectation.by) return;
+        disappoint(expectation, "expected to be allowed by grant " + quoted(expectation.by) + ": " + sentence);
+    }
+
+    void refuse_worker(const Expectation& expectation) {
+        std::vector<std::string_view> names;
+        for (const Worker& worker : config_.workers) names.push_back(worker.name);
+        problems_.push_back(expectation.mark.problem(Severity::error, "there is no worker " + quoted(expectation.worker),
+                                                     did_you_mean(expectation.worker, names)));
+    }
+
+    void disappoint(const Expectation& expectation, std::string what) {
+        problems_.push_back(expectation.mark.problem(Severity::error, std::move(what)));
     }
 
     Config& config_;

@@ -98,11 +98,19 @@ struct Worker {
 // The text of everything that makes two configs of a worker equal, a line a key. Not in it: where it stands in its file.
 std::string fingerprint_of(const Worker& worker);
 
+// What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so
+// whole calls go. Only adds to `calls`.
+void narrow_calls(const std::vector<policy::Grant>& grants, sandbox::Calls& calls);
+
+// Whether a worker with this grant may send descriptors: to its custodian, or over a channel.
+bool sends_descriptors(const policy::Grant& grant);
+
 // [[expect]]: a request and what is to become of it, compared by `check`.
 struct Expectation {
     std::string worker;
     Operation operation{};
     std::uint16_t flags = 0;
+    std::uint32_t mode = 0;
     std::string grant;
     std::string target;
     std::string second;

@@ -82,7 +82,8 @@ void read_top(const Node& root, Complaints& complaints, Daemon& daemon) {
     const Node* node = top.take("daemon", Node::Kind::table, "write [daemon]");
     if (node != nullptr) read_daemon(*node, complaints, daemon);
     top.take("worker", Node::Kind::table, "write [worker.NAME]");
-    top.refuse_the_rest("there are [daemon] and [worker.NAME]");
+    top.take("expect", Node::Kind::list, "write [[expect]]");
+    top.refuse_the_rest("there are [daemon], [worker.NAME] and [[expect]]");
 }
 
 void read_logging(Section& parent, Logging& into) {

@@ -101,6 +101,21 @@ void add_identity(Lines& lines, const Worker& worker) {
     // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
     lines.add("uid", worker.cell.uid).add("gid", worker.cell.gid).add("groups", worker.cell.groups);
     lines.add("requesters", worker.requesters).add("max_outstanding", worker.max_outstanding);
+    lines.add("requests_per_second", worker.requests_per_second).add("descriptors_in_flight", worker.max_in_flight);
+}
+
+void add_command(Lines& lines, const policy::Command& command) {
+    for (const policy::Word& word : command.words) {
+        lines.add("grant.run.before", word.before).add("grant.run.hole", word.hole);
+        lines.add("grant.run.text", word.text).add("grant.run.name", word.name);
+    }
+    lines.add("grant.run.user", command.user).add("grant.run.uid", command.uid).add("grant.run.gid", command.gid);
+    lines.add("grant.run.stdin", command.in).add("grant.run.stdout", command.out).add("grant.run.stderr", command.err);
+    lines.add("grant.run.timeout", command.timeout).add("grant.run.at_once", command.at_once);
+}
+
+void add_shape(Lines& lines, const policy::Shape& shape) {
+    lines.add("grant.uses", shape.uses).add("grant.until_ready", shape.until_ready).add("grant.rate", shape.per_second);
 }
 
 void add_grant(Lines& lines, const policy::Grant& grant) {
@@ -114,6 +129,12 @@ void add_grant(Lines& lines, const policy::Grant& grant) {
     lines.add("grant.reuse_port", grant.reuse_port).add("grant.v6_only", grant.v6_only);
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     if (socket) lines.add("grant.address", format(grant.address));
+    if (grant.kind == policy::Kind::raw) lines.add("grant.family", grant.address.family);
+    lines.add("grant.protocol", grant.protocol).add("grant.interface", grant.interface).add("grant.peer", grant.peer);
+    lines.add("grant.lookups", grant.lookups).add("grant.signals", grant.signals).add("grant.writes", grant.writes);
+    lines.add("grant.fds", grant.carries_fds).add("grant.stream", grant.stream).add("grant.most", grant.most);
+    if (grant.kind == policy::Kind::command) add_command(lines, grant.command);
+    add_shape(lines, grant.shape);
 }
 
 }  // namespace

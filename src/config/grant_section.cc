@@ -1,8 +1,9 @@
-// [worker.NAME.grants]: NAME = { OPERATION = "what", options }
+// [worker.NAME.grants]: NAME = { OPERATION = "what", options }. Which reader a grant has, its shape, and what does not belong.
 #include <algorithm>
+#include <charconv>
 
+#include "config/grant_reader.h"
 #include "config/sections.h"
-#include "policy/path.h"
 
 namespace warder::config {
 namespace {
@@ -10,34 +11,44 @@ namespace {
 using policy::Grant;
 using policy::Kind;
 
-constexpr std::array<Operation, 7> granted_by_key = {
-    Operation::read,   Operation::write,   Operation::append, Operation::create,
-    Operation::listen, Operation::connect, Operation::secret,
+// The keys that say what a grant is about, of which it has one.
+struct Form {
+    std::string_view key;
+    Operation operation;
+    bool (*read)(GrantDraft&);
+    bool of_files = false;   // several of these are one grant, with `also`
 };
 
-constexpr std::array<Choice<Operation>, 6> also_choices{{
-    {"read", Operation::read},
-    {"write", Operation::write},
-    {"append", Operation::append},
-    {"create", Operation::create},
-    {"rename", Operation::rename},
-    {"unlink", Operation::unlink},
+constexpr std::array<Form, 24> forms{{
+    {"read", Operation::read, read_files, true},
+    {"write", Operation::write, read_files, true},
+    {"append", Operation::append, read_files, true},
+    {"create", Operation::create, read_files, true},
+    {"stat", Operation::stat, read_files, true},
+    {"access", Operation::access, read_files, true},
+    {"readlink", Operation::readlink, read_files, true},
+    {"list", Operation::list, read_files, true},
+    {"watch", Operation::watch, read_files, true},
+    {"listen", Operation::listen, read_listener},
+    {"connect", Operation::connect, read_peer},
+    {"secret", Operation::secret, read_secret},
+    {"raw", Operation::raw, read_raw},
+    {"packet", Operation::packet, read_packet},
+    {"netlink", Operation::netlink, read_netlink},
+    {"device", Operation::device, read_device},
+    {"channel", Operation::channel, read_channel},
+    {"store", Operation{}, read_store},
+    {"lookup", Operation::lookup, read_lookup},
+    {"sysctl", Operation::sysctl_read, read_sysctl},
+    {"run", Operation::run, read_run},
+    {"signal", Operation::signal, read_signal},
+    {"restart", Operation::restart, read_restart_right},
+    {"syslog", Operation::syslog, read_syslog},
 }};
 
-constexpr std::array<Choice<policy::As>, 2> as_choices{{
-    {"worker", policy::As::worker},
-    {"root", policy::As::root},
-}};
-
-constexpr std::array<Choice<policy::Owner>, 2> owner_choices{{
-    {"worker", policy::Owner::worker},
-    {"root", policy::Owner::root},
-}};
-
-constexpr std::array<Choice<Kind>, 2> type_choices{{
-    {"file", Kind::file},
-    {"tree", Kind::tree},
-}};
+// Rights that stand in `also`, beside one of the keys of files.
+constexpr std::array<std::string_view, 8> additions = {"rename", "unlink",  "mkdir", "rmdir",
+                                                       "link",   "symlink", "chmod", "truncate"};
 
 // With what an option goes, to be said where it stands beside something else.
 struct Option {
@@ -45,265 +56,79 @@ struct Option {
     std::string_view goes_with;
 };
 
-constexpr std::array<Option, 11> options{{
-    {"type", "read, write, append and create"},
+constexpr std::array<Option, 24> options{{
+    {"type", "files, trees and channels"},
     {"as", "files, trees and unix sockets"},
     {"owner", "files, trees and unix listeners"},
     {"mode", "files, trees and unix listeners"},
-    {"names", "trees"},
+    {"names", "trees and lookups"},
     {"pin", "files and trees"},
     {"cross_mounts", "trees"},
     {"also", "files and trees"},
     {"backlog", "listeners of tcp, unix and unix-seqpacket"},
     {"reuse_port", "listeners of tcp and udp"},
     {"v6_only", "listeners of IPv6"},
+    {"family", "raw"},
+    {"interface", "packet, and the device /dev/net/tun"},
+    {"fds", "channels"},
+    {"signals", "signal"},
+    {"user", "run"},
+    {"stdin", "run"},
+    {"stdout", "run"},
+    {"stderr", "run"},
+    {"timeout", "run"},
+    {"at_once", "run"},
+    {"uses", "what is asked for: not with channel and store"},
+    {"until", "what is asked for: not with channel and store"},
+    {"rate", "what is asked for: not with channel and store"},
 }};
 
-bool inet(const policy::AddressPattern& address) {
-    return address.family == policy::Family::ipv4 || address.family == policy::Family::ipv6;
+constexpr std::array<Choice<bool>, 1> until_choices{{{"ready", true}}};
+
+// Two keys are options beside certain others: access = "read" of a device, write = true of sysctl.
+bool is_option_here(const Section& section, std::string_view key) {
+    const Node& table = section.table();
+    return (key == "access" && table.find("device") != nullptr) || (key == "write" && table.find("sysctl") != nullptr);
 }
 
-bool datagram(policy::Transport transport) {
-    return transport == policy::Transport::udp || transport == policy::Transport::unix_dgram;
+// So that a value that is none does not bring complaints about options that would go with a good one.
+void take_all_options(Section& section) {
+    for (const Option& option : options) section.take(option.key);
+    for (const Form& form : forms) section.take(form.key);
 }
 
-// What each operation permits: creating a file is no use without writing it.
-Operations rights_of(Operation operation) {
-    if (operation == Operation::create) return {Operation::create, Operation::write};
-    return {operation};
-}
-
-// "127.0.0.1:80", "8080", "/run/a.sock", "localhost:80", "tpc:...": the address that was perhaps meant.
-std::string address_meant(std::string text) {
-    constexpr std::string_view local = "localhost";
-    if (const auto at = text.find(local); at != std::string::npos) text.replace(at, local.size(), "127.0.0.1");
-    const std::string scheme = text.substr(0, text.find(':'));
-    const std::string rest = text.substr(std::min(text.size(), scheme.size() + 1));
-    const std::string_view near = nearest(scheme, {"tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"});
-    const std::string candidates[] = {
-        text,
-        "tcp:" + text,
-        "tcp:*" + text,
-        "tcp:*" + rest,
-        "tcp:127.0.0.1:" + text,
-        "tcp:127.0.0.1:" + rest,
-        "unix:" + text,
-        std::string(near) + ":" + rest,
-    };
-    for (const std::string& candidate : candidates) {
-        if (policy::parse_address_pattern(candidate)) return candidate;
-    }
-    return {};
-}
-
-std::string address_suggestion(const std::string& text) {
-    const std::string meant = address_meant(text);
-    if (!meant.empty()) return "did you mean " + quoted(meant) + "?";
-    return "write it like \"tcp:127.0.0.1:8080\", \"tcp:[::1]:8080\" or \"unix:/run/a.sock\"";
-}
-
-// Reads one grant of which the operation is known.
-class GrantReader {
-public:
-    GrantReader(Section& section, Operation operation, const Node& target, Grant& grant)
-        : section_(section), operation_(operation), target_(target), grant_(grant) {}
-
-    void read() {
-        grant_.rights = rights_of(operation_);
-        switch (operation_) {
-            case Operation::listen: return read_listener();
-            case Operation::connect: return read_peer();
-            case Operation::secret: return read_secret();
-            default: return read_files();
-        }
-    }
-
-private:
-    Complaints& complaints() { return section_.complaints(); }
-
-    void read_files() {
-        grant_.kind = Kind::file;
-        grant_.kind_by_disk = true;
-        take_path();
-        take_type();
-        section_.choice("as", grant_.as, as_choices);
-        section_.choice("owner", grant_.owner, owner_choices);
-        take_mode(grant_.rights.has(Operation::create) || grant_.owner != policy::Owner::nobody_in_particular);
-        section_.flag("pin", grant_.pin);
-        take_also();
-        if (may_be_tree()) {
-            take_names();
-            section_.flag("cross_mounts", grant_.cross_mounts);
-        }
-    }
-
-    bool may_be_tree() const { return grant_.kind_by_disk || grant_.kind == Kind::tree; }
-
-    // A slash at the end says "tree"; "/" itself is one.
-    void take_path() {
-        Node shorter = target_;
-        if (shorter.text.ends_with('/') && shorter.text.find('\0') == std::string::npos) {
-            set_kind(Kind::tree);
-            if (shorter.text.size() > 1) shorter.text.pop_back();
-        }
-        if (shorter.text == "/") {
-            complaints().warning(target_.place, quoted(name_of(operation_)) + " covers every file of this machine");
-        } else if (!check_path(shorter, name_of(operation_), complaints())) {
-            return;
-        }
-        grant_.path = shorter.text;
-    }
-
-    void set_kind(Kind kind) {
-        grant_.kind = kind;
-        grant_.kind_by_disk = false;
-    }
-
-    void take_type() {
-        const bool slash = !grant_.kind_by_disk;
-        const Node* node = section_.take("type", Node::Kind::text);
-        if (node == nullptr) return;
-        Kind kind = grant_.kind;
-        section_.choose(*node, "type", kind, type_choices);
-        if (slash && kind == Kind::file) {
-            return complaints().error(target_.place, "a path that ends in \"/\" is a tree, but \"type\" says file");
-        }
-        set_kind(kind);
-    }
-
-    void take_mode(bool has_effect) {
-        section_.mode("mode", grant_.mode);
-        const Node* node = section_.table().find("mode");
-        if (node == nullptr || has_effect) return;
-        complaints().warning(node->key_place, "\"mode\" has no effect: nothing is made here",
-                             "it goes with create or owner");
-    }
-
-    void take_names() {
-        section_.texts("names", grant_.names);
-        const Node* node = section_.table().find("names");
-        if (node == nullptr || node->kind != Node::Kind::list) return;
-        set_kind(Kind::tree);
-        for (const Node& item : node->items) {
-            if (!item.text.empty() && item.text.find('/') == std::string::npos) continue;
-            if (item.kind != Node::Kind::text) continue;
-            complaints().error(item.place, "a pattern of \"names\" is of one name: not empty, without \"/\"");
-        }
-        if (node->items.empty()) complaints().error(node->place, "\"names\" is empty: no file could be asked for");
-    }
-
-    void take_also() {
-        const Node* list = section_.take("also", Node::Kind::list);
-        if (list == nullptr) return;
-        for (const Node& item : list->items) {
-            if (item.kind == Node::Kind::text) {
-                take_right(item);
-            } else {
-                section_.refuse_entry(item, "also", "a string");
-            }
-        }
-    }
-
-    void take_right(const Node& item) {
-        Operation right = operation_;
-        section_.choose(item, "also", right, also_choices);
-        const bool of_trees = right == Operation::rename || right == Operation::unlink;
-        if (of_trees && !may_be_tree()) {
-            return complaints().error(item.place, quoted(item.text) + " goes with trees, and this is a file");
-        }
-        grant_.rights.add(right);
-        if (right == Operation::create) grant_.rights.add(Operation::write);
-    }
-
-    void read_listener() {
-        grant_.kind = Kind::listener;
-        const auto address = policy::parse_address(target_.text);
-        if (!address) return refuse_listener();
-        grant_.address = policy::exactly(*address);
-        take_listener_options();
-    }
-
-    void refuse_listener() {
-        take_all_options();
-        if (policy::parse_address_pattern(target_.text)) {
-            return complaints().error(target_.place, "a listener has one address and one port, and this is a range");
-        }
-        refuse_address();
-    }
-
-    void refuse_address() {
-        complaints().error(target_.place, quoted(target_.text) + " is not an address", address_suggestion(target_.text));
-    }
-
-    // So that a bad address does not bring complaints about options that would go with a good one.
-    void take_all_options() {
-        for (const Option& option : options) section_.take(option.key);
-    }
-
-    void take_listener_options() {
-        const policy::AddressPattern& address = grant_.address;
-        if (inet(address)) {
-            grant_.as = policy::As::root;
-            section_.flag("reuse_port", grant_.reuse_port);
-        } else {
-            section_.choice("as", grant_.as, as_choices);
-        }
-        if (address.family == policy::Family::ipv6) section_.flag("v6_only", grant_.v6_only);
-        if (address.family == policy::Family::unix_path) {
-            section_.choice("owner", grant_.owner, owner_choices);
-            section_.mode("mode", grant_.mode);
-        }
-        if (!datagram(address.transport)) section_.number("backlog", grant_.backlog, 1, 65535);
-    }
-
-    void read_peer() {
-        grant_.kind = Kind::peer;
-        const auto address = policy::parse_address_pattern(target_.text);
-        if (!address) {
-            take_all_options();
-            return refuse_address();
-        }
-        grant_.address = *address;
-        if (!inet(*address)) section_.choice("as", grant_.as, as_choices);
-    }
-
-    void read_secret() {
-        grant_.kind = Kind::secret;
-        grant_.as = policy::As::root;
-        if (check_path(target_, "secret", complaints())) grant_.path = target_.text;
-    }
-
-    Section& section_;
-    Operation operation_;
-    const Node& target_;
-    Grant& grant_;
+struct Found {
+    const Form* form = nullptr;
+    const Node* target = nullptr;
 };
 
-// The operation of a grant: exactly one key. Null, with a complaint where nothing else explains it.
-const Node* take_operation(Section& section, Operation& operation) {
-    const Node* found = nullptr;
-    for (const Operation candidate : granted_by_key) {
-        const Node* node = section.take(name_of(candidate));
+void refuse_second(Section& section, const Found& first, const Form& form, const Node& node) {
+    const std::string what = section.what() + " has two operations: " + quoted(first.form->key) + " and " + quoted(node.key);
+    const bool beside = form.of_files && first.form->of_files;
+    section.complaints().error(node.key_place, what,
+                               beside ? "write also = [" + quoted(node.key) + "]" : "make two grants of it");
+}
+
+// What the grant is about: exactly one key. Nothing, with a complaint where nothing else explains it.
+Found take_operation(Section& section) {
+    Found found;
+    for (const Form& form : forms) {
+        if (is_option_here(section, form.key)) continue;
+        const Node* node = section.take(form.key);
         if (node == nullptr) continue;
-        if (found != nullptr) {
-            const bool files = also_choices.end() != std::find_if(also_choices.begin(), also_choices.end(), [&](auto& c) {
-                                   return c.value == candidate;
-                               });
-            section.complaints().error(node->key_place, section.what() + " has two operations: " +
-                                                            quoted(name_of(operation)) + " and " + quoted(node->key),
-                                       files ? "write also = [" + quoted(node->key) + "]" : "make two grants of it");
-            continue;
+        if (found.form == nullptr) {
+            found = {&form, node};
+        } else {
+            refuse_second(section, found, form, *node);
         }
-        operation = candidate;
-        found = node;
     }
     return found;
 }
 
-// "rename" and "unlink" are no operations of their own here.
+// "rename" and its like are no operations of their own here.
 bool refuse_additions(Section& section) {
     bool found = false;
-    for (const std::string_view key : {"rename", "unlink"}) {
+    for (const std::string_view key : additions) {
         const Node* node = section.take(key);
         if (node == nullptr) continue;
         section.complaints().error(node->key_place, quoted(key) + " comes beside another operation",
@@ -328,19 +153,29 @@ void refuse_misplaced(Section& section) {
 void refuse_grant_without_operation(Section& section, const Node& node, bool explained) {
     for (const Option& option : options) section.take(option.key);
     if (section.refuse_the_rest() || explained) return;
-    section.complaints().error(node.key_place, section.what() + " says no operation",
-                               "one of read, write, append, create, listen, connect, secret");
+    std::vector<std::string_view> keys;
+    for (const Form& form : forms) keys.push_back(form.key);
+    section.complaints().error(node.key_place, section.what() + " says no operation", "one of " + join(keys));
+}
+
+// How often and how long: of everything that is asked for.
+void take_shape(Section& section, Grant& grant) {
+    if (grant.kind == Kind::channel || grant.kind == Kind::store) return;
+    section.number("uses", grant.shape.uses, 1, 1'000'000'000);
+    section.choice("until", grant.shape.until_ready, until_choices);
+    section.number("rate", grant.shape.per_second, 1, 1'000'000);
 }
 
 void read_grant_table(Section& section, const Node& node, Grant& grant) {
-    Operation operation{};
-    const bool additions = refuse_additions(section);
-    const Node* target = take_operation(section, operation);
-    if (target == nullptr) return refuse_grant_without_operation(section, node, additions);
-    if (target->kind != Node::Kind::text) return section.refuse_kind(*target, target->key, "a string");
-    if (check_text(*target, target->key, section.complaints())) {
-        GrantReader(section, operation, *target, grant).read();
+    const bool explained = refuse_additions(section);
+    const Found found = take_operation(section);
+    if (found.target == nullptr) return refuse_grant_without_operation(section, node, explained);
+    GrantDraft draft{section, *found.target, found.form->operation, grant};
+    if (found.form->read(draft)) {
+        take_shape(section, grant);
         refuse_misplaced(section);
+    } else {
+        take_all_options(section);
     }
     section.refuse_the_rest();
 }
@@ -354,6 +189,15 @@ bool check_grant_name(const Node& node, Complaints& complaints) {
     return false;
 }
 
+// The place that complaints about a grant's target point to.
+const Place& place_of_target(const Section& section, const Node& node) {
+    for (const Form& form : forms) {
+        const Node* target = is_option_here(section, form.key) ? nullptr : node.find(form.key);
+        if (target != nullptr) return target->place;
+    }
+    return node.key_place;
+}
+
 void read_grant(Section& grants, const Node& node, Worker& into) {
     if (!check_grant_name(node, grants.complaints())) return;
     if (node.kind != Node::Kind::table) {
@@ -365,29 +209,98 @@ void read_grant(Section& grants, const Node& node, Worker& into) {
     grant.origin = grants.complaints().origin(node.key_place);
     Section section(node, "grant " + quoted(node.key) + " of " + grants.what(), grants.complaints());
     read_grant_table(section, node, grant);
-    const Node* target = nullptr;
-    for (const Operation operation : granted_by_key) {
-        if (target == nullptr) target = node.find(name_of(operation));
+    into.marks.emplace("grants." + node.key, grants.complaints().mark(place_of_target(section, node)));
+    if (grant.shape.until_ready && into.rule.ready == supervise::ReadyBy::exec) {
+        grants.complaints().warning(node.find("until")->place,
+                                    into.name + " counts as ready as soon as it runs: this grant is over before it begins",
+                                    "add ready = \"channel\" or \"notify\"");
     }
-    into.marks.emplace("grants." + node.key, grants.complaints().mark(target == nullptr ? node.key_place : target->place));
     into.grants.push_back(std::move(grant));
 }
 
-// What lent sockets take away from the worker's filter.
-void narrow_calls(const Grant& grant, sandbox::Calls& calls) {
-    if (grant.kind != Kind::listener && grant.kind != Kind::peer) return;
-    if (inet(grant.address)) calls.inet_sockets_lent = true;
-    if (datagram(grant.address.transport)) calls.datagram_sockets_lent = true;
+// "0x88cc" or "58".
+std::optional<std::uint32_t> parse_number(std::string_view text) {
+    const int base = text.starts_with("0x") ? 16 : 10;
+    if (base == 16) text.remove_prefix(2);
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    const bool whole = error == std::errc{} && end == text.data() + text.size() && !text.empty();
+    return whole ? std::optional(value) : std::nullopt;
+}
+
+bool good_interface(std::string_view name) {
+    constexpr std::size_t longest = 15;   // IFNAMSIZ less its NUL
+    if (name.empty() || name.size() > longest || name == "." || name == "..") return false;
+    return std::ranges::all_of(name, [](char c) { return c > ' ' && c != '/' && c != ':' && c != '%' && c != 0x7f; });
 }
 
 }  // namespace
+
+bool GrantDraft::is(Node::Kind kind, std::string_view instead) {
+    return section.take(target.key, kind, instead) != nullptr;
+}
+
+// What stands there in quotes would mostly be no address or path either: nothing is suggested.
+bool GrantDraft::is_text() {
+    if (target.kind == Node::Kind::text) return check_text(target, target.key, complaints());
+    section.refuse_kind(target, target.key, words_for(Node::Kind::text));
+    return false;
+}
+
+void GrantDraft::refuse(std::string what, std::string suggestion) {
+    complaints().error(target.place, std::move(what), std::move(suggestion));
+}
+
+std::optional<std::uint32_t> named_number(GrantDraft& draft, std::span<const NamedNumber> names, std::uint32_t least,
+                                          std::uint32_t most) {
+    const Node& node = draft.target;
+    if (node.kind != Node::Kind::text && node.kind != Node::Kind::integer) {
+        draft.section.refuse_kind(node, node.key, "a name or a number", "write it like " + quoted(names[0].name));
+        return std::nullopt;
+    }
+    const bool written = node.kind == Node::Kind::integer;
+    if (!written) {
+        const auto found = std::ranges::find(names, node.text, &NamedNumber::name);
+        if (found != names.end()) return found->number;
+    }
+    const bool fits = written && node.integer >= 0 && node.integer <= UINT32_MAX;
+    const auto value = fits ? std::optional(static_cast<std::uint32_t>(node.integer)) : parse_number(node.text);
+    if (value && *value >= least && *value <= most) return value;
+    std::vector<std::string_view> known;
+    for (const NamedNumber& entry : names) known.push_back(entry.name);
+    draft.refuse(quoted(node.key) + " cannot be " + (written ? std::to_string(node.integer) : quoted(node.text)),
+                 did_you_mean(node.text, known, "write one of " + join(known) + ", or a number from " +
+                                                    std::to_string(least) + " to " + std::to_string(most)));
+    return std::nullopt;
+}
+
+void take_interface(GrantDraft& draft) {
+    const Node* node = draft.section.take("interface", Node::Kind::text);
+    if (node == nullptr) return;
+    if (good_interface(node->text)) {
+        draft.grant.interface = node->text;
+    } else {
+        draft.complaints().error(node->place, quoted(node->text) + " cannot name an interface",
+                                 "names have 1 to 15 letters, digits and marks");
+    }
+}
+
+bool take_peer(GrantDraft& draft) {
+    if (!draft.is_text()) return false;
+    if (good_name(draft.target.text)) {
+        draft.grant.peer = draft.target.text;
+        return true;
+    }
+    draft.refuse(quoted(draft.target.text) + " cannot name a worker");
+    return false;
+}
 
 void read_grants(Section& worker, Worker& into) {
     const Node* table = worker.take("grants", Node::Kind::table);
     if (table == nullptr) return;
     Section grants(*table, worker.what(), worker.complaints());
     for (const Node& node : table->items) read_grant(grants, node, into);
-    for (const Grant& grant : into.grants) narrow_calls(grant, into.cell.calls);
+    narrow_calls(into.grants, into.cell.calls);
 }
 
 }  // namespace warder::config

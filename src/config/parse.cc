@@ -233,6 +233,7 @@ void read_workers(Document& document, Config& config) {
 void read_all(std::vector<Document>& documents, Config& config) {
     for (Document& document : documents) read_top(*document.root, document.complaints, config.daemon);
     for (Document& document : documents) read_workers(document, config);
+    for (Document& document : documents) read_expectations(*document.root, document.complaints, config);
 }
 
 }  // namespace

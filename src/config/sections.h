@@ -31,11 +31,18 @@ void read_logging(Section& parent, Logging& into);
 // [worker.NAME.grants]. Call after the cell was read: lent sockets narrow its filter.
 void read_grants(Section& worker, Worker& into);
 
+// [[expect]], of one file. What it says of workers is looked at in resolve().
+void read_expectations(const Node& root, Complaints& complaints, Config& config);
+
 // Whether `name` may name a worker or a grant: [a-z0-9][a-z0-9_.@-]{0,62}.
 bool good_name(std::string_view name);
 std::string lowered(std::string_view name);
 
-// What only shows when all workers are known: a listener given twice, a range of uids that is too small.
+// Rights that only a tree can have: a grant on one file has no second name, and nothing below it.
+bool goes_with_trees(Operation operation);
+
+// What only shows when all workers are known: a listener given twice, a worker that another one names and is not there.
 void check_together(const Config& config, std::vector<Problem>& problems);
+void check_neighbours(const Config& config, std::vector<Problem>& problems);
 
 }  // namespace warder::config

@@ -28,6 +28,7 @@ bool any_address(const AddressPattern& address) {
 // Listeners that could clash have the same key.
 std::string key_of(const AddressPattern& address) {
     if (inet(address)) return std::string(name_of(address.transport)) + ":" + std::to_string(address.port_first);
+    if (address.family == Family::vsock) return "vsock:" + std::to_string(address.port_first);   // one space for both types
     // A path has room for one socket of whatever type; abstract names are apart by type.
     if (address.family == Family::unix_path) return address.name;
     return std::string(name_of(address.transport)) + ":@" + address.name;
@@ -38,7 +39,14 @@ bool takes_ipv4(const Grant& grant) {
     return grant.address.family == Family::ipv6 && !grant.v6_only && any_address(grant.address);
 }
 
+bool any_context(const AddressPattern& address) {
+    return std::all_of(address.ip.begin(), address.ip.begin() + 4, [](std::uint8_t byte) { return byte == 0xff; });
+}
+
 bool clash(const Grant& a, const Grant& b) {
+    if (a.address.family == Family::vsock) {
+        return a.address.ip == b.address.ip || any_context(a.address) || any_context(b.address);
+    }
     if (!inet(a.address)) return true;
     if (a.reuse_port && b.reuse_port) return false;
     if (a.address.family != b.address.family) return takes_ipv4(a) || takes_ipv4(b);
@@ -57,12 +65,16 @@ Problem taken_already(const Listener& first, const Listener& second) {
     return mark_of(second).problem(Severity::error, what, shareable ? "both may say reuse_port = true, to share it" : "");
 }
 
+bool chosen_by_kernel(const AddressPattern& address) {
+    if (address.family == Family::unix_abstract) return address.name.empty();
+    return address.family != Family::unix_path && address.port_first == 0;
+}
+
 void check_listeners(const Config& config, std::vector<Problem>& problems) {
     std::map<std::string, std::vector<Listener>> by_key;
     for (const Worker& worker : config.workers) {
         for (const Grant& grant : worker.grants) {
-            const bool any_port = inet(grant.address) && grant.address.port_first == 0;
-            if (grant.kind != Kind::listener || any_port) continue;
+            if (grant.kind != Kind::listener || chosen_by_kernel(grant.address)) continue;
             auto& others = by_key[key_of(grant.address)];
             const Listener here{&worker, &grant};
             const auto first = std::find_if(others.begin(), others.end(),
@@ -103,6 +115,7 @@ void check_together(const Config& config, std::vector<Problem>& problems) {
     check_listeners(config, problems);
     check_uid_range(config, problems);
     check_requesters(config, problems);
+    check_neighbours(config, problems);
 }
 
 bool any_error(const std::vector<Problem>& problems) {

@@ -45,8 +45,8 @@ constexpr std::array<Choice<int>, 10> signal_choices{{
 }};
 
 // Keys whose places are wanted after parsing.
-constexpr std::array<std::string_view, 7> marked_keys = {
-    "exec", "user", "group", "supplementary_groups", "cell", "requesters", "max_outstanding",
+constexpr std::array<std::string_view, 8> marked_keys = {
+    "exec", "user", "group", "supplementary_groups", "cell", "requesters", "max_outstanding", "descriptors_in_flight",
 };
 
 bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -195,6 +195,8 @@ void read_into(const Node& node, Complaints& complaints, Worker& worker) {
     read_identity(section, worker);
     section.choice("requesters", worker.requesters, requesters_choices);
     section.number("max_outstanding", worker.max_outstanding, 1, 4096);
+    section.number("requests_per_second", worker.requests_per_second, 1, 1'000'000);
+    section.number("descriptors_in_flight", worker.max_in_flight, 1, 65536);
     read_life(section, worker.rule);
     read_process(section, worker.cell);
     read_logging(section, worker.logging);

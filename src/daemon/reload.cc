@@ -35,7 +35,8 @@ const config::Worker* find(const config::Config& config, std::string_view name) 
 
 // Grants and limits are looked at per request; everything else is part of the cell or the process.
 bool is_live(std::string_view key) {
-    return key.starts_with("grants.") || key == "max_outstanding" || key.starts_with("restart") ||
+    return key.starts_with("grants.") || key == "max_outstanding" ||
+           key == "requests_per_second" || key == "descriptors_in_flight" || key.starts_with("restart") ||
            key.starts_with("stop_") || key == "ready_timeout" || key == "setup_timeout" || key.starts_with("logging") ||
            key == "autostart";
 }

@@ -198,7 +198,7 @@ TEST_CASE("a grant that says tree or file is held against the disk") {
              "      |                     ^~~~~~~~~~~~~\n");
     CHECK_NE(said_of("{ read = \"/srv\", type = \"file\" }").find("is a directory, but a file is meant"), std::string::npos);
     CHECK_NE(said_of("{ secret = \"/srv\" }").find("is a directory, but a file is meant"), std::string::npos);
-    CHECK_NE(said_of("{ read = \"/srv/a.txt\", also = [\"unlink\"] }").find("rename and unlink go with trees"), std::string::npos);
+    CHECK_NE(said_of("{ read = \"/srv/a.txt\", also = [\"unlink\"] }").find("\"unlink\" goes with trees, and"), std::string::npos);
 }
 
 TEST_CASE("files of the kernel's own file systems are not granted") {
@@ -209,16 +209,77 @@ TEST_CASE("files of the kernel's own file systems are not granted") {
     CHECK_NE(said_of("{ secret = \"/proc/1/status\" }").find("lies in proc"), std::string::npos);
 }
 
-TEST_CASE("requests at once of all workers stay below half of the descriptors") {
+TEST_CASE("descriptors in flight of all workers, and what is held for them, stay within half of warderd's") {
     Machine machine;
-    machine.descriptors = 130;
+    machine.descriptors = 2 * (256 + 8);
     CHECK_EQ(said("", machine), "");
-    machine.descriptors = 128;
-    CHECK_EQ(said("max_outstanding = 64\n", machine),
-             "w.toml:3:19: warning: requests at once of all workers sum up to 64, which is not below half of warderd's 128 "
-             "descriptors\n"
-             "    3 | max_outstanding = 64\n"
-             "      |                   ^~ lower max_outstanding, or raise LimitNOFILE\n");
+    --machine.descriptors;
+    CHECK_EQ(said("descriptors_in_flight = 255\n", machine), "");
+    CHECK_EQ(said("descriptors_in_flight = 256\n", machine),
+             "w.toml:3:25: error: descriptors in flight of all workers (256) and those held for them (about 8) are more than "
+             "half of warderd's 527\n"
+             "    3 | descriptors_in_flight = 256\n"
+             "      |                         ^~~ lower descriptors_in_flight, or raise LimitNOFILE\n");
+    const std::string two = "[worker.a]\nexec = \"/usr/bin/web\"\n[worker.b]\nexec = \"/usr/bin/web\"\n"
+                            "descriptors_in_flight = 300\n";
+    CHECK_NE(shown(resolved_text(two, machine).problems).find("w.toml:5:25: error: descriptors in flight of all workers (556)"),
+             std::string::npos);
+    machine.descriptors = 0;
+    CHECK_EQ(said("descriptors_in_flight = 65536\n", machine), "");
+}
+
+TEST_CASE("a command's program is there, and so is the user that it runs as") {
+    CHECK_EQ(said_of("{ run = [\"/usr/bin/web\"], user = \"www\" }"), "");
+    const auto web = resolved("grants.g = { run = [\"/usr/bin/web\"], user = \"www\" }\n").web();
+    CHECK_EQ(web.grants[0].command.uid, Machine{}.users.at("www").uid);
+    CHECK_EQ(web.grants[0].command.gid, Machine{}.users.at("www").gid);
+    CHECK_EQ(said_of("{ run = [\"/usr/bin/web\"], user = \"nobody-here\" }"),
+             "w.toml:3:20: error: there is no user \"nobody-here\"\n"
+             "    3 | grants.g = { run = [\"/usr/bin/web\"], user = \"nobody-here\" }\n"
+             "      |                    ^~~~~~~~~~~~~~~~\n");
+    CHECK_NE(said_of("{ run = [\"/usr/bin/none\"] }").find("program \"/usr/bin/none\" is not there"), std::string::npos);
+    CHECK_NE(said_of("{ run = [\"/srv\"] }").find("is not a regular file"), std::string::npos);
+    CHECK_NE(said_of("{ run = [\"/srv/a.txt\"] }").find("is not executable"), std::string::npos);
+}
+
+TEST_CASE("a device is a device, and what lists a directory is a tree") {
+    Machine machine;
+    machine.paths["/dev/net/tun"] = {Type::other, false, {}, 0};
+    CHECK_EQ(said("grants.g = { device = \"/dev/net/tun\" }\n", machine), "");
+    CHECK_NE(said_of("{ device = \"/srv/a.txt\" }").find("\"/srv/a.txt\" is no device"), std::string::npos);
+    CHECK_NE(said_of("{ device = \"/srv\" }").find("\"/srv\" is no device"), std::string::npos);
+    CHECK_NE(said_of("{ device = \"/dev/none\" }").find("warning: \"/dev/none\" is not there"), std::string::npos);
+    CHECK_EQ(resolved("grants.g = { list = \"/srv\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { list = \"/srv/new\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { stat = \"/srv/a.txt\" }\n").web().grants[0].kind, Kind::file);
+    CHECK_NE(said_of("{ list = \"/srv/a.txt\" }").find("\"list\" goes with trees"), std::string::npos);
+}
+
+TEST_CASE("what is expected of a config is held against it") {
+    const std::string worker = "grants.site = { read = \"/srv/\" }\n";
+    const auto expecting = [&](const std::string& keys) { return said(worker + "[[expect]]\n" + keys); };
+    CHECK_EQ(expecting("worker = \"web\"\nrequest = \"read /srv/a b.html\"\nverdict = \"allow\"\nby = \"site\"\n"), "");
+    CHECK_EQ(expecting("worker = \"web\"\nrequest = \"read a.html\"\ngrant = \"site\"\nverdict = \"allow\"\n"), "");
+    CHECK_EQ(expecting("worker = \"web\"\nrequest = \"write /srv/a\"\nverdict = \"deny\"\n"), "");
+    CHECK_EQ(expecting("worker = \"web\"\nrequest = \"read /etc/shadow\"\nverdict = \"allow\"\n"),
+             "w.toml:6:11: error: expected to be allowed: no grant of web covers reading /etc/shadow; to allow it, add to "
+             "[worker.web.grants]: NAME = { read = \"/etc/shadow\" }\n"
+             "    6 | request = \"read /etc/shadow\"\n"
+             "      |           ^~~~~~~~~~~~~~~~~~\n");
+    CHECK_NE(expecting("worker = \"web\"\nrequest = \"read /srv/a\"\nverdict = \"deny\"\n")
+                 .find("expected to be denied: grant \"site\" (w.toml:3) of web allows reading /srv/a"), std::string::npos);
+    CHECK_NE(expecting("worker = \"web\"\nrequest = \"read /srv/a\"\nverdict = \"allow\"\nby = \"other\"\n")
+                 .find("expected to be allowed by grant \"other\": grant \"site\""), std::string::npos);
+    CHECK_NE(expecting("worker = \"wep\"\nrequest = \"read /srv/a\"\nverdict = \"deny\"\n")
+                 .find("there is no worker \"wep\""), std::string::npos);
+    CHECK_NE(expecting("worker = \"wep\"\nrequest = \"read /srv/a\"\nverdict = \"deny\"\n")
+                 .find("did you mean \"web\"?"), std::string::npos);
+}
+
+TEST_CASE("what is expected of a config with errors is not looked at") {
+    const std::string text = said("user = \"none\"\n[[expect]]\nworker = \"web\"\nrequest = \"read /a\"\nverdict = \"allow\"\n");
+    CHECK_NE(text.find("there is no user"), std::string::npos);
+    CHECK_EQ(text.find("expected"), std::string::npos);
 }
 
 TEST_CASE("errors of the file and of the machine are told together") {

@@ -52,7 +52,7 @@ TEST_CASE("under a tab stands a tab, so that the caret is right at any width") {
     CHECK_EQ(complaints("\t\topeners\t= 1\n"),
              "w.toml:1:3: error: unknown key \"openers\" in the file\n"
              "    1 | \t\topeners\t= 1\n"
-             "      | \t\t^~~~~~~ there are [daemon] and [worker.NAME]\n");
+             "      | \t\t^~~~~~~ there are [daemon], [worker.NAME] and [[expect]]\n");
 }
 
 TEST_CASE("columns count characters, not bytes") {

@@ -113,7 +113,8 @@ TEST_CASE("a grant has one operation") {
     CHECK_EQ(grant_complaints("{ as = \"root\" }"),
              "w.toml:4:1: error: grant \"g\" of worker \"web\" says no operation\n"
              "    4 | g = { as = \"root\" }\n"
-             "      | ^ one of read, write, append, create, listen, connect, secret\n");
+             "      | ^ one of read, write, append, create, stat, access, readlink, list, watch, listen, connect, secret, raw, "
+             "packet, netlink, device, channel, store, lookup, sysctl, run, signal, restart, syslog\n");
     CHECK_EQ(grant_complaints("{ read = \"/a\", write = \"/a\" }"),
              "w.toml:4:20: error: grant \"g\" of worker \"web\" has two operations: \"read\" and \"write\"\n"
              "    4 | g = { read = \"/a\", write = \"/a\" }\n"
@@ -206,8 +207,9 @@ TEST_CASE("rename and unlink need a tree") {
              "      |                                            ^~~~~~~~\n"
              "w.toml:4:54: error: \"also\" cannot be \"exec\"\n"
              "    4 | g = { write = \"/a\", type = \"file\", also = [\"unlink\", \"exec\"] }\n"
-             "      |                                                      ^~~~~~ write one of \"read\", \"write\", "
-             "\"append\", \"create\", \"rename\", \"unlink\"\n");
+             "      |                                                      ^~~~~~ write one such as \"read\", \"write\", "
+             "\"append\", \"create\", \"rename\", \"unlink\", \"stat\", \"access\", \"readlink\", \"list\", \"mkdir\", "
+             "\"rmdir\", \"link\", \"symlink\", \"chmod\", \"truncate\", \"watch\"\n");
 }
 
 TEST_CASE("patterns of names are of one name") {
@@ -225,7 +227,7 @@ TEST_CASE("a mode where nothing is made is a warning") {
     CHECK_EQ(grant_complaints("{ read = \"/a\", mode = \"0640\" }"),
              "w.toml:4:20: warning: \"mode\" has no effect: nothing is made here\n"
              "    4 | g = { read = \"/a\", mode = \"0640\" }\n"
-             "      |                    ^~~~ it goes with create or owner\n");
+             "      |                    ^~~~ it goes with create, mkdir or owner\n");
     CHECK_EQ(grant_complaints("{ create = \"/a\", mode = 640 }"),
              "w.toml:4:29: error: \"mode\" is octal and stands in quotes\n"
              "    4 | g = { create = \"/a\", mode = 640 }\n"

@@ -99,7 +99,7 @@ TEST_CASE("a byte order mark and CRLF change no column") {
     CHECK_EQ(complaints("\xef\xbb\xbfopenerz = 1\r\n[daemon]\r\nlog_keeper = 3\r\n"),
              "w.toml:1:1: error: unknown key \"openerz\" in the file\n"
              "    1 | openerz = 1\n"
-             "      | ^~~~~~~ there are [daemon] and [worker.NAME]\n"
+             "      | ^~~~~~~ there are [daemon], [worker.NAME] and [[expect]]\n"
              "w.toml:3:14: error: \"log_keeper\" is a whole number, but must be true or false\n"
              "    3 | log_keeper = 3\n"
              "      |              ^ write true or false\n");

@@ -208,3 +208,120 @@ TEST_CASE("the longest of everything still fits into a sentence") {
         }
     }
 }
+
+namespace {
+
+Grant other(std::string name, Kind kind, Operations rights) {
+    Grant made = grant(std::move(name), kind, rights, {});
+    return made;
+}
+
+const GrantSet& many() {
+    static const GrantSet grants("web", [] {
+        std::vector<Grant> list;
+        Grant names = other("names", Kind::lookup, {Operation::lookup});
+        names.lookups = static_cast<std::uint8_t>(Lookup::user);
+        names.names = {"web*"};
+        list.push_back(names);
+        Grant keys = other("keys", Kind::sysctl, {Operation::sysctl_read});
+        keys.names = {"net.core.*"};
+        list.push_back(keys);
+        Grant run = other("tool", Kind::command, {Operation::run});
+        run.command.words = {{"", Hole::none, "/usr/bin/tool", ""},
+                             {"", Hole::number, "", "count"},
+                             {"", Hole::choice, "fast|slow", "how"}};
+        list.push_back(run);
+        Grant hup = other("hup", Kind::worker, {Operation::signal});
+        hup.peer = "db";
+        hup.signals = 1U << 1;
+        list.push_back(hup);
+        for (const auto* name : {"one", "two"}) {
+            Grant netlink = other(name, Kind::netlink, {Operation::netlink});
+            list.push_back(netlink);
+        }
+        Grant site = grant("site", Kind::tree, {Operation::read}, "/srv/www");
+        site.within = "/srv/www/in";
+        site.narrowed = true;
+        list.push_back(site);
+        Grant once = grant("once", Kind::file, {Operation::read}, "/etc/once");
+        once.shape = {1, true, 10};
+        list.push_back(once);
+        return list;
+    }());
+    return grants;
+}
+
+std::string said_of(const Request& request) { return said(request, many()); }
+
+std::string said_as(const Request& request, Reason reason) {
+    Decision decision = decide(many(), request);
+    decision.verdict = Verdict::deny;
+    decision.reason = reason;
+    return std::string(explain(many(), request, decision).view());
+}
+
+}  // namespace
+
+TEST_CASE("keys that are none are shown what keys look like") {
+    CHECK(said_of({Operation::lookup, 0, 0, {}, "user", {}}) ==
+          "\"user\" is nothing to look up; write user:NAME, uid:N, group:NAME, gid:N, host:NAME or service:NAME/PROTOCOL");
+    CHECK(said_of({Operation::sysctl_read, 0, 0, {}, "net..core", {}}) ==
+          "\"net..core\" is not a key; keys read net.ipv4.ip_forward");
+    CHECK(said_of({Operation::sysctl_write, 0, 0, "keys", "net.core.x", "1"}) ==
+          "grant \"keys\" (demo.toml:14) lends \"net.core.*\" for reading keys only; to allow writing, give it write = true");
+    CHECK(said_of({Operation::lookup, 0, 0, {}, "user:root", {}}) ==
+          "grant \"names\" (demo.toml:14) covers only \"web*\", not root; to allow it, add to its names: \"root\"");
+    CHECK(said_of({Operation::lookup, 0, 0, {}, "host:db", {}}) ==
+          "grant \"names\" (demo.toml:14) covers user, not host:db; to allow it, add to [worker.web.grants]: "
+          "NAME = { lookup = [\"host\"], names = [\"db\"] }");
+}
+
+TEST_CASE("a value that its hole does not take is told by the hole's name") {
+    CHECK(said_of({Operation::run, 0, 0, "tool", "x\nfast", {}}) ==
+          "grant \"tool\" (demo.toml:14) takes as \"count\" a number of at most 18 digits");
+    CHECK(said_of({Operation::run, 0, 0, "tool", "1\nfats", {}}) ==
+          "grant \"tool\" (demo.toml:14) takes as \"how\" one of \"fast|slow\"");
+    CHECK(said_of({Operation::run, 0, 0, "tool", "1", {}}) == "grant \"tool\" (demo.toml:14) takes 2 arguments, one a line");
+    CHECK(said_of({Operation::run, 0, 0, "tool", "1\nfast", {}}).starts_with("grant \"tool\" (demo.toml:14) of web allows"));
+}
+
+TEST_CASE("of several grants without a target one must be named") {
+    CHECK(said_of({Operation::netlink, 0, 0, {}, {}, {}}) == "web has 2 grants for netlink sockets: name one of them");
+    CHECK(said_of({Operation::raw, 0, 0, {}, {}, {}}) ==
+          "no grant of web covers raw sockets; to allow it, add to [worker.web.grants]: NAME = { raw = \"icmp\" }");
+    CHECK(said_of({Operation::channel, 0, 0, {}, {}, {}}) == "a channel is not asked for: an event brings its end");
+}
+
+TEST_CASE("a signal that is not listed is told by name") {
+    CHECK(said_of({Operation::signal, 0, 0, "hup", {}, {}, 10}) ==
+          "grant \"hup\" (demo.toml:14) does not list the signal USR1; to allow it, add to its signals: \"USR1\"");
+    CHECK(said_of({Operation::signal, 0, 0, "hup", {}, {}, 99}) == "signals are numbered from 1 to 64, not 99");
+}
+
+TEST_CASE("what the worker gave up itself, used up or is too late for is told as that") {
+    CHECK(said_of({Operation::read, 0, 0, {}, "/srv/www/a", {}}) ==
+          "web gave this up itself: it narrowed grant \"site\" (demo.toml:14) to /srv/www/in; it has it again after a restart");
+    const Request once{Operation::read, 0, 0, "once", {}, {}};
+    CHECK(said_as(once, Reason::used_up) == "grant \"once\" (demo.toml:14) may be used 1 times in one life of web, and has "
+                                            "been; a larger \"uses\" would allow more");
+    CHECK(said_as(once, Reason::too_late) == "grant \"once\" (demo.toml:14) was for until web is ready, which it is; "
+                                             "without until = \"ready\" it would go on");
+    CHECK(said_as(once, Reason::too_many) ==
+          "grant \"once\" (demo.toml:14) allows 10 a second; a larger \"rate\" would allow more");
+    CHECK(said_as({Operation::signal, 0, 0, "hup", {}, {}, 1}, Reason::unavailable) == "worker \"db\" is not running");
+    CHECK(said_as({Operation::lookup, 0, 0, "names", "user:web", {}}, Reason::unavailable) ==
+          "what looks names up is not running; ask again");
+}
+
+TEST_CASE("numbers that an operation does not take are told") {
+    CHECK(said(Request{Operation::access, 0, 0, {}, "/a", {}}) ==
+          "testing access takes a mode from 1 to 7: 4 reads, 2 writes, 1 executes");
+    CHECK(said(Request{Operation::stat, 0, 0, {}, "/a", {}, 5}) == "looking takes no argument: 5");
+    CHECK(said(Request{Operation::watch, 0, 0, {}, "/a", {}, 0x1000}) ==
+          "watching takes event bits within 0xfff, not 0x1000");
+    CHECK(said(Request{Operation::symlink, 0, 0, {}, "/a", {}}) == "making symlinks takes a path and the text of the link");
+    CHECK(said(Request{Operation::listen, 0, 0, {}, "tcp:db:80", {}}) ==
+          "\"tcp:db:80\" is a name, and listening is done on an address");
+    CHECK(said(Request{Operation::connect, 0, 0, {}, "unix:@", {}}) ==
+          "\"unix:@\" is for listening only: there is nothing to connect to");
+}
