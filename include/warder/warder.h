@@ -139,8 +139,8 @@ int warder_access(warder_connection *connection, const char *grant, const char *
 ssize_t warder_readlink(warder_connection *connection, const char *grant, const char *path, char *text, size_t size);
 
 /* The names in a directory, but for "." and "..": a sealed memfd, to be read or mapped. For each name it has one letter for its
- * type (f file, d directory, l symlink, p FIFO, s socket, b and c devices, ? unknown), the name, and a NUL. Only names that the
- * grant's patterns match are there. Returns a descriptor, the caller's, or -1. errno: above, getdents64(2), ENOMEM. Since 0.1. */
+ * type (f file, d directory, l symlink, p FIFO, s socket, b and c devices, ? unknown), the name, and a NUL.
+ * Returns a descriptor, the caller's, or -1. errno: above, getdents64(2), EOVERFLOW (too many names), ENOMEM. Since 0.1. */
 int warder_list(warder_connection *connection, const char *grant, const char *path);
 
 typedef struct warder_entry {
@@ -223,7 +223,7 @@ int warder_netlink(warder_connection *connection, const char *grant, int flags);
  * Since 0.1. */
 int warder_syslog(warder_connection *connection, const char *grant, int flags);
 
-/* An open device. A tun or tap device is configured: its interface is the grant's. `grant`: its name, or NULL: then `path` is
+/* An open device. A tun or tap device is configured: its interface is the grant's (TUNGETIFF says its name). `grant`: its name, or NULL: then `path` is
  * absolute. `path`: NULL for what the grant names. `flags`: 0 or WARDER_NONBLOCK.
  * Returns a descriptor, the caller's, or -1. errno: EACCES, EINVAL, ENOENT, ENXIO, EBUSY, those of openat2(2) and of the
  * device, and those of convention 1. Since 0.1. */
@@ -236,7 +236,7 @@ int warder_secret(warder_connection *connection, const char *grant);
 /* ---- Names, keys, commands and other workers ---- */
 
 /* What the system's name services say of `key`: "user:web", "uid:33", "group:adm", "gid:4", "service:http/tcp" give a line of
- * passwd(5), group(5), services(5) without its newline; "host:db.example.org" gives its addresses, one a line. `grant`: its
+ * passwd(5), group(5), services(5); "host:db.example.org" gives its addresses. Each line ends with a newline. `grant`: its
  * name, or NULL: the key decides. Into a caller's buffer (convention 4); an answer has at most 48 KiB.
  * Returns its length, or -1. errno: EACCES, EINVAL (no such key), ENOENT (granted, and there is none of that name), EAGAIN (the
  * resolver is not running), ETIMEDOUT, and those of convention 1. Since 0.1. */
@@ -352,7 +352,7 @@ typedef struct warder_request {
     const char *second;  /* rename, link: the new name; symlink: its text; sysctl: the value; narrow: a pattern; otherwise NULL */
     uint64_t argument;   /* truncate: bytes; watch: event bits; signal: its number; narrow: operations; connect: which
                             address of a name; otherwise 0 */
-    void *data;          /* where the data of a stat (72 bytes, the protocol's), readlink, lookup or sysctl goes; or NULL */
+    void *data;          /* where the data of a stat (72 bytes, the protocol's), readlink, lookup, sysctl or tun goes; or NULL */
     size_t data_room;    /* bytes there; what is longer is cut, and no NUL is added */
 } warder_request;
 
@@ -364,8 +364,8 @@ typedef struct warder_result {
     int error;                  /* 0 or an errno */
     int reason;                 /* WARDER_REASON_... */
     uint32_t grant;             /* the grant that decided, by its place in the configuration, or 0xffffffff */
-    uint64_t value;             /* secret: its size in bytes; connect: 1 while it is still connecting; run: bit 0 stdin, 1 stdout,
-                                   2 stderr, 3 pidfd, the pid from bit 32 on; otherwise 0 */
+    uint64_t value;             /* secret, list: bytes; connect: 1 while it is still connecting; watch: the watch's number; run:
+                                   bit 0 stdin, 1 stdout, 2 stderr, 3 pidfd, the pid from bit 32 on */
     size_t data_size;           /* bytes of data that there are, whatever there was room for */
     char why[WARDER_WHY_SIZE];  /* for a denial, the sentence; NUL-terminated */
     uint64_t reserved;
@@ -376,7 +376,8 @@ typedef struct warder_result {
  * Returns how many succeeded (perhaps 0: then look at the results), or -1 if nothing was answered; then no result was
  * filled. Descriptors are the caller's.
  * errno of -1: EINVAL (count), EMSGSIZE (texts of more than 64 KiB together), and those of
- * convention 1. EMFILE stands in the results that it hit. Since 0.1. */
+ * convention 1. EMFILE stands in the results that it hit. A run, signal or restart is asked for alone (EINVAL in its result).
+ * Since 0.1. */
 int warder_open_many(warder_connection *connection, const warder_request *requests, warder_result *results, size_t count);
 
 /* ---- Why ---- */

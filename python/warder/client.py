@@ -172,7 +172,7 @@ class Connection:
         return self._text(Request(Operation.READLINK, grant, path))
 
     def list(self, grant: str, path: str = "") -> _List[tuple[str, str]]:
-        """(name, type) for each name in a directory that the grant's patterns match; the type is one of "fdlpsbc?"."""
+        """(name, type) for each name in a directory; the type is one of "fdlpsbc?", as find -type has them."""
         fd = self._lend(Request(Operation.LIST, grant, path))
         try:
             return link.read_list(fd)

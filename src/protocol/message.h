@@ -109,8 +109,9 @@ struct Outcome {
     std::uint32_t grant;    // the grant that decided, or 0xffffffff
     std::uint32_t reserved;
     Span text;              // for a denial, one plain sentence: what would allow it. Otherwise the operation's data
-    std::uint64_t value;    // secret: its size in bytes. connect: 1 while still connecting. run: RunEnd bits,
-                            // and from bit 32 on its pid as warderd knows it. Otherwise 0
+    // secret, list, readlink, sysctl_read: bytes. connect: 1 while still connecting. watch: the watch's number. run: RunEnd
+    // bits, and from bit 32 on its pid as warderd knows it. Otherwise 0.
+    std::uint64_t value;
 };
 static_assert(sizeof(Outcome) == 32);
 
