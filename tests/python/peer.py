@@ -124,6 +124,92 @@ def echo(request):
     return lend(memory(f"{request.grant}|{request.target}".encode("utf-8", "surrogateescape")))
 
 
+def said(request):
+    """Lends, or tells, what was asked for; of a stat, one of these numbers."""
+    text = f"{request.operation} {request.flags} {request.mode} {request.argument} " + "|".join(request[1:4])
+    if request.operation in LENDS_ONE:
+        return lend(memory(text.encode()))
+    if request.operation == protocol.Operation.STAT:
+        stat = protocol.Stat(0o100640, 2, 1, 3, 4, 5, 6, 7, 0, 0, 8_500_000_000, 9_000_000_001)
+        text = protocol.encode_stat(stat).decode("utf-8", "surrogateescape")
+    elif request.operation not in GIVES_TEXT:
+        text = ""
+    return Outcome(text=text, grant=0), None
+
+
+Operation = protocol.Operation
+GIVES_TEXT = (Operation.READLINK, Operation.LOOKUP, Operation.SYSCTL_READ)
+LENDS_ONE = (Operation.WATCH, Operation.RAW, Operation.DEVICE, Operation.LIST)
+
+
+class Custodian:
+    """The other end of a store's socket: a thread that keeps, gives back and lists."""
+
+    def __init__(self):
+        self.kept = {}
+        self.before_reply = None  # called with the custodian and the message
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.theirs.close()
+        with contextlib.suppress(OSError):
+            self.ours.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.ours.close()
+        for fds in self.kept.values():
+            for fd in fds:
+                os.close(fd)
+
+    def take_fd(self):
+        return self.theirs.detach()
+
+    def say(self, number, done, fds=()):
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.ours.sendmsg([protocol.encode_done(number, done)], control)
+
+    def _serve(self):
+        with contextlib.suppress(ConnectionError, BrokenPipeError):
+            while True:
+                data, control, _, _ = self.ours.recvmsg(65536, 4096, socket.MSG_CMSG_CLOEXEC)
+                if not data:
+                    return
+                fds = array.array("i")
+                for _, _, raw in control:
+                    fds.frombytes(raw)
+                self._answer(protocol.decode(data), fds.tolist())
+
+    def _answer(self, message, fds):
+        name = protocol.decode_text(message)
+        if self.before_reply:
+            self.before_reply(self, message)
+        if message.type == Type.STORED:
+            lines = "".join(f"{name} {len(fds)}\n" for name, fds in self.kept.items())
+            self.say(message.id, protocol.Done(text=lines))
+        elif message.type == Type.FETCH:
+            self._give_back(message.id, name)
+        elif name in self.kept:
+            self.say(message.id, protocol.Done(17, Reason.SYSTEM))
+        else:
+            self.kept[name], fds = fds, []
+            self.say(message.id, protocol.Done())
+        for fd in fds:
+            os.close(fd)
+
+    def _give_back(self, number, name):
+        fds = self.kept.pop(name, None)
+        if fds is None:
+            self.say(number, protocol.Done(2, Reason.SYSTEM, "nothing is kept under this name"))
+            return
+        self.say(number, protocol.Done(), fds)
+        for fd in fds:
+            os.close(fd)
+
+
 _FLAGS = {
     protocol.Operation.READ: os.O_RDONLY,
     protocol.Operation.WRITE: os.O_WRONLY,

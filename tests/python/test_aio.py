@@ -9,7 +9,7 @@ import unittest
 
 import warder_test_path  # noqa: F401
 import warder
-from peer import Peer, Tree, echo, lend, memory, no_fd_leaks
+from peer import Custodian, Peer, Tree, echo, lend, memory, no_fd_leaks, said
 from test_client import in_child, wait_all
 from warder import protocol
 from warder.aio import AsyncConnection
@@ -227,6 +227,131 @@ class Broken(AsyncTest):
         with self.assertRaises(OSError) as caught:
             await waiting
         self.assertEqual(caught.exception.errno, errno.EBADF)
+
+
+class Vocabulary(AsyncTest):
+    others = {"said": said}
+
+    def asked(self):
+        one = self.peer.requests()[-1]
+        return (one.operation, one.flags, one.mode, one.argument, one.target, one.second)
+
+    async def test_what_changes_things_is_asked_for_as_it_is_said(self):
+        connection = self.connection
+        for call, wanted in (
+            (connection.mkdir("said", "a", 0o750), (14, 0, 0o750, 0, "a", "")),
+            (connection.rmdir("said", "a"), (15, 0, 0, 0, "a", "")),
+            (connection.link("said", "a", "b"), (16, 0, 0, 0, "a", "b")),
+            (connection.symlink("said", "a", "to/b"), (17, 0, 0, 0, "a", "to/b")),
+            (connection.chmod("said", "a", 0o600), (18, 0, 0o600, 0, "a", "")),
+            (connection.truncate("said", "a", 7), (19, 0, 0, 7, "a", "")),
+            (connection.set_sysctl("said", "kernel.x", "1"), (28, 0, 0, 0, "kernel.x", "1")),
+            (connection.signal("said", 1), (30, 0, 0, 1, "", "")),
+            (connection.restart("said", "web"), (31, 0, 0, 0, "web", "")),
+            (connection.narrow("said", [1], target="in", names="*", uses=5), (33, 0, 5, 2, "in", "*")),
+            (connection.give_up("said"), (33, 0, 0, 0, "", "")),
+        ):
+            self.assertIsNone(await call)
+            self.assertEqual(self.asked(), wanted)
+
+    async def test_what_is_told_and_lent(self):
+        connection = self.connection
+        self.assertEqual((await connection.stat("said", "a")).st_size, 6)
+        self.assertTrue(await connection.access("said", "a", os.R_OK))
+        self.assertEqual(await connection.readlink("said", "a"), "12 0 0 0 said|a|")
+        self.assertEqual(await connection.lookup("said", "user:web"), "26 0 0 0 said|user:web|")
+        self.assertEqual(await connection.sysctl("said", "kernel.x"), "27 0 0 0 said|kernel.x|")
+        for fd, wanted in (
+            (await connection.watch("said", "a", 2), b"20 8 0 2 said|a|"),
+            (await connection.device("said", "/dev/x"), b"24 8 0 0 said|/dev/x|"),
+        ):
+            with os.fdopen(fd, "rb") as file:
+                self.assertEqual(file.read(), wanted)
+        self.tree.others = {"list": lambda request: lend(memory(b"fa\0dsub\0"))}
+        self.assertEqual(await connection.list("list"), [("a", "f"), ("sub", "d")])
+
+    async def test_sockets_of_other_families_are_non_blocking(self):
+        self.tree.others = {"s": lambda request: lend(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach())}
+        for call in (self.connection.raw, self.connection.packet, self.connection.netlink, self.connection.syslog):
+            with await call("s") as made:
+                self.assertEqual(made.gettimeout(), 0.0)
+
+    async def test_a_command_is_waited_for(self):
+        near, far = os.pipe2(os.O_CLOEXEC)
+        self.tree.others = {"backup": lambda request: (Outcome(fds=1, value=8, grant=0), near)}
+        with await self.connection.run("backup", "daily") as process:
+            waiting = asyncio.ensure_future(self.connection.wait_for_end(process))
+            await asyncio.sleep(0.01)
+            self.assertFalse(waiting.done())
+            os.close(far)
+            await asyncio.wait_for(waiting, 10)
+
+    async def test_a_channel_is_its_newest_end_and_leaves_other_events(self):
+        far_ends = []
+
+        async def later():
+            await asyncio.sleep(0.02)
+            for name in ("other", "parser"):
+                near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                self.peer.event(Type.CHANNEL, name, 1, [near.fileno()])
+                near.close()
+                far_ends.append(far)
+
+        sending = asyncio.ensure_future(later())
+        event = asyncio.ensure_future(self.connection.next_event())
+        with await asyncio.wait_for(self.connection.channel("parser"), 10) as end:
+            self.assertEqual(end.gettimeout(), 0.0)
+        with await asyncio.wait_for(event, 10) as other:
+            self.assertEqual(other.name, "other")
+        await sending
+        for far in far_ends:
+            far.close()
+
+    async def test_the_resolver_answers(self):
+        def take(peer, message):
+            if message.type == Type.FOUND:
+                peer.send(protocol.encode_done(message.id))
+            return message.type == Type.FOUND
+
+        self.peer.on_message = take
+        await self.connection.found(7, 0, "192.0.2.1\n")
+        self.assertEqual(protocol.decode_found(self.peer.received[-1]), protocol.Found(7, 0, "192.0.2.1\n"))
+
+
+class Stores(unittest.IsolatedAsyncioTestCase):
+    async def test_tasks_share_it(self):
+        async def work(store, name):
+            for _ in range(20):
+                await store.put(name, [0])
+                (fd,) = await store.fetch(name)
+                os.close(fd)
+
+        with no_fd_leaks(self), Peer() as peer, Custodian() as custodian:
+            async with await AsyncConnection.connect(peer.take_fd(), custodian.take_fd()) as connection:
+                await asyncio.gather(*(work(connection.store, f"t{n}") for n in range(5)))
+                await connection.store.put("kept", [0, 1])
+                self.assertEqual(await connection.store.list(), {"kept": 2})
+                with self.assertRaises(FileExistsError):
+                    await connection.store.put("kept", [0])
+                with self.assertRaises(FileNotFoundError):
+                    await connection.store.fetch("none")
+
+    async def test_close_ends_who_waits_for_a_custodian_that_hangs(self):
+        with Peer() as peer, Custodian() as custodian:
+            custodian.before_reply = lambda custodian, message: custodian.ours.recv(1, socket.MSG_PEEK)
+            connection = await AsyncConnection.connect(peer.take_fd(), custodian.take_fd())
+            waiting = asyncio.ensure_future(connection.store.list())
+            await asyncio.sleep(0.02)
+            await connection.ready()  # nobody else waits
+            connection.close()
+            with self.assertRaises(OSError):
+                await asyncio.wait_for(waiting, 10)
+
+    async def test_without_one_it_says_so(self):
+        with Peer() as peer:
+            async with connected(peer) as connection:
+                with self.assertRaises(FileNotFoundError):
+                    connection.store
 
 
 class Fork(unittest.TestCase):

@@ -13,9 +13,9 @@ import unittest
 
 import warder_test_path  # noqa: F401
 import warder
-from peer import Peer, Tree, echo, lend, memory, no_fd_leaks
+from peer import Custodian, Peer, Tree, echo, lend, memory, no_fd_leaks, said
 from warder import protocol
-from warder.protocol import Operation, OpenFlag, Outcome, Reason, Requesters, Type
+from warder.protocol import Operation, OpenFlag, Outcome, Reason, Requesters, RunEnd, Type
 
 
 def in_child(work):
@@ -281,6 +281,303 @@ class SocketsAndSecrets(ClientTest):
         fd = self.connection.secret_fd("key")
         self.assertEqual(os.fstat(fd).st_size, len(secret))
         os.close(fd)
+
+
+class Vocabulary(ClientTest):
+    others = {"said": said}
+
+    def asked(self):
+        one = self.peer.requests()[-1]
+        return (one.operation, one.flags, one.mode, one.argument, one.target, one.second)
+
+    def content_of(self, fd):
+        with os.fdopen(fd, "rb") as file:
+            return file.read().decode()
+
+    def test_a_stat_has_the_names_of_os(self):
+        stat = self.connection.stat("said", "a")
+        self.assertEqual((stat.st_mode, stat.st_ino, stat.st_dev, stat.st_nlink), (0o100640, 2, 1, 3))
+        self.assertEqual((stat.st_uid, stat.st_gid, stat.st_size, stat.st_blocks), (4, 5, 6, 7))
+        self.assertEqual((stat.st_mtime, stat.st_ctime_ns), (8.5, 9_000_000_001))
+
+    def test_a_stat_of_too_few_bytes_breaks_the_protocol(self):
+        self.tree.others = {"short": lambda request: (Outcome(text="abc", grant=0), None)}
+        with self.assertRaises(warder.ProtocolError):
+            self.connection.stat("short", "a")
+
+    def test_access_is_yes_no_or_an_error(self):
+        answers = {
+            "said": said,
+            "kernel": lambda request: (Outcome(errno.EACCES, Reason.SYSTEM, grant=0), None),
+            "policy": lambda request: (Outcome(errno.EACCES, Reason.WRONG_OPERATION, text="no"), None),
+        }
+        self.tree.others = answers
+        self.assertIs(self.connection.access("said", "a", os.R_OK | os.W_OK), True)
+        self.assertEqual(self.asked(), (Operation.ACCESS, 0, 6, 0, "a", ""))
+        self.assertIs(self.connection.access("kernel", "a", os.R_OK), False)
+        with self.assertRaises(warder.Denied):
+            self.connection.access("policy", "a", os.R_OK)
+
+    def test_a_list_is_names_and_types(self):
+        self.tree.others = {"list": lambda request: lend(memory(b"fa.txt\0dsub\0l\xff\0"))}
+        with no_fd_leaks(self):
+            self.assertEqual(self.connection.list("list"), [("a.txt", "f"), ("sub", "d"), (os.fsdecode(b"\xff"), "l")])
+        self.tree.others = {"list": lambda request: lend(memory(b""))}
+        self.assertEqual(self.connection.list("list"), [])
+
+    def test_what_changes_paths_is_asked_for_as_it_is_said(self):
+        connection = self.connection
+        for call, wanted in (
+            (lambda: connection.mkdir("said", "a", 0o750), (Operation.MKDIR, 0, 0o750, 0, "a", "")),
+            (lambda: connection.rmdir("said", "a"), (Operation.RMDIR, 0, 0, 0, "a", "")),
+            (lambda: connection.link("said", "a", "b"), (Operation.LINK, 0, 0, 0, "a", "b")),
+            (lambda: connection.symlink("said", "a", "to/b"), (Operation.SYMLINK, 0, 0, 0, "a", "to/b")),
+            (lambda: connection.chmod("said", "a", 0o600), (Operation.CHMOD, 0, 0o600, 0, "a", "")),
+            (lambda: connection.truncate("said", "a", 1 << 40), (Operation.TRUNCATE, 0, 0, 1 << 40, "a", "")),
+            (lambda: connection.set_sysctl("said", "kernel.x", "1"), (Operation.SYSCTL_WRITE, 0, 0, 0, "kernel.x", "1")),
+            (lambda: connection.signal("said", 1), (Operation.SIGNAL, 0, 0, 1, "", "")),
+            (lambda: connection.restart("said", "web"), (Operation.RESTART, 0, 0, 0, "web", "")),
+            (lambda: connection.give_up("said"), (Operation.NARROW, 0, 0, 0, "", "")),
+            (
+                lambda: connection.narrow("said", [Operation.READ], target="in", names="*.csv", uses=5),
+                (Operation.NARROW, 0, 5, 2, "in", "*.csv"),
+            ),
+            (lambda: connection.narrow("said", uses=3), (Operation.NARROW, 0, 3, 2**64 - 1, "", "")),
+        ):
+            self.assertIsNone(call())
+            self.assertEqual(self.asked(), wanted)
+
+    def test_texts_come_as_they_are(self):
+        self.assertEqual(self.connection.readlink("said", "a"), "12 0 0 0 said|a|")
+        self.assertEqual(self.connection.lookup("said", "user:web"), "26 0 0 0 said|user:web|")
+        self.assertEqual(self.connection.sysctl("said", "kernel.x"), "27 0 0 0 said|kernel.x|")
+        self.tree.others = {"bytes": lambda request: (Outcome(text=os.fsdecode(b"caf\xe9"), grant=0), None)}
+        self.assertEqual(os.fsencode(self.connection.readlink("bytes", "a")), b"caf\xe9")
+
+    def test_watches_and_devices_are_descriptors(self):
+        self.assertEqual(self.content_of(self.connection.watch("said", "a", 2, nonblock=True)), "20 8 0 2 said|a|")
+        self.assertEqual(self.content_of(self.connection.device("said", "/dev/x")), "24 0 0 0 said|/dev/x|")
+
+    def test_sockets_of_other_families_are_sockets(self):
+        self.tree.others = {"s": lambda request: lend(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach())}
+        for call, operation in (
+            (self.connection.raw, Operation.RAW),
+            (self.connection.packet, Operation.PACKET),
+            (self.connection.netlink, Operation.NETLINK),
+            (self.connection.syslog, Operation.SYSLOG),
+        ):
+            with call("s", nonblock=True) as made:
+                self.assertEqual(made.gettimeout(), 0.0)
+            self.assertEqual(self.asked()[:2], (operation, OpenFlag.NONBLOCK))
+
+    def test_a_name_s_nth_address_is_asked_for(self):
+        with self.assertRaises(OSError):
+            self.connection.connect(address="tcp:db.example:5432", nth=2)
+        self.assertEqual(self.asked(), (Operation.CONNECT, 0, 0, 2, "tcp:db.example:5432", ""))
+
+    def test_the_resolver_answers(self):
+        seen = []
+
+        def take(peer, message):
+            if message.type == Type.FOUND:
+                seen.append(protocol.decode_found(message))
+                peer.send(protocol.encode_done(message.id))
+            return message.type == Type.FOUND
+
+        self.peer.on_message = take
+        self.peer.event(Type.LOOKUP, "host:db.example", 77)
+        event = self.connection.next_event(5)
+        self.assertEqual((event.kind, event.name, event.value), (Type.LOOKUP, "host:db.example", 77))
+        self.connection.found(event.value, 0, "192.0.2.1\n")
+        self.assertEqual(seen, [protocol.Found(77, 0, "192.0.2.1\n")])
+
+
+class Commands(ClientTest):
+    def command(self, ends, descriptors=None):
+        """A handler that lends what it is told, and keeps the other ends."""
+        into, out, done = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+        self.far = {"stdin": into[0], "stdout": out[1], "end": done[1]}
+        lent = {RunEnd.IN: into[1], RunEnd.OUT: out[0], RunEnd.PROCESS: done[0]}
+
+        def handle(request):
+            fds = [lent[end] for end in (RunEnd.IN, RunEnd.OUT, RunEnd.PROCESS) if end & ends]
+            for end in lent:
+                if not end & ends:
+                    os.close(lent[end])
+            count = len(fds) if descriptors is None else descriptors
+            return Outcome(fds=count, grant=0, value=int(ends) | 4711 << 32), fds
+
+        return handle
+
+    def setUp(self):
+        super().setUp()
+        self.peer.answer = self.answer
+        self.far = {}
+        self.addCleanup(lambda: [os.close(fd) for fd in self.far.values()])
+
+    def answer(self, message):
+        (request,) = protocol.decode_ask(message)
+        self.request = request
+        outcome, fds = self.handler(request)
+        self.peer.send(protocol.encode_answer(message.id, [outcome]), fds)
+        for fd in fds:
+            os.close(fd)
+
+    def test_a_command_has_its_ends(self):
+        self.handler = self.command(RunEnd.IN | RunEnd.OUT | RunEnd.PROCESS)
+        with self.connection.run("backup", "daily", "/srv/www") as process:
+            self.assertEqual((self.request.target, process.pid, process.stderr), ("daily\n/srv/www", 4711, None))
+            process.stdin.write(b"in")
+            process.stdin.flush()
+            self.assertEqual(os.read(self.far["stdin"], 9), b"in")
+            os.write(self.far["stdout"], b"out")
+            self.assertEqual(process.stdout.read1(9), b"out")
+            self.assertFalse(process.wait(0.01))
+            os.write(self.far["end"], b"x")
+            self.assertTrue(process.wait(5))
+            self.assertFalse(os.get_inheritable(process.pidfd))
+
+    def test_an_end_that_is_not_lent_is_none(self):
+        self.handler = self.command(RunEnd.OUT)
+        with self.connection.run("backup") as process:
+            self.assertIsNone(process.stdin)
+            self.assertIsNotNone(process.stdout)
+            self.assertIsNone(process.pidfd)
+            with self.assertRaises(OSError):
+                process.wait(0)
+        self.assertEqual(self.request.target, "")
+
+    def test_as_many_descriptors_as_ends_or_the_protocol_is_broken(self):
+        self.handler = self.command(RunEnd.OUT | RunEnd.PROCESS, descriptors=1)
+        with self.assertRaises(warder.ProtocolError):
+            self.connection.run("backup")
+
+    def test_a_value_with_a_line_break_is_refused_before_it_is_sent(self):
+        with self.assertRaises(ValueError):
+            self.connection.run("backup", "a\nb")
+        self.assertEqual(self.peer.requests(), [])
+
+
+class Channels(ClientTest):
+    def send_end(self, name):
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.peer.event(Type.CHANNEL, name, 1, [near.fileno()])
+        near.close()
+        self.addCleanup(far.close)
+        return far
+
+    def test_the_newest_end_is_taken_and_others_are_closed(self):
+        self.send_end("parser")
+        self.send_end("other")
+        self.peer.event(Type.REVOKED, "db")
+        far = self.send_end("parser")
+        self.connection.ready()
+        with self.connection.channel("parser", 5) as end:
+            self.assertEqual((end.type, end.gettimeout()), (socket.SOCK_SEQPACKET, None))
+            end.send(b"hello")
+            self.assertEqual(far.recv(9), b"hello")
+        self.assertIsNone(self.connection.channel("parser", 0.01))
+        self.assertEqual(self.connection.next_event(0).name, "other")
+        self.assertEqual(self.connection.next_event(0).name, "db")
+
+    def test_it_is_waited_for(self):
+        timer = threading.Timer(0.05, self.send_end, ["parser"])
+        timer.start()
+        self.peer.event(Type.REVOKED, "db")
+        with self.connection.channel("parser", 10):
+            pass
+        timer.join()
+
+
+class Stores(ClientTest):
+    def setUp(self):
+        super().setUp()
+        self.custodian = self.enterContextHere(Custodian())
+        self.peer = self.enterContextHere(Peer(self.tree, **self.peer_options))
+        store = self.custodian.take_fd()
+        self.connection = self.enterContextHere(warder.Connection(self.peer.take_fd(), store))
+        self.assertFalse(os.get_inheritable(store))
+
+    def test_descriptors_are_kept_and_given_back_in_their_order(self):
+        read, write = os.pipe()
+        self.connection.store.put("pipe", [read, write])
+        os.close(read)
+        os.close(write)
+        self.assertEqual(self.connection.store.list(), {"pipe": 2})
+        read, write = self.connection.store.fetch("pipe")
+        os.write(write, b"x")
+        self.assertEqual(os.read(read, 9), b"x")
+        self.assertFalse(os.get_inheritable(read))
+        os.close(read)
+        os.close(write)
+        self.assertEqual(self.connection.store.list(), {})
+
+    def test_what_goes_wrong_is_an_error_of_its_class(self):
+        with self.assertRaises(FileNotFoundError) as caught:
+            self.connection.store.fetch("none")
+        self.assertEqual((caught.exception.reason, caught.exception.strerror), (9, "nothing is kept under this name"))
+        self.connection.store.put("a", [0])
+        with self.assertRaises(FileExistsError):
+            self.connection.store.put("a", [0])
+        for count in (0, 254):
+            with self.assertRaises(OSError) as caught:
+                self.connection.store.put("b", [0] * count)
+            self.assertEqual(caught.exception.errno, errno.EINVAL)
+
+    def test_a_reply_to_somebody_who_gave_up_is_dropped(self):
+        fd = memory(b"")
+        self.custodian.before_reply = lambda custodian, message: custodian.say(message.id + 1000, protocol.Done(), [fd])
+        with no_fd_leaks(self):
+            self.assertEqual(self.connection.store.list(), {})
+        os.close(fd)
+
+    def test_the_end_of_the_custodian_leaves_the_connection(self):
+        self.custodian.ours.shutdown(socket.SHUT_RDWR)
+        with self.assertRaises(ConnectionError):
+            self.connection.store.list()
+        self.connection.ready()
+
+    def test_without_a_store_it_says_so(self):
+        with Peer() as peer, warder.Connection(peer.take_fd()) as connection:
+            with self.assertRaises(FileNotFoundError):
+                connection.store.list()
+
+    def test_the_environment_names_it(self):
+        with Peer() as peer, Custodian() as custodian:
+            os.environ["WARDER_SOCKET"], os.environ["WARDER_STORE"] = str(peer.take_fd()), str(custodian.take_fd())
+            try:
+                with warder.Connection() as connection:
+                    self.assertEqual(connection.store.list(), {})
+            finally:
+                del os.environ["WARDER_SOCKET"], os.environ["WARDER_STORE"]
+
+    def test_a_child_may_not_under_main(self):
+        def child():
+            try:
+                self.connection.store.list()
+            except PermissionError:
+                return
+            raise AssertionError("a child was let")
+
+        wait_all(self, [in_child(child)])
+
+    def test_processes_and_threads_of_a_group_share_it(self):
+        def work(connection, name):
+            for _ in range(100):
+                connection.store.put(name, [0])
+                (fd,) = connection.store.fetch(name)
+                os.close(fd)
+
+        with Custodian() as custodian, Peer(requesters=Requesters.GROUP) as peer:
+            with warder.Connection(peer.take_fd(), custodian.take_fd()) as connection:
+                pids = [in_child(lambda n=n: work(connection, f"p{n}")) for n in range(3)]
+                threads = [threading.Thread(target=work, args=(connection, f"t{n}")) for n in range(3)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                wait_all(self, pids)
+                self.assertEqual(connection.store.list(), {})
 
 
 class Events(ClientTest):
