@@ -278,6 +278,23 @@ TEST_CASE("a directory that is made and given keeps the group bit of the one tha
     CHECK(stand.about("shared/a").st_mode == (S_IFDIR | 02750));
 }
 
+TEST_CASE("a file is renamed and unlinked below its directory, and nowhere else") {
+    NEEDS_ROOT();
+    Stand stand;
+    stand.write("a", "text");
+    REQUIRE(::mkdir(stand.at("sub").c_str(), 0755) == 0);
+    REQUIRE(::symlink("/tmp", stand.at("away").c_str()) == 0);
+    Task task = stand.task(Operation::rename, "a");
+    task.second = "away/warder-moved";
+    CHECK(stand.perform(task).error == ELOOP);
+    task.second = "sub/b";
+    CHECK(stand.perform(task).reason == Reason::ok);
+    CHECK(stand.read("sub/b") == "text");
+    CHECK(stand.perform(stand.task(Operation::unlink, "sub/b")).reason == Reason::ok);
+    CHECK(stand.perform(stand.task(Operation::unlink, "sub/b")).error == ENOENT);
+    CHECK(stand.perform(stand.task(Operation::unlink, "sub")).error == EISDIR);
+}
+
 TEST_CASE("a file gets a second name, and neither a symlink nor anything but a file does") {
     NEEDS_ROOT();
     for (const char* base : file_systems) {

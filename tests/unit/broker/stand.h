@@ -1,4 +1,5 @@
-// What tests of perform() stand on: a folder held by descriptor, as a grant's is, and tasks below it. Nothing of the broker.
+// What tests of perform() stand on: a folder held by descriptor, as a grant's is, and tasks below it. Nothing of the
+// broker.
 #pragma once
 
 #include <doctest/doctest.h>
