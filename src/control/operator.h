@@ -74,6 +74,8 @@ struct GrantReport {
     std::string origin;               // "warder.toml:12"
     std::uint64_t uses = 0;           // requests that it allowed
     Held held = Held::unneeded;
+    policy::Shape shape;              // how often and how long it may be used
+    bool narrowed = false;            // the worker made it smaller itself
 };
 
 // A descriptor that was lent in this life. Numbers are the worker's own: known only where its table can be read.

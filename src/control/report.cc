@@ -129,6 +129,19 @@ void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock
     json.end_object();
 }
 
+void put_limit(JsonWriter& json, std::string_view name, std::uint32_t limit) {
+    json.key(name);
+    limit == 0 ? json.null() : json.number(limit);
+}
+
+void put_shape(JsonWriter& json, const policy::Shape& shape) {
+    json.key("limits").begin_object();
+    put_limit(json, "uses", shape.uses);
+    put_text_or_null(json, "until", shape.until_ready ? "ready" : "");
+    put_limit(json, "rate", shape.per_second);
+    json.end_object();
+}
+
 void put_grant(JsonWriter& json, const GrantReport& grant) {
     json.begin_object();
     json.member("id", number(grant.id)).member("name", grant.name).member("kind", word_of(grant.kind));
@@ -142,6 +155,8 @@ void put_grant(JsonWriter& json, const GrantReport& grant) {
     put_strings(json, "names", grant.names);
     put_text_or_null(json, "origin", grant.origin);
     json.member("uses", grant.uses).member("held", word_of(grant.held));
+    put_shape(json, grant.shape);
+    json.member("narrowed", grant.narrowed);
     json.end_object();
 }
 

@@ -9,25 +9,6 @@
 namespace warder::daemon {
 namespace {
 
-bool is_inet(const policy::Grant& grant) {
-    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
-    const auto transport = grant.address.transport;
-    return socket && (transport == policy::Transport::tcp || transport == policy::Transport::udp);
-}
-
-bool is_datagram(const policy::Grant& grant) {
-    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
-    const auto transport = grant.address.transport;
-    return socket && (transport == policy::Transport::udp || transport == policy::Transport::unix_dgram);
-}
-
-// What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so
-// whole calls go (section 5 of the design).
-void close_lent_sockets(sandbox::Calls& calls, const std::vector<policy::Grant>& grants) {
-    calls.inet_sockets_lent = calls.inet_sockets_lent || std::ranges::any_of(grants, is_inet);
-    calls.datagram_sockets_lent = calls.datagram_sockets_lent || std::ranges::any_of(grants, is_datagram);
-}
-
 Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
     Identity identity{.uid = uid, .gid = gid};
     identity.group_count = std::min(groups.size(), identity.groups.size());
@@ -44,7 +25,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     made.life.plan = worker.cell;
     made.life.plan.uid = uid;
     made.life.plan.gid = gid;
-    close_lent_sockets(made.life.plan.calls, worker.grants);
+    config::narrow_calls(worker.grants, made.life.plan.calls);
     made.life.rule = worker.rule;
     made.life.group = group ? supervise::GroupWish::required : supervise::GroupWish::preferred;
     made.life.pass_pidfds = group;

@@ -41,6 +41,8 @@ control::GrantReport grant_report(const policy::Grant& grant, GrantId id, const 
     report.owner = grant.owner;
     report.names = grant.names;
     report.origin = grant.origin;
+    report.shape = grant.shape;
+    report.narrowed = grant.narrowed;
     if (held != nullptr) {
         report.uses = held->lent;
         report.held = held_state(grant, *held);

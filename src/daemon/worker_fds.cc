@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "policy/subject.h"
 #include "sys/files.h"
 
 namespace warder::daemon {
@@ -70,10 +71,7 @@ control::FdReport report_of(const policy::Grant& grant, const broker::Lent& lent
 
 }  // namespace
 
-std::string grant_target(const policy::Grant& grant) {
-    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
-    return socket ? policy::format(grant.address) : grant.path;
-}
+std::string grant_target(const policy::Grant& grant) { return policy::subject_of(grant); }
 
 std::vector<control::FdReport> worker_fds(const broker::Principal& principal) {
     std::vector<control::FdReport> reports;

@@ -5,6 +5,7 @@
 
 #include "config/check.h"
 #include "config/parse.h"
+#include "policy/command.h"
 #include "policy/path.h"
 
 namespace {
@@ -28,11 +29,28 @@ void check_problem(const config::Problem& problem) {
     require(shown.find(problem.severity == config::Severity::error ? "error: " : "warning: ") != std::string::npos);
 }
 
+void check_command(const policy::Command& command) {
+    require(!command.words.empty() && command.words.size() <= policy::max_words && command.timeout > Duration::zero());
+    require(command.words[0].hole == policy::Hole::none && policy::clean_absolute(command.words[0].text));
+    for (const auto& word : command.words) {
+        require(word.text.find('\0') == std::string::npos && word.before.find('\0') == std::string::npos);
+        require(word.hole != policy::Hole::path || word.text == "/" || policy::clean_absolute(word.text));
+    }
+}
+
 void check_grant(const policy::Grant& grant) {
-    require(!grant.name.empty() && !grant.rights.empty() && grant.mode <= 0777);
-    const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
-    require(socket || grant.path == "/" || policy::clean_absolute(grant.path));
-    require(grant.kind != policy::Kind::listener || grant.address.single());
+    using policy::Kind;
+    require(!grant.name.empty() && grant.mode <= 0777);
+    require(grant.rights.empty() == (grant.kind == Kind::store));
+    const bool on_path = grant.kind == Kind::file || grant.kind == Kind::tree || grant.kind == Kind::secret ||
+                         grant.kind == Kind::device || grant.kind == Kind::syslog;
+    require(!on_path || grant.path == "/" || policy::clean_absolute(grant.path));
+    require(grant.kind != Kind::listener || (grant.address.single() && grant.address.family != policy::Family::host));
+    require(grant.kind != Kind::lookup || (grant.lookups > 0 && grant.lookups < 16));
+    require(grant.kind != Kind::sysctl || !grant.names.empty());
+    require(!grant.rights.has(Operation::signal) || (grant.signals & ~std::uint64_t{1}) == grant.signals);
+    require(grant.interface.size() < 16 && grant.within.empty() && grant.every_name.empty() && !grant.narrowed);
+    if (grant.kind == Kind::command) check_command(grant.command);
 }
 
 void check_worker(const config::Worker& worker) {

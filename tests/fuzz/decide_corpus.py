@@ -8,8 +8,12 @@ Its output is committed.
 import pathlib
 import struct
 
-FILE, TREE, LISTENER, PEER, SECRET = range(5)
-READ, WRITE, APPEND, CREATE, LISTEN, CONNECT, SECRET_OP, RENAME, UNLINK = range(1, 10)
+(FILE, TREE, LISTENER, PEER, SECRET, RAW, PACKET, NETLINK, DEVICE, CHANNEL, LOOKUP, SYSCTL, COMMAND, WORKER, SYSLOG,
+ STORE) = range(16)
+(READ, WRITE, APPEND, CREATE, LISTEN, CONNECT, SECRET_OP, RENAME, UNLINK, STAT, ACCESS, READLINK, LIST, MKDIR, RMDIR, LINK,
+ SYMLINK, CHMOD, TRUNCATE, WATCH, RAW_OP, PACKET_OP, NETLINK_OP, DEVICE_OP, CHANNEL_OP, LOOKUP_OP, SYSCTL_READ,
+ SYSCTL_WRITE, RUN, SIGNAL, RESTART, SYSLOG_OP, NARROW) = range(1, 34)
+EVERY = 2**64 - 1
 
 
 def text(value):
@@ -17,14 +21,15 @@ def text(value):
     return bytes([len(raw)]) + raw
 
 
-def grant(name, kind, rights, path="/x", pattern="", names=""):
+def grant(name, kind, rights, path="/x", pattern="", names="", lookups=0, signals=0, peer="", within="", narrowed="", words=""):
     bits = sum(1 << right for right in rights)
-    return struct.pack("=BH", kind, bits) + text(name) + text(path) + text(pattern) + text(names)
+    return (struct.pack("=BQBQ", kind, bits, lookups, signals) + text(name) + text(path) + text(pattern) + text(names)
+            + text(peer) + text(within) + text(narrowed) + text(words))
 
 
-def request(operation, target="", name="", second="", flags=0, mode=0):
+def request(operation, target="", name="", second="", flags=0, mode=0, argument=0):
     raw = target if isinstance(target, bytes) else target.encode()
-    return struct.pack("=HHI", operation, flags, mode) + text(name) + text(second) + raw
+    return struct.pack("=HHIQ", operation, flags, mode, argument) + text(name) + text(second) + raw
 
 
 GRANTS = [
@@ -37,7 +42,13 @@ GRANTS = [
     grant("db", PEER, [CONNECT], pattern="unix:@db"),
     grant("lan", PEER, [CONNECT], pattern="tcp:10.0.0.0/8:1-1023"),
     grant("six", PEER, [CONNECT], pattern="udp:[2001:db8::]/33:53"),
-    grant("all", TREE, [READ, UNLINK], "/"),
+    grant("all", TREE, [READ, UNLINK, LIST], "/"),
+    grant("half", TREE, [STAT, LIST, SYMLINK, LINK], "/srv/half", within="/srv/half/in", narrowed="a*"),
+    grant("name", PEER, [CONNECT], pattern="tcp:db.lan:1-99"),
+    grant("names", LOOKUP, [LOOKUP_OP], lookups=5, names="*.lan"),
+    grant("keys", SYSCTL, [SYSCTL_READ, SYSCTL_WRITE], names="net.*"),
+    grant("tool", COMMAND, [RUN], words="0/bin/x\n1\n2\n3/srv\n4fast|slow"),
+    grant("hup", WORKER, [SIGNAL, RESTART], peer="db", signals=6),
 ]
 
 REQUESTS = {
@@ -63,6 +74,27 @@ REQUESTS = {
     "connect_mapped": request(CONNECT, "tcp:[::ffff:10.0.0.1]:80"),
     "connect_abstract": request(CONNECT, "unix:@db", "db"),
     "unknown_operation": request(77, "/a"),
+    "list_tree": request(LIST, "/srv/half/in"),
+    "list_root": request(LIST, "/"),
+    "list_given_up": request(STAT, "", "half"),
+    "symlink_inside": request(SYMLINK, "in/a", "half", "b"),
+    "symlink_outside": request(SYMLINK, "in/a", "half", "/etc/shadow"),
+    "link_two": request(LINK, "in/a", "half", "in/ab"),
+    "access_mode": request(ACCESS, "/srv/half/in/a", mode=4),
+    "connect_name": request(CONNECT, "tcp:DB.lan:5", argument=3),
+    "connect_vsock": request(CONNECT, "vsock:2:1024"),
+    "listen_autobind": request(LISTEN, "unix:@"),
+    "lookup_host": request(LOOKUP_OP, "host:a.LAN"),
+    "lookup_bad": request(LOOKUP_OP, "user:-a", "names"),
+    "sysctl": request(SYSCTL_WRITE, "net.core.x", second="1"),
+    "sysctl_bad": request(SYSCTL_READ, "net..x", "keys"),
+    "run": request(RUN, "a\n7\n/srv/a\nfast", "tool"),
+    "run_only": request(RUN, "a\n7\n/srv/a\nfast\n"),
+    "signal": request(SIGNAL, "db", argument=2),
+    "restart": request(RESTART, "", "hup"),
+    "narrow_rights": request(NARROW, "", "kept", argument=2),
+    "narrow_path": request(NARROW, "/srv/half/in/ab", "half", "*b", argument=EVERY),
+    "narrow_range": request(NARROW, "tcp:10.1.0.0/16:80", "lan", argument=EVERY, mode=3),
     "unknown_grant": request(READ, "/a", "nothing"),
 }
 
