@@ -2,10 +2,13 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "broker/socket_name.h"
 #include "unit/broker/bench.h"
+#include "unit/broker/stand.h"
 
 using namespace warder;
 using namespace warder::broker;
@@ -141,6 +144,138 @@ TEST_CASE("a socket's path that nobody answers on is replaced; a living one is i
     REQUIRE_FALSE(file);
     CHECK(file.error().number == EADDRINUSE);
     CHECK(first.folder.read("socket") == "a file");
+}
+
+TEST_CASE("a socket's path is its owner's, whoever bound it, and its peers still see whom the grant says") {
+    if (::geteuid() != 0) return;
+    for (const auto as : {policy::As::root, policy::As::worker}) {
+        Socket socket;
+        socket.grant.as = as;
+        socket.grant.mode = 0600;
+        for (const auto owner : {policy::Owner::worker, policy::Owner::root}) {
+            socket.grant.owner = owner;
+            REQUIRE(::chown(socket.folder.path.c_str(), somebody.uid, somebody.gid) == 0);
+            REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+            socket.privileges.become_root();
+            struct stat about;
+            REQUIRE(::lstat(socket.folder.at("socket").c_str(), &about) == 0);
+            CHECK(about.st_uid == (owner == policy::Owner::worker ? somebody.uid : 0));
+            CHECK((about.st_mode & 0777) == 0600);
+            Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            const auto name = unix_socket_name(socket.folder.at("socket"), Abstract::no);
+            REQUIRE(::connect(client.get(), name.get(), name.size) == 0);
+            ucred peer{};
+            socklen_t size = sizeof peer;
+            REQUIRE(::getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0);
+            CHECK(peer.uid == (as == policy::As::worker ? somebody.uid : 0));   // T35
+            close_listener(socket.held, socket.privileges);
+            CHECK_FALSE(socket.there());
+        }
+    }
+}
+
+TEST_CASE("a listener that lets the kernel choose its name is shown by the name that it has") {
+    const auto grant = listener_grant("any", "unix-seqpacket:@");
+    Privileges privileges;
+    Held held = hold(grant, privileges);
+    CHECK(held.shown == "unix-seqpacket:@");
+    REQUIRE(open_listener(held, grant, privileges, somebody));
+    sockaddr_un name{};
+    socklen_t size = sizeof name;
+    REQUIRE(::getsockname(held.listener.get(), reinterpret_cast<sockaddr*>(&name), &size) == 0);
+    REQUIRE(size > sizeof(sa_family_t) + 1);
+    const std::string chosen(name.sun_path + 1, size - sizeof(sa_family_t) - 1);
+    CHECK(name.sun_path[0] == '\0');
+    CHECK(held.shown == "unix-seqpacket:@" + chosen);
+    CHECK(sound(held, grant));
+    Fd client(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    const auto to = unix_socket_name(chosen, Abstract::yes);
+    CHECK(::connect(client.get(), to.get(), to.size) == 0);
+    privileges.become_root();
+}
+
+TEST_CASE("a vsock listener is bound where the grant says, if this kernel has vsock") {
+    if (::geteuid() != 0) return;
+    if (!Fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0))) {
+        MESSAGE("skipped: no vsock");
+        return;
+    }
+    const auto grant = listener_grant("vm", "vsock:*:70123");
+    Privileges privileges;
+    Held first = hold(grant, privileges);
+    REQUIRE(open_listener(first, grant, privileges, somebody));
+    CHECK(sound(first, grant));
+    Held second = hold(grant, privileges);
+    const auto taken = open_listener(second, grant, privileges, somebody);
+    REQUIRE_FALSE(taken);
+    CHECK(taken.error().number == EADDRINUSE);
+}
+
+TEST_CASE("a device is held by its directory, and the log by what its symlink leads to, when that changes too") {
+    const Folder folder;
+    Privileges privileges;
+    policy::Grant device = file_grant("tun", "/dev/net/tun", {Operation::device});
+    device.kind = policy::Kind::device;
+    const Held tun = hold(device, privileges);
+    CHECK(tun.directory_path == "/dev/net");
+    CHECK(tun.leaf == "tun");
+    policy::Grant log = file_grant("log", folder.at("log"), {Operation::syslog});
+    log.kind = policy::Kind::syslog;
+    Held held = hold(log, privileges);
+    CHECK(held.directory_path == folder.path);
+    CHECK(held.leaf == "log");
+    std::filesystem::create_directory(folder.at("journal"));
+    folder.write("journal/dev-log", "");
+    std::filesystem::create_symlink("journal/dev-log", folder.at("log"));
+    REQUIRE(std::filesystem::exists(folder.at("log")));
+    held.checked = start;
+    CHECK(look(held, log, privileges, later) == Recheck::changed);
+    CHECK(held.directory_path == folder.at("journal"));
+    CHECK(held.leaf == "dev-log");
+    CHECK(held.shown == folder.at("log"));
+    CHECK(hold(log, privileges).directory_path == folder.at("journal"));
+}
+
+TEST_CASE("T6: a file system whose server never answers is mounted over a held directory, and nobody waits for it") {
+    if (::geteuid() != 0) return;
+    const Folder folder;
+    std::filesystem::create_directory(folder.at("site"));
+    std::filesystem::create_directory(folder.at("site/below"));
+    const auto grant = tree_grant("t", folder.at("site"), {Operation::read});
+    const int line = warder::test::in_namespaces(CLONE_NEWNS, [&] {
+        const Fd server(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+        if (!server) return 253;
+        const std::string options = "fd=" + std::to_string(server.get()) + ",rootmode=40000,user_id=0,group_id=0";
+        HOLDS(::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        Privileges privileges;
+        Held held = hold(grant, privileges);
+        HOLDS(held.local || held.overlay);
+        // Below it first: a lookup that would go there is told that it would leave the file system.
+        HOLDS(::mount("fuse", folder.at("site/below").c_str(), "fuse", 0, options.c_str()) == 0);
+        broker::Texts texts;
+        broker::Task task;
+        task.directory = held.directory.get();
+        task.local = true;
+        task.as = policy::As::root;
+        for (const auto operation : {Operation::read, Operation::stat, Operation::access, Operation::watch}) {
+            task.operation = operation;
+            for (const char* path : {"below", "below/file"}) {
+                task.path = path;
+                const auto seen = broker::perform(task, Patience::never, privileges, somebody, texts);
+                HOLDS(seen.error == EXDEV || seen.reason == Reason::would_block);
+            }
+        }
+        const Fd another(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+        const std::string others = "fd=" + std::to_string(another.get()) + ",rootmode=40000,user_id=0,group_id=0";
+        HOLDS(::mount("fuse", folder.at("site").c_str(), "fuse", 0, others.c_str()) == 0);
+        held.checked = start;
+        const Recheck seen = recheck(held, grant, privileges, later);
+        HOLDS(seen == Recheck::changed || seen == Recheck::unknown);
+        HOLDS(seen == Recheck::unknown || (!held.local && !held.overlay));
+        return 0;
+    });
+    if (line == 253) MESSAGE("skipped: no /dev/fuse");
+    CHECK((line == 0 || line == 253));
 }
 
 TEST_CASE("T25: what is made for its owner has its mode; somebody else's file is left alone") {

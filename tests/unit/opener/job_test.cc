@@ -126,6 +126,51 @@ TEST_CASE("a job arrives as it was sent: a task, a denial and a listener to lend
     CHECK(policy::format((*coded.out)[4].task.address).view() == "unix:@name");
 }
 
+TEST_CASE("what only some operations need arrives as well") {
+    Coded coded;
+    broker::JobItem cut = to_perform(41, "file");
+    cut.task.operation = Operation::truncate;
+    cut.task.argument = 0xfedcba9876543210;
+    broker::JobItem packet;
+    packet.task.operation = Operation::packet;
+    packet.task.protocol = 0x88cc;
+    packet.task.interface = "eth0";
+    broker::JobItem raw;
+    raw.task.operation = Operation::raw;
+    raw.task.family = policy::Family::ipv6;
+    raw.task.protocol = 58;
+    broker::JobItem device = to_perform(41, "tun");
+    device.task.writes = true;
+    device.task.interface = "tap%d";
+    broker::JobItem key;
+    key.task.operation = Operation::sysctl_write;
+    key.task.path = "net.ipv4.ip_forward";
+    key.task.second = "1";
+    broker::JobItem vsock;
+    vsock.task.address = policy::parse_address("vsock-seqpacket:2:70000").value();
+    const broker::JobItem items[] = {cut, packet, raw, device, key, vsock};
+    const auto bytes = coded.encode(items);
+    REQUIRE(bytes);
+    const std::array<int, 2> here = {10, 11};
+    REQUIRE(decode(*bytes, here, *coded.out));
+    const auto task = [&](std::size_t index) -> const broker::Task& { return (*coded.out)[index].task; };
+    CHECK(task(0).argument == 0xfedcba9876543210);
+    CHECK(task(0).interface.empty());
+    CHECK_FALSE(task(0).writes);
+    CHECK(task(1).operation == Operation::packet);
+    CHECK(task(1).protocol == 0x88cc);
+    CHECK(task(1).interface == "eth0");
+    CHECK(task(1).argument == 0);
+    CHECK(task(2).family == policy::Family::ipv6);
+    CHECK(task(2).protocol == 58);
+    CHECK(task(3).writes);
+    CHECK(task(3).interface == "tap%d");
+    CHECK(task(3).directory == 11);
+    CHECK(task(4).path == "net.ipv4.ip_forward");
+    CHECK(task(4).second == "1");
+    CHECK(policy::format(task(5).address).view() == "vsock-seqpacket:2:70000");
+}
+
 TEST_CASE("a directory that many requests share travels once, behind the worker's channel") {
     Coded coded;
     const std::vector<broker::JobItem> items(253, to_perform(41, "a"));
