@@ -36,6 +36,7 @@ int Daemon::run() {
     if (control_) control_->close();
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
+    custodians_.stop();
     pool_.stop();
     roster_.reset();   // its groups go before ours
     leave_cgroup(cgroup_);
@@ -77,6 +78,10 @@ void Daemon::dispatch(const PollEvent& event) {
         pool_.handle(event, now_);
     } else if (is(kind, broker::Watch::runner) || is(kind, broker::Watch::runner_exit)) {
         runner_.handle(event, now_);
+    } else if (is(kind, broker::Watch::custodian) || is(kind, broker::Watch::custodian_exit)) {
+        custodians_.handle(event);
+    } else if (is(kind, broker::Watch::joiner_exit)) {
+        channels_.handle(event, now_);
     } else if (control::is_ours(kind)) {
         if (control_) control_->handle(event, {now_, wall_clock_now()});
     } else if (is(kind, Watch::signals)) {
@@ -92,6 +97,7 @@ void Daemon::run_due() {
     roster_->run_due(now_);
     pool_.run_due(now_);
     runner_.run_due(now_);
+    channels_.run_due(now_);
     broker_.run_due(now_);
     if (audit_due_ <= now_) tend_audit();
     if (keeper_due_ <= now_) tend_keeper();
@@ -103,7 +109,7 @@ void Daemon::run_due() {
 
 Instant Daemon::next_deadline() const {
     return std::min({roster_->next_deadline(), pool_.next_deadline(), runner_.next_deadline(),
-                     broker_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
+                     broker_.next_deadline(), channels_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
 }
 
 // Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.
@@ -165,15 +171,20 @@ void Daemon::continue_shutdown() {
 
 // ---- News from lives ----
 
+Fd Daemon::store_socket(supervise::Worker& worker) { return custodians_.socket_for(worker.id()); }
+
 void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
     const auto begun = broker_.begin_session(worker.id(), ours, who, worker.cgroup_id());
     if (!begun) log_error(worker.name() + ": no session: " + describe(begun.error()));
+    custodians_.session_begins(worker.id(), who);
 }
 
 void Daemon::session_ends(supervise::Worker& worker) {
     if (is_keeper(worker.id())) pipes_.keeper_ended();
     if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
+    custodians_.session_ended(worker.id());
+    channels_.session_ended(worker.id());
 }
 
 void Daemon::state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) {
@@ -205,11 +216,13 @@ void Daemon::status_text(supervise::Worker& worker, std::string_view text) {
 void Daemon::removed(supervise::Worker& worker) {
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
     broker_.dismiss(worker.id());
+    custodians_.dismiss(worker.id());
+    channels_.dismiss(worker.id());
 }
 
 // ---- News from sessions ----
 
-void Daemon::said_hello(WorkerId) {}
+void Daemon::said_hello(WorkerId id) { channels_.greeted(id, now_); }
 
 void Daemon::said_ready(WorkerId id) {
     if (auto* worker = roster_->find(id)) {

@@ -15,6 +15,8 @@
 #include "config/parse.h"
 #include "control/server.h"
 #include "daemon/assemble.h"
+#include "daemon/channels.h"
+#include "daemon/custodians.h"
 #include "daemon/log_pipes.h"
 #include "daemon/options.h"
 #include "daemon/service.h"
@@ -46,6 +48,7 @@ public:
     int run();
 
     // supervise::Observer
+    Fd store_socket(supervise::Worker& worker) override;
     void session_begins(supervise::Worker& worker, Channel& ours, Credentials who) override;
     void session_ends(supervise::Worker& worker) override;
     void state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) override;
@@ -132,6 +135,8 @@ private:
     opener::Pool pool_;
     opener::Runner runner_;
     broker::Broker broker_;
+    Channels channels_;
+    Custodians custodians_;
     LogPipes pipes_;
     std::unique_ptr<supervise::Roster> roster_;
     std::map<std::string, Member, std::less<>> members_;

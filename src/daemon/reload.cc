@@ -41,6 +41,11 @@ bool is_live(std::string_view key) {
            key == "autostart";
 }
 
+// The socket to its custodian is given to a program when it starts.
+bool has_store(const config::Worker& worker) {
+    return std::ranges::any_of(worker.grants, [](const auto& grant) { return grant.kind == policy::Kind::store; });
+}
+
 }  // namespace
 
 std::vector<std::string> changed_keys(std::string_view before, std::string_view after) {
@@ -109,7 +114,8 @@ control::ChangeKind Reload::kind_of(const config::Worker& before, const config::
     const auto calls_before = assemble(before, before.cell.uid, before.cell.gid).life.plan.calls;
     const auto calls_after = assemble(after, after.cell.uid, after.cell.gid).life.plan.calls;
     const bool same_cell = calls_before.inet_sockets_lent == calls_after.inet_sockets_lent &&
-                           calls_before.datagram_sockets_lent == calls_after.datagram_sockets_lent;
+                           calls_before.datagram_sockets_lent == calls_after.datagram_sockets_lent &&
+                           calls_before.may_send_descriptors == calls_after.may_send_descriptors && has_store(before) == has_store(after);
     return same_cell ? control::ChangeKind::live : control::ChangeKind::restart;
 }
 

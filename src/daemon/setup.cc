@@ -68,7 +68,9 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller 
       service_(ServiceManager::from_environment()),
       pool_(poller_, privileges_, pool_settings(config_.daemon)),
       runner_(poller_, privileges_, *this),
-      broker_(poller_, ring_, privileges_, {pool_, runner_, *this, *this, *this}) {}
+      broker_(poller_, ring_, privileges_, {pool_, runner_, *this, *this, *this}),
+      channels_(poller_, privileges_, broker_),
+      custodians_(poller_, privileges_, ring_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     close_own_memory();
@@ -224,9 +226,12 @@ bool Daemon::add(const config::Worker& worker) {
 
 void Daemon::admit(const config::Worker& worker, Assembled made, WorkerId id) {
     made.principal.id = id;
+    const Identity& who = made.principal.identity;
+    custodians_.admit(id, worker.name, who.uid, who.gid, worker.grants);
     for (const auto& trouble : broker_.admit(std::move(made.principal), now_)) {
         log_error(trouble.worker + ": grant " + trouble.grant + ": " + describe(trouble.error));
     }
+    channels_.admit(id, worker.name, worker.grants, now_);
     members_[worker.name] = {worker, id};
     if (std::ranges::find(order_, worker.name) == order_.end()) order_.push_back(worker.name);
 }

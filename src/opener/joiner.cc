@@ -30,11 +30,9 @@ void keep_channels(int first, int second) {
     if (::close_range(second_channel + 1, ~0U, 0) != 0) end(Joined::not_made);
 }
 
-// Credentials are on before anybody can send: what is queued earlier says pid 0.
+// SO_PASSCRED is left to the workers: with it on, a receiver whose buffer has room for its descriptors alone would lose them.
 bool set_up(int fd, bool carries_fds) {
-    const int on = 1;
     const int off = 0;
-    if (::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) return false;
     if (carries_fds) return true;
     return ::setsockopt(fd, SOL_SOCKET, kernel::so_passrights, &off, sizeof off) == 0 || errno == ENOPROTOOPT;
 }

@@ -84,6 +84,7 @@ constexpr std::uint32_t denied_socket_options[] = {
     52,   // SO_ATTACH_REUSEPORT_EBPF
     25,   // SO_BINDTODEVICE
     62,   // SO_BINDTOIFINDEX
+    83,   // SO_PASSRIGHTS: whether the end of a channel takes descriptors is the grant's to say
 };
 
 constexpr std::uint32_t denied_file_commands[] = {

@@ -23,9 +23,9 @@
 namespace warder::sandbox {
 namespace {
 
-// Where descriptors stand in the child. 0 to 3 are what the program gets; the others close at exec.
-enum Slot : int { input, output, error, broker, status, parent, stub, mount_template, program, slots };
-static_assert(broker == worker_socket);
+// Where descriptors stand in the child. 0 to 4 are what the program gets; the others close at exec.
+enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, slots };
+static_assert(broker == worker_socket && store == worker_store);
 
 // Above all slots, so that moving one into place never overwrites another.
 constexpr int lifted_from = 32;
@@ -114,7 +114,7 @@ void Child::place_descriptors(const int (&wanted)[slots]) {
     status_ = lifted[status];
     for (int slot = 0; slot < slots; ++slot) {
         if (lifted[slot] < 0) ::close(slot);
-        else must(Stage::descriptors, ::dup3(lifted[slot], slot, slot <= broker ? 0 : O_CLOEXEC));
+        else must(Stage::descriptors, ::dup3(lifted[slot], slot, slot <= store ? 0 : O_CLOEXEC));
     }
     status_ = status;
     must(Stage::descriptors, ::syscall(SYS_close_range, slots, ~0U, 0));
@@ -294,6 +294,11 @@ void Child::run_program(char* const* environment) {
 
 int or_else(int fd, int otherwise) { return fd >= 0 ? fd : otherwise; }
 
+const StringVector& environment_for(const Prepared& prepared, const Given& given) {
+    if (given.broker < 0) return prepared.environment;
+    return given.store < 0 ? prepared.environment_with_socket : prepared.environment_with_store;
+}
+
 }  // namespace
 
 void enter_as_stub(const Prepared& prepared, const Given& given) {
@@ -301,7 +306,7 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     const int mounts = prepared.mounts ? prepared.mounts->name_space.get() : -1;
     child.reset_signals();
     child.start_session();
-    child.place_descriptors({given.parent, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get()});
+    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get()});
     child.set_oom_score();
     child.make_namespaces();
     child.make_mounts();
@@ -324,8 +329,8 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     const int mounts = prepared.mounts && given.stub < 0 ? prepared.mounts->name_space.get() : -1;
     child.reset_signals();
     child.start_session();
-    child.place_descriptors({null, written, or_else(given.error, written), given.broker, given.status, given.parent, given.stub,
-                             mounts, -1});
+    child.place_descriptors({null, written, or_else(given.error, written), given.broker, given.store, given.status, given.parent,
+                             given.stub, mounts, -1});
     child.set_oom_score();
     if (given.stub >= 0) {
         child.join_namespaces();
@@ -346,7 +351,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.confine_files();
     ::umask(prepared.plan.umask);
     child.confine_calls(prepared.calls);
-    child.run_program(given.broker >= 0 ? prepared.environment_with_socket.data() : prepared.environment.data());
+    child.run_program(environment_for(prepared, given).data());
 }
 
 }  // namespace warder::sandbox

@@ -11,6 +11,7 @@ struct Given {
     int output = -1;
     int error = -1;
     int broker = -1;
+    int store = -1;
     int status = -1;   // the writing end
     int parent = -1;   // a pidfd of the parent
     int stub = -1;     // a pidfd of the stub whose namespaces it joins

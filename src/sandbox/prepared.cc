@@ -36,6 +36,11 @@ std::vector<std::string> with_socket(std::vector<std::string> environment) {
     return environment;
 }
 
+std::vector<std::string> with_store(std::vector<std::string> environment) {
+    environment.push_back("WARDER_STORE=" + std::to_string(worker_store));
+    return environment;
+}
+
 std::vector<std::string> arguments_of(const Plan& plan) {
     return plan.arguments.empty() ? std::vector<std::string>{plan.program} : plan.arguments;
 }
@@ -173,6 +178,7 @@ Prepared::Prepared(const Plan& from)
       arguments(arguments_of(from)),
       environment(from.environment),
       environment_with_socket(with_socket(from.environment)),
+      environment_with_store(with_store(with_socket(from.environment))),
       namespaces(namespaces_of(from)),
       hostname(from.hostname.empty() ? from.user : from.hostname),
       tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)) {}

@@ -39,6 +39,7 @@ public:
     StringVector arguments;
     StringVector environment;               // as planned
     StringVector environment_with_socket;   // and WARDER_SOCKET
+    StringVector environment_with_store;    // and WARDER_STORE
     std::uint64_t namespaces = 0;           // CLONE_NEW* of the plan, without the pid namespace
     std::string hostname;
     std::string tmp_options;

@@ -43,7 +43,7 @@ Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, 
 }
 
 Given given_by(const Descriptors& descriptors) {
-    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker};
+    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker, .store = descriptors.store};
 }
 
 }  // namespace

@@ -19,10 +19,13 @@ namespace warder::sandbox {
 
 // The number that the broker's socket gets in the worker.
 inline constexpr int worker_socket = 3;
+// ... and that of its custodian, if it has one.
+inline constexpr int worker_store = 4;
 
 // What one life gets beside its plan. All descriptors stay the caller's.
 struct Descriptors {
     int broker = -1;     // becomes WARDER_SOCKET
+    int store = -1;      // becomes WARDER_STORE; only beside a broker
     int output = -1;     // becomes 1 and 2
     int error = -1;      // becomes 2 if it is not -1
     int cgroup = -1;     // a directory of cgroup v2 to be born in, or -1

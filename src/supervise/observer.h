@@ -15,6 +15,10 @@ class Observer {
 public:
     virtual ~Observer() = default;
 
+    // A program of this worker is about to be forked. Returns its end of the socket to its custodian, which becomes its
+    // $WARDER_STORE; empty: it has no store. It is closed here before session_begins() is called.
+    virtual Fd store_socket(Worker&) { return {}; }
+
     // A program of this worker was forked and holds the other end of `ours`. Nothing was received from it yet, and SO_PASSCRED
     // was on before the fork. `who` is what SCM_CREDENTIALS will say: the pid as we see it, and the cell's ids. The channel
     // stays the worker's, and is good until session_ends() returns.

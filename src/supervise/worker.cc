@@ -211,13 +211,13 @@ Result<void> Worker::renew_group() {
     return renewed;
 }
 
-sandbox::Descriptors Worker::descriptors(int broker) const {
-    return {.broker = broker, .output = output_.get(), .error = -1, .cgroup = group_ ? group_->directory() : -1};
+sandbox::Descriptors Worker::descriptors(int broker, int store) const {
+    return {.broker = broker, .store = store, .output = output_.get(), .error = -1, .cgroup = group_ ? group_->directory() : -1};
 }
 
 // The stub gets no end of the channel: nobody but the program asks.
 Result<void> Worker::begin_stub() {
-    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1)));
+    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1)));
     stub_ = Child(spawned.pid, std::move(spawned.pidfd));
     stub_status_ = std::move(spawned.status);
     watch(stub_.pidfd(), Watch::stub_exit);
@@ -227,8 +227,11 @@ Result<void> Worker::begin_stub() {
 
 Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
+    Fd store = around_.observer.store_socket(*this);
     const int inside = stub_ ? stub_.pidfd() : -1;
-    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, descriptors(pair.theirs.get()), inside));
+    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, descriptors(pair.theirs.get(), store.get()), inside));
+    // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
+    store.reset();
     main_may_come_ = false;
     main_ = Child(spawned.pid, std::move(spawned.pidfd));
     main_status_ = std::move(spawned.status);
@@ -240,13 +243,13 @@ Result<void> Worker::begin_main() {
 }
 
 // All options are set before anybody can hold the other end. A kernel that cannot refuse descriptors is tolerated only
-// under a filter, which then denies sendmsg(2).
+// under a filter, which then denies sendmsg(2): a worker that may send descriptors elsewhere needs the kernel's refusal here.
 Result<ChannelPair> Worker::make_session() const {
     ChannelPair pair = TRY(make_channel_pair());
     if (cell_->pass_pidfds) TRY(pair.ours.pass_pidfd());
-    if (cell_->accepts_descriptors) return pair;
     const auto refused = pair.ours.refuse_descriptors();
-    const bool tolerated = !refused && refused.error().number == ENOPROTOOPT && cell_->filtered;
+    const bool tolerated =
+        !refused && refused.error().number == ENOPROTOOPT && cell_->filtered && !cell_->may_send_descriptors;
     if (!refused && !tolerated) return Failure(refused.error());
     return pair;
 }

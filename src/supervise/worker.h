@@ -125,7 +125,7 @@ private:
         uid_t uid = 0;
         gid_t gid = 0;
         bool pass_pidfds = false;
-        bool accepts_descriptors = false;   // its custodian takes them
+        bool may_send_descriptors = false;  // to its custodian or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
     };
 
@@ -175,7 +175,7 @@ private:
     void arm(Instant now);
     Result<void> renew_group();
     Result<void> watch_group(const Group& group);
-    sandbox::Descriptors descriptors(int broker) const;
+    sandbox::Descriptors descriptors(int broker, int store) const;
 
     WorkerId id_;
     WorkerSettings settings_;

@@ -103,16 +103,17 @@ TEST_CASE("two workers get the two ends of one socket, each under its own grant'
     CHECK(::recv(two.end.get(), said, sizeof said, MSG_DONTWAIT) == 5);
 }
 
-TEST_CASE("a channel is of the type that its grants say, and each side sees who sends") {
+TEST_CASE("a channel is of the type that its grants say, and shows who sends to who wants to know") {
     Workers workers;
     const Cloned joiner = workers.begin({.stream = true, .carries_fds = true});
     CHECK(workers.wait(joiner) == Joined::both);
     const Brought one = take_event(workers.one.theirs);
     const Brought two = take_event(workers.two.theirs);
     CHECK(type_of(two.end) == SOCK_STREAM);
+    const Channel listening(Fd(::dup(two.end.get())));
+    REQUIRE(listening.pass_credentials());
     REQUIRE(::send(one.end.get(), "hello", 5, 0) == 5);
     std::array<std::byte, 16> buffer;
-    const Channel listening(Fd(::dup(two.end.get())));
     const auto received = listening.receive(buffer);
     REQUIRE(received);
     CHECK(received->authenticated);

@@ -88,6 +88,8 @@ TEST_CASE("T7: after exec the descriptors are exactly those that were listed") {
     Plan alone = plan_for_view({"fds"});
     alone.pid_namespace = false;
     CHECK(run(alone, {.broker = pair[1]}).text == "fds 0 1 2 3\n");
+    CHECK(run(plan_for_view({"fds", "environment"}), {.broker = pair[1], .store = pair[0]}).text ==
+          "fds 0 1 2 3 4\nenv LANG=C\nenv PATH=/usr/bin:/bin\nenv WARDER_SOCKET=3\nenv WARDER_STORE=4\n");
     for (const int fd : {kept, high, pair[0], pair[1]}) ::close(fd);
 }
 
