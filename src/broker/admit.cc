@@ -48,7 +48,11 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
         if (grant.kind != policy::Kind::listener || held[i].listener) continue;
         trouble(grant, open_listener(held[i], grant, privileges_, settings.identity));
     }
+    std::vector<std::string> revoked;
     if (principal.session) {
+        for (const auto& old : principal.settings.grants.all()) {
+            if (!settings.grants.named(old.name)) revoked.push_back(old.name);
+        }
         Session& session = *principal.session;
         session.allowances = session.allowances.carried_over(principal.settings.grants, settings.grants);
         narrow_again(session, settings.grants);
@@ -60,6 +64,9 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     principal.settings = std::move(settings);
     principal.held = std::move(held);
     privileges_.become_root();
+    rotations_.forget(principal.settings.id);
+    for (const GrantId id : principal.settings.grants.of_kind(policy::Kind::secret)) watch_rotation(principal, id);
+    for (const auto& name : revoked) (void)send_event(principal.settings.id, protocol::Type::revoked, {name, 0, 0});
     return troubles;
 }
 
@@ -68,6 +75,7 @@ void Broker::dismiss(WorkerId worker) {
     Principal* principal = find(worker);
     if (principal == nullptr) return;
     for (auto& held : principal->held) close_listener(held, privileges_);
+    rotations_.forget(worker);
     principals_.erase(number(worker));
     privileges_.become_root();
 }
@@ -75,8 +83,8 @@ void Broker::dismiss(WorkerId worker) {
 void Broker::end_session(WorkerId worker) {
     Principal* principal = find(worker);
     if (principal == nullptr) return;
+    outside_.runner.session_ended(worker);
     if (principal->session) {
-        outside_.runner.session_ended(worker);
         poller_.forget(principal->session->channel->get());
         principal->session.reset();
     }

@@ -18,6 +18,18 @@ void Rate::give_back(std::uint32_t count) {
     if (per_second_ != 0) earned_ = Instant{earned_.nanoseconds - cost(count).count()};
 }
 
+void InFlight::sent(std::size_t fds) {
+    fds_[next_] = static_cast<std::uint8_t>(fds);
+    next_ = (next_ + 1) % remembered;
+    bound_ += fds;
+}
+
+void InFlight::unread(std::size_t bytes) {
+    const std::size_t messages = std::min((bytes + least_message - 1) / least_message, remembered);
+    bound_ = 0;
+    for (std::size_t back = 1; back <= messages; ++back) bound_ += fds_[(next_ + remembered - back) % remembered];
+}
+
 Allowances::Allowances(const policy::GrantSet& grants) {
     uses_.reserve(grants.all().size());
     for (const auto& grant : grants.all()) uses_.push_back({0, Rate(grant.shape.per_second)});

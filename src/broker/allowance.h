@@ -2,6 +2,8 @@
 // its own, nothing allocated after the session began.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -51,6 +53,25 @@ public:
 
 private:
     std::vector<Use> uses_;
+};
+
+// How many descriptors lie in a worker's socket, at most. The kernel tells how many bytes are unread, and no message is
+// smaller than `least_message` there: so many of the latest messages may be unread, and no more.
+class InFlight {
+public:
+    static constexpr std::size_t least_message = 512;   // bytes that the kernel counts for the shortest (its own overhead is more)
+
+    void sent(std::size_t fds);
+    // Not more than this, without asking the kernel.
+    std::size_t bound() const { return bound_; }
+    // The kernel was asked: so many bytes are unread.
+    void unread(std::size_t bytes);
+
+private:
+    static constexpr std::size_t remembered = 512;   // messages; a socket's buffer holds fewer
+    std::array<std::uint8_t, remembered> fds_{};     // of each of the latest messages, a ring
+    std::size_t next_ = 0;
+    std::size_t bound_ = 0;
 };
 
 }  // namespace warder::broker

@@ -29,6 +29,9 @@ std::uint32_t default_mode(const policy::Grant& grant, const policy::Request& re
 bool acts_at_once(Operation operation) { return operation == Operation::signal || operation == Operation::restart; }
 bool stands_alone(Operation operation) { return acts_at_once(operation) || operation == Operation::run; }
 
+constexpr std::string_view in_flight_sentence =
+    "over the worker's descriptors_in_flight: receive what was sent before, or raise it in its table";
+
 // Those that root performs: the grant itself is the right.
 bool done_by_root(Kind kind) {
     switch (kind) {
@@ -153,7 +156,10 @@ void Broker::aim(Principal& principal, Answering& one, Instant now) {
 void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant now) {
     const policy::Grant& grant = principal.grants().at(one.decision.grant);
     const Recheck seen = recheck(held, grant, privileges_, now);
-    if (seen == Recheck::changed) record_hold(principal, grant, "its directory is another one now: held anew");
+    if (seen == Recheck::changed) {
+        record_hold(principal, grant, "its directory is another one now: held anew");
+        if (grant.kind == Kind::secret) watch_rotation(principal, one.decision.grant);
+    }
     if (seen == Recheck::gone) return settle(one, Reason::system, ENOENT, {});
     if (seen == Recheck::unknown) {
         one.task.prefix = held.directory_path;
@@ -268,13 +274,16 @@ void Broker::say_failure(const Principal& principal, Answering& one) {
     one.text = texts_.keep(sentence.view());
 }
 
-// What was sent and not received is in the kernel's hands, charged to root. When the count says too many, the socket is
-// asked: with nothing unread in it, nothing is in flight.
+// What was sent and not received is in the kernel's hands, charged to root. The kernel is asked only when our own count, which
+// knows nothing of what was received since, says too many.
 bool Broker::room_in_flight(Session& session, std::size_t fds, std::uint32_t most) const {
-    if (fds == 0 || session.in_flight + fds <= most) return true;
+    if (fds == 0 || session.in_flight.bound() + fds <= most) return true;
     int unread = 0;
-    if (::ioctl(session.channel->get(), SIOCOUTQ, &unread) == 0 && unread == 0) session.in_flight = 0;
-    return session.in_flight + fds <= std::max<std::size_t>(most, fds);
+    if (::ioctl(session.channel->get(), SIOCOUTQ, &unread) == 0 && unread >= 0) {
+        session.in_flight.unread(static_cast<std::size_t>(unread));
+    }
+    // One message of more than the quota passes when there is nothing else.
+    return session.in_flight.bound() == 0 || session.in_flight.bound() + fds <= most;
 }
 
 void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
@@ -287,7 +296,7 @@ void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
     }
     Session& session = *principal.session;
     if (!room_in_flight(session, fd_count, principal.settings.max_in_flight)) {
-        return answer_with_failure(principal, id, sender, EDQUOT, now);
+        return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));
     if (!message) return violate(principal, "a reply that does not fit");
@@ -298,7 +307,7 @@ void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
     }
     const auto sent = session.channel->send(*message, std::span(fds).first(fd_count));
     for (auto& one : std::span(work_).first(count_)) one.performed.fd.reset();
-    if (sent) session.in_flight += static_cast<std::uint32_t>(fd_count);
+    if (sent && fd_count > 0) session.in_flight.sent(fd_count);
     if (sent) return record_all(principal, sender, now);
     // The socket is full: the worker must read first, and then its ask is answered anew.
     if (sent.error().number == EAGAIN) return park(principal, datagram, sender);

@@ -15,6 +15,7 @@
 #include "broker/authenticate.h"
 #include "broker/knowledge.h"
 #include "broker/outside.h"
+#include "broker/rotation.h"
 #include "broker/session.h"
 #include "broker/task.h"
 #include "policy/command.h"
@@ -80,6 +81,11 @@ public:
     // The resolver has just begun: what is still asked for is asked of it.
     void resolver_began(Instant now);
 
+    // Notices when secrets are rotated, from here on. Errors: inotify_init1(2), epoll_ctl(2).
+    Result<void> watch_rotations();
+    // The poller says that secrets changed: each worker that was lent one is told, with the new one, by an opener.
+    void handle_rotations(Instant now);
+
     // Asks that wait for a name no longer than this.
     Instant next_deadline() const { return next_deadline_; }
     void run_due(Instant now);
@@ -128,6 +134,8 @@ private:
     void aim_by_name(Principal& principal, Answering& one, Instant now);
     void look_up(Principal& principal, Answering& one, Instant now);
     const Knowledge::Entry* knowledge_of(Answering& one, std::string_view key, Instant now);
+    void watch_rotation(const Principal& principal, GrantId id);
+    void push_secret(Principal& principal, std::string_view grant, Instant now);
     void lend_listener(Principal& principal, Answering& one);
     void reach_worker(Principal& principal, Answering& one);
     void narrow(Principal& principal, Answering& one);
@@ -139,7 +147,8 @@ private:
     // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
     void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
     void run(Principal& principal, RequestId id, Credentials sender, Instant now);
-    void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now);
+    void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
+                             std::string_view text = {});
     void await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now);
     void resume(std::uint64_t query, Instant now);
     void answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now);
@@ -164,6 +173,7 @@ private:
     std::unordered_map<std::uint32_t, std::unique_ptr<Principal>> principals_;
 
     Knowledge knowledge_;
+    Rotations rotations_;
     Duration request_deadline_ = std::chrono::seconds(5);
     Instant next_deadline_ = Instant::never();
 

@@ -73,14 +73,15 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
 }
 
 // Everything that was allowed fails for one reason: nothing could be sent, or nobody may take it.
-void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now) {
+void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
+                                 std::string_view text) {
     const Reason reason = error == EDQUOT ? Reason::too_many : error == EAGAIN ? Reason::unavailable : Reason::system;
     for (std::size_t i = 0; i < count_; ++i) {
         Answering& one = work_[i];
         const bool denied = one.settled && one.borrowed < 0;
         if (!denied) {
-            settle(one, reason, error, {});
-            say_failure(principal, one);
+            settle(one, reason, error, text);
+            if (text.empty()) say_failure(principal, one);
         }
         outcomes_[i] = outcome_of(one);
     }
@@ -100,10 +101,10 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
         one.request.second = items[i].task.second;
-        if (results[i].reason == Reason::ok && lends_one(one.request.operation)) ++principal->session->in_flight;
+        if (results[i].reason == Reason::ok && lends_one(one.request.operation)) principal->session->in_flight.sent(1);
         // By name: a reload since then has given the grants other numbers, or taken this one away.
         one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
-        one.taken = !items[i].settled && one.decision.grant != GrantId::none;
+        one.taken = !items[i].settled && one.decision.grant != GrantId::none && !is_push(items[i].task);
         one.performed.reason = results[i].reason;
         one.performed.error = results[i].error;
         one.performed.device = results[i].device;
@@ -116,6 +117,7 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
                         Reason reason) {
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
     count_ = std::min(items.size(), work_.size());
     texts_.clear();
     for (std::size_t i = 0; i < count_; ++i) {
@@ -209,6 +211,56 @@ void Broker::give_back_uses(Principal& principal) {
         if (std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
     }
     principal.session->requests.give_back(static_cast<std::uint32_t>(count_));
+}
+
+// ---- Secrets that are rotated ----
+
+Result<void> Broker::watch_rotations() {
+    TRY(rotations_.open());
+    return poller_.watch(rotations_.get(), {static_cast<std::uint8_t>(Watch::rotation), 0, 0});
+}
+
+// What cannot be watched is still there when it is asked for.
+void Broker::watch_rotation(const Principal& principal, GrantId id) {
+    const Held& held = principal.held[number(id)];
+    if (!held.directory || !held.local) return;
+    (void)rotations_.watch(held.directory.get(), {principal.settings.id, principal.settings.grants.at(id).name, held.leaf});
+}
+
+void Broker::handle_rotations(Instant now) {
+    rotations_.take([&](const Rotations::Secret& secret) {
+        Principal* principal = find(secret.worker);
+        if (principal != nullptr && principal->session) push_secret(*principal, secret.grant, now);
+    });
+}
+
+// Only to a worker that has asked for it in this life, and whose grant still allows it.
+void Broker::push_secret(Principal& principal, std::string_view grant, Instant now) {
+    const auto id = principal.grants().named(grant);
+    Session& session = *principal.session;
+    if (!id || session.allowances.used(*id) == 0 || !principal.grants().at(*id).rights.has(Operation::secret)) return;
+    count_ = 1;
+    Answering& one = work_[0];
+    one = Answering{};
+    one.request.operation = Operation::secret;
+    one.request.grant = grant;
+    one.decision.grant = *id;
+    aim(principal, one, now);
+    if (one.settled) one.task.prefix = principal.held[number(*id)].directory_path;   // gone: the opener finds it absent
+    one.task.argument = ++principal.rotations;
+    JobItem& item = job_items_[0];
+    item = JobItem{};
+    item.task = one.task;
+    item.grant = *id;
+    item.grant_name = principal.grants().at(*id).name;
+    item.shown = principal.held[number(*id)].shown;
+    const Job job{principal.settings.id, session.generation, RequestId{0}, &principal.settings.identity, session.channel->get(),
+                  std::span(job_items_).first(1)};
+    if (outside_.openers.take(job)) {
+        ++session.outstanding;
+    } else {
+        record_hold(principal, principal.grants().at(*id), "its secret changed, and the worker could not be told");
+    }
 }
 
 // ---- A worker that does not read ----

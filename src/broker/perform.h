@@ -58,6 +58,10 @@ std::uint64_t resolve_for(const Task& task, Patience patience);
 // perhaps".
 Performed not_opened(const Error& error, Patience patience);
 
+// open_at() of what is there already. With patience it lasts until no other process holds a lease on the file: the
+// deadline of the request ends that.
+Result<Fd> open_patiently(int directory, const char* path, std::uint64_t flags, std::uint64_t resolve, Patience patience);
+
 // Where the last step of a lookup is taken: a directory, and what is left of the path.
 struct Place {
     Fd opened;

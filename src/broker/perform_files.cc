@@ -29,7 +29,8 @@ struct Opened {
 
 // Creating tells whether it made the file, so that only a new one is given to its owner. Bounded: a name that comes and
 // goes as we look is answered with what the kernel last said.
-Opened create_or_open(const Task& task, int directory, const char* path, std::uint64_t flags, std::uint64_t resolve) {
+Opened create_or_open(const Task& task, int directory, const char* path, std::uint64_t flags, std::uint64_t resolve,
+                      Patience patience) {
     Opened opened{Failure(Error{EAGAIN, "openat2"})};
     for (int attempt = 0; attempt < 4; ++attempt) {
         opened.fd = open_at(directory, path, flags | O_CREAT | O_EXCL, task.mode, resolve);
@@ -37,7 +38,7 @@ Opened create_or_open(const Task& task, int directory, const char* path, std::ui
             opened.made = opened.fd.has_value();
             return opened;
         }
-        opened.fd = open_at(directory, path, flags, 0, resolve);
+        opened.fd = open_patiently(directory, path, flags, resolve, patience);
         if (opened.fd || opened.fd.error().number != ENOENT) return opened;
     }
     return opened;
@@ -46,8 +47,8 @@ Opened create_or_open(const Task& task, int directory, const char* path, std::ui
 Opened open_for(const Task& task, int directory, const char* path, Patience patience) {
     const std::uint64_t flags = access_flags(task) | never_waiting;
     const std::uint64_t resolve = resolve_for(task, patience);
-    if (task.operation == Operation::create) return create_or_open(task, directory, path, flags, resolve);
-    return {open_at(directory, path, flags, 0, resolve)};
+    if (task.operation == Operation::create) return create_or_open(task, directory, path, flags, resolve, patience);
+    return {open_patiently(directory, path, flags, resolve, patience)};
 }
 
 // The owner of what was just made, and its emptying: only now, since O_TRUNC would have emptied a file that the gate

@@ -1,6 +1,7 @@
 // How a path is looked up for a task, and what is looked at before anything of it is lent or changed.
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "broker/perform.h"
@@ -65,6 +66,18 @@ Performed not_opened(const Error& error, Patience patience) {
     return failed(error);
 }
 
+// The first try has told the lease's holder to let go. Asked again rather than waited for in open(2) itself, which would
+// then also wait for a FIFO that took the file's place.
+Result<Fd> open_patiently(int directory, const char* path, std::uint64_t flags, std::uint64_t resolve, Patience patience) {
+    constexpr timespec pause{0, 5'000'000};
+    for (;;) {
+        auto opened = open_at(directory, path, flags, 0, resolve);
+        const bool leased = !opened && opened.error().number == EAGAIN;
+        if (!leased || patience == Patience::never) return opened;
+        ::nanosleep(&pause, nullptr);
+    }
+}
+
 Tried<Place> place_of(const Task& task, std::string_view path, Patience patience) {
     if (path.empty()) return Place{Fd(), task.directory, "."};
     if (task.as == policy::As::root) return walk(task, path, patience);
@@ -86,7 +99,7 @@ Tried<Fd> open_below(const Task& task, std::string_view path, std::uint64_t flag
     if (!place) return Ended(std::move(place.error()));
     WARDER_UNINITIALIZED const CPath name(place->name);
     if (!name.fits()) return Ended(failed(ENAMETOOLONG));
-    auto opened = open_at(place->directory, name.get(), flags, 0, resolve_for(task, patience));
+    auto opened = open_patiently(place->directory, name.get(), flags, resolve_for(task, patience), patience);
     if (!opened) return Ended(not_opened(opened.error(), patience));
     return std::move(*opened);
 }

@@ -18,7 +18,7 @@ std::string_view because(Reason reason, int error) {
         case Reason::foreign_owner:
             return "as root it must have one name, and it and the directories on the way belong to root or to the grant's owner";
         case Reason::deadline: return "the file system did not answer in time";
-        case Reason::too_many: return "too many of this worker's requests are waiting already (max_outstanding)";
+        case Reason::too_many: return "too many of this worker's requests are waiting already (its quota)";
         case Reason::bad_argument: return "it does not take this argument";
         case Reason::unavailable: return "what would do it is not running now";
         case Reason::stopping: return "the worker or warderd is stopping";

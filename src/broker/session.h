@@ -108,7 +108,7 @@ struct Session {
     bool ready = false;                  // it said so
     Allowances allowances;
     Rate requests;                       // of the worker's quota
-    std::uint32_t in_flight = 0;         // descriptors sent since the worker was last seen to have read everything
+    InFlight in_flight;                  // descriptors sent and not yet received
     std::unique_ptr<policy::GrantSet> narrowed;   // the worker's grants less what it gave up, under the same numbers
     std::vector<Narrowing> narrowings;   // ... to be done again after a reload
     std::vector<Awaiting> awaiting;      // asks that wait for the resolver
@@ -140,6 +140,7 @@ struct Principal {
     std::vector<Held> held;              // by grant
     std::optional<Session> session;
     std::uint32_t generations = 0;
+    std::uint64_t rotations = 0;         // of its secrets: the generation of the last one pushed
     std::uint64_t allowed = 0;           // requests, since warderd started
     std::uint64_t denied = 0;
 };

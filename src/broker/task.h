@@ -40,6 +40,10 @@ struct Task {
     bool writes = false;               // device
 };
 
+// A secret that is pushed, since it changed: `argument` is its generation, and the answer is an event. (A secret that is asked for
+// has no argument.)
+inline bool is_push(const Task& task) { return task.operation == Operation::secret && task.argument != 0; }
+
 // Whether this process may wait. The parent never does; what would wait comes back as Reason::would_block.
 enum class Patience : std::uint8_t { never, until_deadline };
 

@@ -76,6 +76,8 @@ void Daemon::dispatch(const PollEvent& event) {
         roster_->handle(event, now_);
     } else if (is(kind, broker::Watch::opener) || is(kind, broker::Watch::opener_exit)) {
         pool_.handle(event, now_);
+    } else if (is(kind, broker::Watch::rotation)) {
+        broker_.handle_rotations(now_);
     } else if (is(kind, broker::Watch::runner) || is(kind, broker::Watch::runner_exit)) {
         runner_.handle(event, now_);
     } else if (is(kind, broker::Watch::custodian) || is(kind, broker::Watch::custodian_exit)) {

@@ -114,6 +114,7 @@ bool Daemon::prepare() {
 
 bool Daemon::prepare_openers() {
     if (!said("starting openers", pool_.start(broker_))) return false;
+    if (!said("watching secrets", broker_.watch_rotations())) return false;
     broker_.set_request_deadline(config_.daemon.request_deadline);
     runner_.set_cgroup(cgroup_);
     const auto runs = [](const config::Worker& worker) {

@@ -112,6 +112,16 @@ void answer(Workshop& shop, const JobView& job, const Channel& worker) {
     (void)send(shop, job, worker);
 }
 
+// A secret that changed: the new one, or without a descriptor that there is none any more.
+void push(Workshop& shop, const Channel& worker) {
+    const auto& done = shop.performed[0];
+    const std::uint32_t count = done.fd ? 1 : 0;
+    const auto event = protocol::encode_event(shop.reply, protocol::Type::secret,
+                                              {shop.items[0].grant_name, shop.items[0].task.argument, count});
+    const int fd = done.fd.get();
+    if (event) (void)worker.send(*event, std::span(&fd, count));
+}
+
 void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, Privileges& privileges) {
     std::array<int, kernel::scm_max_fd> numbers;
     for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
@@ -119,7 +129,11 @@ void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& pa
     if (!job || fd_count == 0) return;
     perform_all(shop, job->count, privileges, job->identity);
     const Channel worker(std::move(shop.received[0]));
-    answer(shop, *job, worker);
+    if (job->count == 1 && broker::is_push(shop.items[0].task)) {
+        push(shop, worker);
+    } else {
+        answer(shop, *job, worker);
+    }
     privileges.become_root();
     for (auto& done : std::span(shop.performed).first(job->count)) done.fd.reset();
     const auto report = encode_results(shop.report, job->id, std::span(shop.results).first(job->count));

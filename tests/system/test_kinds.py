@@ -193,6 +193,35 @@ class Others(Doing):
         wait_for(lambda: "hup" in self.worker_log("other"), "the signal arrived")
 
 
+class Secrets(Doing):
+    def test_a_secret_that_is_replaced_is_pushed_and_one_that_goes_is_said_to_be_gone(self):
+        self.make("keys/site", "one", mode=0o600)
+        self.make("keys/other", "other", mode=0o600)
+        steps = ["c.secret('key').decode()", "(e := c.next_event(10)).name", "(e.value, os.read(e.take_fd(), 99))",
+                 "(g := c.next_event(10)).name", "(g.value, g.take_fd())", "c.secret('key')"]
+        self.start(self.worker_of("doer", f'key = {{ secret = "{self.home}/keys/site" }}\nunasked = {{ secret = "{self.home}/keys/other" }}', steps))
+        self.results("doer", 1)
+        self.make("keys/other", "changed, but never lent", mode=0o600)
+        self.make("keys/new", "two", mode=0o600)
+        os.rename(self.path("keys/new"), self.path("keys/site"))
+        self.results("doer", 3)
+        os.unlink(self.path("keys/site"))
+        seen = [one for one in self.results("doer", len(steps) + 1) if "step" in one]
+        self.assertEqual([one.get("value") for one in seen[:5]], ["one", "key", [1, "two"], "key", [2, None]])
+        self.assertEqual(seen[5]["errno"], errno.ENOENT)
+
+    def test_a_grant_that_a_reload_takes_away_is_said_to_be_revoked(self):
+        self.make("tree/a", "a")
+        steps = ["c.open('tree', 'a').read()", "int((e := c.next_event(10)).kind)", "e.name", "c.open('tree', 'a')"]
+        self.start(self.worker_of("doer", f'tree = {{ read = "{self.home}/tree/" }}', steps))
+        self.results("doer", 1)
+        self.write_config(self.worker_of("doer", "", steps))
+        self.ctl("reload")
+        seen = [one for one in self.results("doer", len(steps) + 1) if "step" in one]
+        self.assertEqual([one.get("value") for one in seen[:3]], ["a", 0x4005, "tree"])
+        self.assertEqual(seen[3]["errno"], errno.EACCES)
+
+
 class Shapes(Doing):
     def test_uses_phases_rates_and_narrowing(self):
         self.make("tree/a", "a")

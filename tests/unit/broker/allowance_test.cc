@@ -93,3 +93,19 @@ TEST_CASE("a reload does not give back what was used of a grant that is still th
     CHECK(now.take(after.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
     CHECK(now.take(after.at(GrantId{1}), GrantId{1}, false, start) == Reason::used_up);
 }
+
+TEST_CASE("what is in flight is bounded by what the kernel says is unread, and the latest messages count") {
+    InFlight flight;
+    for (int i = 0; i < 300; ++i) flight.sent(1);
+    CHECK(flight.bound() == 300);
+    flight.unread(8 * 768);
+    CHECK(flight.bound() == 12);   // eight messages, counted as at most twelve
+    flight.unread(0);
+    CHECK(flight.bound() == 0);
+    flight.sent(253);
+    flight.sent(2);
+    flight.unread(InFlight::least_message);
+    CHECK(flight.bound() == 2);
+    flight.unread(2 * InFlight::least_message);
+    CHECK(flight.bound() == 255);
+}
