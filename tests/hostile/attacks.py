@@ -332,6 +332,7 @@ def spoil_listener():
 # ---- The others ----
 
 def bystander():
+    pause = float(sys.argv[2])
     raw, out = begin()
     raw.sock.send(protocol.encode_text(protocol.Type.READY, 2, ""))
     raw.receive()
@@ -339,14 +340,16 @@ def bystander():
     while True:
         before = time.monotonic()
         results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"))
-        worst = max(worst, time.monotonic() - before)
+        answered = time.monotonic()
+        worst = max(worst, answered - before)
         if results[0].error != 0 or os.read(fds[0], 100) != b"bystander":
             out.say(wrong=results[0].error)
         os.close(fds[0])
         asked += 1
         if asked % 50 == 0:
-            out.say(asked=asked, worst=worst)
-        time.sleep(0.01)
+            out.say(asked=asked, worst=worst, at=answered)
+            worst = 0.0
+        time.sleep(pause)
 
 
 if __name__ == "__main__":

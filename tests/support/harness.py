@@ -74,6 +74,8 @@ class WarderTest(unittest.TestCase):
         self.home = tempfile.mkdtemp(prefix="warder-test-")
         os.chmod(self.home, 0o755)
         self.daemon = None
+        self.before = []   # words before warderd's own: what execs it in another place
+        self.close_fds = True   # whether warderd begins with the three descriptors alone
         self.log = os.path.join(self.home, "warderd.log")
         self.addCleanup(self.finish)
 
@@ -87,8 +89,8 @@ class WarderTest(unittest.TestCase):
         self.write_config(workers, daemon)
         with open(self.log, "ab") as log:
             self.daemon = subprocess.Popen(
-                [program("src/daemon/warderd"), "--config", self.path("warder.toml")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [*self.before, program("src/daemon/warderd"), "--config", self.path("warder.toml")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=self.close_fds)
         if wait:
             wait_for(self.answers, "warderd answers on its control socket\n" + self.log_text(), 30)
         return self.daemon
@@ -242,9 +244,9 @@ class WarderTest(unittest.TestCase):
                 f"[worker.{name}.grants]\n{out}\n{grants}\n")
 
 
-def peaceful(home, name="bystander"):
+def peaceful(home, name="bystander", pause=0.01):
     """A worker that asks for a file over and over and counts: it must notice nothing of what others do."""
-    return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', 'bystander')}ready = \"channel\"\n"
+    return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', 'bystander', str(pause))}ready = \"channel\"\n"
             f"[worker.{name}.cell]\n{CELL}\n[worker.{name}.grants]\n"
             f'out = {{ append = "{home}/out/{name}", owner = "worker", type = "file" }}\n'
             f'site = {{ read = "{home}/site/" }}\n')

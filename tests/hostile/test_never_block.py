@@ -1,0 +1,240 @@
+"""Whatever one worker's request hangs on, nobody else waits: T6, T19, T36, and the resolver and a blackhole beside them.
+
+One worker asks for the thing that hangs, twice; its request ends by its deadline. Meanwhile a bystander asks for its file
+hundreds of times: its slowest answer stays far from that deadline. How fast answers are is measured in bench/."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from harness import CELL, ROOT, WarderTest, peaceful, python_worker, wait_for
+from silent_fuse import OPEN, SilentFuse
+
+DEADLINE = 2.0
+FAR_FROM_IT = 0.25
+ASKS = 500
+
+HOLD_A_LEASE = """
+import fcntl, os, signal, sys
+os.setgroups([]); os.setresgid(*[int(sys.argv[2])] * 3); os.setresuid(*[int(sys.argv[2])] * 3)
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+signal.pause()
+"""
+
+SILENT_NETWORK = """
+ip link set lo up; ip tuntap add hole0 mode tun; ip addr add 192.0.2.2/24 dev hole0; ip link set hole0 up
+mount --bind "$1" /etc/resolv.conf; shift; exec "$@"
+"""
+
+CONNECT = ("(lambda r: (r.value, r.fd > 2, r.error))"
+           "(c.ask([warder.protocol.Request(warder.protocol.Operation.CONNECT, 'hole', flags=8)])[0])")
+CONNECT_BY_NAME = "c.connect('hole', nonblock=True)"
+# Until a file lies in the directory of the grant `gate`.
+GATE = "next(0 for _ in iter(lambda: time.sleep(0.05), 0) if c.list('gate'))"
+
+
+class NeverBlock(WarderTest):
+    def setUp(self):
+        super().setUp()
+        self.make("site/a", "bystander")
+
+    def hanger(self, grants, steps):
+        out = f'out = {{ append = "{self.home}/out/hanger", owner = "worker", type = "file" }}'
+        return (f"[worker.hanger]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"exec\"\n"
+                f"restart = \"never\"\n[worker.hanger.cell]\n{CELL}\n[worker.hanger.grants]\n{out}\n"
+                f'site = {{ read = "{self.home}/site/" }}\n{grants}\n')
+
+    def begin(self, grants, hanging, before="0", times=2):
+        steps = [before] + ["time.monotonic()", hanging] * times + ["time.monotonic()", "c.open('site', 'a').read()"]
+        self.count = len(steps)
+        self.start(self.hanger(grants, steps) + peaceful(self.home, pause=0.001), f'request_deadline = "{DEADLINE}s"\n')
+
+    def seen(self):
+        """What the hanging requests gave, and when they began and ended."""
+        steps = self.results("hanger", self.count, timeout=60)[1:self.count]
+        self.assertEqual(steps[-1].get("value"), "bystander", "it is answered again afterwards")
+        times = [one["value"] for one in steps[:-1:2]]
+        return steps[1:-1:2], times
+
+    def assert_in_time(self, results, times):
+        for result, began, ended in zip(results, times, times[1:]):
+            self.assertEqual(result.get("errno"), errno.ETIMEDOUT, result)
+            self.assertGreater(ended - began, DEADLINE * 0.9)
+            self.assertLess(ended - began, DEADLINE + 1.5)
+
+    def assert_nobody_else_waited(self, times):
+        def reports():
+            seen = self.results("bystander")
+            self.assertEqual([one for one in seen if "wrong" in one], [])
+            during = [one for one in seen if times[0] < one["at"] < times[-1] + 1]
+            return during if 50 * len(during) >= ASKS else None
+
+        during = wait_for(reports, f"{ASKS} answers of the bystander while the other hung", 10)
+        self.assertLess(max(one["worst"] for one in during), FAR_FROM_IT)
+        self.assertLess(self.longest_turn(), FAR_FROM_IT)
+
+    def longest_turn(self):
+        """In seconds, as the loop itself counts it."""
+        turns = self.report("version").get("turns") or {}
+        return turns.get("longest_ns", 0) / 1e9
+
+    def openers(self):
+        with open(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children") as children:
+            pids = [int(pid) for pid in children.read().split()]
+        found = []
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/comm") as comm, open(f"/proc/{pid}/stat") as stat:
+                    if comm.read() == "warder-opener\n" and stat.read().rsplit(")", 1)[1].split()[0] != "Z":
+                        found.append(pid)
+            except OSError:
+                pass
+        return set(found)
+
+    def silent(self, looks=False):
+        if not os.path.exists("/dev/fuse"):
+            self.skipTest("this kernel has no FUSE")
+        os.makedirs(self.path("far"), exist_ok=True)
+        try:
+            mounted = SilentFuse(self.path("far"), looks)
+        except OSError as error:
+            self.skipTest(f"FUSE cannot be mounted here: {error}")
+        self.addCleanup(mounted.end)
+        return mounted
+
+    # ---- Files ----
+
+    def test_T6_a_FIFO_is_refused_at_once(self):
+        os.makedirs(self.path("tree"))
+        os.mkfifo(self.path("tree/fifo"))
+        os.chmod(self.path("tree/fifo"), 0o666)
+        self.begin(f'tree = {{ write = "{self.home}/tree/", also = ["read"] }}',
+                   "[c.open('tree', 'fifo') for _ in range(500)]", times=1)
+        results, times = self.seen()
+        self.assertEqual(results[0]["errno"], errno.EACCES, "not a regular file")
+        self.assertLess(times[1] - times[0], DEADLINE)
+
+    def gate(self):
+        os.makedirs(self.path("gate"))
+        return f'gate = {{ read = "{self.home}/gate/", also = ["list"] }}\n'
+
+    def leased(self):
+        """A file, on which another process of the worker's uid holds a lease as soon as the worker runs."""
+        self.leasing = self.make("tree/leased", "x", mode=0o666)
+        return f'tree = {{ read = "{self.home}/tree/" }}\n' + self.gate()
+
+    def take_lease(self):
+        uid = wait_for(lambda: self.uids().get("hanger"), "the worker has a uid")
+        os.chown(self.leasing, uid, uid)
+        holder = subprocess.Popen([sys.executable, "-c", HOLD_A_LEASE, self.leasing, str(uid)], stdout=subprocess.PIPE)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), b"held\n")
+        self.make("gate/open")
+        return holder
+
+    def test_T36_a_file_on_which_another_process_of_the_same_uid_holds_a_lease(self):
+        self.begin(self.leased(), "c.open('tree', 'leased').read()", before=GATE)
+        self.take_lease()
+        results, times = self.seen()
+        self.assert_in_time(results, times)
+        self.assert_nobody_else_waited(times)
+
+    def test_T36_a_lease_that_is_given_back_in_time_is_only_a_delay(self):
+        self.begin(self.leased(), "c.open('tree', 'leased').read()", before=GATE, times=1)
+        holder = self.take_lease()
+        time.sleep(0.7)
+        holder.kill()
+        results, times = self.seen()
+        self.assertEqual(results[0].get("value"), "x", results)
+        self.assertGreater(times[1] - times[0], 0.3)
+
+    def test_T19_the_request_of_an_opener_that_dies_ends_and_the_opener_is_replaced(self):
+        self.begin(self.leased(), "c.open('tree', 'leased').read()", before=GATE, times=1)
+        self.take_lease()
+        before = wait_for(lambda: self.openers() if len(self.openers()) == 2 else None, "two openers")
+        time.sleep(0.3)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        results, times = self.seen()
+        self.assertEqual(results[0].get("errno"), errno.ETIMEDOUT, results)
+        self.assertLess(times[1] - times[0], DEADLINE, "it was told at once")
+        after = wait_for(lambda: self.openers() if len(self.openers()) == 2 else None, "two openers again")
+        self.assertFalse(before & after)
+        self.assert_nobody_else_waited(times)
+
+    def test_T6_a_file_system_whose_server_never_says_a_word(self):
+        os.makedirs(self.path("far"))
+        self.begin(f'far = {{ read = "{self.home}/far/" }}\n' + self.gate(), "c.open('far', 'file').read()", before=GATE)
+        first = wait_for(lambda: self.openers() if len(self.openers()) == 2 else None, "two openers")
+        self.silent()
+        time.sleep(5.5)   # until warderd compares the directory that it holds with the one that has its name now
+        self.make("gate/open")
+        results, times = self.seen()
+        self.assert_in_time(results, times)
+        self.assert_nobody_else_waited(times)
+        wait_for(lambda: len(self.openers()) == 2 and self.openers() != first, "an opener that hung was replaced")
+
+    def test_T6_a_file_system_that_hangs_as_NFS_does_once_a_file_is_opened(self):
+        mounted = self.silent(looks=True)
+        self.begin(f'far = {{ read = "{self.home}/far/" }}', "c.open('far', 'file').read()")
+        results, times = self.seen()
+        self.assertIn(OPEN, mounted.asked, "it came as far as open(2)")
+        self.assert_in_time(results, times)
+        self.assert_nobody_else_waited(times)
+        hung = self.openers()
+        self.assertGreater(len(hung), 2, "the kernel cannot end them yet; others stand in their place")
+        mounted.end()
+        wait_for(lambda: len(self.openers()) == 2, "those that hung are gone")
+
+    def test_T6_many_workers_on_a_hanging_file_system_take_the_openers_and_nothing_else(self):
+        """More workers hang than there are openers: what needs no opener goes on, what needs one waits at most for deadlines."""
+        self.silent(looks=True)
+        workers = ""
+        for number in range(4):
+            text = self.hanger(f'far = {{ read = "{self.home}/far/" }}', ["c.open('far', 'file').read()"])
+            workers += text.replace("hanger", f"hanger{number}")
+        self.start(workers + peaceful(self.home, pause=0.001), f'request_deadline = "{DEADLINE}s"\n')
+        began = time.monotonic()
+        for number in range(4):
+            result = self.results(f"hanger{number}", 2, timeout=30)[0]
+            self.assertEqual(result.get("errno"), errno.ETIMEDOUT, result)
+        self.assert_nobody_else_waited([began, time.monotonic()])
+
+    # ---- The network ----
+
+    def in_silent_network(self):
+        """warderd in a network of its own, where every packet to 192.0.2.0/24 vanishes, the name server's among them."""
+        with open(self.path("resolv.conf"), "w") as out:
+            out.write("nameserver 192.0.2.1\noptions timeout:30 attempts:1\n")
+        os.chmod(self.path("resolv.conf"), 0o644)
+        tried = subprocess.run(["unshare", "-n", "sh", "-c", "ip tuntap add hole0 mode tun"], capture_output=True)
+        if tried.returncode != 0:
+            self.skipTest("no network namespace with an interface of its own here: " + tried.stderr.decode())
+        self.before = ["unshare", "-m", "-n", "sh", "-ec", SILENT_NETWORK, "sh", self.path("resolv.conf")]
+
+    def test_an_address_that_never_answers_is_lent_while_it_is_connecting(self):
+        self.in_silent_network()
+        self.begin('hole = { connect = "tcp:192.0.2.1:9" }', CONNECT, times=1)
+        results, times = self.seen()
+        self.assertEqual(results[0].get("value"), [1, True, None], results)
+        self.assertLess(times[1] - times[0], FAR_FROM_IT)
+
+    def test_a_name_that_nobody_resolves_in_time(self):
+        self.in_silent_network()
+        self.begin('hole = { connect = "tcp:db.example:5432" }', CONNECT_BY_NAME, times=1)
+        results, times = self.seen()
+        self.assert_in_time(results, times)
+        self.assert_nobody_else_waited(times)
+
+
+if __name__ == "__main__":
+    unittest.main()
