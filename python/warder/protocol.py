@@ -154,6 +154,8 @@ class Verb(IntEnum):
     CHECK = 12
     VERSION = 13
     SHUTDOWN = 14
+    SOCKETS = 15
+    STORE = 16
 
 
 # Values. Numbers that a newer warderd may have added are kept as plain int, which an IntEnum compares with.

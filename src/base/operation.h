@@ -172,6 +172,14 @@ enum class OpenFlag : std::uint16_t {
 
 inline constexpr std::uint16_t known_open_flags = 0x000f;
 
+constexpr std::optional<OpenFlag> open_flag_of(std::string_view name) {
+    if (name == "read_too") return OpenFlag::read_too;
+    if (name == "truncate") return OpenFlag::truncate;
+    if (name == "exclusive") return OpenFlag::exclusive;
+    if (name == "nonblock") return OpenFlag::nonblock;
+    return std::nullopt;
+}
+
 constexpr bool has(std::uint16_t flags, OpenFlag flag) { return (flags & static_cast<std::uint16_t>(flag)) != 0; }
 
 }  // namespace warder

@@ -53,6 +53,8 @@ Scope scope_of(protocol::Verb verb) {
         case protocol::Verb::grants:
         case protocol::Verb::fds:
         case protocol::Verb::why:
+        case protocol::Verb::sockets:
+        case protocol::Verb::store:
         case protocol::Verb::check:
         case protocol::Verb::version: return Scope::look;
         case protocol::Verb::start:

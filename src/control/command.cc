@@ -3,6 +3,8 @@
 #include <array>
 #include <cerrno>
 
+#include "control/question.h"
+
 namespace warder::control {
 namespace {
 
@@ -18,7 +20,7 @@ struct Shape {
     bool waits = false;
 };
 
-constexpr std::array<Shape, 14> shapes{{
+constexpr std::array<Shape, 16> shapes{{
     {Verb::status, "status", WorkerWord::may},
     {Verb::list, "list"},
     {Verb::show, "show", WorkerWord::must},
@@ -33,6 +35,8 @@ constexpr std::array<Shape, 14> shapes{{
     {Verb::check, "check"},
     {Verb::version, "version"},
     {Verb::shutdown, "shutdown"},
+    {Verb::sockets, "sockets", WorkerWord::may},
+    {Verb::store, "store", WorkerWord::may},
 }};
 
 constexpr std::uint16_t known_flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait);
@@ -60,9 +64,8 @@ Answer<Order> understand_why(const protocol::Command& command, Order order) {
     if (!operation) {
         return refuse(EINVAL, "no operation \"" + std::string(command.argument) + "\"; there are " + operations_in_words());
     }
-    if (command.second.empty()) return refuse(EINVAL, "why needs a path, an address or the name of a grant");
-    order.operation = *operation;
-    order.target = command.second;
+    if ((command.number & ~std::uint32_t{known_open_flags}) != 0) return refuse(EINVAL, "why came with an unknown open flag");
+    order.question = {*operation, split_words(command.second), static_cast<std::uint16_t>(command.number)};
     return order;
 }
 
@@ -86,13 +89,14 @@ Answer<Order> understand(const protocol::Command& command) {
     const std::string name = name_of(command.verb);
     if (shape == nullptr) return refuse(ENOSYS, "this warderd does not know " + name);
     const bool wait = (command.flags & known_flags) != 0;
-    if ((command.flags & ~known_flags) != 0 || (wait && !shape->waits) || command.number != 0) {
+    const bool odd_number = command.number != 0 && command.verb != Verb::why;
+    if ((command.flags & ~known_flags) != 0 || (wait && !shape->waits) || odd_number) {
         return refuse(EINVAL, name + " came with a flag or number that this warderd does not know");
     }
     if (shape->worker == WorkerWord::none && !command.worker.empty()) return refuse(EINVAL, name + " takes no worker");
     if (shape->worker == WorkerWord::must && command.worker.empty()) return refuse(EINVAL, name + " needs a worker");
 
-    Order order{command.verb, wait, std::string(command.worker), {}, {}, ReloadMode::apply};
+    Order order{command.verb, wait, std::string(command.worker), {}, ReloadMode::apply};
     if (command.verb == Verb::why) return understand_why(command, std::move(order));
     if (command.verb == Verb::reload) return understand_reload(command, std::move(order));
     if (!command.argument.empty() || !command.second.empty()) return refuse(EINVAL, name + " takes no further argument");

@@ -15,8 +15,7 @@ struct Order {
     protocol::Verb verb{};
     bool wait = false;
     std::string worker;                         // empty: all of them, where the verb permits
-    Operation operation{};                      // why
-    std::string target;                         // why
+    Question question;                          // why
     ReloadMode reload = ReloadMode::apply;
 };
 

@@ -53,6 +53,7 @@ struct WorkerReport {
     std::optional<std::uint64_t> memory;      // bytes in use by its group, where the kernel counts them
     std::optional<Duration> cpu;              // processor time of its group
     std::optional<std::uint64_t> tasks;       // processes and threads in its group
+    bool helper = false;                      // one of warderd's own: it keeps the logs, or resolves names
 };
 
 enum class Held : std::uint8_t {
@@ -86,6 +87,56 @@ struct FdReport {
     std::string target;                // path, or address as text
     Instant since{};
     std::optional<bool> open;          // unknown where the worker's table cannot be read
+};
+
+// A socket, and who holds it. One that several processes hold is reported for each of them.
+struct SocketReport {
+    std::string protocol;              // "tcp", "unix-stream"; "socket": nobody can tell
+    bool queues = false;               // whether the two queues are known
+    std::string state;                 // "listen", "established"; empty: it has none
+    std::uint32_t receive_queue = 0;   // as sys/sock_diag.h has them
+    std::uint32_t send_queue = 0;
+    std::string local;
+    std::string peer;
+    std::uint64_t inode = 0;
+    std::uint64_t peer_inode = 0;      // unix: the other end; 0: none, or nobody can tell
+    pid_t peer_pid = 0;                // who holds that, where it is one of us
+    std::string peer_worker;           // ... and which worker that belongs to; empty: warderd
+    std::string worker;                // whose it is: its holder, or for whom warderd holds it; empty: warderd's own
+    bool kept = false;                 // warderd holds it
+    pid_t pid = 0;
+    int fd = -1;
+    std::string grant;                 // empty: none
+};
+
+struct SocketsReport {
+    std::vector<SocketReport> sockets;
+    bool complete = true;              // false: there were too many to look at them all
+};
+
+// What is kept for a worker over its lives.
+struct KeptReport {
+    std::string name;
+    std::uint32_t count = 0;           // descriptors
+    std::int64_t since = 0;            // nanoseconds since 1970
+};
+
+struct StoreReport {
+    std::string worker;
+    std::uint32_t most = 0;            // descriptors that may be kept at once
+    std::uint32_t total = 0;           // ... that are
+    std::uint32_t names = 0;           // may be more than are listed
+    pid_t custodian = 0;               // the process that keeps them; 0: none runs
+    std::uint64_t refused = 0;         // messages that it answered with an error
+    std::uint64_t strays = 0;          // descriptors that came along where none may
+    std::vector<KeptReport> kept;
+};
+
+// What `why` is asked: see control/question.h.
+struct Question {
+    Operation operation{};
+    std::vector<std::string> words;    // a target, and what the operation takes beside it
+    std::uint16_t flags = 0;           // OpenFlag bits
 };
 
 struct WhyReport {
@@ -191,6 +242,9 @@ struct VersionReport {
     pid_t pid = 0;
     Instant since{};
     std::string config;                // the path that was given
+    std::uint64_t turns = 0;           // of its loop
+    std::uint64_t turns_over_5ms = 0;
+    Duration longest_turn{};
 };
 
 // The daemon, as operators see it. Names come from operators and may be anything: an unknown one is refused with ENOENT
@@ -200,13 +254,16 @@ class Operator {
 public:
     virtual ~Operator() = default;
 
-    // Every worker, in the order of the config.
+    // Every worker, in the order of the config, and then warderd's own helpers.
     virtual std::vector<WorkerReport> workers() const = 0;
     virtual Answer<WorkerReport> worker(std::string_view name) const = 0;
     virtual Answer<ShowReport> show(std::string_view name) const = 0;
     virtual Answer<std::vector<GrantReport>> grants(std::string_view name) const = 0;
     virtual Answer<std::vector<FdReport>> fds(std::string_view name) const = 0;
-    virtual Answer<WhyReport> why(std::string_view name, Operation operation, std::string_view target) const = 0;
+    virtual Answer<WhyReport> why(std::string_view name, const Question& question) const = 0;
+    // An empty name: of warderd and every worker, and the stores of all.
+    virtual Answer<SocketsReport> sockets(std::string_view name) const = 0;
+    virtual Answer<std::vector<StoreReport>> stores(std::string_view name) const = 0;
     // An empty name: every worker and the audit.
     virtual Answer<LogsReport> logs(std::string_view name) const = 0;
     virtual CheckReport check() const = 0;

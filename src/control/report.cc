@@ -1,5 +1,7 @@
 #include "control/report.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/json.h"
 
@@ -126,7 +128,7 @@ void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock
     json.key("cpu_ms");
     worker.cpu ? json.number(milliseconds(*worker.cpu)) : json.null();
     put_optional(json, "tasks", worker.tasks);
-    json.end_object();
+    json.member("helper", worker.helper).end_object();
 }
 
 void put_limit(JsonWriter& json, std::string_view name, std::uint32_t limit) {
@@ -164,6 +166,43 @@ void put_grants(JsonWriter& json, const std::vector<GrantReport>& grants) {
     json.key("grants").begin_array();
     for (const auto& grant : grants) put_grant(json, grant);
     json.end_array();
+}
+
+template <typename Number>
+void put_number_or_null(JsonWriter& json, std::string_view name, Number number, bool known) {
+    json.key(name);
+    known ? json.number(number) : json.null();
+}
+
+void put_socket(JsonWriter& json, const SocketReport& socket) {
+    json.begin_object().member("protocol", socket.protocol);
+    put_text_or_null(json, "state", socket.state);
+    put_number_or_null(json, "recv_queue", socket.receive_queue, socket.queues);
+    put_number_or_null(json, "send_queue", socket.send_queue, socket.queues);
+    put_text_or_null(json, "local", socket.local);
+    put_text_or_null(json, "peer", socket.peer);
+    json.member("inode", socket.inode);
+    put_number_or_null(json, "peer_inode", socket.peer_inode, socket.peer_inode != 0);
+    put_number_or_null(json, "peer_pid", socket.peer_pid, socket.peer_pid > 0);
+    put_text_or_null(json, "peer_worker", socket.peer_worker);
+    json.member("holder", socket.kept ? "warderd" : "worker");
+    put_text_or_null(json, "worker", socket.worker);
+    json.member("pid", socket.pid).member("fd", socket.fd);
+    put_text_or_null(json, "grant", socket.grant);
+    json.end_object();
+}
+
+void put_store(JsonWriter& json, const StoreReport& store, const Clock& clock) {
+    json.begin_object().member("worker", store.worker).member("most", store.most).member("total", store.total);
+    json.member("names", store.names);
+    put_number_or_null(json, "custodian", store.custodian, store.custodian > 0);
+    json.member("refused", store.refused).member("strays", store.strays).key("kept").begin_array();
+    for (const auto& kept : store.kept) {
+        json.begin_object().member("name", kept.name).member("count", kept.count).key("since").begin_object();
+        json.member("at", format_wall_clock(kept.since));
+        json.member("ms_ago", std::max<std::int64_t>((clock.wall - kept.since) / 1'000'000, 0)).end_object().end_object();
+    }
+    json.end_array().end_object();
 }
 
 void put_problems(JsonWriter& json, const std::vector<ProblemReport>& problems) {
@@ -220,7 +259,9 @@ std::string status_json(const std::vector<WorkerReport>& workers, const Clock& c
 std::string list_json(const std::vector<WorkerReport>& workers) {
     return report("list", [&](JsonWriter& json) {
         json.key("workers").begin_array();
-        for (const auto& worker : workers) json.string(worker.name);
+        for (const auto& worker : workers) {
+            if (!worker.helper) json.string(worker.name);
+        }
         json.end_array();
     });
 }
@@ -305,6 +346,22 @@ std::string fds_json(std::string_view worker, const std::vector<FdReport>& fds, 
     });
 }
 
+std::string sockets_json(const SocketsReport& sockets) {
+    return report("sockets", [&](JsonWriter& json) {
+        json.member("complete", sockets.complete).key("sockets").begin_array();
+        for (const auto& socket : sockets.sockets) put_socket(json, socket);
+        json.end_array();
+    });
+}
+
+std::string stores_json(const std::vector<StoreReport>& stores, const Clock& clock) {
+    return report("store", [&](JsonWriter& json) {
+        json.key("stores").begin_array();
+        for (const auto& store : stores) put_store(json, store, clock);
+        json.end_array();
+    });
+}
+
 std::string why_json(const WhyReport& why) {
     return report("why", [&](JsonWriter& json) {
         json.member("worker", why.worker).member("operation", why.operation).member("target", why.target);
@@ -337,6 +394,9 @@ std::string version_json(const VersionReport& version, const Clock& clock) {
         json.member("version", version.version).member("protocol", version.protocol).member("pid", version.pid);
         put_moment(json, "since", version.since, clock);
         put_text_or_null(json, "config", version.config);
+        json.key("loop").begin_object().member("turns", version.turns).member("over_5ms", version.turns_over_5ms);
+        json.member("longest_us", std::chrono::duration_cast<std::chrono::microseconds>(version.longest_turn).count());
+        json.end_object();
     });
 }
 

@@ -353,8 +353,10 @@ void Server::State::carry_out(Client& client, RequestId id, const Order& order, 
         case Verb::fds:
             return answer(operators.fds(order.worker), [&](const auto& all) { return fds_json(order.worker, all, clock); });
         case Verb::why:
-            return answer(operators.why(order.worker, order.operation, order.target),
-                          [](const auto& why) { return why_json(why); });
+            return answer(operators.why(order.worker, order.question), [](const auto& why) { return why_json(why); });
+        case Verb::sockets: return answer(operators.sockets(order.worker), [](const auto& all) { return sockets_json(all); });
+        case Verb::store:
+            return answer(operators.stores(order.worker), [&](const auto& all) { return stores_json(all, clock); });
         case Verb::check: return say(check_json(operators.check()));
         case Verb::version: return say(version_json(operators.version(), clock));
         case Verb::start:

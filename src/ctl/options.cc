@@ -48,6 +48,11 @@ void needs_worker(CLI::App* verb, Options& options) {
     verb->add_option_function<std::string>("WORKER", take, "the worker")->required()->type_name("");
 }
 
+void may_take_worker(CLI::App* verb, Options& options) {
+    const auto take = [&options](const std::string& name) { options.workers = {name}; };
+    verb->add_option_function<std::string>("WORKER", take, "the worker; none: all of them")->type_name("");
+}
+
 void add_looking(CLI::App& app, Options& options) {
     takes_workers(add(app, options, "status", "how workers are", Command::status), options);
     add(app, options, "list", "the workers' names", Command::list);
@@ -56,6 +61,9 @@ void add_looking(CLI::App& app, Options& options) {
                                                std::tuple{"fds", "what a worker was lent", Command::fds}}) {
         needs_worker(add(app, options, name, about, command), options);
     }
+    may_take_worker(add(app, options, "sockets", "sockets that warderd and workers hold, as ss(8) has them", Command::sockets),
+                    options);
+    may_take_worker(add(app, options, "store", "what is kept for workers over their lives", Command::store), options);
     CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
     takes_workers(logs, options);
     logs->add_option("-n,--lines", options.lines, "how many of the last lines")->capture_default_str();
@@ -81,8 +89,12 @@ void add_changing(CLI::App& app, Options& options) {
 void add_deciding(CLI::App& app, Options& options) {
     CLI::App* why = add(app, options, "why", "whether a request would be allowed, by which grant, and what would allow it", Command::why);
     needs_worker(why, options);
-    why->add_option("OPERATION", options.operation, "read, write, append, create, listen, connect, secret, rename, unlink")->required();
-    why->add_option("TARGET", options.target, "an absolute path, an address, or the name of a grant")->required();
+    why->add_option("OPERATION", options.operation, "read, connect, rename, run, lookup, ...: see warderctl(1)")->required();
+    const char* words = "an absolute path, an address, GRANT or GRANT:PATH, and what the operation takes beside it";
+    why->add_option("WORD", options.words, words);
+    const char* flags = "the request has this open flag: read_too, truncate, exclusive, nonblock; may be repeated";
+    why->add_option("--flag", options.open_flags, flags)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->check(CLI::IsMember({"read_too", "truncate", "exclusive", "nonblock"}));
     why->add_option("--config", options.config, "decide under these files, without warderd");
     CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
     check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");

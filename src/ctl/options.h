@@ -12,6 +12,7 @@ namespace warder::ctl {
 
 enum class Command : std::uint8_t {
     status, list, show, start, stop, restart, reload, logs, grants, fds, why, check, version, shutdown,
+    sockets, store,
 };
 
 enum class ColorChoice : std::uint8_t { automatic, always, never };
@@ -28,7 +29,8 @@ struct Options {
     bool follow = false;       // logs
     bool audit = false;        // logs
     std::string operation;     // why
-    std::string target;        // why
+    std::vector<std::string> words;       // why: a target, and what the operation takes beside it
+    std::vector<std::string> open_flags;  // why
     std::string config;        // why, check: offline; empty: not given
     bool running = false;      // check: what warderd runs now rather than what the files say now
 };

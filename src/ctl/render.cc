@@ -114,6 +114,21 @@ Table grants_table(const json& grants) {
     return table;
 }
 
+// "127.0.0.1:4711", or of a unix socket without a name who holds the other end.
+std::string peer_of(const json& socket) {
+    std::string words = text(socket, "peer");
+    if (has_number(socket, "peer_pid")) {
+        const std::string worker = text(socket, "peer_worker");
+        words += (words.empty() ? "" : " ") + (worker.empty() ? std::string("warderd") : worker) + "/" + number_text(socket, "peer_pid");
+    }
+    return words.empty() && has_number(socket, "peer_inode") ? "* " + number_text(socket, "peer_inode") : words;
+}
+
+std::string holder_of(const json& socket) {
+    const std::string place = "pid " + number_text(socket, "pid") + " fd " + number_text(socket, "fd");
+    return text(socket, "holder") == "warderd" ? "warderd fd " + number_text(socket, "fd") : place;
+}
+
 std::string place(const json& problem) {
     std::string words = text(problem, "file");
     if (number(problem, "line") > 0) words += ":" + number_text(problem, "line");
@@ -186,7 +201,9 @@ std::string render_status(const json& report, Colors colors) {
     for (const auto& worker : member(report, "workers")) {
         const auto denied = number(worker, "denied");
         const auto restarts = number(worker, "restarts");
-        table.add({Cell(text(worker, "name"), Tint::strong), Cell(text(worker, "state"), tint_of_state(worker)),
+        const bool helper = truth(worker, "helper");
+        table.add({Cell(text(worker, "name") + (helper ? " (helper)" : ""), helper ? Tint::dim : Tint::strong),
+                   Cell(text(worker, "state"), tint_of_state(worker)),
                    moment(worker, "since"), number_text(worker, "pid"), identity(worker),
                    Cell(std::to_string(restarts), restarts > 0 ? Tint::warn : Tint::plain),
                    Cell(std::to_string(denied), denied > 0 ? Tint::warn : Tint::plain), memory(worker),
@@ -286,6 +303,41 @@ std::string render_fds(const json& report, Colors colors) {
     return table.empty() ? printable(text(report, "worker")) + " was lent nothing in this life\n" : table.render(colors);
 }
 
+std::string render_sockets(const json& report, Colors colors) {
+    Table table({"PROTOCOL", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "PEER", "HELD BY", "WORKER", "GRANT"});
+    for (const auto& socket : member(report, "sockets")) {
+        const std::string state = text(socket, "state");
+        const bool listens = state == "listen";
+        table.add({text(socket, "protocol"), Cell(state, listens ? Tint::good : Tint::plain), number_text(socket, "recv_queue"),
+                   number_text(socket, "send_queue"), text(socket, "local"), peer_of(socket), holder_of(socket),
+                   text(socket, "worker"), text(socket, "grant")});
+    }
+    std::string out = table.empty() ? "no sockets\n" : table.render(colors);
+    if (member(report, "complete") == false) {
+        out += tinted("There were too many to look at them all: some are missing, or stand here without addresses.\n", Tint::warn, colors);
+    }
+    return out;
+}
+
+std::string render_stores(const json& report, Colors colors) {
+    Table table({"WORKER", "NAME", "DESCRIPTORS", "KEPT SINCE"});
+    std::string out;
+    for (const auto& store : member(report, "stores")) {
+        for (const auto& kept : member(store, "kept")) {
+            table.add({text(store, "worker"), text(kept, "name"), number_text(kept, "count"), moment(kept, "since")});
+        }
+        out += printable(text(store, "worker")) + " keeps " + number_text(store, "total") + " of at most " + number_text(store, "most");
+        out += has_number(store, "custodian") ? ", pid " + number_text(store, "custodian") : ", and no custodian runs";
+        if (number(store, "refused") > 0) out += ", " + counted(static_cast<std::uint64_t>(number(store, "refused")), "refusal");
+        if (number(store, "strays") > 0) out += ", " + counted(static_cast<std::uint64_t>(number(store, "strays")), "stray descriptor");
+        const auto told = static_cast<std::int64_t>(member(store, "kept").size());
+        if (number(store, "names") > told) out += ", " + std::to_string(number(store, "names") - told) + " names more than are told";
+        out += "\n";
+    }
+    if (out.empty()) return "nobody has a store\n";
+    return (table.empty() ? "" : table.render(colors) + "\n") + out;
+}
+
 std::string render_why(const json& report, Colors colors) {
     const bool allowed = text(report, "verdict") == "allow";
     std::string out = tinted(allowed ? "allowed" : "denied", allowed ? Tint::good : Tint::bad, colors);
@@ -316,7 +368,11 @@ std::string render_version(const json& report) {
     std::string out = "warderd " + printable(text(report, "version")) + ", protocol " + number_text(report, "protocol");
     out += ", pid " + number_text(report, "pid") + ", up since " + moment(report, "since");
     const std::string config = text(report, "config");
-    return out + (config.empty() ? "" : ", config " + printable(config)) + "\n";
+    out += (config.empty() ? "" : ", config " + printable(config)) + "\n";
+    const json& loop = member(report, "loop");
+    if (!has_number(loop, "turns")) return out;
+    out += "loop: " + counted(static_cast<std::uint64_t>(number(loop, "turns")), "turn") + ", " + number_text(loop, "over_5ms");
+    return out + " longer than 5 ms, the longest " + number_text(loop, "longest_us") + " us\n";
 }
 
 }  // namespace warder::ctl

@@ -27,6 +27,8 @@ std::string render_life(const nlohmann::json& report, Colors colors);         //
 std::string render_reload(const nlohmann::json& report, Colors colors);
 std::string render_grants(const nlohmann::json& report, Colors colors);
 std::string render_fds(const nlohmann::json& report, Colors colors);
+std::string render_sockets(const nlohmann::json& report, Colors colors);
+std::string render_stores(const nlohmann::json& report, Colors colors);
 std::string render_why(const nlohmann::json& report, Colors colors);
 std::string render_check(const nlohmann::json& report, Colors colors);
 std::string render_version(const nlohmann::json& report);

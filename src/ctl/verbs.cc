@@ -60,7 +60,7 @@ struct VerbName {
     const char* name;
 };
 
-constexpr std::array<VerbName, 14> verb_names{{
+constexpr std::array<VerbName, 16> verb_names{{
     {Command::status, Verb::status, "status"},
     {Command::list, Verb::list, "list"},
     {Command::show, Verb::show, "show"},
@@ -75,6 +75,8 @@ constexpr std::array<VerbName, 14> verb_names{{
     {Command::check, Verb::check, "check"},
     {Command::version, Verb::version, "version"},
     {Command::shutdown, Verb::shutdown, "shutdown"},
+    {Command::sockets, Verb::sockets, "sockets"},
+    {Command::store, Verb::store, "store"},
 }};
 
 // The table has a line for each Command, in their order.
@@ -235,15 +237,29 @@ int say_offline(const Voice& voice, const Result<Finished>& finished, Render ren
     return voice.json ? voice.complain(code, "warderd gave no report: what it said is on standard error") : code;
 }
 
+// As a command carries them: a NUL between each two.
+std::string joined_words(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& word : words) text += (&word == &words.front() ? std::string() : std::string(1, '\0')) + word;
+    return text;
+}
+
 int why(const Options& options, const Voice& voice) {
     const auto render = [&](const json& report) { return render_why(report, voice.colors); };
     if (!options.config.empty()) {
-        return say_offline(voice, run_warderd({"--json", "--config", options.config, "--why", options.workers.front(),
-                                               options.operation, options.target}), render);
+        std::vector<std::string> arguments{"--json", "--config", options.config};
+        for (const auto& flag : options.open_flags) arguments.insert(arguments.end(), {"--flag", flag});
+        arguments.insert(arguments.end(), {"--why", options.workers.front(), options.operation, "--"});
+        arguments.insert(arguments.end(), options.words.begin(), options.words.end());
+        return say_offline(voice, run_warderd(arguments), render);
     }
     protocol::Command command = about(options);
     command.argument = options.operation;
-    command.second = options.target;
+    const std::string words = joined_words(options.words);
+    command.second = words;
+    for (const auto& flag : options.open_flags) {
+        if (const auto known = open_flag_of(flag)) command.number |= static_cast<std::uint16_t>(*known);
+    }
     const auto reply = ask_once(options, command, answer_time);
     if (!reply) return no_answer(options, voice, reply.error());
     if (reply->error != 0) return refused(voice, *reply, exit_of_refusal(*reply));
@@ -398,6 +414,8 @@ int run(const Options& options) {
         case Command::show: return ask_and_say(options, voice, about(options), colored(render_show));
         case Command::grants: return ask_and_say(options, voice, about(options), colored(render_grants));
         case Command::fds: return ask_and_say(options, voice, about(options), colored(render_fds));
+        case Command::sockets: return ask_and_say(options, voice, about(options), colored(render_sockets));
+        case Command::store: return ask_and_say(options, voice, about(options), colored(render_stores));
         case Command::start:
         case Command::stop:
         case Command::restart: return change_lives(options, voice);

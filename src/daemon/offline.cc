@@ -6,9 +6,8 @@
 
 #include "config/check.h"
 #include "config/parse.h"
+#include "control/question.h"
 #include "control/report.h"
-#include "policy/decide.h"
-#include "policy/explain.h"
 
 namespace warder::daemon {
 namespace {
@@ -16,9 +15,6 @@ namespace {
 void print_problems(const std::vector<config::Problem>& problems) {
     for (const auto& problem : problems) std::fputs(config::format(problem).c_str(), stderr);
 }
-
-// A name of a grant has neither a slash nor a colon; paths and addresses always have one.
-bool is_grant_name(std::string_view target) { return target.find_first_of("/:") == std::string_view::npos; }
 
 control::CheckReport check_report(const Loaded& loaded) {
     control::CheckReport report;
@@ -86,32 +82,6 @@ control::ProblemReport report_of(const config::Problem& problem) {
             problem.line};
 }
 
-control::WhyReport why_report(const policy::GrantSet& grants, Operation operation, std::string_view target) {
-    policy::Request request;
-    request.operation = operation;
-    // "site:index.html" and "site" name a grant; everything else is a path or an address.
-    if (is_grant_name(target)) request.grant = target;
-    else request.target = target;
-    const std::size_t colon = target.find(':');
-    if (colon != std::string_view::npos && grants.named(target.substr(0, colon))) {
-        request.grant = target.substr(0, colon);
-        request.target = target.substr(colon + 1);
-    }
-    const auto decision = policy::decide(grants, request);
-    control::WhyReport report;
-    report.allowed = decision.verdict == policy::Verdict::allow;
-    report.reason = decision.reason;
-    report.worker = grants.worker();
-    report.operation = name_of(operation);
-    report.target = target;
-    if (decision.grant != GrantId::none) {
-        report.grant = grants.at(decision.grant).name;
-        report.origin = grants.at(decision.grant).origin;
-    }
-    report.sentence = std::string(policy::explain(grants, request, decision).view());
-    return report;
-}
-
 int check(const Options& options) {
     const Loaded loaded = load_and_resolve(options.config);
     if (options.json) {
@@ -132,9 +102,13 @@ int why(const Options& options) {
     if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config));
     if (!operation) return no_such("operation", options.operation, operation_words());
     const policy::GrantSet grants(worker->name, worker->grants);
-    const auto report = why_report(grants, *operation, options.target);
-    std::printf("%s\n", options.json ? control::why_json(report).c_str() : report.sentence.c_str());
-    return report.allowed ? 0 : 1;
+    const auto report = control::answer_question(grants, {*operation, options.words, options.flags});
+    if (!report) {
+        std::fprintf(stderr, "%s\n", report.error().sentence.c_str());
+        return EX_USAGE;
+    }
+    std::printf("%s\n", options.json ? control::why_json(*report).c_str() : report->sentence.c_str());
+    return report->allowed ? 0 : 1;
 }
 
 }  // namespace warder::daemon

@@ -24,7 +24,6 @@ struct Loaded {
 Loaded load_and_resolve(const std::string& path);
 
 control::ProblemReport report_of(const config::Problem& problem);
-control::WhyReport why_report(const policy::GrantSet& grants, Operation operation, std::string_view target);
 
 int check(const Options& options);   // 0: nothing is wrong, or only warnings; 78
 int why(const Options& options);     // 0: allowed; 1: denied; 64: no such worker or operation; 78

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "control/question.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
@@ -22,6 +23,18 @@ std::optional<std::uint64_t> number_in(const std::string& path) {
     std::uint64_t value = 0;
     if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc{}) return std::nullopt;
     return value;
+}
+
+// A small list; of a group with more processes than fit nobody is told.
+std::vector<pid_t> processes_in(const std::string& cgroup) {
+    std::vector<pid_t> processes;
+    const auto text = read_file(cgroup + "/cgroup.procs", 64 * 1024);
+    const std::string_view all = text ? std::string_view(*text) : std::string_view{};
+    for (std::size_t at = 0; at < all.size(); at = std::min(all.find('\n', at), all.size()) + 1) {
+        pid_t pid = 0;
+        if (std::from_chars(all.data() + at, all.data() + all.size(), pid).ec == std::errc{} && pid > 0) processes.push_back(pid);
+    }
+    return processes;
 }
 
 control::Held held_state(const policy::Grant& grant, const broker::Held& held) {
@@ -77,6 +90,7 @@ control::WorkerReport Operators::report(const Daemon::Member& member) const {
     report.name = member.config.name;
     report.id = member.id;
     report.user = member.config.user;
+    report.helper = daemon_.is_keeper(member.id) || daemon_.is_resolver(member.id);
     if (const auto* worker = daemon_.roster_->find(member.id)) {
         const supervise::Snapshot seen = worker->snapshot();
         report.state = seen.state;
@@ -116,11 +130,7 @@ void Operators::add_group_use(control::WorkerReport& report) const {
 
 std::vector<control::WorkerReport> Operators::workers() const {
     std::vector<control::WorkerReport> reports;
-    for (const auto& name : daemon_.order_) {
-        if (const auto found = daemon_.members_.find(name); found != daemon_.members_.end()) {
-            reports.push_back(report(found->second));
-        }
-    }
+    for (const auto* member : all_members()) reports.push_back(report(*member));
     return reports;
 }
 
@@ -165,12 +175,72 @@ control::Answer<std::vector<control::FdReport>> Operators::fds(std::string_view 
     return worker_fds(*principal);
 }
 
-control::Answer<control::WhyReport> Operators::why(std::string_view name, Operation operation, std::string_view target) const {
+control::Answer<control::WhyReport> Operators::why(std::string_view name, const control::Question& question) const {
     const auto found = member(name);
     if (!found) return control::Refused(found.error());
     const auto* principal = daemon_.broker_.principal((*found)->id);
     if (principal == nullptr) return control::Refused({ENOENT, "worker \"" + std::string(name) + "\" is gone"});
-    return why_report(principal->settings.grants, operation, target);
+    return control::answer_question(principal->grants(), question);
+}
+
+std::vector<const Daemon::Member*> Operators::all_members() const {
+    std::vector<const Daemon::Member*> all;
+    for (const auto& name : daemon_.order_) {
+        if (const auto found = daemon_.members_.find(name); found != daemon_.members_.end()) all.push_back(&found->second);
+    }
+    if (daemon_.keeper_) all.push_back(&*daemon_.keeper_);
+    if (daemon_.resolver_) all.push_back(&*daemon_.resolver_);
+    return all;
+}
+
+SocketHolder Operators::socket_holder(const Daemon::Member& member) const {
+    SocketHolder holder{member.config.name, daemon_.broker_.principal(member.id), {}};
+    const auto* worker = daemon_.roster_->find(member.id);
+    if (worker == nullptr) return holder;
+    const supervise::Snapshot seen = worker->snapshot();
+    if (!seen.cgroup.empty()) holder.processes = processes_in(seen.cgroup);
+    const bool listed = std::ranges::find(holder.processes, seen.pid) != holder.processes.end();
+    if (seen.pid > 0 && !listed) holder.processes.push_back(seen.pid);
+    return holder;
+}
+
+control::Answer<control::SocketsReport> Operators::sockets(std::string_view name) const {
+    if (!name.empty()) {
+        if (const auto found = member(name); !found) return control::Refused(found.error());
+    }
+    // The other ends are looked for everywhere, whoever is asked about.
+    std::vector<SocketHolder> holders;
+    for (const auto* one : all_members()) holders.push_back(socket_holder(*one));
+    return report_sockets(socket_tables_, holders, name);
+}
+
+std::optional<control::StoreReport> Operators::store_of(const Daemon::Member& member) const {
+    const auto* store = daemon_.custodians_.store_of(member.id);
+    if (store == nullptr) return std::nullopt;
+    control::StoreReport report;
+    report.worker = member.config.name;
+    report.most = store->most;
+    report.total = store->kept.total;
+    report.names = store->kept.name_count;
+    report.custodian = store->pid > 0 ? store->pid : 0;
+    report.refused = store->kept.refused;
+    report.strays = store->kept.strays;
+    for (const auto& kept : store->kept.names) report.kept.push_back({kept.name, kept.count, kept.since});
+    return report;
+}
+
+control::Answer<std::vector<control::StoreReport>> Operators::stores(std::string_view name) const {
+    std::vector<const Daemon::Member*> asked = all_members();
+    if (!name.empty()) {
+        const auto found = member(name);
+        if (!found) return control::Refused(found.error());
+        asked = {*found};
+    }
+    std::vector<control::StoreReport> reports;
+    for (const auto* one : asked) {
+        if (auto store = store_of(*one)) reports.push_back(std::move(*store));
+    }
+    return reports;
 }
 
 control::Answer<control::LogsReport> Operators::logs(std::string_view name) const {
@@ -202,7 +272,9 @@ control::CheckReport Operators::check() const {
 }
 
 control::VersionReport Operators::version() const {
-    return {daemon::version, protocol::current_version, ::getpid(), daemon_.started_, daemon_.options_.config};
+    const Daemon::Turns& turns = daemon_.turns();
+    return {daemon::version,       protocol::current_version, ::getpid(),     daemon_.started_,
+            daemon_.options_.config, turns.count,             turns.over_5ms, turns.longest};
 }
 
 control::Answer<void> Operators::start(std::string_view name) {

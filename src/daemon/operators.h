@@ -4,6 +4,8 @@
 
 #include "control/operator.h"
 #include "daemon/daemon.h"
+#include "daemon/worker_sockets.h"
+#include "sys/sock_diag.h"
 
 namespace warder::daemon {
 
@@ -16,7 +18,9 @@ public:
     control::Answer<control::ShowReport> show(std::string_view name) const override;
     control::Answer<std::vector<control::GrantReport>> grants(std::string_view name) const override;
     control::Answer<std::vector<control::FdReport>> fds(std::string_view name) const override;
-    control::Answer<control::WhyReport> why(std::string_view name, Operation operation, std::string_view target) const override;
+    control::Answer<control::WhyReport> why(std::string_view name, const control::Question& question) const override;
+    control::Answer<control::SocketsReport> sockets(std::string_view name) const override;
+    control::Answer<std::vector<control::StoreReport>> stores(std::string_view name) const override;
     control::Answer<control::LogsReport> logs(std::string_view name) const override;
     control::CheckReport check() const override;
     control::VersionReport version() const override;
@@ -32,9 +36,13 @@ private:
     control::Answer<const Daemon::Member*> member(std::string_view name) const;
     control::Answer<supervise::Worker*> running(std::string_view name) const;
     control::WorkerReport report(const Daemon::Member& member) const;
+    SocketHolder socket_holder(const Daemon::Member& member) const;
+    std::vector<const Daemon::Member*> all_members() const;
+    std::optional<control::StoreReport> store_of(const Daemon::Member& member) const;
     void add_group_use(control::WorkerReport& report) const;
 
     Daemon& daemon_;
+    SocketTables socket_tables_ = SocketTables::probe();
 };
 
 }  // namespace warder::daemon

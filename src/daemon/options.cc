@@ -4,9 +4,19 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/operation.h"
 #include "daemon/version.h"
 
 namespace warder::daemon {
+namespace {
+
+std::uint16_t flag_named(const std::string& word) {
+    const auto flag = open_flag_of(word);
+    if (!flag) throw CLI::ValidationError("--flag", "takes read_too, truncate, exclusive or nonblock");
+    return static_cast<std::uint16_t>(*flag);
+}
+
+}  // namespace
 
 Parsed parse_options(int argc, char** argv) {
     Options options;
@@ -17,7 +27,11 @@ Parsed parse_options(int argc, char** argv) {
         ->capture_default_str();
     bool check = false;
     app.add_flag("--check", check, "say what is wrong with the config, and start nothing");
-    auto* why_option = app.add_option("--why", why, "WORKER OPERATION TARGET: decide one request, and start nothing")->expected(3);
+    auto* why_option = app.add_option("--why", why, "WORKER OPERATION [WORD...]: decide one request, and start nothing")->expected(2, 66);
+    app.add_option("WORD", options.words, "--why: what the operation is about, where it begins with '-'");
+    const auto add_flag = [&options](const std::string& word) { options.flags |= flag_named(word); };
+    app.add_option_function<std::string>("--flag", add_flag, "--why: read_too, truncate, exclusive or nonblock; may be repeated")
+        ->trigger_on_parse();
     app.add_flag("--json", options.json, "--check and --why answer in JSON");
     app.add_flag("--debug", options.debug, "log more");
     try {
@@ -31,7 +45,7 @@ Parsed parse_options(int argc, char** argv) {
         options.mode = Options::Mode::why;
         options.worker = why[0];
         options.operation = why[1];
-        options.target = why[2];
+        options.words.insert(options.words.begin(), why.begin() + 2, why.end());
     }
     return {options, 0};
 }

@@ -1,8 +1,10 @@
 // warderd's command line.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace warder::daemon {
 
@@ -18,7 +20,8 @@ struct Options {
     bool debug = false;
     std::string worker;      // why
     std::string operation;   // why
-    std::string target;      // why
+    std::vector<std::string> words;   // why: a target, and what the operation takes beside it
+    std::uint16_t flags = 0;          // why: OpenFlag bits
 };
 
 // Or the exit code to leave with: 0 after --help or --version, 64 (EX_USAGE) after an error, which has been printed.

@@ -259,10 +259,12 @@ enum class Verb : std::uint16_t {
     logs = 8,      // where a worker's log files are; warderctl reads them itself
     grants = 9,
     fds = 10,
-    why = 11,      // `argument`: operation, `second`: path, address or grant name
+    why = 11,      // `argument`: operation, `second`: words with a NUL between each two, `number`: OpenFlag bits
     check = 12,    // the running config's warnings
     version = 13,
     shutdown = 14, // stop everything and exit
+    sockets = 15,  // that warderd and workers hold; `worker` empty: all
+    store = 16,    // what is kept for a worker over its lives; `worker` empty: all
 };
 
 enum class CommandFlag : std::uint16_t {

@@ -168,6 +168,7 @@ std::optional<SocketFacts> decode_inet(const SocketTable& table, Bytes message) 
     facts.state = raw.idiag_state;
     facts.receive_queue = raw.idiag_rqueue;
     facts.send_queue = raw.idiag_wqueue;
+    facts.queues = true;
     facts.local = with_port(raw.idiag_family, raw.id.idiag_src, raw.id.idiag_sport);
     // A raw socket has its protocol where others have a port, and no port of a peer.
     const bool has_peer = raw.id.idiag_dport != 0 || (facts.kind == SocketKind::raw && raw.idiag_state != unconnected);
@@ -201,6 +202,7 @@ std::optional<SocketFacts> decode_unix(Bytes message) {
     facts.peer_inode = number_in<std::uint32_t>(attributes, UNIX_DIAG_PEER, 0);
     facts.receive_queue = number_in<std::uint32_t>(attributes, UNIX_DIAG_RQLEN, offsetof(unix_diag_rqlen, udiag_rqueue));
     facts.send_queue = number_in<std::uint32_t>(attributes, UNIX_DIAG_RQLEN, offsetof(unix_diag_rqlen, udiag_wqueue));
+    facts.queues = attribute(attributes, UNIX_DIAG_RQLEN).has_value();
     return facts;
 }
 

@@ -28,6 +28,7 @@ struct SocketFacts {
     std::uint8_t state = 0;          // as linux/tcp_states.h numbers them; 0: it has none
     std::uint32_t receive_queue = 0; // bytes that were not read; of a listener connections that were not accepted
     std::uint32_t send_queue = 0;    // bytes that were not taken; of a listener how many connections may wait
+    bool queues = false;             // whether the two are known
     std::string local;               // "127.0.0.1:80", "[::1]:80", "/run/a.sock", "@name"; empty: it has none
     std::string peer;
     std::uint64_t peer_inode = 0;    // unix: the socket at the other end

@@ -80,6 +80,56 @@ class Operators(WarderTest):
                              still_report["sentence"].replace(self.path("warder.toml"), "warder.toml"))
         self.assertIn('NAME = { read = "/etc/shadow" }', self.report("why", "web", "read", "/etc/shadow", check=False)["sentence"])
 
+    def test_why_takes_every_kind_of_request_live_and_offline(self):
+        offline = ["--config", self.path("warder.toml")]
+        for request, code in [(["rename", "site:a", "b"], 1), (["lookup", "user:web"], 1), (["raw"], 1), (["narrow", "site"], 0),
+                              (["narrow", "site", "/etc"], 1), (["signal", "parser", "HUP"], 1), (["run", "clean", "7"], 1),
+                              (["sysctl_write", "net.ipv4.ip_forward", "-1"], 1), (["connect", "tcp:db.example:5432"], 1),
+                              (["read", "site:x"], 0), (["read", "site:x", "--flag", "truncate"], 1), (["stat", "site:x"], 1)]:
+            live = self.report("why", "web", *request, check=False)
+            still = self.report("why", *offline, "web", *request, check=False)
+            self.assertEqual((live["verdict"], live["reason"], live["target"]),
+                             (still["verdict"], still["reason"], still["target"]), request)
+            self.assertEqual(live["verdict"], "deny" if code else "allow", request)
+            self.assertEqual(self.ctl("why", "web", *request, check=False).returncode, code)
+        wrong = self.ctl("why", "web", "chmod", "site:x", check=False)
+        self.assertIn("a mode like 0640", wrong.stderr)
+
+    def test_sockets_shows_who_listens_and_both_ends_of_a_channel(self):
+        pid = self.worker("web")["pid"]
+        report = self.report("sockets", "web")
+        self.assertTrue(report["complete"])
+        sockets = report["sockets"]
+        listening = [one for one in sockets if one["local"] == f"127.0.0.1:{self.port}"]
+        self.assertEqual({(one["holder"], one["grant"], one["protocol"], one["state"]) for one in listening},
+                         {("warderd", "http", "tcp", "listen"), ("worker", "http", "tcp", "listen")})
+        self.assertEqual(len({one["inode"] for one in listening}), 1, "one socket, held twice")
+        ours, theirs = ([one for one in sockets if one["protocol"] == "unix-seqpacket" and one["holder"] == holder][0]
+                        for holder in ("warderd", "worker"))
+        self.assertEqual((ours["peer_worker"], ours["peer_inode"]), ("web", theirs["inode"]))
+        self.assertEqual((theirs["peer_pid"], theirs["pid"]), (self.daemon.pid, pid))
+        every = self.report("sockets")["sockets"]
+        self.assertIn(self.path("run/control.sock"), {one["local"] for one in every if one["state"] == "listen"})
+        self.assertIn("log-keeper", {one["worker"] for one in every})
+        self.assertIn("127.0.0.1", self.ctl("sockets").stdout)
+        self.assertNotEqual(self.ctl("sockets", "wbe", check=False).returncode, 0)
+
+    def test_the_log_keeper_is_in_status_as_a_helper_and_not_in_list(self):
+        helpers = {one["name"]: one["helper"] for one in self.report("status")["workers"]}
+        self.assertEqual(helpers, {"web": False, "log-keeper": True})
+        self.assertEqual(self.report("list")["workers"], ["web"])
+
+    def test_version_tells_how_long_the_turns_of_the_loop_were(self):
+        loop = self.report("version")["loop"]
+        self.assertGreater(loop["turns"], 0)
+        self.assertGreater(loop["longest_us"], 0)
+        self.assertGreaterEqual(loop["over_5ms"], 0)
+
+    def test_store_names_nobody_where_nobody_has_one(self):
+        self.assertEqual(self.report("store")["stores"], [])
+        self.assertEqual(self.report("store", "web")["stores"], [])
+        self.assertNotEqual(self.ctl("store", "wbe", check=False).returncode, 0)
+
     def test_a_denied_request_is_told_to_the_worker_and_to_the_audit(self):
         self.assertTrue(self.fetch("/../../etc/shadow").endswith("403"), "the parent said no")
         self.assertTrue(self.fetch("/absent").endswith("404"))

@@ -20,7 +20,7 @@ int error_of(const Answer<Order>& answer) { return answer ? 0 : answer.error().e
 }  // namespace
 
 TEST_CASE("command: status and logs are of one worker or of all") {
-    for (const Verb verb : {Verb::status, Verb::logs}) {
+    for (const Verb verb : {Verb::status, Verb::logs, Verb::sockets, Verb::store}) {
         CHECK(understand(command(verb))->worker == "");
         CHECK(understand(command(verb, "web"))->worker == "web");
     }
@@ -37,23 +37,31 @@ TEST_CASE("command: verbs about one worker need its name, others take none") {
     }
 }
 
-TEST_CASE("command: why needs a known operation and something to ask about") {
+TEST_CASE("command: why needs a known operation, and takes words and flags") {
     const auto order = understand(command(Verb::why, "web", "read", "/etc/shadow"));
     REQUIRE(order);
-    CHECK(order->operation == Operation::read);
-    CHECK(order->target == "/etc/shadow");
-    CHECK(error_of(understand(command(Verb::why, "web", "read"))) == EINVAL);
+    CHECK(order->question.operation == Operation::read);
+    CHECK(order->question.words == std::vector<std::string>{"/etc/shadow"});
+    const auto two = understand(command(Verb::why, "web", "rename", std::string_view("a\0b c", 5)));
+    REQUIRE(two);
+    CHECK(two->question.words == std::vector<std::string>{"a", "b c"});
+    CHECK(understand(command(Verb::why, "web", "raw"))->question.words.empty());
+    Command flagged = command(Verb::why, "web", "write", "/a");
+    flagged.number = 2;
+    CHECK(understand(flagged)->question.flags == 2);
+    flagged.number = 16;
+    CHECK(error_of(understand(flagged)) == EINVAL);
     const auto unknown = understand(command(Verb::why, "web", "reed", "/etc/shadow"));
     CHECK(error_of(unknown) == EINVAL);
     CHECK(unknown.error().sentence.find("read, write, append") != std::string::npos);
 }
 
 TEST_CASE("command: only start, stop and restart can wait") {
-    for (int number = 1; number <= 14; ++number) {
+    for (int number = 1; number <= 16; ++number) {
         const auto verb = static_cast<Verb>(number);
         Command one = command(verb, "web", "read", "/a");
         if (verb != Verb::why) one.argument = one.second = {};
-        if (verb == Verb::list || verb == Verb::reload || number >= 12) one.worker = {};
+        if (verb == Verb::list || verb == Verb::reload || (number >= 12 && number <= 14)) one.worker = {};
         CHECK_MESSAGE(understand(one), name_of(verb));
         one.flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait);
         const bool waits = verb == Verb::start || verb == Verb::stop || verb == Verb::restart;
@@ -80,7 +88,7 @@ TEST_CASE("command: reload applies unless it is asked for a plan") {
 }
 
 TEST_CASE("command: a verb of a newer warderctl is refused by its number") {
-    for (const int number : {0, 15, 99, 65535}) {
+    for (const int number : {0, 17, 99, 65535}) {
         const auto answer = understand(command(static_cast<Verb>(number), "web"));
         CHECK(error_of(answer) == ENOSYS);
         CHECK(answer.error().sentence == "this warderd does not know verb " + std::to_string(number));

@@ -57,16 +57,22 @@ public:
     Answer<std::vector<FdReport>> fds(std::string_view name) const override {
         return if_known(name, std::vector<FdReport>{});
     }
-    Answer<WhyReport> why(std::string_view name, Operation operation, std::string_view target) const override {
+    Answer<SocketsReport> sockets(std::string_view name) const override {
+        return name.empty() ? SocketsReport{} : if_known(name, SocketsReport{});
+    }
+    Answer<std::vector<StoreReport>> stores(std::string_view name) const override {
+        return name.empty() ? std::vector<StoreReport>{} : if_known(name, std::vector<StoreReport>{});
+    }
+    Answer<WhyReport> why(std::string_view name, const Question& question) const override {
         WhyReport why;
         why.worker = name;
-        why.operation = warder::name_of(operation);
-        why.target = target;
+        why.operation = warder::name_of(question.operation);
+        why.target = question.words.at(0);
         return if_known(name, why);
     }
     Answer<LogsReport> logs(std::string_view) const override { return LogsReport{"/var/log/warder", {}, "audit.jsonl", ""}; }
     CheckReport check() const override { return {}; }
-    VersionReport version() const override { return {"0.1.0", 1, 1234, {}, "/etc/warder"}; }
+    VersionReport version() const override { return {"0.1.0", 1, 1234, {}, "/etc/warder", 0, 0, {}}; }
 
     Answer<void> start(std::string_view name) override { return change("start", name, supervise::State::starting); }
     Answer<void> stop(std::string_view name) override { return change("stop", name, supervise::State::stopping); }

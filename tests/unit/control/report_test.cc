@@ -41,7 +41,7 @@ constexpr const char* web_json =
     R"({"name":"web","id":3,"state":"ready","wanted":"up",)"
     R"("since":{"at":"2025-12-31T23:56:58.000000Z","ms_ago":182000},"pid":4242,"user":"w-web","uid":64000,"gid":64000,)"
     R"~("restarts":2,"last_exit":"signal 9 (KILL)","next_start":null,"status":"serving \"all\"\n","allowed":10,"denied":1,)~"
-    R"("fds":4,"cgroup":"/sys/fs/cgroup/warder/w.web","memory":1048576,"cpu_ms":1500,"tasks":2})";
+    R"("fds":4,"cgroup":"/sys/fs/cgroup/warder/w.web","memory":1048576,"cpu_ms":1500,"tasks":2,"helper":false})";
 
 GrantReport site() {
     GrantReport grant;
@@ -79,15 +79,18 @@ TEST_CASE("report: what is unknown or does not apply is null, never left out") {
           R"({"warder":1,"verb":"status","workers":[{"name":"db","id":0,"state":"waiting","wanted":"down",)"
           R"("since":{"at":"2026-01-01T00:00:00.000000Z","ms_ago":0},"pid":null,"user":null,"uid":65534,"gid":65534,)"
           R"("restarts":0,"last_exit":null,"next_start":{"at":"2026-01-01T00:00:00.250000Z","ms_ahead":250},"status":null,)"
-          R"("allowed":0,"denied":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null}]})");
+          R"("allowed":0,"denied":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null,"helper":false}]})");
 }
 
 TEST_CASE("report: a worker that was never started is in its state since no moment at all") {
     CHECK(status_json({WorkerReport{}}, clock_now).find(R"("since":null)") != std::string::npos);
 }
 
-TEST_CASE("report: list is the names") {
-    CHECK(list_json({web(), WorkerReport{}}) == R"({"warder":1,"verb":"list","workers":["web",""]})");
+TEST_CASE("report: list is the names, without those of warderd's own helpers") {
+    WorkerReport keeper;
+    keeper.name = "log-keeper";
+    keeper.helper = true;
+    CHECK(list_json({web(), WorkerReport{}, keeper}) == R"({"warder":1,"verb":"list","workers":["web",""]})");
 }
 
 TEST_CASE("report: a change of life says whether it is done, and a disappointment says why") {
@@ -178,10 +181,33 @@ TEST_CASE("report: logs, version, shutdown and refusals") {
     CHECK(logs_json({"/var/log/warder", {{"web", "web.log"}}, "audit.jsonl", ""}) ==
           R"({"warder":1,"verb":"logs","directory":"/var/log/warder","files":[{"worker":"web","file":"web.log"}],)"
           R"("audit":"audit.jsonl","elsewhere":null})");
-    CHECK(version_json({"0.1.0", 1, 99, Instant{1000 * second}, "/etc/warder"}, clock_now) ==
+    CHECK(version_json({"0.1.0", 1, 99, Instant{1000 * second}, "/etc/warder", 12, 1, 7ms}, clock_now) ==
           R"({"warder":1,"verb":"version","version":"0.1.0","protocol":1,"pid":99,)"
-          R"("since":{"at":"2026-01-01T00:00:00.000000Z","ms_ago":0},"config":"/etc/warder"})");
+          R"("since":{"at":"2026-01-01T00:00:00.000000Z","ms_ago":0},"config":"/etc/warder",)"
+          R"("loop":{"turns":12,"over_5ms":1,"longest_us":7000}})");
     CHECK(shutdown_json() == R"({"warder":1,"verb":"shutdown"})");
     CHECK(refusal_json("show", {ENOENT, "no worker \"x\ny\""}) ==
           R"({"warder":1,"verb":"show","error":"no worker \"x\ny\"","errno":"ENOENT"})");
+}
+
+TEST_CASE("report: a socket has its queues only where they are known") {
+    SocketReport listener{.protocol = "tcp", .queues = true, .state = "listen", .send_queue = 511, .local = "127.0.0.1:80", .peer = {},
+                          .inode = 5, .peer_worker = {}, .worker = "web", .kept = true, .pid = 1, .fd = 9,
+                          .grant = "http"};
+    SocketReport pair{.protocol = "socket", .state = {}, .local = {}, .peer = {}, .inode = 6, .peer_inode = 7, .peer_pid = 4242,
+                      .peer_worker = "db", .worker = "web", .pid = 4243, .fd = 3, .grant = {}};
+    CHECK(sockets_json({{listener, pair}, false}) ==
+          R"({"warder":1,"verb":"sockets","complete":false,"sockets":[)"
+          R"({"protocol":"tcp","state":"listen","recv_queue":0,"send_queue":511,"local":"127.0.0.1:80","peer":null,"inode":5,)"
+          R"("peer_inode":null,"peer_pid":null,"peer_worker":null,"holder":"warderd","worker":"web","pid":1,"fd":9,"grant":"http"},)"
+          R"({"protocol":"socket","state":null,"recv_queue":null,"send_queue":null,"local":null,"peer":null,"inode":6,)"
+          R"("peer_inode":7,"peer_pid":4242,"peer_worker":"db","holder":"worker","worker":"web","pid":4243,"fd":3,"grant":null}]})");
+}
+
+TEST_CASE("report: a store says what is kept, since when and how much room there is") {
+    StoreReport store{.worker = "web", .most = 8, .total = 2, .names = 1, .custodian = 77, .kept = {{"conns", 2, clock_now.wall - second}}};
+    CHECK(stores_json({store}, clock_now) ==
+          R"({"warder":1,"verb":"store","stores":[{"worker":"web","most":8,"total":2,"names":1,"custodian":77,"refused":0,)"
+          R"("strays":0,"kept":[{"name":"conns","count":2,"since":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000}}]}]})");
+    CHECK(stores_json({}, clock_now) == R"({"warder":1,"verb":"store","stores":[]})");
 }
