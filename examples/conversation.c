@@ -3,6 +3,7 @@
  * says what it read; the parent says goodbye.
  *
  * Each line is one SEQPACKET message, and the kernel says with each who sent it: that is what the parent believes. */
+#define _GNU_SOURCE 1   /* for struct ucred */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

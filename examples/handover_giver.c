@@ -1,11 +1,12 @@
 /* Passes open files to another worker. This one may read the files of its grant `files`, and nothing else; the other
- * (handover_taker.c) may open nothing at all, and reads what it is handed. Both hold an end of the channel that handover.toml
- * declares. When either is restarted, both get a new one, and all is handed over again.
+ * (handover_taker.c) may open nothing at all, and reads what it is handed. Both hold an end of the channel that
+ * handover.toml declares. When either is restarted, both get a new one, and all is handed over again.
  *
  *     handover-giver FILE...       names below the grant `files`
  *
  *     cc handover_giver.c -o /usr/local/bin/handover-giver $(pkg-config --cflags --libs warder)
  */
+#define _GNU_SOURCE 1   /* for struct ucred */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,9 +91,15 @@ static void listen_to(int channel) {
 
 int main(int argc, char **argv) {
     const size_t count = (size_t)argc - 1;
-    if (argc < 2 || count > MOST_FILES) return fprintf(stderr, "usage: handover-giver FILE... (at most %d)\n", MOST_FILES), 2;
+    if (argc < 2 || count > MOST_FILES) {
+        fprintf(stderr, "usage: handover-giver FILE... (at most %d)\n", MOST_FILES);
+        return 2;
+    }
     warder_connection *parent = warder_connect();
-    if (parent == NULL || warder_ready(parent, "giving") != 0) return fprintf(stderr, "handover-giver: %s\n", warder_why()), 1;
+    if (parent == NULL || warder_ready(parent, "giving") != 0) {
+        fprintf(stderr, "handover-giver: %s\n", warder_why());
+        return 1;
+    }
     for (;;) {
         const int channel = warder_channel(parent, "taker", -1);
         if (channel < 0) return fprintf(stderr, "handover-giver: %s\n", warder_why()), 1;

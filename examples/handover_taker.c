@@ -3,6 +3,7 @@
  *
  *     cc handover_taker.c -o /usr/local/bin/handover-taker $(pkg-config --cflags --libs warder)
  */
+#define _GNU_SOURCE 1   /* for struct ucred */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static int receive(int channel, struct parcel *parcel) {
     if (size < 0) return -1;
     unpack(&message, parcel);
     if (size == 0 && parcel->count == 0) return 0;
-    /* MSG_CTRUNC: more descriptors than there was room for. Those that came are ours all the same: the caller closes them. */
+    /* More descriptors than there was room for. Those that came are ours all the same: the caller closes them. */
     if ((message.msg_flags & MSG_CTRUNC) != 0) return errno = EMSGSIZE, -1;
     return 1;
 }
@@ -107,7 +108,10 @@ static void serve(int channel) {
 
 int main(void) {
     warder_connection *parent = warder_connect();
-    if (parent == NULL || warder_ready(parent, "taking") != 0) return fprintf(stderr, "handover-taker: %s\n", warder_why()), 1;
+    if (parent == NULL || warder_ready(parent, "taking") != 0) {
+        fprintf(stderr, "handover-taker: %s\n", warder_why());
+        return 1;
+    }
     for (;;) {
         /* At the end of one channel the next comes: the other side was restarted. */
         const int channel = warder_channel(parent, "giver", -1);

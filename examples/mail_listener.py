@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """The half of a mail server that talks to strangers: speaks a little SMTP, and may write nothing anywhere.
 
-A whole message goes over the channel `writer` to mail_writer.py, which alone may create files in the spool; a visitor hears
-"250" only when the writer has said that the message is on the disk. Whoever breaks into this process can send the writer
-messages, as any visitor could, but can neither read the spool nor touch what lies there. mail.toml has the grants.
+A whole message goes over the channel `writer` to mail_writer.py, which alone may create files in the spool; a
+visitor hears "250" only when the writer has said that the message is on the disk. Whoever breaks into this process
+can send the writer messages, as any visitor could, but can neither read the spool nor touch what lies there.
+mail.toml has the grants.
 
-On the channel, a stream: the message's size in decimal, a newline, the message; back comes one line, "ok NAME" or "failed WHY".
+On the channel, a stream: the message's size in decimal, a newline, the message; back comes one line, "ok NAME" or
+"failed WHY".
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Gone(Exception):
 
 
 class Writer:
-    """The channel to the other worker. When that was restarted, the old end is dead and warderd has brought a new one."""
+    """The channel to the other worker. When that was restarted, the old end is dead, and warderd brings a new one."""
 
     def __init__(self, parent: warder.Connection) -> None:
         self._parent = parent
@@ -38,7 +40,7 @@ class Writer:
         self._channel: socket.socket | None = None
 
     def deliver(self, message: bytes) -> str:
-        """What the writer answered. OSError: there is no writer. A message may then be there twice, never half."""
+        """What the writer answered. OSError: there is no writer."""
         with self._turn:
             fresh = self._channel is None
             try:
@@ -46,7 +48,7 @@ class Writer:
             except OSError:
                 if fresh:
                     raise
-            return self._exchange(message)  # over the new end
+            return self._exchange(message)  # over the new end; perhaps for the second time, which is better than never
 
     def _exchange(self, message: bytes) -> str:
         channel = self._connected()

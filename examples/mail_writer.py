@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""The half of a mail server that owns the spool: takes messages from mail_listener.py over a channel, and alone may create
-files. It has no socket that a stranger could reach, and believes nothing of what the listener says but the bytes of a
-message: sizes are bounded here, and names are made here.
+"""The half of a mail server that owns the spool: takes messages from mail_listener.py over a channel, and alone may
+create files. It has no socket that a stranger could reach, and believes nothing of what the listener says but the
+bytes of a message: sizes are bounded here, and names are made here.
 
-A message is written below tmp/, brought to the disk, and then renamed into new/: who looks there sees whole messages only.
+A message is written below tmp/, brought to the disk, and then renamed into new/: who looks there sees whole messages
+only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-/* A unix stream client without any right of its own: the connected socket is lent by warderd. It sends four messages of 1,024
- * bytes, each after the one before came back unchanged, then says that it is ready and stays connected until it is told to
- * stop. See stream_server.c and stream.toml.
+/* A unix stream client without any right of its own: the connected socket is lent by warderd. It sends four messages of
+ * 1,024 bytes, each after the one before came back unchanged, then says that it is ready and stays connected until it
+ * is told to stop. See stream_server.c and stream.toml.
  *
  *     cc stream_client.c -o /usr/local/bin/stream-client $(pkg-config --cflags --libs warder)
  */
@@ -61,7 +61,7 @@ int main(void) {
     for (int number = 1; number <= MESSAGES; ++number) {
         if (exchange(server, number) != 0) return perror("stream-client: the server"), 1;
     }
-    if (warder_ready(parent, "four messages came back") != 0) return fprintf(stderr, "stream-client: %s\n", warder_why()), 1;
+    if (warder_ready(parent, "all came back") != 0) return fprintf(stderr, "stream-client: %s\n", warder_why()), 1;
     warder_event event = {0};
     while (event.type != WARDER_EVENT_STOP && warder_next_event(parent, &event, -1) >= 0) {
         if (event.fd >= 0) close(event.fd);

@@ -1,10 +1,12 @@
-/* A unix stream server without any right of its own: the socket on which it accepts is lent by warderd, which bound it before
- * this program began and keeps it while it is restarted. Whatever message comes is shown, and goes back as it came.
+/* A unix stream server without any right of its own: the socket on which it accepts is lent by warderd, which bound it
+ * before this program began and keeps it while it is restarted. Whatever message comes is shown, and goes back as it
+ * came.
  *
  * Its client is stream_client.c; stream.toml has the grants of both.
  *
  *     cc stream_server.c -o /usr/local/bin/stream-server $(pkg-config --cflags --libs warder)
  */
+#define _GNU_SOURCE 1   /* for accept4 */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -13,7 +15,7 @@
 
 enum { MESSAGE_SIZE = 1024 };
 
-/* A stream knows no messages: a receive may bring a part of one. Returns 1, 0 when the other side has finished, or -1. */
+/* A stream knows no messages: a receive may bring a part of one. Returns 1; 0 when the client has finished; or -1. */
 static int receive_message(int client, char *message) {
     for (size_t have = 0; have < MESSAGE_SIZE;) {
         const ssize_t size = recv(client, message + have, MESSAGE_SIZE - have, 0);

@@ -1,6 +1,6 @@
-// The inside of a VPN, without the network around it: gets a tun device by grant and plays every machine of the subnet behind
-// it. Pings are answered; UDP datagrams go back to who sent them. It has no capability: warderd opened the device and made
-// the interface, and gives the interface its address by two commands that vpn.toml names.
+// The inside of a VPN, without the network around it: gets a tun device by grant and plays every machine of the subnet
+// behind it. Pings are answered; UDP datagrams go back to who sent them. It has no capability: warderd opened the
+// device and made the interface, and gives the interface its address by two commands that vpn.toml names.
 //
 //     c++ -std=c++17 vpn_echo.cc -o /usr/local/bin/vpn-echo $(pkg-config --cflags --libs warder)
 #include <netinet/in.h>
