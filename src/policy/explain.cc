@@ -114,12 +114,18 @@ bool is_listenable(std::string_view target) {
     return address && address->family != Family::host;
 }
 
+bool is_connectable(std::string_view target) {
+    const auto address = parse_address(target);
+    const bool autobound = address && address->family == Family::unix_abstract && address->name.empty();
+    return address && !autobound;
+}
+
 // Whether `target` may stand as the value of a grant of its own.
 bool grantable(Operation operation, std::string_view target) {
     if (!is_utf8(target)) return false;
     switch (operation) {
         case Operation::listen: return is_listenable(target);
-        case Operation::connect: return parse_address_pattern(target).has_value();
+        case Operation::connect: return is_connectable(target);
         case Operation::lookup: return parse_lookup(target).has_value();
         case Operation::sysctl_read:
         case Operation::sysctl_write: return is_sysctl_key(target);
