@@ -10,11 +10,15 @@
 namespace warder::broker {
 namespace {
 
-// Only a lookup that stays in memory, on a file system that asks nobody else, is done without patience. Whatever
-// changes a directory or reads one takes its lock, and a foreign reader holds that lock for as long as it likes:
-// getdents(2) into memory whose page nobody brings. So list, mkdir, rename and their like are never done here, on no
-// file system. Neither is what may load a module (netlink, packet), wait for the network's own lock (tun) or for RCU
-// (closing a packet socket).
+// Only a lookup that stays in memory, on a file system that asks nobody else, is done without patience.
+//
+// Whatever changes a directory or reads one takes its lock, and a foreign reader holds that lock for as long as it likes:
+// getdents(2) into memory whose page nobody brings. So list, mkdir, rename and their like are never done here.
+//
+// What is made here is also closed here after it was lent, and by the last who holds it when the worker was quicker. That must
+// not wait either. Closing a TCP or vsock socket takes as long as its holder said by SO_LINGER; a unix socket's queue may hold
+// such a one that its peer sent; a watch ends after a grace period of the kernel, some 14 ms. An opener that hangs at it is
+// killed, which ends the wait. The log's socket has no name, so nobody can send anything to it.
 bool may_be_done_here(const Task& task) {
     const bool reachable = task.directory >= 0 && !task.cross_mounts;
     switch (task.operation) {
@@ -24,12 +28,7 @@ bool may_be_done_here(const Task& task) {
         case Operation::readlink: return reachable && (task.local || task.overlay);
         case Operation::write:
         case Operation::append: return reachable && task.local && !has(task.flags, OpenFlag::truncate);
-        case Operation::watch:
         case Operation::syslog: return reachable && task.local;
-        case Operation::connect:
-            if (task.address.family == policy::Family::unix_path) return reachable && task.local;
-            return task.address.family != policy::Family::vsock;   // which may load a module
-        case Operation::raw: return true;
         default: return false;
     }
 }
