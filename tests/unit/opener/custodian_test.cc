@@ -435,8 +435,10 @@ TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's cu
     {
         Lingering lingering(3);
         const int number = lingering.socket.get();
+        REQUIRE(::kill(hung.custodian->pid(), SIGSTOP) == 0);
         REQUIRE(life.say(protocol::Type::stored, "", std::span(&number, 1)));
         lingering.socket.reset();   // still on its way, so the last one to close it waits
+        REQUIRE(::kill(hung.custodian->pid(), SIGCONT) == 0);
         CHECK(life.hear().error == EINVAL);   // the answer comes first
         REQUIRE(life.say(protocol::Type::stored, ""));
         const Instant before = monotonic_now();

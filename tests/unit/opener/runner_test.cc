@@ -258,7 +258,10 @@ TEST_CASE("a program that cannot be executed is the kernel's errno in the reply,
     CHECK(absent.error == ENOENT);
     CHECK(absent.fds.empty());
     CHECK(absent.text.find("/nowhere/at/all") != std::string::npos);
-    CHECK(stand.run({"/etc/passwd"}).error == EACCES);
+    char plain[] = "/tmp/warder-runner-test-XXXXXX";   // made without the right to execute
+    const Fd file(::mkstemp(plain));
+    CHECK(stand.run({plain}).error == EACCES);
+    ::unlink(plain);
     CHECK(stand.run({"/usr"}).error == EACCES);
     REQUIRE(stand.until([&] { return stand.runner->running().empty(); }));
     CHECK(stand.heard.begun.size() == 3);
