@@ -82,7 +82,7 @@ std::size_t rewrite(std::span<const char> entries, char* out) {
 }
 
 Result<std::uint64_t> write_list(int directory, int memory) {
-    WARDER_UNINITIALIZED alignas(dirent64) std::array<char, 32 * 1024> entries;
+    alignas(dirent64) WARDER_UNINITIALIZED std::array<char, 32 * 1024> entries;
     WARDER_UNINITIALIZED std::array<char, 32 * 1024> names;
     std::size_t total = 0;
     for (;;) {

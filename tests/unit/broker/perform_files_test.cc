@@ -165,8 +165,9 @@ TEST_CASE("a program that runs is not cut: ETXTBSY") {
     const pid_t child = ::fork();
     if (child == 0) ::_exit(::execl(stand.at("program").c_str(), "program", "20", nullptr));
     int error = 0;
+    const auto size = static_cast<std::uint64_t>(stand.about("program").st_size);   // it may not run yet
     for (int i = 0; i < 200 && error != ETXTBSY; ++i) {
-        error = stand.perform(cut_to(stand.task(Operation::truncate, "program"), stand.about("program").st_size)).error;
+        error = stand.perform(cut_to(stand.task(Operation::truncate, "program"), size)).error;
         ::usleep(10'000);
     }
     CHECK(error == ETXTBSY);
