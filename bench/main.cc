@@ -3,7 +3,7 @@
 //
 //     warder-bench [--quick] [--json] [--only SECTION] [--warderd PATH] [--worker PATH]
 //
-// SECTION is messages, requests, lives or idle. All but messages need root.
+// SECTION is messages, requests, fairness, lives or idle. All but messages need root.
 #include <unistd.h>
 
 #include <climits>
@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/fairness.h"
 #include "bench/lives.h"
 #include "bench/messages.h"
 #include "bench/requests.h"
@@ -61,6 +62,9 @@ Result<std::vector<Section>> measure(const Options& options) {
     if (wanted("requests")) {
         for (auto& section : TRY(request_sections(options.programs, options.effort))) sections.push_back(section);
     }
+    if (wanted("fairness")) {
+        for (auto& section : TRY(fairness_sections(options.programs, options.effort))) sections.push_back(section);
+    }
     if (wanted("lives")) sections.push_back(TRY(life_section(options.programs, options.effort)));
     if (wanted("idle")) sections.push_back(TRY(idle_section(options.programs, options.effort)));
     if (wanted("messages")) {
@@ -76,7 +80,7 @@ Result<std::vector<Section>> measure(const Options& options) {
 int main(int count, char** words) {
     const auto options = read_options(count, words);
     if (!options) {
-        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|lives|idle|messages] "
+        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|fairness|lives|idle|messages] "
                              "[--warderd PATH] [--worker PATH]\n");
         return 2;
     }

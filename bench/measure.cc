@@ -37,7 +37,8 @@ void move_to(Place place, int pid) {
     }
     cpu_set_t last;
     CPU_ZERO(&last);
-    for (int cpu = CPU_SETSIZE - 1; cpu >= 0; --cpu) {
+    const int step = place == Place::one_cpu ? -1 : 1;
+    for (int cpu = step < 0 ? CPU_SETSIZE - 1 : 0; cpu >= 0 && cpu < CPU_SETSIZE; cpu += step) {
         if (!CPU_ISSET(cpu, &every)) continue;
         CPU_SET(cpu, &last);
         break;

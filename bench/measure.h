@@ -19,7 +19,8 @@ double percentile(const Samples& samples, double share);
 std::uint32_t elapsed_since(Instant start);
 
 // Where a process may run. One CPU for both sides shows the code; every CPU shows the machine's wake-ups as well.
-enum class Place { one_cpu, any_cpu };
+// The other CPU is for who is to compete for neither; with one CPU alone it is the same.
+enum class Place { one_cpu, any_cpu, other_cpu };
 void move_to(Place place, int pid = 0);
 
 // One line of the report. Times are in the unit that is named; a ratio of 0 is not printed.

@@ -95,9 +95,9 @@ Result<void> read_whole(int fd, void* into, std::size_t size) {
     return {};
 }
 
-std::string daemon_config(const std::string& root) {
+std::string daemon_config(const std::string& root, const std::string& more) {
     return "[daemon]\nruntime_directory = \"" + root + "/run\"\nstate_directory = \"" + root +
-           "/state\"\nlog_directory = \"" + root + "/log\"\ncontrol_group = \"root\"\nlog_keeper = false\n\n";
+           "/state\"\nlog_directory = \"" + root + "/log\"\ncontrol_group = \"root\"\nlog_keeper = false\n" + more + "\n";
 }
 
 // As many descriptors as the kernel lets us have: each of a thousand trees is held open.
@@ -176,6 +176,7 @@ std::string worker_config(const Scratch& scratch, const Programs& programs, std:
                           std::size_t grants) {
     std::string text = "[worker." + std::string(name) + "]\nexec = [\"" + programs.worker + "\"]\nready = \"channel\"\n";
     text += "restart = { policy = \"always\", delay = \"0s\", jitter = 0.0, limit = 0 }\n";
+    text += "requests_per_second = 1000000\n";   // the cost of requests is measured, not their quota
     if (!cell.empty()) text += "cell = { profile = \"" + std::string(cell) + "\" }\n";
     text += "[worker." + std::string(name) + ".grants]\nbench = { connect = \"unix:" + scratch.socket() + "\" }\n";
     for (std::size_t i = 1; i < grants; ++i) {
@@ -185,9 +186,10 @@ std::string worker_config(const Scratch& scratch, const Programs& programs, std:
     return text + "site = { read = \"" + scratch.site() + "\", type = \"tree\" }\n\n";
 }
 
-Result<Subject> Subject::start(const Scratch& scratch, const Programs& programs, const std::string& workers) {
+Result<Subject> Subject::start(const Scratch& scratch, const Programs& programs, const std::string& workers,
+                               const std::string& daemon) {
     const std::string config = scratch.path() + "/warder.toml";
-    TRY(write_file(config, daemon_config(scratch.path()) + workers));
+    TRY(write_file(config, daemon_config(scratch.path(), daemon) + workers));
     const pid_t pid = ::fork();
     if (pid < 0) return failure("fork");
     if (pid == 0) become_warderd(programs, config, scratch.log());

@@ -64,8 +64,9 @@ std::string worker_config(const Scratch& scratch, const Programs& programs, std:
 
 class Subject {
 public:
-    // Starts warderd with what the scratch needs in [daemon] and `workers` after it.
-    static Result<Subject> start(const Scratch& scratch, const Programs& programs, const std::string& workers);
+    // Starts warderd with what the scratch needs in [daemon], more lines of it in `daemon`, and `workers` after it.
+    static Result<Subject> start(const Scratch& scratch, const Programs& programs, const std::string& workers,
+                                 const std::string& daemon = {});
     Subject(Subject&& other) noexcept : pid_(std::exchange(other.pid_, -1)), control_path_(std::move(other.control_path_)) {}
     Subject& operator=(Subject&&) = delete;
     ~Subject();
