@@ -52,6 +52,7 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     if (!requests) return violate(principal, requests.error().doing);
     const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
     const Bytes datagram = Bytes(incoming_).first(whole);
+    asked_ = datagram;
     decide_all(principal, *requests, now);
     for (const auto& one : std::span(work_).first(count_)) {
         if (one.awaits != 0) return await(principal, one.awaits, datagram, sender, now);

@@ -179,6 +179,7 @@ private:
 
     // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
     std::array<std::byte, max_message> incoming_;
+    Bytes asked_;   // the ask that is being answered, in incoming_
     std::array<std::byte, max_message> outgoing_;
     Texts texts_;
     std::array<Answering, protocol::max_requests> work_;

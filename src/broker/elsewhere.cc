@@ -85,8 +85,12 @@ void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials
         }
         outcomes_[i] = outcome_of(one);
     }
-    reply(principal, protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_)));
-    if (principal.session) record_all(principal, sender, now);
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));
+    if (!message) return violate(principal, "a reply that does not fit");
+    const auto sent = principal.session->channel->send(*message);
+    // It may have hundreds of answers unread, and yet read: those that lend are many and large.
+    if (!sent && sent.error().number == EAGAIN) return park(principal, asked_, sender);
+    record_all(principal, sender, now);
 }
 
 void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
@@ -139,12 +143,12 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
 // ---- The resolver ----
 
 void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now) {
-    give_back_uses(principal);
     Session& session = *principal.session;
     if (session.outstanding >= principal.settings.max_outstanding) {
         const auto message = protocol::decode(datagram);
         return answer_with_failure(principal, message->id, sender, EDQUOT, now);
     }
+    give_back_uses(principal);
     ++session.outstanding;
     const Instant deadline = now + request_deadline_;
     session.awaiting.push_back({query, {datagram.begin(), datagram.end()}, sender, deadline});

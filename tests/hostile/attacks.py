@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -327,6 +328,71 @@ def spoil_listener():
         door.shutdown(socket.SHUT_RD)
     out.say(spoiled=True)
     signal.raise_signal(signal.SIGKILL)
+
+
+# ---- Load ----
+
+def flood(width):
+    """Asks as fast as it can without waiting for answers, and reads those that come."""
+    raw, out = begin()
+    raw.sock.setblocking(False)
+    ask = protocol.encode_ask(99, [Request(Operation.READ, grant="site", target="a")] * width)
+    answered = wrong = told = 0
+    while True:
+        try:
+            raw.sock.send(ask)
+        except BlockingIOError:
+            select.select([raw.sock], [raw.sock], [], 1)
+        try:
+            while True:
+                data, fds = raw.receive()
+                for fd in fds:
+                    os.close(fd)
+                results = protocol.decode_answer(protocol.decode(data))
+                answered += 1
+                wrong += any(one.error not in (0, errno.EDQUOT) for one in results)
+        except BlockingIOError:
+            pass
+        if answered >= told + (1000 if width == 1 else 20):
+            told = answered
+            out.say(answered=answered, wrong=wrong)
+
+
+def L1_flood_of_ones():
+    flood(1)
+
+
+def L1_flood_of_253():
+    flood(253)
+
+
+def L2_never_reads():
+    raw, out = begin()
+    ask = protocol.encode_ask(99, [Request(Operation.READ, grant="site", target="a")])
+    raw.sock.setblocking(False)
+    sent = 0
+    quiet = time.monotonic() + 0.5
+    while time.monotonic() < quiet:
+        try:
+            raw.sock.send(ask)
+            sent += 1
+            quiet = time.monotonic() + 0.5
+        except BlockingIOError:
+            time.sleep(0.01)
+    out.say(sent=sent)
+    linger()
+
+
+def T3_junk_descriptors():
+    raw, out = begin()
+    null = os.open("/dev/null", os.O_RDONLY)
+    data = protocol.encode_ask(99, [Request(Operation.READ, grant="site", target="a")])
+    end = time.monotonic() + 1
+    how = "done"
+    while time.monotonic() < end:
+        how = attempt(lambda: raw.send(data, [null] * 253))
+    out.say(ended=how)
+    linger()
 
 
 # ---- The others ----
