@@ -77,6 +77,7 @@ struct GrantReport {
     Held held = Held::unneeded;
     policy::Shape shape;              // how often and how long it may be used
     bool narrowed = false;            // the worker made it smaller itself
+    std::vector<std::string> details; // what else its kind has: "HUP", "stream", "carries descriptors", "as nobody"
 };
 
 // A descriptor that was lent in this life. Numbers are the worker's own: known only where its table can be read.

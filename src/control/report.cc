@@ -159,6 +159,7 @@ void put_grant(JsonWriter& json, const GrantReport& grant) {
     json.member("uses", grant.uses).member("held", word_of(grant.held));
     put_shape(json, grant.shape);
     json.member("narrowed", grant.narrowed);
+    put_strings(json, "details", grant.details);
     json.end_object();
 }
 

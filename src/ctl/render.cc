@@ -99,8 +99,21 @@ std::string shortened(std::string words, std::size_t most) {
     return words.substr(0, end - 1) + "…";
 }
 
+// "HUP, 3 uses, until ready, 10/s, narrowed": what a right is beside its operations and target.
+std::string limits_of(const json& grant) {
+    const json& limits = member(grant, "limits");
+    std::vector<std::string> words;
+    if (has_number(limits, "uses")) words.push_back(counted(static_cast<std::uint64_t>(number(limits, "uses")), "use"));
+    if (!text(limits, "until").empty()) words.push_back("until " + text(limits, "until"));
+    if (has_number(limits, "rate")) words.push_back(number_text(limits, "rate") + "/s");
+    if (truth(grant, "narrowed")) words.emplace_back("narrowed");
+    std::string out = joined(member(grant, "details"), ", ");
+    for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
+    return out;
+}
+
 Table grants_table(const json& grants) {
-    Table table({"GRANT", "RIGHTS", "TARGET", "NAMES", "AS", "OWNER", "USES", "HELD", "FROM"});
+    Table table({"GRANT", "RIGHTS", "TARGET", "NAMES", "DETAILS", "AS", "OWNER", "USES", "HELD", "FROM"});
     for (const auto& grant : grants) {
         const std::string held = text(grant, "held");
         const bool plain = held == "unneeded";
@@ -108,7 +121,7 @@ Table grants_table(const json& grants) {
         const std::string below = text(grant, "kind") == "tree" ? "/" : "";
         const std::string target = text(grant, "target");
         table.add({text(grant, "name"), joined(member(grant, "rights"), " "),
-                   target + (target.ends_with('/') ? "" : below), joined(member(grant, "names"), " "), text(grant, "as"),
+                   target + (target.ends_with('/') ? "" : below), joined(member(grant, "names"), " "), limits_of(grant), text(grant, "as"),
                    text(grant, "owner"), number_text(grant, "uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
     }
     return table;

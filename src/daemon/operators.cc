@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "control/question.h"
 #include "daemon/describe.h"
@@ -43,6 +44,33 @@ control::Held held_state(const policy::Grant& grant, const broker::Held& held) {
     return held.directory ? control::Held::held : control::Held::absent;
 }
 
+std::vector<std::string> signals_of(const policy::Grant& grant) {
+    std::vector<std::string> names;
+    for (int signal = 1; signal < 64; ++signal) {
+        if ((grant.signals >> signal & 1) == 0) continue;
+        const char* name = ::sigabbrev_np(signal);
+        names.push_back(name != nullptr ? name : std::to_string(signal));
+    }
+    return names;
+}
+
+// What else a kind has, that neither its operations nor its target say.
+std::vector<std::string> details_of(const policy::Grant& grant) {
+    switch (grant.kind) {
+        case policy::Kind::worker: return signals_of(grant);
+        case policy::Kind::device: return {grant.writes ? "read and write" : "read"};
+        case policy::Kind::channel: {
+            std::vector<std::string> details{grant.stream ? "stream" : "seqpacket"};
+            if (grant.carries_fds) details.emplace_back("carries descriptors");
+            return details;
+        }
+        case policy::Kind::command:
+            return {"as " + (grant.command.user.empty() ? std::string("root") : grant.command.user),
+                    "at most " + format_duration(grant.command.timeout), std::to_string(grant.command.at_once) + " at once"};
+        default: return {};
+    }
+}
+
 control::GrantReport grant_report(const policy::Grant& grant, GrantId id, const broker::Held* held) {
     control::GrantReport report;
     report.id = id;
@@ -56,6 +84,7 @@ control::GrantReport grant_report(const policy::Grant& grant, GrantId id, const 
     report.origin = grant.origin;
     report.shape = grant.shape;
     report.narrowed = grant.narrowed;
+    report.details = details_of(grant);
     if (held != nullptr) {
         report.uses = held->lent;
         report.held = held_state(grant, *held);
@@ -162,7 +191,7 @@ control::Answer<std::vector<control::GrantReport>> Operators::grants(std::string
     if (principal == nullptr) return reports;
     for (std::uint32_t i = 0; i < principal->held.size(); ++i) {
         const auto id = static_cast<GrantId>(i);
-        reports.push_back(grant_report(principal->settings.grants.at(id), id, &principal->held[i]));
+        reports.push_back(grant_report(principal->grants().at(id), id, &principal->held[i]));
     }
     return reports;
 }

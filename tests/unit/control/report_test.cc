@@ -60,7 +60,7 @@ GrantReport site() {
 constexpr const char* site_json =
     R"({"id":1,"name":"site","kind":"tree","rights":["read"],"target":"/srv/www","as":"worker","owner":null,)"
     R"("names":["*.html"],"origin":"warder.toml:12","uses":7,"held":"held",)"
-    R"("limits":{"uses":null,"until":null,"rate":null},"narrowed":false})";
+    R"("limits":{"uses":null,"until":null,"rate":null},"narrowed":false,"details":[]})";
 
 }  // namespace
 
