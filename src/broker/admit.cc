@@ -20,6 +20,7 @@ bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
         if (!same_listener(old, grant) || !before.held[index].listener) continue;
         held.listener = std::move(before.held[index].listener);
         held.bound_path = std::exchange(before.held[index].bound_path, {});
+        held.shown = before.held[index].shown;   // an autobound name is the kernel's, and stays
         return true;
     }
     return false;
