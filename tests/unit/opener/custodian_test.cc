@@ -3,9 +3,12 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +19,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <utility>
 
 #include "base/time.h"
 #include "protocol/codec.h"
@@ -168,6 +172,87 @@ struct Lingering {
         const std::vector<char> much(1 << 20);
         while (::send(socket.get(), much.data(), much.size(), MSG_DONTWAIT) > 0) {}
     }
+};
+
+// A file of a FUSE file system whose server opens it and then never answers a flush: whoever closes it waits. It is served and
+// opened by processes of its own, in their own mount namespace; `send` is called in the one that has it open.
+class FuseFile {
+public:
+    explicit FuseFile(const std::function<void(int)>& send) {
+        REQUIRE(::pipe2(ready_, O_CLOEXEC) == 0);
+        opener_ = ::fork();
+        if (opener_ != 0) return;
+        ::setpgid(0, 0);
+        char place[] = "/tmp/warder-fuse-test-XXXXXX";
+        ::close(::mkstemp(place));
+        const int device = ::open("/dev/fuse", O_RDWR);
+        const std::string options = "fd=" + std::to_string(device) + ",rootmode=100644,user_id=0,group_id=0";
+        const bool mounted = device >= 0 && ::unshare(CLONE_NEWNS) == 0 &&
+                             ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                             ::mount("warder-test", place, "fuse", 0, options.c_str()) == 0;
+        if (mounted && ::fork() == 0) serve(device);
+        ::close(device);   // with its server's end everybody who waits is let go
+        const int file = mounted ? ::open(place, O_RDONLY) : -1;
+        ::umount2(place, MNT_DETACH);
+        ::unlink(place);
+        if (file < 0) ::_exit(1);
+        send(file);
+        if (::write(ready_[1], "x", 1) != 1) ::_exit(1);
+        for (;;) ::pause();
+    }
+    ~FuseFile() {
+        ::kill(-opener_, SIGKILL);
+        ::waitpid(opener_, nullptr, 0);
+        ::close(ready_[0]);
+        ::close(ready_[1]);
+    }
+    FuseFile(const FuseFile&) = delete;
+    FuseFile& operator=(const FuseFile&) = delete;
+
+    // Whether it could be made here, and was sent.
+    bool sent() const {
+        ::close(std::exchange(ready_[1], -1));
+        char one = 0;
+        return ::read(ready_[0], &one, 1) == 1;
+    }
+
+private:
+    [[noreturn]] static void serve(int device) {
+        static char request[1 << 17];
+        for (;;) {
+            if (::read(device, request, sizeof request) < 0 && errno != EINTR) ::_exit(0);
+            fuse_in_header asked;
+            std::memcpy(&asked, request, sizeof asked);
+            struct {
+                fuse_out_header head;
+                char body[256];
+            } answer{};
+            std::uint32_t body = 0;
+            if (asked.opcode == FUSE_INIT) {
+                fuse_init_out init{};
+                init.major = FUSE_KERNEL_VERSION;
+                init.minor = 31;
+                init.max_write = 4096;
+                std::memcpy(answer.body, &init, body = sizeof init);
+            } else if (asked.opcode == FUSE_OPEN) {
+                body = sizeof(fuse_open_out);
+            } else if (asked.opcode == FUSE_GETATTR) {
+                fuse_attr_out attributes{};
+                attributes.attr.ino = 1;
+                attributes.attr.mode = S_IFREG | 0644;
+                attributes.attr.nlink = 1;
+                std::memcpy(answer.body, &attributes, body = sizeof attributes);
+            } else {
+                continue;
+            }
+            static_assert(sizeof(fuse_attr_out) <= sizeof answer.body && sizeof(fuse_init_out) <= sizeof answer.body);
+            answer.head = {static_cast<std::uint32_t>(sizeof answer.head) + body, 0, asked.unique};
+            if (::write(device, &answer, answer.head.len) < 0) ::_exit(0);
+        }
+    }
+
+    pid_t opener_ = -1;
+    mutable int ready_[2]{-1, -1};
 };
 
 // A process that runs `body` and is waited for.
@@ -453,6 +538,30 @@ TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's cu
         later.socket = Channel(std::move(*next));
         CHECK(later.ask(protocol::Type::stored, "").error == 0);
     }
+}
+
+TEST_CASE("T6: a file of a FUSE server that never answers holds up the custodian that closes it, and nobody else") {
+    NEEDS_ROOT();
+    Stand hung;
+    Stand other;
+    Life victim = other.begin();
+    Life life = hung.begin();
+    CHECK(life.stored().empty());
+    const FuseFile file([&](int number) { (void)life.say(protocol::Type::stored, "", std::span(&number, 1)); });
+    if (!file.sent()) {
+        MESSAGE("skipped: no FUSE here");
+        return;
+    }
+    ++life.last_id;
+    CHECK(life.hear().error == EPERM);   // it came from another process, and this was said before it was closed
+    REQUIRE(life.say(protocol::Type::stored, ""));
+    CHECK(life.hear(300).error == -2);   // it does hang
+    const Instant before = monotonic_now();
+    for (int i = 0; i < 100; ++i) CHECK(victim.ask(protocol::Type::stored, "").error == 0);
+    hung.custodian->over();
+    CHECK(hung.custodian->adopt());
+    hung.custodian.reset();   // killed, and left alone
+    CHECK(monotonic_now() - before < 1s);
 }
 
 TEST_CASE("T37: one still on its way when the worker dies costs its parent nothing") {
