@@ -69,6 +69,11 @@ bool plausible(std::string_view text) {
     return pattern && (pattern->family != Family::host || pattern->name.find('.') != std::string::npos);
 }
 
+bool is_name(const std::string& text) {
+    const auto pattern = policy::parse_address_pattern(text);
+    return pattern && pattern->family == Family::host;
+}
+
 // "127.0.0.1:80", "8080", "/run/a.sock", "localhost:80", "tpc:...": the address that was perhaps meant.
 std::string address_meant(std::string text, Operation operation) {
     constexpr std::string_view local = "localhost";
@@ -88,8 +93,7 @@ std::string address_meant(std::string text, Operation operation) {
         std::string(near) + ":" + rest,
     };
     for (const std::string& candidate : candidates) {
-        const auto address = policy::parse_address(candidate);
-        const bool by_name = address && address->family == Family::host;
+        const bool by_name = is_name(candidate);
         if (plausible(candidate) && !(by_name && operation == Operation::listen)) return candidate;
     }
     return {};
@@ -106,7 +110,7 @@ void refuse_address(GrantDraft& draft) {
 }
 
 bool refuse_listener(GrantDraft& draft) {
-    if (policy::parse_address(draft.target.text)) {
+    if (is_name(draft.target.text)) {
         draft.refuse("a listener has an address, and this is a name",
                      address_suggestion(draft.target.text, draft.operation));
     } else if (policy::parse_address_pattern(draft.target.text)) {

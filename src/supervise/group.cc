@@ -37,6 +37,7 @@ Result<Group> Group::open(std::string path) {
 Result<void> Group::renew() {
     if (!killed_) return {};
     if (::rmdir(path_.c_str()) != 0 && errno != ENOENT) return failure("removing a cgroup");
+    events_.reset();   // of a directory that is gone: a poller would tell of it without end, should we not get another
     if (::mkdir(path_.c_str(), 0755) != 0) return failure("making a cgroup");
     Group fresh = TRY(open(path_));
     directory_ = std::move(fresh.directory_);
@@ -60,6 +61,7 @@ Result<void> Group::kill() {
 bool Group::populated() const {
     char text[256];
     const ssize_t size = ::pread(events_.get(), text, sizeof text, 0);
+    if (size < 0 && (errno == ENODEV || errno == EBADF)) return false;   // the directory is gone, with whoever was in it
     if (size <= 0) return true;
     return std::string_view(text, static_cast<std::size_t>(size)).find("populated 0") == std::string_view::npos;
 }

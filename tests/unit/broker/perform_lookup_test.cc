@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <thread>
+#include <tuple>
 
 #include "policy/path.h"
 #include "protocol/message.h"
@@ -155,12 +156,12 @@ struct Race {
             case Operation::link: ::unlinkat(real, "made", 0); break;
             case Operation::rmdir:
                 ::mkdirat(real, "directory", 0777);
-                ::fchownat(real, "directory", nobody.uid, nobody.gid, 0);
+                std::ignore = ::fchownat(real, "directory", nobody.uid, nobody.gid, 0);
                 break;
             case Operation::unlink:
             case Operation::rename:
                 ::close(::openat(real, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0777));
-                ::fchownat(real, "file", nobody.uid, nobody.gid, 0);
+                std::ignore = ::fchownat(real, "file", nobody.uid, nobody.gid, 0);
                 break;
             case Operation::connect: Fd(::accept4(listeners[0].get(), nullptr, nullptr, SOCK_CLOEXEC)); break;
             default: break;
@@ -276,7 +277,7 @@ TEST_CASE("as root no path leads through a directory that belongs to somebody el
 TEST_CASE("T22: ways up, absolute paths and paths that are too long are refused whoever asks, as the kernel says it") {
     NEEDS_ROOT();
     Stand stand;
-    const Folder elsewhere;   // never a file of the machine's: a test that fails here must not have removed it
+    const Stand elsewhere;   // never a file of the machine's: a test that fails here must not have removed it
     elsewhere.write("file", "its own");
     stand.write("file", "text");
     const std::string endless(5000, 'x');

@@ -34,8 +34,8 @@ Grant lan() {
 
 struct Narrowing {
     std::uint64_t keep = everything;
-    std::string_view target;
-    std::string_view pattern;
+    std::string_view target = {};
+    std::string_view pattern = {};
     std::uint32_t uses = 0;
 };
 
