@@ -99,13 +99,26 @@ Result<Json> decode_as(Type type, Bytes datagram) {
                       {"requesters", static_cast<unsigned>(m.requesters)}, {"worker", as_json(m.worker)}};
             break;
         }
-        case Type::ask: fields = {{"requests", json_of_items(TRY(decode_ask(message)))}}; break;
-        case Type::answer: fields = {{"outcomes", json_of_items(TRY(decode_answer(message)))}}; break;
+        case Type::ask: {
+            const auto requests = TRY(decode_ask(message));
+            fields = {{"requests", json_of_items(requests)}};
+            break;
+        }
+        case Type::answer: {
+            const auto outcomes = TRY(decode_answer(message));
+            fields = {{"outcomes", json_of_items(outcomes)}};
+            break;
+        }
         case Type::ready:
         case Type::status:
         case Type::put:
         case Type::fetch:
-        case Type::stored: fields = {{"text", as_json(TRY(decode_text(message)))}}; break;
+        case Type::stored: {
+            // Taken first: g++ 12 loses what an initializer list has made so far when it is left halfway.
+            const auto text = TRY(decode_text(message));
+            fields = {{"text", as_json(text)}};
+            break;
+        }
         case Type::done: {
             const auto m = TRY(decode_done(message));
             fields = {{"error", m.error}, {"reason", static_cast<unsigned>(m.reason)}, {"text", as_json(m.text)}};

@@ -231,7 +231,7 @@ def T15_zero_length():
 
 def T21_unknown_values():
     raw, out = begin()
-    for operation, flags, mode, argument in [(0, 0, 0, 0), (10, 0, 0, 0), (0xFFFF, 0, 0, 0), (1, 0x8000, 0, 0), (1, 2, 0, 0),
+    for operation, flags, mode, argument in [(0, 0, 0, 0), (34, 0, 0, 0), (0xFFFF, 0, 0, 0), (1, 0x8000, 0, 0), (1, 2, 0, 0),
                                              (1, 1, 0, 0), (4, 0, 0o4755, 0), (4, 0, 0xFFFFFFFF, 0), (1, 0, 0, 1 << 40)]:
         item = struct.pack("=HHIIIIIIIQ", operation, flags, mode, 0, 4, 4, 1, 5, 0, argument)
         body = struct.pack("=HHI", 1, len(item), 0) + item

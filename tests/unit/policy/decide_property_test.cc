@@ -245,7 +245,8 @@ private:
         if (grant.kind == Kind::sysctl) grant.names.push_back(pattern());
         for (auto left = below(6) == 0 ? below(3) : 0; left > 0; --left) grant.every_name.push_back(pattern());
         const auto parsed = grant.kind == Kind::peer ? parse_address_pattern(address(true)) : std::nullopt;
-        const auto one = grant.kind == Kind::listener ? parse_address(address(false)) : std::nullopt;
+        const std::string listened = address(false);   // its name stays there
+        const auto one = grant.kind == Kind::listener ? parse_address(listened) : std::nullopt;
         const auto usual = exactly(one ? *one : parse_address("tcp:10.0.0.1:80").value());
         grant.address = parsed ? *parsed : usual;
         if (grant.kind == Kind::tree && below(6) == 0) grant.within = grant.path + (grant.path == "/" ? "a" : "/a");
