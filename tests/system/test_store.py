@@ -12,6 +12,11 @@ from test_kinds import Doing
 class Store(Doing):
     def custodian(self):
         """The pid of the one custodian of this warderd."""
+        found = self.custodians()
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def custodians(self):
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -22,8 +27,7 @@ class Store(Doing):
             name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
             if name == "warder-store" and int(rest[1]) == self.daemon.pid and rest[0] != "Z":
                 found.append(int(pid))
-        self.assertEqual(len(found), 1, found)
-        return found[0]
+        return found
 
     def lives(self, count, steps, between=None):
         """The steps' values in each of `count` lives."""
@@ -116,17 +120,24 @@ class Store(Doing):
                   "r.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\x01\\0\\0\\0\\x06\\0\\0\\0'), r.setblocking(False), "
                   "r.send(b'x' * 4000000)) and 'filled'")
         stored = "m := b'\\x08\\0\\0\\0\\x63\\0\\0\\0\\x08\\0\\0\\0\\0\\0\\0\\0' + b'\\0' * 8"
-        # A hundred messages lie before it, so that it is closed here before the custodian comes to it.
+        # The custodian is stopped meanwhile, so that it is closed here before it is closed there.
         send = (f"({stored}, s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE'])))) and "
-                "[s.send(m) for _ in range(100)] and socket.send_fds(s, [m], [r.fileno()]) and r.close()")
-        # Whether its custodian really hangs on it is a matter of who closes last; tests/unit/opener/custodian_test.cc holds that.
-        steps = [linger, send, "len([s.recv(999) for _ in range(101)])"]
+                "socket.send_fds(s, [m], [r.fileno()]) and r.close()")
+        steps = [linger, "time.sleep(1)", send, "len(s.recv(999)) > 0", "s.send(m) and s.settimeout(1)", "s.recv(999)"]
         text = self.worker_of("doer", "keep = { store = 2 }", steps)
         text = text.replace("[worker.doer.cell]\n", "[worker.doer.cell]\nnetwork = \"host\"\n", 1)
         other = self.worker_of("other", "keep = { store = 2 }", ["c.store.list()"])
         self.start(text + other)
+        self.results("doer", 1)
+        keepers = self.custodians()
+        for pid in keepers:
+            os.kill(pid, signal.SIGSTOP)
+        self.results("doer", 3)
+        for pid in keepers:
+            os.kill(pid, signal.SIGCONT)
         seen = [one for one in self.results("doer", len(steps) + 1) if "step" in one]
-        self.assertEqual([seen[0]["value"], seen[2]["value"]], ["filled", 101], seen)
+        self.assertEqual([seen[0].get("value"), seen[3].get("value")], ["filled", True], seen)
+        self.assertEqual(seen[5].get("error"), "timed out", f"it does hang: {seen}")
         os.kill(self.worker("doer")["pid"], signal.SIGKILL)
         began = time.monotonic()
         self.wait_state("doer", "failed")
