@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -33,6 +34,14 @@ void append_hex_escape(std::string& out, unsigned char byte) {
     out += digits[byte & 0x0f];
 }
 
+bool is_plain(char byte) { return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\'; }
+
+// How many bytes can be taken over as they are: nearly always all of them.
+std::size_t plain_prefix(std::string_view text) {
+    const auto* const end = std::find_if_not(text.begin(), text.end(), is_plain);
+    return static_cast<std::size_t>(end - text.begin());
+}
+
 // One byte below 0x80.
 void append_ascii(std::string& out, char byte) {
     switch (byte) {
@@ -60,7 +69,11 @@ void JsonWriter::before_value() {
 
 void JsonWriter::append_quoted(std::string_view text) {
     out_ += '"';
-    while (!text.empty()) {
+    for (;;) {
+        const std::size_t plain = plain_prefix(text);
+        out_ += text.substr(0, plain);
+        text.remove_prefix(plain);
+        if (text.empty()) break;
         const std::size_t length = sequence_length(text);
         if (length == 1) append_ascii(out_, text.front());
         if (length > 1) out_ += text.substr(0, length);
