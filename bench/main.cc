@@ -3,7 +3,7 @@
 //
 //     warder-bench [--quick] [--json] [--only SECTION] [--warderd PATH] [--worker PATH]
 //
-// SECTION is messages, requests, fairness, lives or idle. All but messages need root.
+// SECTION is messages, requests, kinds, fairness, lives or idle. All but messages need root.
 #include <unistd.h>
 
 #include <climits>
@@ -12,6 +12,7 @@
 #include <string>
 
 #include "bench/fairness.h"
+#include "bench/kinds.h"
 #include "bench/lives.h"
 #include "bench/messages.h"
 #include "bench/requests.h"
@@ -62,6 +63,7 @@ Result<std::vector<Section>> measure(const Options& options) {
     if (wanted("requests")) {
         for (auto& section : TRY(request_sections(options.programs, options.effort))) sections.push_back(section);
     }
+    if (wanted("kinds")) sections.push_back(TRY(kinds_section(options.programs, options.effort)));
     if (wanted("fairness")) {
         for (auto& section : TRY(fairness_sections(options.programs, options.effort))) sections.push_back(section);
     }
@@ -80,7 +82,7 @@ Result<std::vector<Section>> measure(const Options& options) {
 int main(int count, char** words) {
     const auto options = read_options(count, words);
     if (!options) {
-        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|fairness|lives|idle|messages] "
+        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|kinds|fairness|lives|idle|messages] "
                              "[--warderd PATH] [--worker PATH]\n");
         return 2;
     }

@@ -153,18 +153,35 @@ Result<std::string> Scratch::make_tree(std::size_t number) const {
     return path;
 }
 
-Result<Samples> Visitor::opens(std::size_t count, std::size_t width) {
-    const Order order{static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(width)};
-    if (::send(socket.get(), &order, sizeof order, MSG_NOSIGNAL) < 0) return failure("ordering a worker of the bench");
-    Samples samples(count);
-    TRY(read_whole(socket.get(), samples.data(), count * sizeof samples[0]));
+namespace {
+
+// Sends an order and reads as many samples as it asks for.
+Result<Samples> ordered(int socket, const Order& order) {
+    if (::send(socket, &order, sizeof order, MSG_NOSIGNAL) < 0) return failure("ordering a worker of the bench");
+    Samples samples(order.count);
+    TRY(read_whole(socket, samples.data(), samples.size() * sizeof samples[0]));
     return samples;
+}
+
+}  // namespace
+
+Result<Samples> Visitor::opens(std::size_t count, std::size_t width) {
+    return ordered(socket.get(), {static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(width)});
+}
+
+Result<Samples> Visitor::kind(const KindSteps& steps, std::size_t count) {
+    return ordered(socket.get(), {static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(steps.timed), Doing::kind,
+                                  static_cast<std::uint32_t>(steps.before), static_cast<std::uint32_t>(steps.after)});
+}
+
+void show_log(const Scratch& scratch) {
+    std::ifstream log(scratch.log());
+    for (std::string line; std::getline(log, line);) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 Result<Visitor> next_visitor(const Scratch& scratch, Duration patience) {
     if (const auto came = wait_readable(scratch.listener(), patience); !came) {
-        std::ifstream log(scratch.log());   // it goes with the scratch directory, and says why nobody came
-        for (std::string line; std::getline(log, line);) std::fprintf(stderr, "%s\n", line.c_str());
+        show_log(scratch);
         return Failure(came.error());
     }
     Fd socket(::accept4(scratch.listener(), nullptr, nullptr, SOCK_CLOEXEC));

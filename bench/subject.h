@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "bench/measure.h"
+#include "bench/orders.h"
 #include "protocol/message.h"
 #include "sys/channel.h"
 #include "sys/fd.h"
@@ -53,7 +54,12 @@ struct Visitor {
 
     // Has it open the page `count` times, `width` at once.
     Result<Samples> opens(std::size_t count, std::size_t width = 1);
+    // Has it do one kind of request `count` times.
+    Result<Samples> kind(const KindSteps& steps, std::size_t count);
 };
+
+// Prints what warderd said: its log goes with the scratch directory, and says why nobody came.
+void show_log(const Scratch& scratch);
 
 // Waits for the next worker to come. Errors: ETIMEDOUT.
 Result<Visitor> next_visitor(const Scratch& scratch, Duration patience);

@@ -23,11 +23,13 @@
 #include <vector>
 
 #include "flood.h"
+#include "kinds_worker.h"
 #include "orders.h"
 
 namespace {
 
 using warder::bench::Doing;
+using warder::bench::do_kind;
 using warder::bench::Hello;
 using warder::bench::Order;
 using warder::bench::flood;
@@ -124,6 +126,14 @@ int obey(warder_connection* connection, int socket) {
     Order order;
     while (read_whole(socket, &order, sizeof order)) {
         if (order.width == 0 || order.width > WARDER_MAX_REQUESTS) return 2;
+        if (order.doing == Doing::kind) {
+            if (!do_kind(connection, order, samples)) {
+                std::fprintf(stderr, "bench-worker: kind %u: %s\n", order.width, warder_why());
+                return 4;
+            }
+            if (!write_whole(socket, samples.data(), samples.size() * sizeof samples[0])) return 0;
+            continue;
+        }
         if (order.doing != Doing::measure) {
             const std::uint32_t times = go_on(connection, socket, order);
             if (!write_whole(socket, &times, sizeof times)) return 0;

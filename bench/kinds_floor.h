@@ -1,0 +1,41 @@
+// The floor of each kind of request: the system calls that it takes, in a bare broker of one process. As bench/floor.h, but
+// for everything that may be asked for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/error.h"
+#include "bench/measure.h"
+#include "bench/orders.h"
+#include "sys/channel.h"
+
+namespace warder::bench {
+
+// What the kinds are done to, and as whom those that are the worker's are done.
+struct KindPlaces {
+    std::string directory;   // with the file, the link, and room for more
+    std::string secret;
+    std::uint16_t port = 0;  // of a tcp listener on the loopback
+    uid_t uid = 0;
+    gid_t gid = 0;
+};
+
+class KindFloor {
+public:
+    static Result<KindFloor> start(const KindPlaces& places);
+    KindFloor(KindFloor&&) = default;
+    KindFloor& operator=(KindFloor&&) = delete;
+    ~KindFloor();
+
+    Result<Samples> measure(const KindSteps& steps, std::size_t count);
+    void move(Place place);
+
+private:
+    KindFloor(pid_t child, Channel channel) : child_(child), channel_(std::move(channel)) {}
+    pid_t child_ = -1;
+    Channel channel_;
+};
+
+}  // namespace warder::bench
