@@ -179,7 +179,7 @@ control::Answer<control::ShowReport> Operators::show(std::string_view name) cons
     control::ShowReport show = describe_worker(shown.config, worker == nullptr ? nullptr : &worker->settings());
     show.worker = report(shown);
     show.grants = std::move(*list);
-    if (worker != nullptr && worker->pid() > 0) compare_with_process(show.cell, worker->pid(), worker->settings().plan);
+    if (worker != nullptr) show.cell = cell_items(worker->receipt().taken ? worker->receipt() : worker->planned());
     return show;
 }
 

@@ -5,8 +5,11 @@
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +17,8 @@
 #include <csignal>
 
 #include "base/fixed_string.h"
+#include "sandbox/proof.h"
+#include "sys/kernel.h"
 #include "sys/landlock.h"
 #include "sys/mounts.h"
 #include "sys/seccomp.h"
@@ -54,6 +59,9 @@ public:
     void refuse_new_privileges();
     void confine_files();
     void confine_calls(const seccomp::Program& calls);
+    void look_at_itself();
+    void try_what_is_forbidden();
+    void tell_proof();
     [[noreturn]] void run_stub();
     [[noreturn]] void run_program(char* const* environment);
 
@@ -76,6 +84,7 @@ private:
     const Plan& plan_;
     int status_;
     int ruleset_ = -1;
+    Proof proof_;
 };
 
 void Child::fail(Stage stage, int number) {
@@ -279,6 +288,57 @@ void Child::confine_calls(const seccomp::Program& calls) {
     must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size())));
 }
 
+int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
+bool stays_open(int fd) {
+    const int flags = ::fcntl(fd, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+// What only the process itself can ask, and what no filter can change any more.
+void Child::look_at_itself() {
+    proof_.securebits = or_errno(::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0));
+    int signal = 0;
+    proof_.parent_death_signal = ::prctl(PR_GET_PDEATHSIG, &signal, 0, 0, 0) == 0 ? signal : -errno;
+    proof_.memory_deny = or_errno(::prctl(kernel::pr_get_mdwe, 0, 0, 0, 0));
+    proof_.personality = or_errno(::syscall(SYS_personality, 0xffffffffUL));
+    // Nothing was left open above the slots; what is there now would have been opened since, and low numbers come first.
+    for (int fd = 0; fd < 32; ++fd) {
+        if (stays_open(fd)) proof_.descriptors |= 1U << fd;
+    }
+}
+
+int bind_anywhere() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    const int error = ::bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0 ? 0 : errno;
+    ::close(fd);
+    return error;
+}
+
+int list_root() {
+    const int fd = ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    ::close(fd);
+    return 0;
+}
+
+void Child::try_what_is_forbidden() {
+    if (prepared_.forbidden_act == ForbiddenAct::list_root) proof_.landlock = list_root();
+    if (prepared_.forbidden_act == ForbiddenAct::bind_tcp) proof_.landlock = bind_anywhere();
+}
+
+// The filter is in force: what it must deny is tried, and then there is nothing left but exec. A filter that denies write(2)
+// too lets no proof out; the receipt knows which.
+void Child::tell_proof() {
+    const auto& call = prepared_.forbidden_call;
+    const auto& with = call.arguments;
+    if (call.number >= 0 && ::syscall(call.number, with[0], with[1], with[2], with[3], with[4], with[5]) < 0) proof_.calls = errno;
+    [[maybe_unused]] const ssize_t size = ::write(status_, &proof_, sizeof proof_);
+}
+
 void Child::run_stub() {
     char name[] = "warder-stub";
     char* const arguments[] = {name, nullptr};
@@ -350,7 +410,10 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.refuse_new_privileges();
     child.confine_files();
     ::umask(prepared.plan.umask);
+    child.look_at_itself();
+    child.try_what_is_forbidden();
     child.confine_calls(prepared.calls);
+    child.tell_proof();
     child.run_program(environment_for(prepared, given).data());
 }
 

@@ -7,11 +7,15 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstdlib>
 
 #include "sandbox/calls.h"
+#include "sandbox/forbidden.h"
 #include "sandbox/probe.h"
 #include "sandbox/program.h"
+#include "sandbox/receipt.h"
 #include "sandbox/stub_path.h"
+#include "sys/files.h"
 #include "sys/namespaces.h"
 
 namespace warder::sandbox {
@@ -157,6 +161,18 @@ unsigned last_capability() {
     return capability;
 }
 
+unsigned inherited_filters() {
+    const auto status = read_file("/proc/self/status", 16 * 1024);
+    return status ? static_cast<unsigned>(std::atoi(std::string(status_field(*status, "Seccomp_filters")).c_str())) : 0;
+}
+
+// How the child shall prove that what was prepared is in force.
+void prepare_proofs(Prepared& prepared) {
+    prepared.forbidden_call = forbidden_by(prepared.calls);
+    if (prepared.plan.landlock) prepared.forbidden_act = forbidden_by(prepared.rights);
+    prepared.inherited_filters = inherited_filters();
+}
+
 Result<void> prepare_descriptors(Prepared& prepared, const std::string& stub_path, Unfit& unfit) {
     prepared.null = TRY(open_path("/dev/null", O_RDWR, "opening /dev/null"));
     if (!prepared.plan.pid_namespace) return {};
@@ -197,6 +213,7 @@ Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& 
     TRY(prepare_mounts(*prepared, chain, unfit));
     TRY(prepare_descriptors(*prepared, stub_path, unfit));
     prepared->last_capability = last_capability();
+    prepare_proofs(*prepared);
     return prepared;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sandbox/forbidden.h"
 #include "sandbox/mount_tree.h"
 #include "sandbox/plan.h"
 #include "sandbox/rights.h"
@@ -50,6 +51,9 @@ public:
     MountTree tree;
     std::shared_ptr<const MountTemplate> mounts;   // of Root::system
     unsigned last_capability = 0;
+    ForbiddenCall forbidden_call;           // what the child tries, to prove the filter and
+    ForbiddenAct forbidden_act = ForbiddenAct::none;   // ... Landlock
+    unsigned inherited_filters = 0;         // seccomp filters that this process is under itself
 
     Fd null;                                // /dev/null
     Fd stub;                                // the warder-stub binary

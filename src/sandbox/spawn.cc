@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "sandbox/enter.h"
 #include "sandbox/prepared.h"
 #include "sys/namespaces.h"
@@ -62,13 +64,21 @@ Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descri
     return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
 }
 
-std::optional<SetupFailure> read_status(int status_fd) {
-    SetupFailure failure;
-    const ssize_t size = ::read(status_fd, &failure, sizeof failure);
+// A proof comes first or not at all, and each is written at once, so the size tells them apart.
+std::optional<SetupFailure> read_status(int status_fd, std::optional<Proof>* proof) {
+    static_assert(sizeof(Proof) > sizeof(SetupFailure));
+    char said[sizeof(Proof)];
+    ssize_t size = ::read(status_fd, said, sizeof said);
+    if (size == sizeof(Proof)) {
+        if (proof != nullptr) std::memcpy(&proof->emplace(), said, sizeof(Proof));
+        size = ::read(status_fd, said, sizeof said);
+    }
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
     if (size == 0) return SetupFailure{};
-    if (size == sizeof failure) return failure;
-    return SetupFailure{Stage::exec, size < 0 ? errno : EIO};
+    SetupFailure failure;
+    if (size != sizeof failure) return SetupFailure{Stage::exec, size < 0 ? errno : EIO};
+    std::memcpy(&failure, said, sizeof failure);
+    return failure;
 }
 
 }  // namespace warder::sandbox

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "sandbox/plan.h"
+#include "sandbox/proof.h"
 #include "sandbox/stage.h"
 #include "sys/fd.h"
 
@@ -31,7 +32,8 @@ struct Descriptors {
     int cgroup = -1;     // a directory of cgroup v2 to be born in, or -1
 };
 
-// A child whose set-up has begun. `status` closes with nothing in it when the program runs, or holds one SetupFailure.
+// A child whose set-up has begun. `status` closes when the program runs, after one Proof of a worker's child, or holds one
+// SetupFailure.
 struct Spawned {
     pid_t pid = -1;
     Fd pidfd;
@@ -76,7 +78,8 @@ Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descript
 // when this returns, whatever happened.
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd);
 
-// Reads what the status pipe says, without waiting: nothing yet (nullopt), running (Stage::none), or a failure.
-std::optional<SetupFailure> read_status(int status_fd);
+// Reads what the status pipe says, without waiting: nothing yet (nullopt), running (Stage::none), or a failure. What the
+// child has proved of itself comes before the end, and is put into `proof`.
+std::optional<SetupFailure> read_status(int status_fd, std::optional<Proof>* proof = nullptr);
 
 }  // namespace warder::sandbox

@@ -238,6 +238,11 @@ void on_protocol_broken(Turn& turn) {
     }
 }
 
+// Before anybody is told that it is ready, so it is starting as a rule.
+void on_cell_differs(Turn& turn) {
+    if (turn.life.state == State::starting || turn.life.state == State::ready) end_at_once(turn, {Exit::Kind::cell});
+}
+
 void dispatch(Turn& turn) {
     switch (turn.event.kind) {
         case Event::Kind::start: return on_start(turn);
@@ -250,6 +255,7 @@ void dispatch(Turn& turn) {
         case Event::Kind::group_empty: return on_group_empty(turn);
         case Event::Kind::timer: return on_timer(turn);
         case Event::Kind::protocol_broken: return on_protocol_broken(turn);
+        case Event::Kind::cell_differs: return on_cell_differs(turn);
     }
 }
 
@@ -268,7 +274,9 @@ bool is_failure(const Exit& exit, const Restart& rule) {
     return std::find(rule.success.begin(), rule.success.end(), exit.value) == rule.success.end();
 }
 
+// A cell that was not made as planned would be no better the next time: a person has to look.
 bool restarts_after(const Exit& exit, const Restart& rule) {
+    if (exit.kind == Exit::Kind::cell) return false;
     switch (rule.policy) {
         case RestartPolicy::never: return false;
         case RestartPolicy::on_failure: return is_failure(exit, rule);
@@ -301,6 +309,7 @@ std::string_view name_of(Event::Kind kind) {
         case Event::Kind::group_empty: return "group empty";
         case Event::Kind::timer: return "timer";
         case Event::Kind::protocol_broken: return "protocol broken";
+        case Event::Kind::cell_differs: return "cell differs";
     }
     return "unknown";
 }

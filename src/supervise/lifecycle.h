@@ -37,6 +37,7 @@ struct Exit {
         timeout,         // it was not ready in time
         setup_timeout,   // its set-up took too long
         protocol,        // it broke the protocol
+        cell,            // its cell was not what was planned: never answered by another start
     };
     Kind kind = Kind::none;
     int value = 0;     // exit code, signal number, or the stage of the set-up that failed
@@ -92,6 +93,7 @@ struct Event {
         group_empty,    // nothing of this life is left
         timer,          // `deadline` has come
         protocol_broken,  // the worker broke the protocol: its session is over
+        cell_differs,   // the receipt of its cell is not as the plan
     };
     Kind kind{};
     Exit exit{};

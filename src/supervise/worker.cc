@@ -163,8 +163,10 @@ void Worker::announce(State before, Instant now) {
 
 // A failure of ours to spawn is told in more words than its errno.
 std::string Worker::end_in_words() const {
-    const bool ours = life_.last_exit.kind == Exit::Kind::setup && !problem_.empty();
-    return ours ? "set-up failed: " + problem_ : in_words(life_.last_exit);
+    const Exit::Kind kind = life_.last_exit.kind;
+    if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
+    if (kind == Exit::Kind::cell) return in_words(life_.last_exit) + ": " + problem_;
+    return in_words(life_.last_exit);
 }
 
 void Worker::said_ready(ReadyBy by, Instant now) {
@@ -189,6 +191,7 @@ void Worker::spawn(Instant now) {
     watchdog_at_ = Instant::never();
     reaped_ = {};
     reaped_pid_ = -1;
+    proof_.reset();
     problem_.clear();
     status_text_.clear();
     if (notify_) notify_->drain();
@@ -229,7 +232,8 @@ Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
     Fd store = around_.observer.store_socket(*this);
     const int inside = stub_ ? stub_.pidfd() : -1;
-    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, descriptors(pair.theirs.get(), store.get()), inside));
+    given_ = descriptors(pair.theirs.get(), store.get());
+    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, given_, inside));
     // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
     main_may_come_ = false;
@@ -340,9 +344,9 @@ void Worker::handle(const PollEvent& event, Instant now) {
     }
 }
 
-std::optional<sandbox::SetupFailure> Worker::finished_status(Fd& status) {
+std::optional<sandbox::SetupFailure> Worker::finished_status(Fd& status, std::optional<sandbox::Proof>* proof) {
     if (!status) return std::nullopt;
-    const auto said = sandbox::read_status(status.get());
+    const auto said = sandbox::read_status(status.get(), proof);
     if (!said) return std::nullopt;
     unwatch(status.get());
     status.reset();
@@ -359,12 +363,29 @@ void Worker::on_stub_status(Instant now) {
 }
 
 void Worker::on_main_status(Instant now) {
-    const auto said = finished_status(main_status_);
+    const auto said = finished_status(main_status_, &proof_);
     if (!said) return;
     if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
     // A child that is killed in its set-up closes the pipe without a word too: its end will be told.
     if (!main_.has_executed()) return;
-    feed({Event::Kind::program_runs, {}, 0}, now);
+    if (cell_is_as_planned(now)) feed({Event::Kind::program_runs, {}, 0}, now);
+}
+
+// Looked at before anybody hears that the program runs. One that has ended by now is not judged.
+bool Worker::cell_is_as_planned(Instant now) {
+    const auto expected = sandbox::expected_of(*cell_->prepared, given_, group_ ? group_->path() : std::string());
+    receipt_ = sandbox::take_receipt(expected, main_.pid(), proof_);
+    const auto* differs = sandbox::mismatch(receipt_);
+    if (differs == nullptr) return true;
+    problem_ = sandbox::in_words(*differs);
+    feed({Event::Kind::cell_differs, {}, 0}, now);
+    return false;
+}
+
+sandbox::Receipt Worker::planned() const {
+    sandbox::Descriptors descriptors;
+    descriptors.broker = sandbox::worker_socket;
+    return sandbox::compare(sandbox::expected_of(*next_cell_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
 }
 
 // The status pipe is read first: it knows why. Where neither stub nor cgroup hold the rest of the life, its process group is

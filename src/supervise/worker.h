@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "sandbox/receipt.h"
 #include "sandbox/spawn.h"
 #include "supervise/child.h"
 #include "supervise/deadlines.h"
@@ -79,6 +80,10 @@ public:
     std::uint64_t cgroup_id() const { return group_ ? group_->id() : 0; }   // 0: none
     Instant deadline() const { return life_.deadline; }
     Snapshot snapshot() const;
+    // What the kernel applied of the present life's cell, or of the last one's; not taken before the first program runs.
+    const sandbox::Receipt& receipt() const { return receipt_; }
+    // What the next life's cell is to be.
+    sandbox::Receipt planned() const;
 
     // Runs the state machine and carries out what it says. From inside an Observer's call the event is kept and done after
     // the present one.
@@ -143,6 +148,7 @@ private:
     void carry_out(const Action& action, State before, Instant now);
     void announce(State before, Instant now);
     std::string end_in_words() const;
+    bool cell_is_as_planned(Instant now);
 
     void spawn(Instant now);
     Result<void> begin();
@@ -158,7 +164,7 @@ private:
 
     void on_stub_status(Instant now);
     void on_main_status(Instant now);
-    std::optional<sandbox::SetupFailure> finished_status(Fd& status);
+    std::optional<sandbox::SetupFailure> finished_status(Fd& status, std::optional<sandbox::Proof>* proof = nullptr);
     void on_main_exit(Instant now);
     void on_stub_exit(Instant now);
     void on_group(Instant now);
@@ -205,7 +211,10 @@ private:
     Instant watchdog_at_ = Instant::never();
     Reaped reaped_;                  // how its main process ended
     pid_t reaped_pid_ = -1;          // -1: there was none
-    std::string problem_;            // of its set-up, in words
+    std::optional<sandbox::Proof> proof_;   // what its child saw before exec
+    sandbox::Descriptors given_;     // numbers that are only looked at for whether they are there
+    sandbox::Receipt receipt_;
+    std::string problem_;            // of its set-up or its cell, in words
     FixedString<256> status_text_;
 
     std::vector<Death> deaths_;

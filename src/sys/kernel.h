@@ -6,6 +6,7 @@
 
 namespace warder::kernel {
 
+inline constexpr int pr_get_mdwe = 66;           // 6.3, linux/prctl.h
 inline constexpr int so_passpidfd = 76;          // 6.5, asm-generic/socket.h
 inline constexpr int so_peerpidfd = 77;          // 6.5
 inline constexpr int so_passrights = 83;         // 6.16

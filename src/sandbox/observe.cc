@@ -1,0 +1,141 @@
+// Looking at a process: the side of the receipt that touches the world.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "sandbox/prepared.h"
+#include "sandbox/receipt.h"
+#include "sys/landlock.h"
+#include "sys/seccomp.h"
+
+namespace warder::sandbox {
+namespace {
+
+constexpr std::size_t most_text = 256 * 1024;
+
+std::string read_at(const Fd& directory, const char* name) {
+    std::string text;
+    const Fd file(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC));
+    char buffer[8192];
+    for (ssize_t size = 0; file && text.size() < most_text && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
+        text.append(buffer, static_cast<std::size_t>(size));
+    }
+    return text;
+}
+
+// stat(2) would follow the link into the file of the namespace, which costs more; its text is "net:[4026531840]".
+std::uint64_t namespace_at(const Fd& process, const char* kind) {
+    char text[64];
+    const std::string name = std::string("ns/") + kind;
+    const ssize_t size = ::readlinkat(process.get(), name.c_str(), text, sizeof text);
+    std::uint64_t inode = 0;
+    const std::string_view link(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+    if (const auto at = link.find('['); at != link.npos) std::from_chars(link.data() + at + 1, link.data() + link.size(), inode);
+    return inode;
+}
+
+Namespaces namespaces_at(const Fd& process) {
+    Namespaces all{};
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = namespace_at(process, namespace_kinds[i]);
+    return all;
+}
+
+Fd open_process(const std::string& name) {
+    return Fd(::open(("/proc/" + name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+std::optional<std::vector<int>> descriptors_at(const Fd& process) {
+    const int directory = ::openat(process.get(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* stream = directory < 0 ? nullptr : ::fdopendir(directory);
+    if (stream == nullptr) return std::nullopt;
+    std::vector<int> numbers;
+    while (const dirent* entry = ::readdir(stream)) {
+        const std::string_view name = entry->d_name;
+        int number = 0;
+        if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc{}) numbers.push_back(number);
+    }
+    ::closedir(stream);
+    std::ranges::sort(numbers);
+    return numbers;
+}
+
+std::optional<int> nice_of(pid_t pid) {
+    errno = 0;
+    const int nice = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
+    return errno == 0 ? std::optional(nice) : std::nullopt;
+}
+
+Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>& proof) {
+    static const Namespaces ours = namespaces_of(::getpid());
+    Observed seen;
+    const Fd process = open_process(std::to_string(pid));
+    if (!process) return seen;
+    // What the program is quickest to change comes first.
+    seen.descriptors = descriptors_at(process);
+    seen.status = read_at(process, "status");
+    seen.limits = read_at(process, "limits");
+    if (!expected.mounts.empty()) seen.mountinfo = read_at(process, "mountinfo");
+    seen.cgroup = read_at(process, "cgroup");
+    seen.oom_score = read_at(process, "oom_score_adj");
+    seen.theirs = namespaces_at(process);
+    seen.ours = ours;
+    seen.nice = nice_of(pid);
+    seen.proof = proof;
+    // A zombie has a status, but nothing that it was held in any more.
+    seen.there = !seen.status.empty() && !status_field(seen.status, "State").starts_with('Z');
+    return seen;
+}
+
+std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
+    std::vector<ExpectedMount> mounts;
+    const Plan& plan = prepared.plan;
+    if (!plan.mount_namespace || plan.root == Root::host) return mounts;
+    mounts.push_back({"/", true, false});
+    for (const auto& one : prepared.tree.attachments) {
+        mounts.push_back({"/" + one.target, one.access == mounts::Access::read_only, one.devices == mounts::Devices::usable});
+    }
+    if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
+    for (const auto& late : prepared.tree.late) {
+        const auto kept = std::ranges::find(mounts, late.kept, &ExpectedMount::path);
+        mounts.push_back({late.target, kept == mounts.end() || kept->read_only, false});
+    }
+    return mounts;
+}
+
+std::uint32_t bits_of(const Descriptors& descriptors) {
+    std::uint32_t bits = 0b111;
+    if (descriptors.broker >= 0) bits |= 1U << worker_socket;
+    if (descriptors.store >= 0) bits |= 1U << worker_store;
+    return bits;
+}
+
+}  // namespace
+
+Namespaces namespaces_of(pid_t pid) {
+    const Fd process = open_process(std::to_string(pid));
+    return process ? namespaces_at(process) : Namespaces{};
+}
+
+Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, std::string cgroup) {
+    return {.plan = prepared.plan,
+            .mounts = mounts_of(prepared),
+            .call = prepared.forbidden_call,
+            .act = prepared.forbidden_act,
+            .landlock = landlock::abi(),
+            .inherited_filters = prepared.inherited_filters,
+            .proof_can_be_sent = lets_through(prepared.calls, SYS_write),
+            .descriptors = bits_of(descriptors),
+            .cgroup = std::move(cgroup)};
+}
+
+Receipt take_receipt(const Expected& expected, pid_t pid, const std::optional<Proof>& proof) {
+    return compare(expected, observe(expected, pid, proof));
+}
+
+}  // namespace warder::sandbox

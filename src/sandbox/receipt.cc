@@ -1,0 +1,542 @@
+#include "sandbox/receipt.h"
+
+#include <linux/prctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <cstring>
+
+#include "sandbox/program.h"
+#include "sys/capabilities.h"
+
+namespace warder::sandbox {
+namespace {
+
+std::string_view line_after(std::string_view text, std::size_t begin) { return text.substr(begin, text.find('\n', begin) - begin); }
+
+template <typename Number>
+std::optional<Number> number_in(std::string_view text, int base = 10) {
+    Number value{};
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    return parsed.ec == std::errc{} ? std::optional(value) : std::nullopt;
+}
+
+std::vector<std::string_view> words_in(std::string_view text) {
+    std::vector<std::string_view> words;
+    for (std::size_t at = text.find_first_not_of(" \t"); at != text.npos; at = text.find_first_not_of(" \t", at)) {
+        const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
+        words.push_back(text.substr(at, end - at));
+        at = end;
+    }
+    return words;
+}
+
+std::string joined(const std::vector<std::string>& words, std::string_view separator) {
+    std::string text;
+    for (const auto& word : words) text += (text.empty() ? std::string() : std::string(separator)) + word;
+    return text;
+}
+
+std::string errno_word(int number) {
+    const char* name = ::strerrorname_np(number);
+    return name != nullptr ? name : std::to_string(number);
+}
+
+// ---- Limits: their names here and in /proc/PID/limits ----
+
+struct LimitName {
+    int resource;
+    std::string_view name;
+    std::string_view in_proc;
+};
+
+constexpr LimitName limit_names[] = {
+    {RLIMIT_CPU, "cpu", "Max cpu time"},
+    {RLIMIT_FSIZE, "fsize", "Max file size"},
+    {RLIMIT_DATA, "data", "Max data size"},
+    {RLIMIT_STACK, "stack", "Max stack size"},
+    {RLIMIT_CORE, "core", "Max core file size"},
+    {RLIMIT_RSS, "rss", "Max resident set"},
+    {RLIMIT_NPROC, "nproc", "Max processes"},
+    {RLIMIT_NOFILE, "nofile", "Max open files"},
+    {RLIMIT_MEMLOCK, "memlock", "Max locked memory"},
+    {RLIMIT_AS, "as", "Max address space"},
+    {RLIMIT_LOCKS, "locks", "Max file locks"},
+    {RLIMIT_SIGPENDING, "sigpending", "Max pending signals"},
+    {RLIMIT_MSGQUEUE, "msgqueue", "Max msgqueue size"},
+    {RLIMIT_NICE, "nice", "Max nice priority"},
+    {RLIMIT_RTPRIO, "rtprio", "Max realtime priority"},
+    {RLIMIT_RTTIME, "rttime", "Max realtime timeout"},
+};
+
+std::string limit_text(rlim_t value) { return value == RLIM_INFINITY ? "unlimited" : std::to_string(value); }
+
+std::optional<rlim_t> limit_value(std::string_view text) {
+    return text == "unlimited" ? std::optional<rlim_t>(RLIM_INFINITY) : number_in<rlim_t>(text);
+}
+
+struct SeenLimit {
+    rlim_t soft = 0;
+    rlim_t hard = 0;
+};
+
+std::optional<SeenLimit> find_limit(std::string_view limits, std::string_view in_proc) {
+    const std::size_t at = limits.find("\n" + std::string(in_proc) + " ");
+    if (at == limits.npos) return std::nullopt;
+    const auto words = words_in(line_after(limits, at + 1).substr(in_proc.size()));
+    const auto soft = words.empty() ? std::nullopt : limit_value(words[0]);
+    const auto hard = words.size() < 2 ? std::nullopt : limit_value(words[1]);
+    return soft && hard ? std::optional(SeenLimit{*soft, *hard}) : std::nullopt;
+}
+
+// ---- Mounts ----
+
+struct SeenMount {
+    std::string path;
+    bool read_only = false;
+    bool nosuid = false;
+    bool nodev = false;
+    bool noexec = false;
+};
+
+// "\040" and the like, as mountinfo writes spaces, tabs, newlines and backslashes.
+std::string unescaped(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto code = text[i] == '\\' && i + 3 < text.size() ? number_in<unsigned>(text.substr(i + 1, 3), 8) : std::nullopt;
+        out += code ? static_cast<char>(*code) : text[i];
+        if (code) i += 3;
+    }
+    return out;
+}
+
+bool has_option(std::string_view options, std::string_view wanted) {
+    return ("," + std::string(options) + ",").find("," + std::string(wanted) + ",") != std::string::npos;
+}
+
+std::vector<SeenMount> mounts_in(std::string_view mountinfo) {
+    std::vector<SeenMount> mounts;
+    for (std::size_t at = 0; at < mountinfo.size(); at = std::min(mountinfo.find('\n', at), mountinfo.size()) + 1) {
+        const auto words = words_in(line_after(mountinfo, at));
+        if (words.size() < 6) continue;
+        mounts.push_back({unescaped(words[4]), has_option(words[5], "ro"), has_option(words[5], "nosuid"),
+                          has_option(words[5], "nodev"), has_option(words[5], "noexec")});
+    }
+    return mounts;
+}
+
+std::string mount_words(bool read_only, bool nosuid, bool nodev) {
+    return std::string(read_only ? "read-only" : "writable") + (nosuid ? ", nosuid" : "") + (nodev ? ", nodev" : "");
+}
+
+bool as_tight(const SeenMount& seen, const ExpectedMount& wanted) {
+    return (seen.read_only || !wanted.read_only) && seen.nosuid && (seen.nodev || wanted.devices);
+}
+
+// The last mount at a place is the one on top.
+const SeenMount* find_mount(const std::vector<SeenMount>& mounts, std::string_view path) {
+    const SeenMount* found = nullptr;
+    for (const auto& one : mounts) {
+        if (one.path == path) found = &one;
+    }
+    return found;
+}
+
+// The deepest that covers it, the later of two at one place.
+const ExpectedMount* covering(const std::vector<ExpectedMount>& wanted, const std::string& path) {
+    const ExpectedMount* found = nullptr;
+    for (const auto& one : wanted) {
+        const bool covers = one.path != "/" && lies_below(path, one.path);
+        if (covers && (found == nullptr || one.path.size() >= found->path.size())) found = &one;
+    }
+    return found;
+}
+
+// ---- The comparison ----
+
+class Comparer {
+public:
+    Comparer(const Expected& expected, const Observed& seen) : expected_(expected), plan_(expected.plan), seen_(seen) {
+        if (!seen.there || seen.proof) return;
+        no_proof_ = expected.proof_can_be_sent;
+    }
+
+    Receipt run() {
+        identity();
+        capabilities();
+        privileges();
+        calls();
+        files();
+        namespaces();
+        mounts();
+        limits();
+        scheduling();
+        cgroup();
+        descriptors();
+        receipt_.taken = seen_.there;
+        return std::move(receipt_);
+    }
+
+private:
+    // What a look at an item gives: its words, whether it is as tight as wanted, and whether it confines.
+    struct Look {
+        std::string words;
+        bool matches = true;
+        bool confines = false;
+    };
+
+    ReceiptItem& add(std::string name, std::string wanted, Evidence evidence, const std::optional<Look>& look) {
+        ReceiptItem item{.name = std::move(name), .wanted = std::move(wanted), .effective = {}};
+        if (look) {
+            item.effective = look->words;
+            item.evidence = evidence;
+            item.matches = look->matches;
+            item.confines = look->confines && look->matches;
+        }
+        receipt_.items.push_back(std::move(item));
+        return receipt_.items.back();
+    }
+
+    // A proof that should have come and did not is no proof: what it was to show counts as not in force.
+    ReceiptItem& add_proved(std::string name, std::string wanted, const std::optional<Look>& look) {
+        ReceiptItem& item = add(std::move(name), std::move(wanted), Evidence::proved, look);
+        if (no_proof_) item.matches = false;
+        if (no_proof_) item.effective = "not proved";
+        return item;
+    }
+
+    std::optional<std::string_view> status(std::string_view key) const {
+        if (!seen_.there || seen_.status.find("\n" + std::string(key) + ":") == seen_.status.npos) return std::nullopt;
+        return status_field(seen_.status, key);
+    }
+
+    void identity();
+    void four_ids(const char* name, const char* key, std::uint32_t wanted);
+    void groups();
+    void capabilities();
+    void capability_set(const char* name, const char* key);
+    void privileges();
+    void calls();
+    void filter_is_there();
+    void filter_works();
+    void files();
+    void namespaces();
+    void name_space(const char* name, std::size_t index, bool own);
+    void mounts();
+    void one_mount(const ExpectedMount& wanted, const std::vector<SeenMount>& there);
+    void other_mounts(const std::vector<SeenMount>& there);
+    void limits();
+    void limit(const Limit& wanted, const LimitName& name);
+    void scheduling();
+    void cgroup();
+    void descriptors();
+
+    const Expected& expected_;
+    const Plan& plan_;
+    const Observed& seen_;
+    bool no_proof_ = false;
+    Receipt receipt_;
+};
+
+void Comparer::identity() {
+    four_ids("uid", "Uid", plan_.uid);
+    four_ids("gid", "Gid", plan_.gid);
+    groups();
+}
+
+// Real, effective, saved and that of the file system.
+void Comparer::four_ids(const char* name, const char* key, std::uint32_t wanted) {
+    const std::string text = std::to_string(wanted);
+    std::optional<Look> look;
+    if (const auto field = status(key)) {
+        const auto words = words_in(*field);
+        const bool same = words.size() == 4 && std::ranges::all_of(words, [&](auto word) { return word == text; });
+        std::string all;
+        for (const auto word : words) all += (all.empty() ? "" : " ") + std::string(word);
+        look = Look{same ? text : all, same, same && wanted != 0};
+    }
+    add(name, text, Evidence::read, look);
+}
+
+void Comparer::groups() {
+    std::vector<gid_t> wanted = plan_.groups;
+    std::ranges::sort(wanted);
+    const auto in_words = [](const std::vector<gid_t>& list) {
+        std::string words;
+        for (const gid_t gid : list) words += (words.empty() ? "" : " ") + std::to_string(gid);
+        return words.empty() ? "none" : words;
+    };
+    std::optional<Look> look;
+    if (const auto field = status("Groups")) {
+        std::vector<gid_t> there;
+        for (const auto word : words_in(*field)) there.push_back(number_in<gid_t>(word).value_or(0));
+        std::ranges::sort(there);
+        look = Look{in_words(there), there == wanted, there.empty()};
+    }
+    add("groups", in_words(wanted), Evidence::read, look);
+}
+
+void Comparer::capabilities() {
+    capability_set("inheritable capabilities", "CapInh");
+    capability_set("permitted capabilities", "CapPrm");
+    capability_set("effective capabilities", "CapEff");
+    capability_set("bounding capabilities", "CapBnd");
+    capability_set("ambient capabilities", "CapAmb");
+}
+
+void Comparer::capability_set(const char* name, const char* key) {
+    std::optional<Look> look;
+    if (const auto field = status(key)) {
+        const auto set = number_in<std::uint64_t>(*field, 16);
+        look = Look{set ? capabilities::in_words(*set) : std::string(*field), set == 0U, set == 0U};
+    }
+    add(name, "none", Evidence::read, look);
+}
+
+void Comparer::privileges() {
+    std::optional<Look> set;
+    if (const auto field = status("NoNewPrivs")) set = Look{*field == "1" ? "set" : "not set", *field == "1" || !plan_.no_new_privileges, *field == "1"};
+    add("no_new_privs", plan_.no_new_privileges ? "set" : "not set", Evidence::read, set);
+    std::optional<Look> bits;
+    std::optional<Look> death;
+    std::optional<Look> writing;
+    std::optional<Look> personality;
+    if (const auto& proof = seen_.proof) {
+        const bool all = proof->securebits >= 0 && (static_cast<unsigned long>(proof->securebits) & worker_securebits) == worker_securebits;
+        bits = Look{all ? "noroot, all locked" : "bits " + std::to_string(proof->securebits), all, all};
+        death = Look{proof->parent_death_signal == SIGKILL ? "KILL" : std::to_string(proof->parent_death_signal),
+                     proof->parent_death_signal == SIGKILL, false};
+        personality = Look{proof->personality == 0 ? "native" : "bits " + std::to_string(proof->personality), proof->personality == 0, false};
+        writing = Look{proof->memory_deny > 0 ? "denied" : "allowed", true, proof->memory_deny > 0};
+    }
+    add_proved("securebits", "noroot, all locked", bits);
+    add_proved("parent-death signal", "KILL", death);
+    add_proved("personality", "native", personality).binding = false;
+    add_proved("memory both writable and executable", "as the kernel has it", writing).binding = false;
+}
+
+void Comparer::calls() {
+    filter_is_there();
+    filter_works();
+}
+
+void Comparer::filter_is_there() {
+    const unsigned own = plan_.calls.enabled ? 1 : 0;
+    const unsigned wanted = expected_.inherited_filters + own;
+    std::optional<Look> look;
+    if (const auto mode = status("Seccomp")) {
+        const auto count = status("Seccomp_filters");
+        // Before 5.9 nobody counts them: then one is what "filter" says.
+        const unsigned filters = number_in<unsigned>(count.value_or("")).value_or(*mode == "2" ? wanted : 0);
+        const bool filtered = *mode == "2" || wanted == 0;
+        const bool enough = filters >= wanted;
+        std::string words = *mode == "2" ? "filter" : *mode == "0" ? "none" : "mode " + std::string(*mode);
+        if (*mode == "2") words = std::to_string(filters) + (filters == 1 ? " filter" : " filters");
+        // That it has one of its own is what confines: the inherited one only says what nobody needs.
+        look = Look{words, filtered && enough, *mode == "2" && filters > expected_.inherited_filters};
+    }
+    add("seccomp", wanted == 0 ? "none" : std::to_string(wanted) + (wanted == 1 ? " filter" : " filters"), Evidence::read, look);
+}
+
+void Comparer::filter_works() {
+    if (!plan_.calls.enabled) return;
+    const ForbiddenCall& call = expected_.call;
+    if (call.number < 0) {
+        add("seccomp denies", "nothing that could be tried", Evidence::none, std::nullopt);
+        return;
+    }
+    const std::string name(call.name);
+    std::optional<Look> look;
+    if (seen_.proof) {
+        const bool denied = seen_.proof->calls == call.answer;
+        look = Look{name + (seen_.proof->calls == 0 ? ": let through" : ": " + errno_word(seen_.proof->calls)), denied, denied};
+    }
+    add_proved("seccomp denies", name + ": " + errno_word(call.answer), look);
+}
+
+void Comparer::files() {
+    if (!plan_.landlock) {
+        add("landlock", "off", Evidence::none, std::nullopt);
+        return;
+    }
+    const std::string abi = "ABI " + std::to_string(expected_.landlock);
+    if (expected_.act == ForbiddenAct::none) {
+        add("landlock", abi + ", which forbids nothing here that could be tried", Evidence::none, std::nullopt);
+        return;
+    }
+    std::optional<Look> look;
+    const std::string act(name_of(expected_.act));
+    if (seen_.proof) {
+        const bool denied = seen_.proof->landlock == landlock_answer;
+        look = Look{act + (seen_.proof->landlock == 0 ? ": let through" : ": " + errno_word(seen_.proof->landlock)), denied, denied};
+    }
+    add_proved("landlock", abi + ", " + act + ": " + errno_word(landlock_answer), look);
+}
+
+void Comparer::namespaces() {
+    name_space("mount namespace", 0, plan_.mount_namespace);
+    name_space("pid namespace", 1, plan_.pid_namespace);
+    name_space("network namespace", 2, plan_.network == Network::empty);
+    name_space("ipc namespace", 3, plan_.ipc_namespace);
+    name_space("uts namespace", 4, plan_.uts_namespace);
+}
+
+void Comparer::name_space(const char* name, std::size_t index, bool own) {
+    std::optional<Look> look;
+    if (seen_.there && seen_.theirs[index] != 0 && seen_.ours[index] != 0) {
+        const bool apart = seen_.theirs[index] != seen_.ours[index];
+        look = Look{apart ? "own" : "the host's", apart || !own, apart};
+    }
+    add(name, own ? "own" : "the host's", Evidence::read, look);
+}
+
+void Comparer::mounts() {
+    const bool system = plan_.mount_namespace && plan_.root == Root::system;
+    if (expected_.mounts.empty()) {
+        add("root", system ? "system" : "the host's", Evidence::none, std::nullopt);
+        return;
+    }
+    const auto there = mounts_in(seen_.mountinfo);
+    for (const auto& wanted : expected_.mounts) {
+        if (!wanted.path.starts_with("/.")) one_mount(wanted, there);
+    }
+    other_mounts(there);
+}
+
+// A place that is not found may have been reached through a link: nothing is claimed of it.
+void Comparer::one_mount(const ExpectedMount& wanted, const std::vector<SeenMount>& there) {
+    std::optional<Look> look;
+    if (const SeenMount* mount = find_mount(there, wanted.path)) {
+        look = Look{mount_words(mount->read_only, mount->nosuid, mount->nodev), as_tight(*mount, wanted), as_tight(*mount, wanted)};
+    }
+    add("mount " + wanted.path, mount_words(wanted.read_only, true, !wanted.devices), Evidence::read, look);
+}
+
+// What came along below a tree of the host must be as tight as the tree; anything else must not be there.
+void Comparer::other_mounts(const std::vector<SeenMount>& there) {
+    if (there.empty()) {
+        add("other mounts", "none", Evidence::read, std::nullopt);
+        return;
+    }
+    const bool all_found = std::ranges::all_of(expected_.mounts, [&](const auto& one) { return find_mount(there, one.path) != nullptr; });
+    std::vector<std::string> stray;
+    std::vector<std::string> loose;
+    for (const auto& mount : there) {
+        if (std::ranges::find(expected_.mounts, mount.path, &ExpectedMount::path) != expected_.mounts.end()) continue;
+        const ExpectedMount* over = covering(expected_.mounts, mount.path);
+        if (over == nullptr) stray.push_back(mount.path);
+        else if (!as_tight(mount, *over)) loose.push_back(mount.path + " (" + mount_words(mount.read_only, mount.nosuid, mount.nodev) + ")");
+    }
+    const bool good = loose.empty() && (stray.empty() || !all_found);
+    stray.insert(stray.end(), loose.begin(), loose.end());
+    add("other mounts", "none", Evidence::read, Look{stray.empty() ? "none" : joined(stray, ", "), good, good});
+}
+
+void Comparer::limits() {
+    for (const auto& wanted : plan_.limits) {
+        const auto* name = std::ranges::find(limit_names, wanted.resource, &LimitName::resource);
+        if (name != std::end(limit_names)) limit(wanted, *name);
+    }
+    const auto core = find_limit(seen_.limits, "Max core file size");
+    const bool planned = std::ranges::find(plan_.limits, RLIMIT_CORE, &Limit::resource) != plan_.limits.end();
+    if (planned) return;
+    std::optional<Look> look;
+    if (core) look = Look{core->hard == 0 ? "none" : limit_text(core->hard), true, core->hard == 0};
+    add("core dumps", "as warderd has them", Evidence::read, look).binding = false;
+}
+
+// The hard limit is the kernel's: without a capability it only goes down, and the soft one stays below it.
+void Comparer::limit(const Limit& wanted, const LimitName& name) {
+    std::optional<Look> look;
+    if (const auto there = find_limit(seen_.limits, name.in_proc)) {
+        const bool same = there->soft == there->hard;
+        look = Look{same ? limit_text(there->hard) : limit_text(there->soft) + " of " + limit_text(there->hard),
+                    there->hard <= wanted.hard && there->soft <= wanted.hard, true};
+    }
+    const std::string text = wanted.soft == wanted.hard ? limit_text(wanted.hard) : limit_text(wanted.soft) + " of " + limit_text(wanted.hard);
+    add("limit " + std::string(name.name), text, Evidence::read, look);
+}
+
+void Comparer::scheduling() {
+    std::optional<Look> nice;
+    std::optional<Look> oom;
+    std::optional<Look> mask;
+    const bool there = seen_.there;
+    if (there && seen_.nice) nice = Look{std::to_string(*seen_.nice), *seen_.nice >= plan_.nice, false};
+    if (const auto score = there ? number_in<int>(seen_.oom_score) : std::nullopt) {
+        oom = Look{std::to_string(*score), *score >= plan_.oom_score_adjust, false};
+    }
+    if (const auto field = status("Umask")) mask = Look{std::string(*field), number_in<mode_t>(*field, 8) == plan_.umask, false};
+    char text[8];
+    const auto end = std::to_chars(text, text + sizeof text, plan_.umask, 8).ptr;
+    const std::string digits(text, end);
+    add("nice", std::to_string(plan_.nice), Evidence::read, nice);
+    add("oom score", std::to_string(plan_.oom_score_adjust), Evidence::read, oom);
+    // A default of the program's own, which many set as the first thing they do.
+    add("umask", std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits, Evidence::read, mask).binding = false;
+}
+
+// warderd's own directory is named from where cgroup v2 is mounted, the process's from the root of the hierarchy.
+void Comparer::cgroup() {
+    const std::size_t at = ("\n" + seen_.cgroup).find("\n0::");
+    std::optional<Look> look;
+    if (seen_.there && at != std::string::npos) {
+        const std::string path(line_after(seen_.cgroup, at + 3));
+        const bool inside = path.size() > 1 && expected_.cgroup.ends_with(path);
+        look = Look{inside ? "own" : path, inside || expected_.cgroup.empty(), inside};
+    }
+    add("cgroup", expected_.cgroup.empty() ? "warderd's" : "own", Evidence::read, look);
+}
+
+void Comparer::descriptors() {
+    const auto in_words = [](std::uint32_t bits) {
+        std::string words;
+        for (int number = 0; number < 32; ++number) {
+            if ((bits >> number & 1) != 0) words += (words.empty() ? "" : " ") + std::to_string(number);
+        }
+        return words.empty() ? "none" : words;
+    };
+    const std::string wanted = in_words(expected_.descriptors);
+    std::optional<Look> kept;
+    if (seen_.proof) {
+        const bool same = (seen_.proof->descriptors & ~expected_.descriptors) == 0;
+        kept = Look{in_words(seen_.proof->descriptors), same, same};
+    }
+    add_proved("descriptors over exec", wanted, kept);
+    std::optional<Look> now;
+    if (seen_.there && seen_.descriptors) {
+        std::string words;
+        for (const int number : *seen_.descriptors) words += (words.empty() ? "" : " ") + std::to_string(number);
+        now = Look{words.empty() ? "none" : words, true, false};
+    }
+    // The program has begun by now: what it has opened itself is its own.
+    add("descriptors", wanted, Evidence::read, now).binding = false;
+}
+
+}  // namespace
+
+const ReceiptItem* mismatch(const Receipt& receipt) {
+    if (!receipt.taken) return nullptr;
+    const auto found = std::ranges::find_if(receipt.items, [](const auto& item) { return item.binding && !item.matches; });
+    return found == receipt.items.end() ? nullptr : &*found;
+}
+
+std::string in_words(const ReceiptItem& item) {
+    return item.name + ": wanted " + item.wanted + ", effective " + (item.effective.empty() ? "not known" : item.effective);
+}
+
+Receipt compare(const Expected& expected, const Observed& seen) { return Comparer(expected, seen).run(); }
+
+std::string_view status_field(std::string_view status, std::string_view key) {
+    const std::string head = "\n" + std::string(key) + ":";
+    const std::size_t at = status.find(head);
+    if (at == status.npos) return {};
+    const std::string_view value = line_after(status, at + head.size());
+    const std::size_t begin = value.find_first_not_of(" \t");
+    if (begin == value.npos) return {};
+    return value.substr(begin, value.find_last_not_of(" \t") + 1 - begin);
+}
+
+}  // namespace warder::sandbox

@@ -1,0 +1,341 @@
+// The comparison by value, and the receipts of real children.
+#include "sandbox/receipt.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "cell.h"
+#include "sandbox/prepared.h"
+#include "sandbox/probe.h"
+
+using namespace cell;
+
+namespace {
+
+constexpr const char* status_text =
+    "Name:\tweb\nUmask:\t0077\nState:\tS (sleeping)\nUid:\t64001\t64001\t64001\t64001\nGid:\t64001\t64001\t64001\t64001\n"
+    "Groups:\t \nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
+    "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+
+constexpr const char* limits_text =
+    "Limit                     Soft Limit           Hard Limit           Units     \n"
+    "Max core file size        0                    0                    bytes     \n"
+    "Max open files            1024                 2048                 files     \n"
+    "Max nice priority         0                    0                    \n";
+
+constexpr const char* mounts_text =
+    "124 60 0:43 / / ro,nosuid,nodev,relatime - tmpfs none rw\n"
+    "125 124 254:0 /usr /usr ro,nosuid,nodev,relatime - ext4 /dev/vda rw\n"
+    "126 124 254:0 /srv/a\\040b /srv/a\\040b rw,nosuid,nodev,relatime - ext4 /dev/vda rw\n";
+
+Expected expected_web() {
+    Expected expected;
+    expected.plan.uid = expected.plan.gid = 64001;
+    expected.plan.limits = {{RLIMIT_NOFILE, 1024, 2048}};
+    expected.mounts = {{"/", true, false}, {"/usr", true, false}, {"/srv/a b", false, false}};
+    expected.call = {.number = SYS_unshare, .arguments = {}, .answer = EPERM, .name = "unshare"};
+    expected.act = ForbiddenAct::list_root;
+    expected.landlock = 7;
+    expected.descriptors = 0b1111;
+    expected.cgroup = "/sys/fs/cgroup/warder/w.web";
+    return expected;
+}
+
+Observed seen_web() {
+    Observed seen;
+    seen.there = true;
+    seen.status = status_text;
+    seen.limits = limits_text;
+    seen.mountinfo = mounts_text;
+    seen.cgroup = "9:name=systemd:/\n0::/warder/w.web\n";
+    seen.oom_score = "0\n";
+    for (std::size_t i = 0; i < seen.ours.size(); ++i) {
+        seen.ours[i] = 100 + i;
+        seen.theirs[i] = i < 5 ? 200 + i : 100 + i;
+    }
+    seen.descriptors = {{0, 1, 2, 3}};
+    seen.nice = 0;
+    seen.proof = Proof{.securebits = static_cast<std::int32_t>(worker_securebits),
+                       .parent_death_signal = SIGKILL,
+                       .memory_deny = 0,
+                       .personality = 0,
+                       .landlock = EACCES,
+                       .calls = EPERM,
+                       .descriptors = 0b1111};
+    return seen;
+}
+
+const ReceiptItem& item(const Receipt& receipt, std::string_view name) {
+    const auto found = std::ranges::find(receipt.items, name, &ReceiptItem::name);
+    REQUIRE_MESSAGE(found != receipt.items.end(), std::string(name));
+    return *found;
+}
+
+std::string differs(const Expected& expected, const Observed& seen) {
+    const Receipt receipt = compare(expected, seen);
+    const auto* found = mismatch(receipt);
+    return found == nullptr ? "" : in_words(*found);
+}
+
+// With one thing in a text replaced by another.
+Observed with(std::string Observed::* text, const std::string& from, const std::string& to) {
+    Observed seen = seen_web();
+    const std::size_t at = (seen.*text).find(from);
+    REQUIRE(at != std::string::npos);
+    (seen.*text).replace(at, from.size(), to);
+    return seen;
+}
+
+std::string differs_with(std::string Observed::* text, const std::string& from, const std::string& to) {
+    return differs(expected_web(), with(text, from, to));
+}
+
+// A worker that runs on, with its receipt.
+struct Life {
+    explicit Life(const Plan& plan, const Descriptors& descriptors = {})
+        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors), given(descriptors) {
+        REQUIRE(room.failure().stage == Stage::none);
+        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
+        REQUIRE(started);
+        worker = std::move(*started);
+        for (;;) {
+            pollfd status{worker.status.get(), POLLIN, 0};
+            REQUIRE(::poll(&status, 1, patience_ms) == 1);
+            if (const auto said = read_status(worker.status.get(), &proof)) {
+                REQUIRE(said->stage == Stage::none);
+                return;
+            }
+        }
+    }
+    ~Life() {
+        [[maybe_unused]] const auto killed = send_signal(worker.pidfd.get(), SIGKILL);
+        ended_within(worker.pidfd.get(), patience_ms);
+        [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
+    }
+    Receipt receipt() const { return take_receipt(expected_of(*prepared, given, {}), worker.pid, proof); }
+
+    PreparedCell prepared;
+    Room room;
+    Descriptors given;
+    Spawned worker;
+    std::optional<Proof> proof;
+};
+
+std::string open_items(const Receipt& receipt) {
+    std::string names;
+    for (const auto& one : receipt.items) {
+        if (!one.matches) names += in_words(one) + "\n";
+    }
+    return names;
+}
+
+}  // namespace
+
+TEST_CASE("what was seen as it was wanted is a receipt without a mismatch") {
+    const Receipt receipt = compare(expected_web(), seen_web());
+    CHECK(receipt.taken);
+    CHECK_EQ(open_items(receipt), "");
+    CHECK_EQ(item(receipt, "uid").effective, "64001");
+    CHECK(item(receipt, "uid").evidence == Evidence::read);
+    CHECK(item(receipt, "securebits").evidence == Evidence::proved);
+    CHECK_EQ(item(receipt, "limit nofile").effective, "1024 of 2048");
+    CHECK_EQ(item(receipt, "mount /srv/a b").effective, "writable, nosuid, nodev");
+}
+
+TEST_CASE("before anything was seen every item is wanted and nothing is effective") {
+    const Receipt receipt = compare(expected_web(), {});
+    CHECK_FALSE(receipt.taken);
+    CHECK(mismatch(receipt) == nullptr);
+    for (const auto& one : receipt.items) {
+        CHECK_EQ(one.effective, "");
+        CHECK(one.evidence == Evidence::none);
+        CHECK_FALSE(one.confines);
+    }
+}
+
+TEST_CASE("each thing that the kernel shows otherwise is a mismatch that names it") {
+    CHECK_EQ(differs_with(&Observed::status, "Uid:\t64001\t64001", "Uid:\t64001\t0"), "uid: wanted 64001, effective 64001 0 64001 64001");
+    CHECK_EQ(differs_with(&Observed::status, "Gid:\t64001", "Gid:\t0"), "gid: wanted 64001, effective 0 64001 64001 64001");
+    CHECK_EQ(differs_with(&Observed::status, "Groups:\t ", "Groups:\t4 27 "), "groups: wanted none, effective 4 27");
+    for (const char* key : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {
+        const std::string line = std::string(key) + ":\t000000000000000";
+        CHECK(differs_with(&Observed::status, line + "0", line + "1").ends_with("wanted none, effective CAP_CHOWN"));
+    }
+    CHECK_EQ(differs_with(&Observed::status, "NoNewPrivs:\t1", "NoNewPrivs:\t0"), "no_new_privs: wanted set, effective not set");
+    CHECK_EQ(differs_with(&Observed::status, "Seccomp:\t2\nSeccomp_filters:\t1", "Seccomp:\t0\nSeccomp_filters:\t0"),
+             "seccomp: wanted 1 filter, effective none");
+    CHECK_EQ(differs_with(&Observed::limits, "1024                 2048", "1024                 4096"),
+             "limit nofile: wanted 1024 of 2048, effective 1024 of 4096");
+    CHECK_EQ(differs_with(&Observed::mountinfo, "/usr /usr ro,", "/usr /usr rw,"),
+             "mount /usr: wanted read-only, nosuid, nodev, effective writable, nosuid, nodev");
+    CHECK_EQ(differs_with(&Observed::mountinfo, "a\\040b rw,nosuid", "a\\040b rw"),
+             "mount /srv/a b: wanted writable, nosuid, nodev, effective writable, nodev");
+    CHECK_EQ(differs_with(&Observed::cgroup, "/warder/w.web", "/warder/w.other"), "cgroup: wanted own, effective /warder/w.other");
+    CHECK_EQ(differs_with(&Observed::oom_score, "0", "-1000"), "oom score: wanted 0, effective -1000");
+}
+
+TEST_CASE("an inherited filter alone is not the worker's own") {
+    Expected expected = expected_web();
+    expected.inherited_filters = 1;
+    CHECK_EQ(differs(expected, seen_web()), "seccomp: wanted 2 filters, effective 1 filter");
+    CHECK_EQ(differs(expected, with(&Observed::status, "filters:\t1", "filters:\t2")), "");
+}
+
+TEST_CASE("a mount that nobody planned is a mismatch, one that came along with a planned tree must be as tight") {
+    const auto with_mount = [](const std::string& line) {
+        Observed seen = seen_web();
+        seen.mountinfo += line;
+        return differs(expected_web(), seen);
+    };
+    CHECK_EQ(with_mount("127 124 0:5 / /proc rw,nosuid,nodev - proc proc rw\n"), "other mounts: wanted none, effective /proc");
+    CHECK_EQ(with_mount("127 125 0:5 / /usr/local ro,nosuid,nodev - ext4 /dev/vdb rw\n"), "");
+    CHECK_EQ(with_mount("127 125 0:5 / /usr/local ro,nosuid - ext4 /dev/vdb rw\n"),
+             "other mounts: wanted none, effective /usr/local (read-only, nosuid)");
+    CHECK_EQ(with_mount("127 124 254:0 /usr /usr rw,nosuid,nodev - ext4 /dev/vda rw\n"),
+             "mount /usr: wanted read-only, nosuid, nodev, effective writable, nosuid, nodev");
+}
+
+TEST_CASE("namespaces that are the host's are a mismatch where they were to be its own") {
+    Observed seen = seen_web();
+    seen.theirs[2] = seen.ours[2];
+    CHECK_EQ(differs(expected_web(), seen), "network namespace: wanted own, effective the host's");
+    Expected expected = expected_web();
+    expected.plan.network = Network::host;
+    CHECK_EQ(differs(expected, seen), "");
+    CHECK_FALSE(item(compare(expected, seen), "network namespace").confines);
+}
+
+TEST_CASE("what the program has made tighter itself is no mismatch") {
+    CHECK_EQ(differs_with(&Observed::limits, "1024                 2048", "10                   10"), "");
+    CHECK_EQ(differs_with(&Observed::status, "filters:\t1", "filters:\t3"), "");
+    CHECK_EQ(differs_with(&Observed::status, "Umask:\t0077", "Umask:\t0022"), "");
+    CHECK_EQ(differs_with(&Observed::oom_score, "0", "500"), "");
+    Observed seen = seen_web();
+    seen.nice = 10;
+    seen.descriptors = {{0, 1, 2, 3, 4, 17}};
+    CHECK_EQ(differs(expected_web(), seen), "");
+    seen.nice = -5;
+    CHECK_EQ(differs(expected_web(), seen), "nice: wanted 0, effective -5");
+}
+
+TEST_CASE("what the child could do although it was forbidden is a mismatch") {
+    Observed seen = seen_web();
+    seen.proof->calls = 0;
+    CHECK_EQ(differs(expected_web(), seen), "seccomp denies: wanted unshare: EPERM, effective unshare: let through");
+    seen = seen_web();
+    seen.proof->landlock = 0;
+    CHECK_EQ(differs(expected_web(), seen), "landlock: wanted ABI 7, reading /: EACCES, effective reading /: let through");
+    seen = seen_web();
+    seen.proof->landlock = ENOENT;
+    CHECK(differs(expected_web(), seen).ends_with("effective reading /: ENOENT"));
+    seen = seen_web();
+    seen.proof->securebits = 0;
+    CHECK_EQ(differs(expected_web(), seen), "securebits: wanted noroot, all locked, effective bits 0");
+    seen = seen_web();
+    seen.proof->descriptors = 0b101111;
+    CHECK_EQ(differs(expected_web(), seen), "descriptors over exec: wanted 0 1 2 3, effective 0 1 2 3 5");
+}
+
+TEST_CASE("a proof that did not come counts as not in force, unless its filter could not let it out") {
+    Observed seen = seen_web();
+    seen.proof.reset();
+    CHECK_EQ(differs(expected_web(), seen), "securebits: wanted noroot, all locked, effective not proved");
+    Expected mute = expected_web();
+    mute.proof_can_be_sent = false;
+    CHECK_EQ(differs(mute, seen), "");
+    CHECK(item(compare(mute, seen), "securebits").evidence == Evidence::none);
+    CHECK_EQ(item(compare(mute, seen), "landlock").effective, "");
+}
+
+TEST_CASE("a process that is gone is not judged") {
+    Observed seen = seen_web();
+    seen.there = false;
+    seen.status.clear();
+    CHECK_EQ(differs(expected_web(), seen), "");
+}
+
+TEST_CASE("the receipt of a whole cell is as its plan, by both kinds of evidence") {
+    NEEDS_ROOT();
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    Plan plan = plan_for({"/usr/bin/sleep", "60"});
+    plan.limits = {{RLIMIT_NOFILE, 100, 200}, {RLIMIT_CORE, 0, 0}};
+    plan.nice = 3;
+    plan.oom_score_adjust = 100;
+    {
+        const Life life(plan, {.broker = pair[1]});
+        REQUIRE(life.proof);
+        const Receipt receipt = life.receipt();
+        CHECK(receipt.taken);
+        CHECK_EQ(open_items(receipt), "");
+        for (const char* name : {"uid", "no_new_privs", "seccomp", "network namespace", "mount /", "limit nofile", "descriptors"}) {
+            CHECK_MESSAGE(item(receipt, name).evidence == Evidence::read, name);
+        }
+        for (const char* name : {"securebits", "landlock", "seccomp denies", "descriptors over exec", "parent-death signal"}) {
+            CHECK_MESSAGE(item(receipt, name).evidence == Evidence::proved, name);
+        }
+        CHECK_EQ(item(receipt, "limit nofile").effective, "100 of 200");
+        CHECK_EQ(item(receipt, "nice").effective, "3");
+        CHECK_EQ(item(receipt, "other mounts").effective, "none");
+        CHECK_EQ(item(receipt, "descriptors over exec").effective, "0 1 2 3");
+    }
+    ::close(pair[0]);
+    ::close(pair[1]);
+}
+
+TEST_CASE("the receipt of an open cell claims nothing that is not there") {
+    NEEDS_ROOT();
+    Plan plan = plan_for({"/usr/bin/sleep", "60"});
+    plan.root = Root::host;
+    plan.mount_namespace = plan.private_tmp = plan.pid_namespace = plan.ipc_namespace = plan.uts_namespace = false;
+    plan.network = Network::host;
+    plan.landlock = plan.calls.enabled = false;
+    const Life life(plan);
+    const Receipt receipt = life.receipt();
+    CHECK_EQ(open_items(receipt), "");
+    CHECK_EQ(item(receipt, "mount namespace").effective, "the host's");
+    CHECK_EQ(item(receipt, "landlock").evidence, Evidence::none);
+    CHECK_EQ(item(receipt, "landlock").effective, "");
+    CHECK_FALSE(item(receipt, "seccomp").confines);
+}
+
+TEST_CASE("a cell whose filter denies write runs, and its receipt says that nothing was proved") {
+    NEEDS_ROOT();
+    Plan plan = plan_for({"/usr/bin/sleep", "60"});
+    plan.calls.deny = {"write"};
+    const Life life(plan);
+    CHECK_FALSE(life.proof);
+    const Receipt receipt = life.receipt();
+    CHECK(mismatch(receipt) == nullptr);
+    CHECK(item(receipt, "seccomp denies").evidence == Evidence::none);
+}
+
+TEST_CASE("a limit that somebody raised behind warderd's back is found") {
+    NEEDS_ROOT();
+    Plan plan = plan_for({"/usr/bin/sleep", "60"});
+    plan.limits = {{RLIMIT_NOFILE, 100, 100}};
+    const Life life(plan);
+    REQUIRE(mismatch(life.receipt()) == nullptr);
+    const rlimit raised{500, 500};
+    REQUIRE(::prlimit(life.worker.pid, RLIMIT_NOFILE, &raised, nullptr) == 0);
+    const Receipt receipt = life.receipt();
+    const auto* found = mismatch(receipt);
+    REQUIRE(found != nullptr);
+    CHECK_EQ(in_words(*found), "limit nofile: wanted 100, effective 500");
+}
+
+TEST_CASE("taking a receipt is quick and waits for nobody") {
+    NEEDS_ROOT();
+    const Life life(plan_for({"/usr/bin/sleep", "60"}));
+    // A stopped process has nothing to say, and is not asked.
+    REQUIRE(send_signal(life.worker.pidfd.get(), SIGSTOP));
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100; ++i) (void)life.receipt();
+    const auto each = (std::chrono::steady_clock::now() - began) / 100;
+    MESSAGE("one receipt: ", std::chrono::duration_cast<std::chrono::microseconds>(each).count(), " us");
+    CHECK(each < std::chrono::milliseconds(50));
+}
