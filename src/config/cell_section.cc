@@ -50,6 +50,8 @@ bool shown(const sandbox::Plan& cell, std::string_view path) {
 }
 
 void apply(Profile profile, sandbox::Plan& cell) {
+    cell.core_dumps = profile == Profile::open;
+    cell.refuse_executable_memory = profile == Profile::strict;
     if (profile == Profile::strict) return;
     cell.network = sandbox::Network::host;
     if (profile == Profile::service) return;
@@ -77,6 +79,7 @@ public:
         read_execute();
         section_.size("tmp_size", cell_.tmp_size, 4096);
         read_hostname();
+        read_rights();
         read_calls("allow_calls", cell_.calls.allow);
         read_calls("deny_calls", cell_.calls.deny);
         refuse_idle();
@@ -167,6 +170,22 @@ private:
         }
     }
 
+    void read_rights() {
+        read_capabilities(section_, cell_.capabilities);
+        section_.flag("no_new_privileges", cell_.no_new_privileges);
+        section_.flag("refuse_executable_memory", cell_.refuse_executable_memory);
+        section_.flag("core_dumps", cell_.core_dumps);
+        section_.flag("private_keyring", cell_.private_keyring);
+        section_.flag("lock_personality", cell_.calls.lock_personality);
+        section_.path("terminal", cell_.terminal);
+        const bool needed = cell_.landlock || cell_.calls.enabled;
+        const Node* node = section_.table().find("no_new_privileges");
+        if (node != nullptr && needed && !cell_.no_new_privileges) {
+            error(*node, "without \"no_new_privileges\" there is neither Landlock nor a filter of calls",
+                  "that goes with profile = \"open\" only");
+        }
+    }
+
     void read_calls(std::string_view key, std::vector<std::string>& into) {
         section_.texts(key, into);
         const Node* node = section_.table().find(key);
@@ -196,6 +215,7 @@ private:
         refuse_idle("hostname", cell_.uts_namespace, "another profile than \"open\"");
         refuse_idle("allow_calls", cell_.calls.enabled, "another profile than \"open\"");
         refuse_idle("deny_calls", cell_.calls.enabled, "another profile than \"open\"");
+        refuse_idle("lock_personality", cell_.calls.enabled, "another profile than \"open\"");
     }
 
     void refuse_idle(std::string_view key, bool has_effect, const std::string& needs) {

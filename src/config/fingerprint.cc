@@ -74,7 +74,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.calls", calls.enabled).add("cell.calls.inet_lent", calls.inet_sockets_lent);
     lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
     lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
-    lines.add("cell.calls.namespaces", calls.namespaces);
+    lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
     lines.add("cell.allow_calls", calls.allow).add("cell.deny_calls", calls.deny);
 }
 
@@ -82,7 +82,9 @@ void add_cell(Lines& lines, const sandbox::Plan& cell) {
     lines.add("cell.pid_namespace", cell.pid_namespace).add("cell.ipc_namespace", cell.ipc_namespace);
     lines.add("cell.uts_namespace", cell.uts_namespace).add("cell.network", cell.network);
     lines.add("cell.hostname", cell.hostname).add("cell.no_new_privileges", cell.no_new_privileges);
-    lines.add("cell.landlock", cell.landlock);
+    lines.add("cell.landlock", cell.landlock).add("cell.capabilities", cell.capabilities);
+    lines.add("cell.refuse_executable_memory", cell.refuse_executable_memory).add("cell.core_dumps", cell.core_dumps);
+    lines.add("cell.private_keyring", cell.private_keyring).add("cell.terminal", cell.terminal);
     add_mounts(lines, cell);
     add_calls(lines, cell.calls);
 }
@@ -90,7 +92,9 @@ void add_cell(Lines& lines, const sandbox::Plan& cell) {
 void add_process(Lines& lines, const sandbox::Plan& cell) {
     lines.add("program", cell.program).add("argument", cell.arguments).add("environment", cell.environment);
     lines.add("directory", cell.directory).add("umask", cell.umask).add("nice", cell.nice);
-    lines.add("oom_score_adjust", cell.oom_score_adjust);
+    lines.add("oom_score_adjust", cell.oom_score_adjust).add("cpus", cell.cpus);
+    lines.add("io_priority", cell.io_priority.io_class).add("io_priority", cell.io_priority.level);
+    lines.add("scheduling", cell.scheduling.scheduler).add("scheduling", cell.scheduling.priority);
     for (const sandbox::Limit& limit : cell.limits) {
         lines.add("limit", limit.resource).add("limit.soft", limit.soft).add("limit.hard", limit.hard);
     }

@@ -19,6 +19,12 @@ void read_worker(const Node& node, Complaints& complaints, Config& config);
 // [worker.NAME.cell]: the profile, and what differs from it. Call after exec was read.
 void read_cell(Section& worker, Worker& into);
 
+// nice, io_priority, scheduling, cpus, oom_score_adjust
+void read_priorities(Section& worker, sandbox::Plan& into);
+
+// capabilities and trusted_capabilities, as bits by number
+void read_capabilities(Section& cell, std::uint64_t& into);
+
 // [worker.NAME.restart], or restart = "always".
 void read_restart(Section& worker, supervise::Restart& into);
 

@@ -177,8 +177,7 @@ void read_process(Section& section, sandbox::Plan& cell) {
     read_environment(section, cell.environment);
     read_directory(section, cell.directory);
     section.mode("umask", cell.umask);
-    section.number("nice", cell.nice, -20, 19);
-    section.number("oom_score_adjust", cell.oom_score_adjust, -1000, 1000);
+    read_priorities(section, cell);
     read_limits(section, cell.limits);
 }
 

@@ -52,7 +52,7 @@ void raise_descriptor_limit() {
 // Nobody may look into this process or find a core of it: it has read secrets.
 void close_own_memory() {
     ::prctl(PR_SET_DUMPABLE, 0);
-    const rlimit none{0, 0};
+    const rlimit none{1, 1};   // of 0 bytes a handler would still get one, core(5)
     ::setrlimit(RLIMIT_CORE, &none);
 }
 

@@ -118,10 +118,12 @@ private:
     Rules rules_;
 };
 
+// Asking which it is stays allowed.
+void deny_personalities(RuleMaker& rules) { rules.deny_if("personality", {differs(0, 0), differs(0, 0xffffffffU)}); }
+
 void deny_terminals_and_leases(RuleMaker& rules) {
     for (const auto request : denied_terminal_requests) rules.deny_if("ioctl", {equals(1, request)});
     for (const auto command : denied_file_commands) rules.deny_if("fcntl", {equals(1, command)});
-    rules.deny_if("personality", {differs(0, 0), differs(0, 0xffffffffU)});
 }
 
 // Out-of-band bytes over unix sockets: nobody uses them, and the kernel's code for them has been broken into.
@@ -184,6 +186,7 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     for (const auto name : usual) rules.allow(name);
     for (const auto& name : calls.allow) rules.allow(name);
     deny_terminals_and_leases(rules);
+    if (calls.lock_personality) deny_personalities(rules);
     deny_out_of_band(rules);
     deny_families(rules, calls.network && !calls.inet_sockets_lent && !calls.datagram_sockets_lent);
     deny_namespaces(rules, calls.namespaces);

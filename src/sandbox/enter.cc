@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -41,6 +43,8 @@ public:
 
     void reset_signals();
     void start_session();
+    int open_terminal();
+    void take_terminal();
     void place_descriptors(const int (&wanted)[slots]);
     void set_oom_score();
     void make_namespaces();
@@ -51,10 +55,15 @@ public:
     void build_worker_rules();
     void build_stub_rules();
     void set_limits();
-    void set_nice();
-    void drop_bounding_set();
+    void set_priorities();
+    void set_affinity();
+    void reset_personality();
+    void drop_bounding_set(std::uint64_t kept);
+    void set_secure_bits(std::uint64_t kept);
     void become_user();
-    void drop_capabilities();
+    void join_keyring();
+    void limit_capabilities(std::uint64_t kept);
+    void refuse_executable_memory();
     void die_with_parent();
     void refuse_new_privileges();
     void confine_files();
@@ -73,6 +82,7 @@ private:
     void must_be_zero(Stage stage, int number) {
         if (number != 0) fail(stage, number);
     }
+    void set_capabilities(std::uint64_t permitted, std::uint64_t inheritable);
     void make_host_mounts();
     void mount_tmp();
     void attach_below_tmp(const LateAttachment& late);
@@ -110,6 +120,22 @@ void Child::reset_signals() {
 void Child::start_session() {
     ::umask(0);
     must(Stage::session, ::setsid());
+}
+
+// By its name on the host, before the cell hides it. Its group and what others may do with it stay as they are.
+int Child::open_terminal() {
+    if (plan_.terminal.empty()) return -1;
+    const int fd = ::open(plan_.terminal.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    must(Stage::standard_input, fd);
+    must(Stage::standard_input, ::fcntl(fd, F_SETFL, O_RDWR));
+    return fd;
+}
+
+// Stolen from a session that has it: that is what the administrator wrote.
+void Child::take_terminal() {
+    if (plan_.terminal.empty()) return;
+    must(Stage::standard_input, ::ioctl(input, TIOCSCTTY, 1));
+    must(Stage::standard_input, ::fchown(input, plan_.uid, static_cast<gid_t>(-1)));
 }
 
 // Everything that we inherited and that is not wanted is closed here, not at exec: a child that is held up must not keep
@@ -231,24 +257,49 @@ void Child::build_stub_rules() {
 }
 
 void Child::set_limits() {
-    for (const auto& limit : plan_.limits) {
+    for (const auto& limit : prepared_.limits) {
         const rlimit values{limit.soft, limit.hard};
         must(Stage::limits, ::syscall(SYS_prlimit64, 0, limit.resource, &values, nullptr));
     }
 }
 
-void Child::set_nice() { must(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.nice)); }
+// Always set, also to the defaults: what the parent has is for the parent.
+void Child::set_priorities() {
+    constexpr int this_process = 1;
+    constexpr int class_shift = 13;
+    must(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.nice));
+    const int io = static_cast<int>(plan_.io_priority.io_class) << class_shift | plan_.io_priority.level;
+    must(Stage::io_priority, ::syscall(SYS_ioprio_set, this_process, 0, io));
+    const int priority = plan_.scheduling.priority;
+    must(Stage::scheduling, ::syscall(SYS_sched_setscheduler, 0, static_cast<int>(plan_.scheduling.scheduler), &priority));
+}
 
-// What is not in the bounding set cannot come back by exec, and uid 0 means nothing with NOROOT.
-void Child::drop_bounding_set() {
+void Child::set_affinity() {
+    const auto& mask = prepared_.cpus;
+    if (!mask.empty()) must(Stage::affinity, ::syscall(SYS_sched_setaffinity, 0, mask.size() * sizeof mask[0], mask.data()));
+}
+
+// A parent that was started without address randomisation must not hand that down.
+void Child::reset_personality() { must(Stage::personality, ::syscall(SYS_personality, 0UL)); }
+
+bool has(std::uint64_t set, unsigned capability) { return (set >> capability & 1) != 0; }
+
+// What is not in the bounding set cannot come back by exec.
+void Child::drop_bounding_set(std::uint64_t kept) {
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
         // Dropping makes new credentials each time, asking does not; warderd's own set is small.
-        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 0) continue;
+        if (has(kept, capability) || ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 0) continue;
         must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
     }
-    constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
-                                   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    must(Stage::capabilities, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
+}
+
+// uid 0 means nothing with NOROOT. What is kept must first come through the change of ids, and is made ambient after it.
+constexpr unsigned long last_secure_bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                                           SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+void Child::set_secure_bits(std::uint64_t kept) {
+    const unsigned long bits = kept == 0 ? last_secure_bits : (1UL << SECURE_KEEP_CAPS);
+    must(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
 }
 
 void Child::become_user() {
@@ -257,11 +308,32 @@ void Child::become_user() {
     must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
 }
 
-void Child::drop_capabilities() {
+// As the worker, so that it is charged to it; a name would let two workers share one.
+void Child::join_keyring() {
+    if (plan_.private_keyring) must(Stage::keyring, ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr));
+}
+
+void Child::set_capabilities(std::uint64_t permitted, std::uint64_t inheritable) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    const __user_cap_data_struct none[2]{};
+    __user_cap_data_struct data[2];
+    for (int half = 0; half < 2; ++half) {
+        data[half].effective = data[half].permitted = static_cast<std::uint32_t>(permitted >> 32 * half);
+        data[half].inheritable = static_cast<std::uint32_t>(inheritable >> 32 * half);
+    }
+    must(Stage::capabilities, ::syscall(SYS_capset, &header, data));
+}
+
+// Ambient ones are what a program without capabilities of its own keeps over exec. CAP_SETPCAP is held until the
+// secure bits are locked, and goes last.
+void Child::limit_capabilities(std::uint64_t kept) {
     must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-    must(Stage::capabilities, ::syscall(SYS_capset, &header, none));
+    if (kept == 0) return set_capabilities(0, 0);
+    set_capabilities(kept | 1ULL << CAP_SETPCAP, kept);
+    for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
+        if (has(kept, capability)) must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0));
+    }
+    must(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, last_secure_bits, 0, 0, 0));
+    set_capabilities(kept, kept);
 }
 
 // After the last change of credentials, which clears it. A parent that died before this line is seen by its pidfd:
@@ -274,6 +346,12 @@ void Child::die_with_parent() {
 
 void Child::refuse_new_privileges() {
     if (plan_.no_new_privileges) must(Stage::no_new_privileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+// Kept by exec: the program begins with it.
+void Child::refuse_executable_memory() {
+    if (!plan_.refuse_executable_memory) return;
+    must(Stage::memory, ::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL));
 }
 
 void Child::confine_files() {
@@ -372,9 +450,10 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     child.make_mounts();
     child.set_hostname();
     child.build_stub_rules();
-    child.drop_bounding_set();
+    child.drop_bounding_set(0);
+    child.set_secure_bits(0);
     child.become_user();
-    child.drop_capabilities();
+    child.limit_capabilities(0);
     child.die_with_parent();
     child.refuse_new_privileges();
     child.confine_files();
@@ -389,8 +468,10 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     const int mounts = prepared.mounts && given.stub < 0 ? prepared.mounts->name_space.get() : -1;
     child.reset_signals();
     child.start_session();
-    child.place_descriptors({null, written, or_else(given.error, written), given.broker, given.store, given.status, given.parent,
-                             given.stub, mounts, -1});
+    const int terminal = child.open_terminal();
+    child.place_descriptors({or_else(terminal, null), or_else(terminal, written), or_else(terminal, or_else(given.error, written)),
+                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1});
+    child.take_terminal();
     child.set_oom_score();
     if (given.stub >= 0) {
         child.join_namespaces();
@@ -402,11 +483,16 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.change_directory();
     child.build_worker_rules();
     child.set_limits();
-    child.set_nice();
-    child.drop_bounding_set();
+    child.set_priorities();
+    child.set_affinity();
+    child.reset_personality();
+    child.drop_bounding_set(prepared.plan.capabilities);
+    child.set_secure_bits(prepared.plan.capabilities);
     child.become_user();
-    child.drop_capabilities();
+    child.join_keyring();
+    child.limit_capabilities(prepared.plan.capabilities);
     child.die_with_parent();
+    child.refuse_executable_memory();
     child.refuse_new_privileges();
     child.confine_files();
     ::umask(prepared.plan.umask);

@@ -40,6 +40,20 @@ struct Limit {
     rlim_t hard = 0;
 };
 
+// The kernel's numbers (IOPRIO_CLASS_*). Of `by_nice` the level follows from the niceness.
+enum class IoClass : std::uint8_t { by_nice = 0, realtime = 1, best_effort = 2, idle = 3 };
+struct IoPriority {
+    IoClass io_class = IoClass::by_nice;
+    int level = 0;             // 0 (first) to 7, of realtime and best_effort
+};
+
+// The kernel's numbers (SCHED_*).
+enum class Scheduler : std::uint8_t { other = 0, fifo = 1, round_robin = 2, batch = 3, idle = 5 };
+struct Scheduling {
+    Scheduler scheduler = Scheduler::other;
+    int priority = 0;          // 1 to 99 of fifo and round_robin, otherwise 0
+};
+
 // What seccomp allows. The filter is an allow-list: every other known call answers EPERM, an unknown number ENOSYS, a
 // foreign ABI (i386, x32) kills.
 struct Calls {
@@ -49,6 +63,7 @@ struct Calls {
     bool may_send_descriptors = false;   // no SO_PASSRIGHTS on this kernel: sendmsg and sendmmsg denied
     bool network = false;                // the worker may make inet sockets of its own (Network::host)
     bool namespaces = false;             // clone and unshare with namespace flags
+    bool lock_personality = true;        // it begins with the native one, and keeps it
     std::vector<std::string> allow;      // more calls by name
     std::vector<std::string> deny;       // fewer calls by name
 };
@@ -82,7 +97,11 @@ struct Plan {
     bool private_tmp = true;
 
     // Rights
+    std::uint64_t capabilities = 0;       // bit by number; these in all five sets, and no other in any
     bool no_new_privileges = true;
+    bool refuse_executable_memory = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
+    bool core_dumps = true;               // false: neither into a file nor to a handler
+    bool private_keyring = true;          // a session keyring of its own, empty
     bool landlock = true;
     Calls calls;
 
@@ -90,7 +109,13 @@ struct Plan {
     std::vector<Limit> limits;
     mode_t umask = 0077;
     int nice = 0;
+    IoPriority io_priority;
+    Scheduling scheduling;
+    std::vector<unsigned> cpus;           // that it may run on, in order; empty: those of warderd
     int oom_score_adjust = 0;
+
+    // Session: always one of its own. A terminal of the host as 0, 1, 2 and controlling terminal; empty: none
+    std::string terminal;
 };
 
 }  // namespace warder::sandbox

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 
@@ -35,6 +36,29 @@ std::uint64_t namespaces_of(const Plan& plan) {
     return flags;
 }
 
+// A core of 0 bytes is still piped into a handler; a limit of 1 is what the kernel takes for "not even that" (core(5)). Where
+// our own hard limit is 0 already it stays that: raising it would take CAP_SYS_RESOURCE.
+std::vector<Limit> limits_of(const Plan& plan) {
+    std::vector<Limit> limits = plan.limits;
+    if (plan.core_dumps) return limits;
+    std::erase_if(limits, [](const Limit& limit) { return limit.resource == RLIMIT_CORE; });
+    rlimit own{};
+    ::getrlimit(RLIMIT_CORE, &own);
+    const rlim_t most = std::min<rlim_t>(own.rlim_max, 1);
+    limits.push_back({RLIMIT_CORE, most, most});
+    return limits;
+}
+
+std::vector<unsigned long> mask_of(const std::vector<unsigned>& cpus) {
+    constexpr unsigned bits = sizeof(unsigned long) * CHAR_BIT;
+    std::vector<unsigned long> mask;
+    for (const unsigned cpu : cpus) {
+        if (mask.size() <= cpu / bits) mask.resize(cpu / bits + 1);
+        mask[cpu / bits] |= 1UL << cpu % bits;
+    }
+    return mask;
+}
+
 std::vector<std::string> with_socket(std::vector<std::string> environment) {
     environment.push_back("WARDER_SOCKET=" + std::to_string(worker_socket));
     return environment;
@@ -52,6 +76,8 @@ std::vector<std::string> arguments_of(const Plan& plan) {
 bool clean_path(const std::string& path) {
     return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
 }
+
+constexpr unsigned most_cpus = 8192;   // CONFIG_NR_CPUS goes no further
 
 // What makes no sense anywhere.
 Result<void> check_values(const Plan& plan, Unfit& unfit) {
@@ -71,6 +97,10 @@ Result<void> check_values(const Plan& plan, Unfit& unfit) {
     }
     if (plan.uid == static_cast<uid_t>(-1)) return refuse(unfit, "uid", "-1 means \"unchanged\" to the kernel", EINVAL);
     if (plan.gid == static_cast<gid_t>(-1)) return refuse(unfit, "gid", "-1 means \"unchanged\" to the kernel", EINVAL);
+    for (const unsigned cpu : plan.cpus) {
+        if (cpu >= most_cpus) return refuse(unfit, "cpus", "no kernel counts that many", EINVAL);
+    }
+    if (!plan.terminal.empty() && !clean_path(plan.terminal)) return refuse(unfit, "terminal", "is not an absolute path", EINVAL);
     return {};
 }
 
@@ -88,6 +118,12 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     return {};
 }
 
+unsigned last_capability() {
+    unsigned capability = 0;
+    while (::prctl(PR_CAPBSET_READ, capability + 1, 0, 0, 0) >= 0) ++capability;
+    return capability;
+}
+
 // What this kernel would have to do.
 Result<void> check_kernel(const Plan& plan, const KernelFeatures& kernel, Unfit& unfit) {
     if (!kernel.close_range) return refuse(unfit, "close_range", "the kernel lacks it (it came with Linux 5.9)");
@@ -99,6 +135,11 @@ Result<void> check_kernel(const Plan& plan, const KernelFeatures& kernel, Unfit&
     if (plan.mount_namespace && !kernel.mount_attributes) {
         return refuse(unfit, "mount_namespace", "the kernel lacks mount_setattr (it came with Linux 5.12)");
     }
+    if (plan.refuse_executable_memory && !kernel.refuse_executable_memory) {
+        return refuse(unfit, "refuse_executable_memory", "the kernel lacks PR_SET_MDWE (it came with Linux 6.3)");
+    }
+    if (plan.private_keyring && !kernel.keyrings) return refuse(unfit, "private_keyring", "the kernel has no keyrings (CONFIG_KEYS)");
+    if ((plan.capabilities >> last_capability()) > 1) return refuse(unfit, "capabilities", "the kernel does not know one of them");
     if (plan.pid_namespace && !kernel.pid_namespaces) return refuse(unfit, "pid_namespace", "the kernel has none");
     if (plan.pid_namespace && !kernel.pidfd_setns) {
         return refuse(unfit, "pid_namespace", "the kernel cannot join it by a pidfd (it came with Linux 5.8)");
@@ -155,12 +196,6 @@ Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit
     return {};
 }
 
-unsigned last_capability() {
-    unsigned capability = 0;
-    while (::prctl(PR_CAPBSET_READ, capability + 1, 0, 0, 0) >= 0) ++capability;
-    return capability;
-}
-
 unsigned inherited_filters() {
     const auto status = read_file("/proc/self/status", 16 * 1024);
     return status ? static_cast<unsigned>(std::atoi(std::string(status_field(*status, "Seccomp_filters")).c_str())) : 0;
@@ -197,7 +232,9 @@ Prepared::Prepared(const Plan& from)
       environment_with_store(with_store(with_socket(from.environment))),
       namespaces(namespaces_of(from)),
       hostname(from.hostname.empty() ? from.user : from.hostname),
-      tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)) {}
+      tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)),
+      limits(limits_of(from)),
+      cpus(mask_of(from.cpus)) {}
 
 void PreparedDeleter::operator()(Prepared* prepared) const { delete prepared; }
 

@@ -44,6 +44,8 @@ public:
     std::uint64_t namespaces = 0;           // CLONE_NEW* of the plan, without the pid namespace
     std::string hostname;
     std::string tmp_options;
+    std::vector<Limit> limits;              // the plan's, and what core dumps want
+    std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged
 
     seccomp::Program calls;                 // the worker's; empty: none
     seccomp::Program stub_calls;

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -51,6 +53,12 @@ bool has_pidfd_setns() {
     return self && (::setns(self->get(), CLONE_NEWUTS) == 0 || errno == EPERM);
 }
 
+// Asking which of it is on changes nothing; a kernel that lacks it does not know the question.
+bool has_refusal_of_executable_memory() { return ::prctl(kernel::pr_get_mdwe, 0, 0, 0, 0) >= 0; }
+
+// A serial number that no key has: EINVAL or ENOKEY from a kernel with keyrings.
+bool has_keyrings() { return ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, 0, 0) >= 0 || (errno != ENOSYS && errno != EPERM); }
+
 }  // namespace
 
 KernelFeatures probe_kernel() {
@@ -68,6 +76,8 @@ KernelFeatures probe_kernel() {
     features.close_range = has_close_range();
     features.clone_into_cgroup = has_clone_into_cgroup();
     features.pidfd_setns = has_pidfd_setns();
+    features.refuse_executable_memory = has_refusal_of_executable_memory();
+    features.keyrings = has_keyrings();
     return features;
 }
 
@@ -89,6 +99,8 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"close_range", features.close_range, {}},
         {"clone into a cgroup", features.clone_into_cgroup, {}},
         {"setns by pidfd", features.pidfd_setns, {}},
+        {"memory-deny-write-execute", features.refuse_executable_memory, {}},
+        {"keyrings", features.keyrings, {}},
     };
 }
 

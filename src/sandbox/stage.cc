@@ -11,7 +11,7 @@ struct StageEntry {
     std::string_view name;
 };
 
-constexpr std::array<StageEntry, 22> stages{{
+constexpr std::array<StageEntry, 29> stages{{
     {Stage::none, 0, "none"},
     {Stage::descriptors, 202, "descriptors"},
     {Stage::namespaces, 226, "namespaces"},
@@ -34,6 +34,13 @@ constexpr std::array<StageEntry, 22> stages{{
     {Stage::standard_input, 208, "standard_input"},
     {Stage::uts, 226, "uts"},
     {Stage::deadline, 1, "deadline"},
+    {Stage::io_priority, 211, "io_priority"},
+    {Stage::scheduling, 214, "scheduling"},
+    {Stage::affinity, 215, "affinity"},
+    {Stage::secure_bits, 213, "secure_bits"},
+    {Stage::personality, 230, "personality"},
+    {Stage::keyring, 237, "keyring"},
+    {Stage::memory, 204, "memory"},
 }};
 
 const StageEntry* find(Stage stage) {

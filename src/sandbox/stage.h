@@ -31,6 +31,13 @@ enum class Stage : std::uint8_t {
     standard_input = 19,  // 208 STDIN
     uts = 20,             // 226 NAMESPACE: the hostname
     deadline = 21,        // set-up took too long and was killed by the parent
+    io_priority = 22,     // 211 IOPRIO
+    scheduling = 23,      // 214 SETSCHEDULER
+    affinity = 24,        // 215 CPUAFFINITY
+    secure_bits = 25,     // 213 SECUREBITS
+    personality = 26,     // 230 PERSONALITY
+    keyring = 27,         // 237 KEYRING
+    memory = 28,          // 204 MEMORY: no memory that is writable and executable
 };
 
 // What the child sends down the status pipe when a stage fails. Exec closes the pipe with nothing in it.

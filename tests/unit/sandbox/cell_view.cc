@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -90,6 +91,40 @@ void print_place() {
                 names.domainname, mask, ::getpriority(PRIO_PROCESS, 0));
 }
 
+void print_priorities() {
+    const long io = ::syscall(SYS_ioprio_get, 1, 0);
+    sched_param parameters{};
+    ::sched_getparam(0, &parameters);
+    std::printf("io %ld scheduler %d priority %d cpus", io, ::sched_getscheduler(0), parameters.sched_priority);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    ::sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) std::printf(" %d", cpu);
+    }
+    std::printf("\n");
+}
+
+const char* name_of(long result);
+
+// Whether memory that was writable can become executable, and what the kernel says of it.
+void print_memory() {
+    void* const memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    std::printf("executable %s\n", name_of(::mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+    std::printf("mdwe %d personality %lx\n", ::prctl(66, 0, 0, 0, 0), ::syscall(SYS_personality, 0xffffffffUL));
+}
+
+// Of the session keyring: what it is called and whose it is ("keyring;uid;gid;permissions;name").
+void print_keyring() {
+    char text[256]{};
+    const long size = ::syscall(SYS_keyctl, 6 /* KEYCTL_DESCRIBE */, -3 /* of the session */, text, sizeof text - 1);
+    std::printf("keyring %s %s\n", name_of(size), size >= 0 ? text : "");
+}
+
+void print_terminal() {
+    for (const int fd : {0, 1, 2}) std::printf("terminal %d %d\n", ::isatty(fd), ::tcgetsid(fd) == ::getpid());
+}
+
 void print_environment() {
     for (char** variable = environ; *variable; ++variable) std::printf("env %s\n", *variable);
 }
@@ -154,6 +189,10 @@ void answer(const std::string& question) {
     else if (word == "flags") print_flags();
     else if (word == "signals") print_signals();
     else if (word == "place") print_place();
+    else if (word == "priorities") print_priorities();
+    else if (word == "memory") print_memory();
+    else if (word == "keyring") print_keyring();
+    else if (word == "terminal") print_terminal();
     else if (word == "environment") print_environment();
     else if (word == "limit") print_limit(rest.c_str());
     else if (word == "pids") std::printf("pid %d ppid %d sid %d\n", ::getpid(), ::getppid(), ::getsid(0));

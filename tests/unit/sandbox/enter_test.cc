@@ -159,6 +159,22 @@ TEST_CASE("a parent without the capability fails at the stage that needs it") {
     check_failure(run_without(CAP_SYS_NICE, plan), Stage::nice, EACCES);
 }
 
+TEST_CASE("values that the kernel refuses fail at their stage") {
+    NEEDS_ROOT();
+    Plan plan = view();
+    plan.io_priority = {static_cast<IoClass>(5), 0};
+    check_failure(run(plan), Stage::io_priority, EINVAL);
+    plan = view();
+    plan.scheduling = {Scheduler::fifo, 100};
+    check_failure(run(plan), Stage::scheduling, EINVAL);
+    plan = view();
+    plan.cpus = {8000};
+    check_failure(run(plan), Stage::affinity, EINVAL);
+    plan = alone(view());
+    plan.capabilities = 1ULL << CAP_LEASE;
+    check_failure(run_without(CAP_LEASE, plan), Stage::capabilities, EPERM);
+}
+
 TEST_CASE("a path that Landlock cannot find fails with 243") {
     NEEDS_ROOT();
     const PreparedCell prepared = prepare_or_fail(alone(view()));

@@ -1,6 +1,9 @@
 // Real cells, seen from inside by cell-view and from outside through /proc.
 #include "sandbox/spawn.h"
 
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -540,4 +543,104 @@ TEST_CASE("on the host's own tree /tmp can still be private and binds be shown")
     CHECK(holds(outcome.text, "open /mnt/id ok\n"));
     CHECK_FALSE(holds(outcome.text, "open /mnt/new ok\n"));
     CHECK(::access("/tmp/mine", F_OK) != 0);
+}
+
+TEST_CASE("capabilities that are given are in all five sets, are the only ones, and the secure bits are locked") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"ids", "capabilities", "flags"});
+    plan.capabilities = 1ULL << CAP_NET_BIND_SERVICE | 1ULL << CAP_WAKE_ALARM;
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "uids 64123 64123 64123\n"));
+    CHECK(holds(outcome.text, "effective 8400 permitted 8400 inheritable 8400 bounding 2 ambient 2\n"));
+    CHECK(holds(outcome.text, "securebits eb\n"));
+    CHECK(holds(outcome.text, "no_new_privs 1 seccomp 2 pdeathsig 9\n"));
+}
+
+TEST_CASE("a capability that is given can be used, and is not there without") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"call:" + std::to_string(SYS_mlockall) + ",1"});
+    plan.limits = {{RLIMIT_MEMLOCK, 0, 0}};
+    CHECK(holds(run(plan).text, " EPERM\n"));
+    plan.capabilities = 1ULL << CAP_IPC_LOCK;
+    CHECK(holds(run(plan).text, " ok\n"));
+}
+
+TEST_CASE("priorities, scheduler and processors are those of the plan, whatever the parent has") {
+    NEEDS_ROOT();
+    cpu_set_t before;
+    REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+    CHECK(holds(run(plan_for_view({"priorities"})).text, "io 0 scheduler 0 priority 0 cpus"));
+    Plan plan = plan_for_view({"priorities"});
+    plan.io_priority = {IoClass::best_effort, 6};
+    plan.scheduling = {Scheduler::batch, 0};
+    plan.cpus = {0};
+    CHECK(holds(run(plan).text, "io 16390 scheduler 3 priority 0 cpus 0\n"));
+    plan.io_priority = {IoClass::idle, 0};
+    plan.scheduling = {Scheduler::round_robin, 7};
+    CHECK(holds(run(plan).text, "io 24576 scheduler 2 priority 7 cpus 0\n"));
+}
+
+TEST_CASE("memory that was writable becomes executable only where the plan lets it") {
+    NEEDS_ROOT();
+    if (!probe_kernel().refuse_executable_memory) return;
+    CHECK(holds(run(plan_for_view({"memory"})).text, "executable ok\nmdwe 0 personality 0\n"));
+    Plan plan = plan_for_view({"memory"});
+    plan.refuse_executable_memory = true;
+    CHECK(holds(run(plan).text, "executable EACCES\nmdwe 1 personality 0\n"));
+}
+
+TEST_CASE("a parent's personality is not handed down") {
+    NEEDS_ROOT();
+    constexpr unsigned long no_randomisation = 0x0040000;
+    ::syscall(SYS_personality, no_randomisation);
+    const auto outcome = run(plan_for_view({"memory"}));
+    ::syscall(SYS_personality, 0UL);
+    CHECK(holds(outcome.text, "personality 0\n"));
+}
+
+TEST_CASE("the personality can be changed only where the plan does not lock it") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"call:" + std::to_string(SYS_personality) + ",0x0040000"});
+    CHECK(holds(run(plan).text, " EPERM\n"));
+    plan.calls.lock_personality = false;
+    CHECK(holds(run(plan).text, " ok\n"));
+}
+
+TEST_CASE("the session keyring is new, and the worker's own") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"keyring"});
+    plan.calls.allow = {"keyctl"};
+    CHECK(holds(run(plan).text, "keyring ok keyring;64123;64123;"));
+    CHECK(holds(run(plan).text, ";_ses\n"));
+    plan.private_keyring = false;
+    CHECK_FALSE(holds(run(plan).text, "keyring ok keyring;64123;64123;3f1b0000;_ses\n"));
+}
+
+TEST_CASE("without core dumps the limit is the one that also stops handlers") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"limit:" + std::to_string(RLIMIT_CORE)});
+    plan.limits = {{RLIMIT_CORE, 4096, 8192}};
+    CHECK(holds(run(plan).text, "limit 4 4096 8192\n"));
+    plan.core_dumps = false;
+    CHECK(holds(run(plan).text, "limit 4 1 1\n"));
+}
+
+TEST_CASE("a terminal that is asked for is the controlling one, and all three standard descriptors") {
+    NEEDS_ROOT();
+    const Fd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    REQUIRE(master);
+    REQUIRE(::unlockpt(master.get()) == 0);
+    char name[64];
+    REQUIRE(::ptsname_r(master.get(), name, sizeof name) == 0);
+    Plan plan = plan_for_view({"terminal"});
+    plan.terminal = name;
+    const Fd kept(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));   // else what was written is gone with the last holder
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    char said[256]{};
+    CHECK(::read(master.get(), said, sizeof said - 1) > 0);
+    CHECK(std::string(said) == "terminal 1 1\r\nterminal 1 1\r\nterminal 1 1\r\n");
+    plan.terminal = "/dev/no-such-terminal";
+    CHECK(run(plan).failure.stage == Stage::standard_input);
 }
