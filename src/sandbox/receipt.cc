@@ -290,9 +290,10 @@ void Comparer::capability_set(const char* name, const char* key) {
     std::optional<Look> look;
     if (const auto field = status(key)) {
         const auto set = number_in<std::uint64_t>(*field, 16);
-        look = Look{set ? capabilities::in_words(*set) : std::string(*field), set == 0U, set == 0U};
+        const bool within = set && (*set & ~plan_.capabilities) == 0;
+        look = Look{set ? capabilities::in_words(*set) : std::string(*field), within, within};
     }
-    add(name, "none", Evidence::read, look);
+    add(name, capabilities::in_words(plan_.capabilities), Evidence::read, look);
 }
 
 void Comparer::privileges() {
@@ -309,12 +310,13 @@ void Comparer::privileges() {
         death = Look{proof->parent_death_signal == SIGKILL ? "KILL" : std::to_string(proof->parent_death_signal),
                      proof->parent_death_signal == SIGKILL, false};
         personality = Look{proof->personality == 0 ? "native" : "bits " + std::to_string(proof->personality), proof->personality == 0, false};
-        writing = Look{proof->memory_deny > 0 ? "denied" : "allowed", true, proof->memory_deny > 0};
+        writing = Look{proof->memory_deny > 0 ? "denied" : "allowed", proof->memory_deny > 0 || !plan_.refuse_executable_memory,
+                       proof->memory_deny > 0};
     }
     add_proved("securebits", "noroot, all locked", bits);
     add_proved("parent-death signal", "KILL", death);
     add_proved("personality", "native", personality).binding = false;
-    add_proved("memory both writable and executable", "as the kernel has it", writing).binding = false;
+    add_proved("memory both writable and executable", plan_.refuse_executable_memory ? "denied" : "allowed", writing);
 }
 
 void Comparer::calls() {

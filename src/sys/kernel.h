@@ -15,7 +15,6 @@ inline constexpr int scm_max_fd = 253;           // net/scm.h; unix(7)
 inline constexpr unsigned mfd_noexec_seal = 8;   // 6.3, linux/memfd.h
 inline constexpr int f_seal_exec = 0x20;         // 6.3, linux/fcntl.h
 inline constexpr int pr_set_mdwe = 65;           // 6.3, linux/prctl.h
-inline constexpr int pr_get_mdwe = 66;           // 6.3
 inline constexpr unsigned long mdwe_refuse_exec_gain = 1;
 inline constexpr unsigned statx_mnt_id_unique = 0x4000;  // 6.8, linux/stat.h
 inline constexpr long sys_statmount = 457;       // 6.8, the same number on every architecture
