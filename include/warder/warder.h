@@ -269,6 +269,21 @@ typedef struct warder_process {
  * Since 0.1. */
 int warder_run(warder_connection *connection, const char *grant, const char *const *values, warder_process *process);
 
+/* How a command ended. */
+typedef struct warder_end {
+    int value;             /* its exit code or, by_signal, the signal's number */
+    int by_signal;         /* 0 or 1 */
+    int timed_out;         /* 1: it was killed at its grant's timeout */
+    int reserved[5];
+} warder_end;
+
+/* Waits until the command of `process` has ended, as warder_next_event does, and says how: warderd tells the worker, which is no
+ * parent of it and could not wait(2) for it. Each end is told once; other events stay. A worker that lets more than 32 events lie
+ * loses the oldest, and an end may be among them. A thread that is in warder_next_event meanwhile may get it instead. `process`
+ * may be closed already but for its `pid`.
+ * Returns 0 with `end` filled, or -1. errno: ETIMEDOUT (not in time), EINVAL, and those of convention 1. Since 0.1. */
+int warder_wait(warder_connection *connection, const warder_process *process, warder_end *end, int timeout_ms);
+
 /* Sends signal number `signal` to another worker's main process. `grant`: its name, or NULL: then `worker` names the other; NULL
  * for the one that the grant names. Returns 0 or -1. errno: EACCES, EINVAL (a signal that the grant does not list), ESRCH and
  * EAGAIN (it is not running), and those of convention 1. Since 0.1. */
@@ -438,7 +453,9 @@ enum {
     WARDER_EVENT_CHANNEL = 3,  /* `fd` is the new end of the channel `name` */
     WARDER_EVENT_SECRET = 4,   /* the secret of grant `name` was rotated: `fd` is the new one, `value` its generation */
     WARDER_EVENT_REVOKED = 5,  /* the grant `name` was taken away */
-    WARDER_EVENT_LOOKUP = 6    /* to the resolver only: look `name` up ("host:db.example"), and call warder_found with `value` */
+    WARDER_EVENT_LOOKUP = 6,   /* to the resolver only: look `name` up ("host:db.example"), and call warder_found with `value` */
+    WARDER_EVENT_ENDED = 7     /* a command that the grant `name` ran has ended: `value` has its exit code or signal in bits 0 to 7,
+                                  bit 8 if it was a signal, bit 9 if that was its timeout, and its pid from bit 32 on. See warder_wait */
 };
 
 #define WARDER_NAME_SIZE 320

@@ -91,6 +91,13 @@ struct Process {
     std::int64_t pid = 0;
 };
 
+// How a command ended.
+struct End {
+    int value = 0;            // its exit code or the signal's number
+    bool by_signal = false;
+    bool timed_out = false;   // killed at its grant's timeout
+};
+
 // What is kept of a grant; each as it is where it is not set.
 struct Narrowing {
     std::uint64_t operations = ~std::uint64_t{0};   // WARDER_BIT(WARDER_READ) | ...
@@ -113,6 +120,7 @@ struct Event {
         secret = WARDER_EVENT_SECRET,
         revoked = WARDER_EVENT_REVOKED,
         lookup = WARDER_EVENT_LOOKUP,
+        ended = WARDER_EVENT_ENDED,
     };
     Type type{};
     std::string name;
@@ -337,6 +345,17 @@ public:
         warder_event raw;
         if (done(warder_next_event(handle_, &raw, static_cast<int>(timeout.count()))) == 0) return std::nullopt;
         return Event{static_cast<Event::Type>(raw.type), raw.name, raw.value, raw.lost, Descriptor(raw.fd)};
+    }
+
+    // How a command ended, or nothing when the time is over first. Each end is told once; other events stay.
+    std::optional<End> wait(const Process& process, std::chrono::milliseconds timeout = std::chrono::milliseconds(-1)) {
+        warder_process of{};
+        of.pid = process.pid;
+        warder_end end;
+        const int waited = warder_wait(handle_, &of, &end, static_cast<int>(timeout.count()));
+        if (waited < 0 && errno == ETIMEDOUT) return std::nullopt;
+        done(waited);
+        return End{end.value, end.by_signal != 0, end.timed_out != 0};
     }
 
     // The newest end of a channel, or nothing when the time is over. Other events stay.

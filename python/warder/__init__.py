@@ -11,7 +11,7 @@
 
 from .client import Connection, Store
 from .errors import Denied
-from .link import Event, Process, Result
+from .link import End, Event, Process, Result
 from .protocol import OpenFlag, Operation, ProtocolError, Reason, Request, Requesters, RunEnd, Stat
 from .protocol import Type as EventKind
 
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Connection",
     "Denied",
+    "End",
     "Event",
     "EventKind",
     "OpenFlag",

@@ -15,7 +15,7 @@ from typing import IO, Any, AsyncIterator, Callable, Iterable, Sequence, TypeVar
 
 from . import link, protocol
 from .client import Connection, _NO_TEXT, _each
-from .link import Datagram, Event, Link, Process, Result
+from .link import Datagram, End, Event, Link, Process, Result
 from .protocol import Operation, ProtocolError, Request, Requesters, Stat, Type
 
 _T = TypeVar("_T")
@@ -276,6 +276,14 @@ class AsyncConnection:
         if process.pidfd is None:
             raise OSError(errno.EBADF, "no pidfd")
         await self._readiness(process.pidfd, self._loop.add_reader, self._loop.remove_reader)
+
+    async def wait(self, process: Process) -> End:
+        """How a command ended. Each end is told once. For a time limit use asyncio.wait_for()."""
+        while True:
+            end = link.take_end(self._events, process.pid)
+            if end:
+                return end
+            await self._arrival()
 
     async def signal(self, grant: str, number: int, worker: str = "") -> None:
         await self._do(Request(Operation.SIGNAL, grant, worker, argument=number))

@@ -22,7 +22,7 @@ import weakref
 from typing import IO, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from . import link, protocol
-from .link import Datagram, Event, Link, Process, Result
+from .link import Datagram, End, Event, Link, Process, Result
 from .protocol import Operation, ProtocolError, Request, Requesters, Stat, Type
 
 _T = TypeVar("_T")
@@ -288,6 +288,12 @@ class Connection:
         if result.error:
             raise result.error
         return Process(result)
+
+    def wait(self, process: Process, timeout: float | None = None) -> End | None:
+        """How a command ended, waiting at most `timeout` seconds; None when it has not. Each end is told once; other events stay
+        for next_event()."""
+        self._check_process()
+        return self._wait(lambda: link.take_end(self._events, process.pid), timeout)
 
     def signal(self, grant: str, number: int, worker: str = "") -> None:
         """To the main process of the worker that the grant names or, with an empty grant, of `worker`."""

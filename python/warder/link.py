@@ -71,7 +71,7 @@ class Event:
     """What warderd says unasked. It owns the descriptors that came with it: take them, or they are closed."""
 
     def __init__(self, kind: int, name: str = "", value: int = 0, fds: Sequence[int] = ()) -> None:
-        self.kind = kind  # Type.STOP, RELOAD, CHANNEL, SECRET or REVOKED
+        self.kind = kind  # Type.STOP, RELOAD, CHANNEL, SECRET, REVOKED or ENDED
         self.name = name  # of the grant or channel
         self.value = value  # secret: its generation
         self._fds = list(fds)
@@ -578,6 +578,31 @@ def _pipe(numbers: dict[RunEnd, int], end: RunEnd, mode: str) -> IO[bytes] | Non
     if end not in numbers:
         return None
     return io.open(numbers.pop(end), mode)
+
+
+class End(NamedTuple):
+    """How a command ended."""
+
+    code: int  # its exit code, or the signal's number with a minus, as subprocess has it
+    timed_out: bool  # killed at its grant's timeout
+
+
+_BY_SIGNAL, _TIMED_OUT = 1 << 8, 1 << 9
+
+
+def take_end(events: collections.deque[Event], pid: int) -> End | None:
+    """Of the command with that pid, if it was told."""
+    for event in events:
+        if event.kind == protocol.Type.ENDED and event.value >> 32 == pid:
+            events.remove(event)
+            return end_in(event.value)
+    return None
+
+
+def end_in(value: int) -> End:
+    """What the value of an event of kind ENDED says."""
+    code = value & 0xFF
+    return End(-code if value & _BY_SIGNAL else code, bool(value & _TIMED_OUT))
 
 
 def channel_end(event: Event) -> socket.socket:

@@ -44,6 +44,7 @@ class Type(IntEnum):
     SECRET = 0x4004
     REVOKED = 0x4005
     LOOKUP = 0x4006  # to the resolver only
+    ENDED = 0x4007
 
     COMMAND = 0x2001
     REPORT = 0xA001

@@ -29,8 +29,6 @@ std::uint32_t default_mode(const policy::Grant& grant, const policy::Request& re
 bool acts_at_once(Operation operation) { return operation == Operation::signal || operation == Operation::restart; }
 bool stands_alone(Operation operation) { return acts_at_once(operation) || operation == Operation::run; }
 
-constexpr std::string_view in_flight_sentence =
-    "over the worker's descriptors_in_flight: receive what was sent before, or raise it in its table";
 
 // Those that root performs: the grant itself is the right.
 bool done_by_root(Kind kind) {
@@ -275,16 +273,40 @@ void Broker::say_failure(const Principal& principal, Answering& one) {
     one.text = texts_.keep(sentence.view());
 }
 
-// What was sent and not received is in the kernel's hands, charged to root. The kernel is asked only when our own count, which
-// knows nothing of what was received since, says too many.
-bool Broker::room_in_flight(Session& session, std::size_t fds, std::uint32_t most) const {
-    if (fds == 0 || session.in_flight.bound() + fds <= most) return true;
+namespace {
+
+// The kernel is asked only when our own count, which knows nothing of what was received since, says too many.
+std::size_t in_flight_of(Session& session, std::size_t enough) {
+    if (session.in_flight.bound() + session.promised <= enough) return session.in_flight.bound() + session.promised;
     int unread = 0;
     if (::ioctl(session.channel->get(), SIOCOUTQ, &unread) == 0 && unread >= 0) {
         session.in_flight.unread(static_cast<std::size_t>(unread));
     }
-    // One message of more than the quota passes when there is nothing else.
-    return session.in_flight.bound() == 0 || session.in_flight.bound() + fds <= most;
+    return session.in_flight.bound() + session.promised;
+}
+
+}  // namespace
+
+// What was sent and not received is in the kernel's hands, charged to root.
+bool Broker::room_in_flight(const Principal& principal, std::size_t fds) {
+    const std::size_t most = principal.settings.max_in_flight;
+    if (fds == 0) return true;
+    const std::size_t already = in_flight_of(*find(principal.settings.id)->session, most - std::min(most, fds));
+    if (already + fds <= most) return true;
+    // A message that is wider than the quota is never within it.
+    return already == 0 && room_beyond_quotas(principal, fds - most);
+}
+
+// What others have beyond their quotas and this one would have.
+bool Broker::room_beyond_quotas(const Principal& principal, std::size_t fds) {
+    std::size_t beyond = fds;
+    for (const auto& [id, other] : principals_) {
+        if (!other->session || other->settings.id == principal.settings.id) continue;
+        const std::size_t most = other->settings.max_in_flight;
+        const std::size_t now = in_flight_of(*other->session, most);
+        if (now > most) beyond += now - most;
+    }
+    return beyond <= spare_in_flight_;
 }
 
 void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
@@ -296,7 +318,7 @@ void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
         if (outcomes_[i].fds == 1) fds[fd_count++] = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
     }
     Session& session = *principal.session;
-    if (!room_in_flight(session, fd_count, principal.settings.max_in_flight)) {
+    if (!room_in_flight(principal, fd_count)) {
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));

@@ -78,6 +78,16 @@ public:
     };
     void command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now);
 
+    // A command that had begun is over: the worker is told, when its socket has room. A session that is over is not.
+    struct Ended {
+        std::string_view grant;
+        std::int32_t pid = -1;
+        std::uint8_t code = 0;   // exit code or signal
+        bool by_signal = false;
+        bool timed_out = false;
+    };
+    void command_ended(WorkerId worker, std::uint32_t generation, const Ended& ended, Instant now);
+
     // The resolver has just begun: what is still asked for is asked of it.
     void resolver_began(Instant now);
 
@@ -86,10 +96,14 @@ public:
     // The poller says that secrets changed: each worker that was lent one is told, with the new one, by an opener.
     void handle_rotations(Instant now);
 
-    // Asks that wait for a name no longer than this.
+    // Asks that wait for a name no longer than this, and news that a full socket had no room for.
     Instant next_deadline() const { return next_deadline_; }
     void run_due(Instant now);
     void set_request_deadline(Duration deadline) { request_deadline_ = deadline; }
+
+    // What messages may have on their way beyond their workers' own quotas, all together: one wider than its worker's quota
+    // passes when that worker has nothing else unread.
+    void set_spare_in_flight(std::size_t descriptors) { spare_in_flight_ = descriptors; }
 
     // Tells a worker's session something: stop, reload, channel, with at most one descriptor, which stays the caller's.
     // Errors: ENOTCONN without a session; those of Channel::send.
@@ -141,12 +155,14 @@ private:
     void narrow(Principal& principal, Answering& one);
     bool perform_all(Principal& principal);
     void say_failure(const Principal& principal, Answering& one);
-    bool room_in_flight(Session& session, std::size_t fds, std::uint32_t most) const;
+    bool room_in_flight(const Principal& principal, std::size_t fds);
+    bool room_beyond_quotas(const Principal& principal, std::size_t fds);
     void send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
 
     // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
     void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
     void run(Principal& principal, RequestId id, Credentials sender, Instant now);
+    void tell_ends(Principal& principal, Instant now);
     void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
                              std::string_view text = {});
     void await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now);
@@ -176,6 +192,7 @@ private:
     Rotations rotations_;
     Duration request_deadline_ = std::chrono::seconds(5);
     Instant next_deadline_ = Instant::never();
+    std::size_t spare_in_flight_ = 1024;   // unless it is said
 
     // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
     std::array<std::byte, max_message> incoming_;

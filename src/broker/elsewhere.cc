@@ -9,6 +9,19 @@
 #include "broker/watch.h"
 
 namespace warder::broker {
+namespace {
+
+constexpr Duration retelling = std::chrono::milliseconds(50);   // until a socket that was full is looked at again
+
+// Descriptors that the answer has at most.
+std::size_t lent_by(std::span<const JobItem> items) {
+    return static_cast<std::size_t>(std::ranges::count_if(items, [](const JobItem& item) {
+        if (is_push(item.task)) return false;
+        return item.settled ? item.listener >= 0 : lends_one(item.task.operation);
+    }));
+}
+
+}  // namespace
 
 void Broker::delegate(Principal& principal, RequestId id, Credentials sender, Instant now) {
     for (std::size_t i = 0; i < count_; ++i) {
@@ -25,12 +38,16 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         item.shown = shown_target(principal, one.request, item.grant);
     }
     Session& session = *principal.session;
-    Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(),
-            std::span(job_items_).first(count_)};
+    const auto items = std::span(job_items_).first(count_);
+    Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(), items};
+    if (!room_in_flight(principal, lent_by(items))) {
+        return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
+    }
     Result<void> taken = failure(EDQUOT, "outstanding requests");
     if (session.outstanding < principal.settings.max_outstanding) taken = outside_.openers.take(job);
     if (taken) {
         ++session.outstanding;
+        session.promised += lent_by(items);
         return;
     }
     answer_with_failure(principal, id, sender, taken.error().number, now);
@@ -72,6 +89,29 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
     record_all(*principal, principal->session->who, now);
 }
 
+// Later when its socket is full: a worker that only waits for this asks nothing meanwhile, so the clock brings it again.
+void Broker::command_ended(WorkerId worker, std::uint32_t generation, const Ended& ended, Instant now) {
+    Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    std::uint64_t value = ended.code | static_cast<std::uint64_t>(ended.pid) << 32;
+    if (ended.by_signal) value |= static_cast<std::uint64_t>(protocol::RunStatus::by_signal);
+    if (ended.timed_out) value |= static_cast<std::uint64_t>(protocol::RunStatus::timed_out);
+    principal->session->untold.push_back({std::string(ended.grant), value});
+    tell_ends(*principal, now);
+}
+
+void Broker::tell_ends(Principal& principal, Instant now) {
+    auto& untold = principal.session->untold;
+    while (!untold.empty()) {
+        const auto told = send_event(principal.settings.id, protocol::Type::ended, {untold.front().grant, untold.front().value, 0});
+        if (!told && told.error().number == EAGAIN) {
+            next_deadline_ = std::min(next_deadline_, now + retelling);
+            return;
+        }
+        untold.erase(untold.begin());
+    }
+}
+
 // Everything that was allowed fails for one reason: nothing could be sent, or nobody may take it.
 void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
                                  std::string_view text) {
@@ -98,14 +138,16 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
+    principal->session->promised -= std::min(principal->session->promised, lent_by(items));
     count_ = std::min({items.size(), results.size(), work_.size()});
+    std::size_t sent = 0;
     for (std::size_t i = 0; i < count_; ++i) {
         Answering& one = work_[i];
         one = Answering{};
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
         one.request.second = items[i].task.second;
-        if (results[i].reason == Reason::ok && lends_one(one.request.operation)) principal->session->in_flight.sent(1);
+        if (results[i].reason == Reason::ok && lends_one(one.request.operation)) ++sent;
         // By name: a reload since then has given the grants other numbers, or taken this one away.
         one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
         one.taken = !items[i].settled && one.decision.grant != GrantId::none && !is_push(items[i].task);
@@ -114,6 +156,7 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
         one.performed.device = results[i].device;
         one.performed.inode = results[i].inode;
     }
+    if (sent > 0) principal->session->in_flight.sent(sent);   // in one message
     record_all(*principal, principal->session->who, now);
 }
 
@@ -189,6 +232,7 @@ void Broker::run_due(Instant now) {
     next_deadline_ = Instant::never();
     for (const auto& [id, principal] : principals_) {
         if (!principal->session) continue;
+        tell_ends(*principal, now);
         for (const auto& one : principal->session->awaiting) {
             if (one.deadline <= now) {
                 late.push_back(one.query);

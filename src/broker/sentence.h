@@ -14,4 +14,8 @@ namespace warder::broker {
 policy::Sentence failure_sentence(std::string_view grant, Operation operation, std::string_view target, Reason reason,
                                   int error);
 
+// A reply that is not sent, since too many before it were not received.
+inline constexpr std::string_view in_flight_sentence =
+    "over the worker's descriptors_in_flight: receive what was sent before, or raise it in its table";
+
 }  // namespace warder::broker

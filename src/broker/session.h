@@ -97,6 +97,12 @@ struct Awaiting {
     Instant deadline;
 };
 
+// That a command ended, and how (protocol::Type::ended).
+struct Untold {
+    std::string grant;
+    std::uint64_t value = 0;
+};
+
 struct Session {
     const Channel* channel = nullptr;    // the worker's life owns it; it outlives the session
     Credentials who;                     // pid as the parent sees it, real uid and gid
@@ -109,9 +115,11 @@ struct Session {
     Allowances allowances;
     Rate requests;                       // of the worker's quota
     InFlight in_flight;                  // descriptors sent and not yet received
+    std::size_t promised = 0;            // descriptors that openers may be about to send
     std::unique_ptr<policy::GrantSet> narrowed;   // the worker's grants less what it gave up, under the same numbers
     std::vector<Narrowing> narrowings;   // ... to be done again after a reload
     std::vector<Awaiting> awaiting;      // asks that wait for the resolver
+    std::vector<Untold> untold;          // commands that ended while the socket was full: no more than run at once
     std::vector<std::byte> parked;       // the ask whose reply did not fit into the socket: answered again when it does
     Credentials parked_sender;
     LentTable lent;

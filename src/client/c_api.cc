@@ -144,6 +144,7 @@ int event_type(Type type) {
         case Type::channel: return WARDER_EVENT_CHANNEL;
         case Type::secret: return WARDER_EVENT_SECRET;
         case Type::lookup: return WARDER_EVENT_LOOKUP;
+        case Type::ended: return WARDER_EVENT_ENDED;
         default: return WARDER_EVENT_REVOKED;
     }
 }
@@ -223,6 +224,19 @@ WARDER_EXPORT int warder_channel(warder_connection* connection, const char* gran
     if (!end) return fail(end.error());
     if (!*end) return fail(ETIMEDOUT, Reason::deadline, "no channel came in time");
     return (*end)->release();
+}
+
+WARDER_EXPORT int warder_wait(warder_connection* connection, const warder_process* process, warder_end* end, int timeout_ms) {
+    if (connection == nullptr || process == nullptr || end == nullptr) return invalid("no connection, process or room");
+    const auto event = connection->client->end_of_command(process->pid, timeout_ms);
+    if (!event) return fail(event.error());
+    if (!*event) return fail(ETIMEDOUT, Reason::deadline, "the command has not ended yet");
+    const std::uint64_t value = (*event)->value;
+    *end = warder_end{};
+    end->value = static_cast<int>(value & warder::protocol::run_code);
+    end->by_signal = (value & static_cast<std::uint64_t>(warder::protocol::RunStatus::by_signal)) != 0 ? 1 : 0;
+    end->timed_out = (value & static_cast<std::uint64_t>(warder::protocol::RunStatus::timed_out)) != 0 ? 1 : 0;
+    return 0;
 }
 
 WARDER_EXPORT int warder_use_store(warder_connection* connection, int fd) {

@@ -27,7 +27,7 @@ constexpr int nap_ms = 5;   // while another thread or process has its turn
 bool is_event(Type type) { return (static_cast<std::uint16_t>(type) & kind_mask) == event_kind; }
 
 // Events of a later version are ignored.
-bool known_event(Type type) { return is_event(type) && type >= Type::stop && type <= Type::lookup; }
+bool known_event(Type type) { return is_event(type) && type >= Type::stop && type <= Type::ended; }
 
 int milliseconds_left(Instant until) {
     if (until == Instant::never()) return -1;
@@ -232,32 +232,36 @@ Result<void> Client::accepted_or_refused(Line& line, Incoming& incoming, Taker& 
     return failure(done->error, "refused by warderd");
 }
 
-Result<std::optional<Event>> Client::next_event(int timeout_ms) { return wait_for_event(std::nullopt, timeout_ms); }
+Result<std::optional<Event>> Client::next_event(int timeout_ms) { return wait_for_event({}, timeout_ms); }
 
 Result<std::optional<Fd>> Client::next_channel(std::string_view name, int timeout_ms) {
-    auto event = TRY(wait_for_event(name, timeout_ms));
+    auto event = TRY(wait_for_event({.channel = name}, timeout_ms));
     if (!event) return std::nullopt;
     if (!event->fd) return failure(EMFILE, "the channel came when there was no room for its descriptor");
     return std::move(event->fd);
 }
 
-// Any event, or one of a channel.
-std::optional<Event> Client::take_event(std::optional<std::string_view> channel) {
-    return channel ? events_.take_channel(*channel) : events_.take();
+Result<std::optional<Event>> Client::end_of_command(std::int64_t pid, int timeout_ms) {
+    return wait_for_event({.command = pid}, timeout_ms);
 }
 
-Result<std::optional<Event>> Client::wait_for_event(std::optional<std::string_view> channel, int timeout_ms) {
+std::optional<Event> Client::take_event(const Wanted& wanted) {
+    if (wanted.channel) return events_.take_channel(*wanted.channel);
+    return wanted.command ? events_.take_end(*wanted.command) : events_.take();
+}
+
+Result<std::optional<Event>> Client::wait_for_event(const Wanted& wanted, int timeout_ms) {
     const Instant until =
         timeout_ms < 0 ? Instant::never() : monotonic_now() + std::chrono::milliseconds(timeout_ms);
     for (;;) {
         TRY(check_usable(line_));
-        if (auto event = take_event(channel)) return event;
+        if (auto event = take_event(wanted)) return event;
         const auto looked = read_events();
-        if (auto event = take_event(channel)) return event;
+        if (auto event = take_event(wanted)) return event;
         if (!looked) return Failure(looked.error());
         const int left = milliseconds_left(until);
         if (left == 0) return std::nullopt;
-        pause(left, *looked, channel ? WakeBy::clock : WakeBy::queue);
+        pause(left, *looked, wanted.any() ? WakeBy::queue : WakeBy::clock);
     }
 }
 

@@ -80,6 +80,9 @@ public:
     // stay queued. Errors: as next_event; EMFILE when it came while there was no room for it.
     Result<std::optional<Fd>> next_channel(std::string_view name, int timeout_ms);
 
+    // The event that the command with this pid has ended, waiting for it as next_event does. Other events stay queued.
+    Result<std::optional<Event>> end_of_command(std::int64_t pid, int timeout_ms);
+
     // Talks to the custodian over `socket`, which is the client's only on success. Errors: EBUSY (there is one already), and as
     // connect().
     Result<void> use_store(int socket);
@@ -111,6 +114,13 @@ private:
     enum class Looked { all_taken, somebody_else_does };
     enum class WakeBy { queue, clock };   // clock: the queue may hold what is not waited for
 
+    // Which event is waited for; nothing set: any.
+    struct Wanted {
+        std::optional<std::string_view> channel = {};
+        std::optional<std::int64_t> command = {};
+        bool any() const { return !channel && !command; }
+    };
+
     static constexpr const char* forked = "asking from a forked process (requesters = \"main\")";
 
     Client() = default;
@@ -129,8 +139,8 @@ private:
     Result<void> queue_event(Incoming& incoming);
     Result<void> take_answers(Incoming& incoming, std::span<const protocol::Request> requests, Taker& taker);
     Result<void> accepted_or_refused(Line& line, Incoming& incoming, Taker& taker);
-    Result<std::optional<Event>> wait_for_event(std::optional<std::string_view> channel, int timeout_ms);
-    std::optional<Event> take_event(std::optional<std::string_view> channel);
+    Result<std::optional<Event>> wait_for_event(const Wanted& wanted, int timeout_ms);
+    std::optional<Event> take_event(const Wanted& wanted);
     Result<Looked> read_events();
     void pause(int timeout_ms, Looked looked, WakeBy wake) const;
 

@@ -63,12 +63,25 @@ std::optional<Event> EventQueue::take() {
 }
 
 std::optional<Event> EventQueue::take_channel(std::string_view name) {
+    return take_newest([&](const Event& event) { return event.type == protocol::Type::channel && event.name.view() == name; });
+}
+
+// Of two with one pid the older is of a command whose number has come back.
+std::optional<Event> EventQueue::take_end(std::int64_t pid) {
+    return take_newest([&](const Event& event) {
+        return event.type == protocol::Type::ended && static_cast<std::int64_t>(event.value >> 32) == pid;
+    });
+}
+
+// The newest of those that are wanted; the older ones of them go.
+template <typename Wanted>
+std::optional<Event> EventQueue::take_newest(Wanted wanted) {
     const std::lock_guard guard(mutex_);
     std::optional<Event> newest;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < count_; ++i) {
         Event event = std::exchange(ring_[(first_ + i) % capacity], Event{});
-        if (event.type == protocol::Type::channel && event.name.view() == name) {
+        if (wanted(event)) {
             newest = std::move(event);
         } else {
             ring_[(first_ + kept++) % capacity] = std::move(event);

@@ -42,6 +42,8 @@ public:
     std::optional<Event> take();
     // The newest channel event of that name; older ones of it go, for their ends are of no more use. Others stay.
     std::optional<Event> take_channel(std::string_view name);
+    // The event that the command with this pid has ended. Others stay.
+    std::optional<Event> take_end(std::int64_t pid);
 
     // Readable while there is something to take.
     int wake_fd() const { return wake_.get(); }
@@ -52,6 +54,8 @@ public:
 private:
     static constexpr std::size_t capacity = 32;
 
+    template <typename Wanted>
+    std::optional<Event> take_newest(Wanted wanted);
     std::optional<Event> take_signal();
     std::optional<Event> take_queued();
     bool anything_left() const;

@@ -2,6 +2,7 @@
 #include "config/check.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 
 #include "base/error.h"
@@ -19,6 +20,10 @@ using policy::Grant;
 using policy::Kind;
 using policy::Owner;
 using Type = PathFacts::Type;
+
+// A worker's share of the descriptors that may be on their way.
+constexpr std::uint64_t min_share = 8;
+constexpr std::uint64_t max_share = 256;   // room for the widest message there is
 
 constexpr uid_t stranger = 65534;   // the overflow uid; no worker is to look like one
 
@@ -41,7 +46,7 @@ public:
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
         }
         check_shared_uids();
-        check_quotas();
+        share_descriptors();
         // Of a config that is wrong elsewhere the answers would be about something else.
         if (!any_error(problems_)) check_expectations();
     }
@@ -239,22 +244,46 @@ private:
         return of_each + worker.grants.size();
     }
 
-    // Descriptors on their way are charged to root's account, whoever they are for: one sum for all workers.
-    void check_quotas() {
-        if (lookup_.descriptor_limit == 0) return;
-        std::uint64_t in_flight = 0;
+    // Descriptors on their way are charged to root's account, whoever they are for, and the kernel compares that with
+    // RLIMIT_NOFILE: one sum for all workers, half of it at most. Who says no number gets an equal share of what is left, enough
+    // for any one message where there are few workers. What is held is another account with the same limit: warderd's table.
+    void share_descriptors() {
+        const std::uint64_t half = lookup_.descriptor_limit / 2;
+        std::uint64_t said = 0;
+        std::uint64_t silent = 0;
         std::uint64_t held = 0;
-        const Worker* largest = nullptr;
         for (const Worker& worker : config_.workers) {
-            in_flight += worker.max_in_flight;
+            said += worker.max_in_flight;
+            silent += worker.max_in_flight == 0 ? 1 : 0;
             held += held_for(worker);
-            if (largest == nullptr || worker.max_in_flight > largest->max_in_flight) largest = &worker;
         }
-        if (largest == nullptr || in_flight + held <= lookup_.descriptor_limit / 2) return;
-        error(*largest, "descriptors_in_flight",
-              "descriptors in flight of all workers (" + std::to_string(in_flight) + ") and those held for them (about " +
-                  std::to_string(held) + ") are more than half of warderd's " + std::to_string(lookup_.descriptor_limit),
-              "lower descriptors_in_flight, or raise LimitNOFILE");
+        const std::uint64_t share = share_of(half > said ? half - said : 0, silent);
+        for (Worker& worker : config_.workers) {
+            if (worker.max_in_flight == 0) worker.max_in_flight = static_cast<std::uint32_t>(share);
+        }
+        if (lookup_.descriptor_limit != 0) check_quotas(said + silent * share, held);
+    }
+
+    // A power of two, so that one worker more or less seldom changes anything for the others.
+    std::uint64_t share_of(std::uint64_t left, std::uint64_t workers) const {
+        if (workers == 0 || lookup_.descriptor_limit == 0) return max_share;
+        return std::clamp(std::bit_floor(left / workers), min_share, max_share);
+    }
+
+    void check_quotas(std::uint64_t in_flight, std::uint64_t held) {
+        if (config_.workers.empty()) return;
+        const Worker& largest = *std::ranges::max_element(config_.workers, {}, &Worker::max_in_flight);
+        const std::string limit = "warderd's " + std::to_string(lookup_.descriptor_limit);
+        if (in_flight > lookup_.descriptor_limit / 2) {
+            error(largest, "descriptors_in_flight",
+                  "descriptors in flight of all workers (" + std::to_string(in_flight) + ") are more than half of " + limit,
+                  "lower descriptors_in_flight, or raise LimitNOFILE");
+        }
+        if (held > lookup_.descriptor_limit / 4 * 3) {
+            error(largest, "worker",
+                  "descriptors held for all workers (about " + std::to_string(held) + ") are more than three quarters of " + limit,
+                  "raise LimitNOFILE");
+        }
     }
 
     void check_expectations() {

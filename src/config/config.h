@@ -90,7 +90,7 @@ struct Worker {
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once
     std::uint32_t requests_per_second = 50'000;   // with as many in one burst
-    std::uint32_t max_in_flight = 256;      // descriptors sent and not yet received
+    std::uint32_t max_in_flight = 0;        // descriptors sent and not yet received; 0: its share, which resolve() gives it
     Marks marks;
     std::string fingerprint;                // equal fingerprints: the same config, a reload leaves the worker alone
 };

@@ -9,6 +9,8 @@
 namespace warder::daemon {
 namespace {
 
+constexpr std::uint32_t in_flight_of_ours = 64;   // descriptors, for the workers that warderd brings along
+
 Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
     Identity identity{.uid = uid, .gid = gid};
     identity.group_count = std::min(groups.size(), identity.groups.size());
@@ -56,6 +58,7 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     logs.mode = 0640;
     logs.origin = "warderd itself";
     keeper.grants.push_back(std::move(logs));
+    keeper.max_in_flight = in_flight_of_ours;
     keeper.fingerprint = config::fingerprint_of(keeper);
     return keeper;
 }
@@ -75,6 +78,7 @@ config::Worker resolver(const std::string& program) {
     }
     worker.rule.ready = supervise::ReadyBy::channel;
     worker.rule.restart.limit = 0;
+    worker.max_in_flight = in_flight_of_ours;
     worker.fingerprint = config::fingerprint_of(worker);
     return worker;
 }

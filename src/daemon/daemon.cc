@@ -287,6 +287,8 @@ void Daemon::command_begun(const opener::CommandBegun& begun) {
 }
 
 void Daemon::command_ended(const opener::CommandEnded& ended) {
+    broker_.command_ended(ended.worker, ended.generation,
+                          {ended.grant_name, ended.pid, static_cast<std::uint8_t>(ended.value), ended.by_signal, ended.timed_out}, now_);
     const auto* principal = broker_.principal(ended.worker);
     audit::Record* record = principal == nullptr ? nullptr : ring_.push();
     if (record == nullptr) return;

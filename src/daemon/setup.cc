@@ -49,6 +49,12 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What the kernel bears of descriptors on their way is the limit as well: half is the workers' own, a quarter for wide messages.
+std::size_t spare_in_flight() {
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur / 4) : 0;
+}
+
 // Nobody may look into this process or find a core of it: it has read secrets.
 void close_own_memory() {
     ::prctl(PR_SET_DUMPABLE, 0);
@@ -92,6 +98,7 @@ std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
 
 bool Daemon::prepare() {
     now_ = monotonic_now();
+    broker_.set_spare_in_flight(spare_in_flight());
     if (::setgroups(0, nullptr) != 0) return said("leaving supplementary groups", failure("setgroups"));
     if (!said("self-test", Privileges::self_test(privileges_, config_.daemon.runtime_directory.c_str()))) return false;
     const PollTag timer_tag{static_cast<std::uint8_t>(Watch::timer), 0, 0};

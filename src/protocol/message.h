@@ -42,6 +42,7 @@ enum class Type : std::uint16_t {
     secret = 0x4004,   // a secret was rotated: `name` is the grant, `value` its generation, a descriptor comes with it
     revoked = 0x4005,  // the grant `name` was taken away by a reload
     lookup = 0x4006,   // to the resolver only: look `name` up ("host:db.example"), and say found with `value`
+    ended = 0x4007,    // the command that was run by the grant `name` is over: `value` says how, see RunStatus
 
     command = 0x2001,  // from an operator: a verb
     report = 0xa001,   // to an operator: JSON text, perhaps in several messages
@@ -153,7 +154,7 @@ struct Done {
 };
 static_assert(sizeof(Done) == 16);
 
-struct Event {   // stop, reload, channel, secret, revoked
+struct Event {   // stop, reload, channel, secret, revoked, lookup, ended
     Span name;
     std::uint64_t value;
     std::uint32_t fds;
@@ -228,6 +229,15 @@ enum class RunEnd : std::uint64_t {
 };
 
 inline constexpr std::uint64_t run_ends = 0xf;
+
+// The `value` of ended: the exit code or the signal's number in bits 0 to 7, these bits, and from bit 32 on the pid that the
+// answer to the run said. Never renumber.
+enum class RunStatus : std::uint64_t {
+    by_signal = 1 << 8,
+    timed_out = 1 << 9,   // warderd killed it, at its grant's timeout
+};
+
+inline constexpr std::uint64_t run_code = 0xff;
 
 struct Done {
     std::int32_t error = 0;

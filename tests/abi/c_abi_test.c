@@ -853,6 +853,30 @@ static void a_channel_is_its_newest_end(void) {
     peer_end(other);
 }
 
+static void a_command_tells_how_it_ended(void) {
+    warder_event event;
+    warder_end end;
+    warder_process process = {.pid = 4711};
+    const warder_process another = {.pid = 4712};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK_FAILS(warder_wait(w, &process, &end, 0), ETIMEDOUT);
+    peer_send_event(other, 0x4004, "key", 3, 0);
+    peer_send_event(other, 0x4007, "backup", UINT64_C(4711) << 32 | 3, 0);
+    peer_send_event(other, 0x4007, "backup", UINT64_C(4712) << 32 | 0x309, 0);
+    CHECK(warder_wait(w, &another, &end, 1000) == 0 && end.value == 9 && end.by_signal == 1 && end.timed_out == 1);
+    CHECK(warder_wait(w, &process, &end, -1) == 0 && end.value == 3 && end.by_signal == 0 && end.timed_out == 0);
+    CHECK_FAILS(warder_wait(w, &process, &end, 20), ETIMEDOUT);   /* each is told once */
+    CHECK(warder_next_event(w, &event, 0) == 1 && event.type == WARDER_EVENT_SECRET);
+    peer_send_event(other, 0x4007, "backup", UINT64_C(4711) << 32, 0);
+    CHECK(warder_next_event(w, &event, 1000) == 1 && event.type == WARDER_EVENT_ENDED && event.value >> 32 == 4711);
+    CHECK_FAILS(warder_wait(w, NULL, &end, 0), EINVAL);
+    CHECK_FAILS(warder_wait(w, &process, NULL, 0), EINVAL);
+    CHECK_FAILS(warder_wait(NULL, &process, &end, 0), EINVAL);
+    warder_close(w);
+    peer_end(other);
+}
+
 static void *dial_later(void *argument) {
     nap(50);
     peer_send_event(argument, 0x4003, "parser", 1, 1);
@@ -1086,6 +1110,7 @@ int main(void) {
     data_of_one_among_many_goes_where_it_was_told();
     nonsense_of_the_new_words_is_refused_before_it_is_sent();
     a_channel_is_its_newest_end();
+    a_command_tells_how_it_ended();
     a_channel_is_waited_for();
     lookups_reach_the_resolver_and_are_answered();
     the_store_keeps_and_gives_back();

@@ -60,7 +60,7 @@ const std::map<std::string, Type> types{
     {"hello", Type::hello},   {"hello_reply", Type::hello_reply}, {"ask", Type::ask},         {"answer", Type::answer},
     {"ready", Type::ready},   {"status", Type::status},           {"done", Type::done},       {"stop", Type::stop},
     {"reload", Type::reload}, {"channel", Type::channel},         {"secret", Type::secret},   {"revoked", Type::revoked},
-    {"lookup", Type::lookup}, {"found", Type::found},             {"put", Type::put},         {"fetch", Type::fetch},
+    {"lookup", Type::lookup}, {"ended", Type::ended},             {"found", Type::found},     {"put", Type::put},         {"fetch", Type::fetch},
     {"stored", Type::stored}, {"command", Type::command},         {"report", Type::report},
 };
 
@@ -129,7 +129,8 @@ Result<Json> decode_as(Type type, Bytes datagram) {
         case Type::channel:
         case Type::secret:
         case Type::revoked:
-        case Type::lookup: {
+        case Type::lookup:
+        case Type::ended: {
             const auto m = TRY(decode_event(message));
             fields = {{"name", as_json(m.name)}, {"value", m.value}, {"fds", m.fds}};
             break;

@@ -437,6 +437,17 @@ class Commands(ClientTest):
             self.assertTrue(process.wait(5))
             self.assertFalse(os.get_inheritable(process.pidfd))
 
+    def test_how_a_command_ended_is_told_once(self):
+        self.handler = self.command(RunEnd.OUT)
+        with self.connection.run("backup") as process:
+            self.assertIsNone(self.connection.wait(process, 0.01))
+            self.peer.event(Type.SECRET, "key", 1)
+            self.peer.event(Type.ENDED, "backup", 4712 << 32)
+            self.peer.event(Type.ENDED, "backup", 4711 << 32 | 0x30F)
+            self.assertEqual(self.connection.wait(process, 5), warder.End(-15, True))
+            self.assertIsNone(self.connection.wait(process, 0.01))
+        self.assertEqual([self.connection.next_event(1).kind for _ in range(2)], [Type.SECRET, Type.ENDED])
+
     def test_an_end_that_is_not_lent_is_none(self):
         self.handler = self.command(RunEnd.OUT)
         with self.connection.run("backup") as process:

@@ -24,6 +24,7 @@ DECODERS = {
     "secret": protocol.decode_event,
     "revoked": protocol.decode_event,
     "lookup": protocol.decode_event,
+    "ended": protocol.decode_event,
     "found": protocol.decode_found,
     "put": protocol.decode_text,
     "fetch": protocol.decode_text,

@@ -64,6 +64,13 @@ class Commands(Doing):
         self.assertTrue(seen[1])
         wait_for(lambda: not alive(int(seen[0])), "what it started has ended too")
 
+    def test_its_exit_status_reaches_the_worker(self):
+        grants = ('seven = { run = ["/bin/sh", "-c", "exit 7"] }\nkilled = { run = ["/bin/sh", "-c", "kill -TERM $$"] }\n'
+                  'slow = { run = ["/bin/sleep", "600"], timeout = "300ms" }\nlong = { run = ["/bin/sleep", "600"] }')
+        seen = self.values(self.do(grants, "(a := c.run('seven')).pid and (b := c.run('killed')).pid and (s := c.run('slow')).pid > 1",
+                                   "c.wait(c.run('long'), 0.2)", "c.wait(s, 10)", "c.wait(a, 10)", "c.wait(b, 10)", "c.wait(a, 0.1)"))
+        self.assertEqual(seen[1:], [None, [-9, True], [7, False], [-15, False], None], "each is told once")
+
     def test_no_more_at_once_than_the_grant_says(self):
         seen = self.do('slow = { run = ["/bin/sleep", "600"], at_once = 2 }',
                        "(a := c.run('slow')) is not None", "(b := c.run('slow')) is not None", "c.run('slow')")

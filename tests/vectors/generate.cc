@@ -384,6 +384,10 @@ void events(Vectors& v) {
            event(0x4004, "key", 3, 1), event_fields("key", 3, 1));
     v.good("lookup", "To the resolver: find host db.example, and say found with 77.", "lookup",
            event(0x4006, "host:db.example", 77, 0), event_fields("host:db.example", 77, 0));
+    v.good("ended", "The command of grant `backup` with pid 4711 exited with 3.", "ended",
+           event(0x4007, "backup", std::uint64_t{4711} << 32 | 3, 0), event_fields("backup", std::uint64_t{4711} << 32 | 3, 0));
+    v.good("ended, at its timeout", "By signal 9, which warderd sent: bits 8 and 9.", "ended",
+           event(0x4007, "backup", std::uint64_t{4711} << 32 | 0x309, 0), event_fields("backup", std::uint64_t{4711} << 32 | 0x309, 0));
     v.good("revoked", "Grant `db` was taken away by a reload.", "revoked", event(0x4005, "db", 0, 0), event_fields("db", 0, 0));
 }
 

@@ -226,6 +226,17 @@ TEST_CASE("descriptors that the worker does not receive count against it until i
     CHECK(town.read_page()->error == 0);   // all was received: there is room again
 }
 
+TEST_CASE("T3: a message that is wider than its worker's quota passes alone, and only as far as there is to spare") {
+    PrincipalSettings settings;
+    settings.max_in_flight = 2;
+    Town town({}, std::move(settings));
+    const std::vector<protocol::Request> wide(5, request_for(Operation::read, "site", "index.html"));
+    town.broker->set_spare_in_flight(2);
+    CHECK(town.ask(wide)->at(0).error == EDQUOT);
+    town.broker->set_spare_in_flight(3);
+    CHECK(town.ask(wide)->at(4).error == 0);
+}
+
 TEST_CASE("T18: a grant that was narrowed stays so for this life, a reload included, and the next life has it whole") {
     Town town({});
     protocol::Request narrow = request_for(Operation::narrow, "site");
@@ -298,6 +309,38 @@ TEST_CASE("a command that the runner cannot take is refused, and what it would h
     town.outside.error = 0;
     CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));
     CHECK(town.session().outstanding == 1);
+}
+
+TEST_CASE("how a command ended is told to the life that ran it, later when its socket is full") {
+    Town town({command_grant()});
+    const std::uint32_t generation = town.session().generation;
+    town.broker->command_ended(Bench::worker, generation + 1, {"tell", 1, 0, false, false}, town.now);
+    std::uint64_t sent = 0;
+    do {
+        town.broker->command_ended(Bench::worker, generation, {"tell", 4711, static_cast<std::uint8_t>(sent++ & 63), true, true}, town.now);
+    } while (town.session().untold.empty() && sent < 10'000);
+    REQUIRE(town.session().untold.size() == 1);
+    CHECK(town.broker->next_deadline() > town.now);
+    CHECK(town.broker->next_deadline() < town.now + std::chrono::seconds(1));
+    std::uint64_t heard = 0;
+    const auto hear_all = [&] {
+        for (;;) {
+            const auto got = town.pair.theirs.receive(*town.buffer);
+            if (!got || got->kind != Received::Kind::message) return;
+            const auto message = protocol::decode(got->bytes).value();
+            REQUIRE(message.type == protocol::Type::ended);
+            const auto event = protocol::decode_event(message).value();
+            CHECK(event.name == "tell");
+            CHECK(event.value == (std::uint64_t{4711} << 32 | 0x300 | (heard++ & 63)));
+        }
+    };
+    hear_all();
+    CHECK(heard == sent - 1);
+    town.broker->run_due(town.broker->next_deadline());
+    hear_all();
+    CHECK(heard == sent);
+    CHECK(town.session().untold.empty());
+    CHECK(town.broker->next_deadline() == Instant::never());
 }
 
 TEST_CASE("L2: a worker that does not read is put aside, costs no turn, and goes on where it was when it reads") {
