@@ -229,6 +229,24 @@ def T15_zero_length():
     out.say(survived=True)
 
 
+HOSTILE = ('x\n{"kind":"request","worker":"root","uid":0,"verdict":"allowed"}', "x\nroot 0\n", "x\r\n[worker.root]\nuser = 'root'\n",
+           "x\x1b[2J\x1b]0;root\x07", 'x","worker":"root","uid":0,"', "x\\u0022\\n", "x\u2028\u202e\x7f\x9b", "x\udcff\udcfe")
+
+
+def T16_hostile_texts():
+    raw, out = begin()
+    for text in HOSTILE:
+        for number in (3, 4):   # ready, status
+            data = text.encode("utf-8", "surrogateescape")
+            raw.next += 1
+            raw.sock.send(HEADER.pack(number, 0, raw.next, 8, len(data)) + struct.pack("=II", 0, len(data)) + data)
+            raw.receive()
+        raw.ask(Request(Operation.READ, grant="site", target=text))
+        raw.ask(Request(Operation.READ, grant=text, target="a"))
+    out.say(said=True)
+    linger()
+
+
 def T21_unknown_values():
     raw, out = begin()
     for operation, flags, mode, argument in [(0, 0, 0, 0), (34, 0, 0, 0), (0xFFFF, 0, 0, 0), (1, 0x8000, 0, 0), (1, 2, 0, 0),
@@ -278,6 +296,47 @@ def T23_racing():
                 os.close(fd)
             counts["opened" if fds else "refused"] += 1
     out.say(**counts)
+    linger()
+
+
+# Each operation on a path, each time through the component or the name that is being swapped: operation, target, second, mode,
+# argument. What one makes another removes, so that both find work.
+RACED = (
+    (Operation.STAT, "door/file", "", 0, 0), (Operation.STAT, "name", "", 0, 0), (Operation.ACCESS, "door/file", "", 4, 0),
+    (Operation.ACCESS, "name", "", 4, 0), (Operation.READLINK, "door/link", "", 0, 0), (Operation.LIST, "door", "", 0, 0),
+    (Operation.MKDIR, "door/made", "", 0o700, 0), (Operation.RMDIR, "door/made", "", 0, 0), (Operation.RMDIR, "door/empty", "", 0, 0),
+    (Operation.CREATE, "door/new", "", 0o600, 0), (Operation.RENAME, "door/new", "door/newer", 0, 0),
+    (Operation.RENAME, "door/file", "moved", 0, 0), (Operation.RENAME, "moved", "door/file", 0, 0),
+    (Operation.UNLINK, "door/newer", "", 0, 0), (Operation.UNLINK, "door/spare", "", 0, 0), (Operation.LINK, "door/file", "linked", 0, 0),
+    (Operation.LINK, "plainer", "door/linked", 0, 0), (Operation.UNLINK, "door/linked", "", 0, 0), (Operation.UNLINK, "linked", "", 0, 0),
+    (Operation.SYMLINK, "door/way", "file", 0, 0), (Operation.UNLINK, "door/way", "", 0, 0), (Operation.CHMOD, "door/file", "", 0o644, 0),
+    (Operation.CHMOD, "name", "", 0o644, 0), (Operation.TRUNCATE, "door/file", "", 0, 6), (Operation.TRUNCATE, "name", "", 0, 6),
+    (Operation.WATCH, "door/file", "", 0, 0), (Operation.WRITE, "door/file", "", 0, 0), (Operation.APPEND, "name", "", 0, 0),
+)
+
+
+def T23_every_operation():
+    raw, out = begin()
+    outside = {int(one) for one in sys.argv[3:]}   # inodes
+    done, refused = {}, {}
+    told = 0
+    end = time.monotonic() + float(sys.argv[2])
+    while time.monotonic() < end:
+        for operation, target, second, mode, argument in RACED:
+            results, fds = raw.ask(Request(operation, grant="tree", target=target, second=second, mode=mode, argument=argument))
+            counts = refused if results[0].error else done
+            counts[operation.name] = counts.get(operation.name, 0) + 1
+            for fd in fds:
+                if operation == Operation.LIST:
+                    told += b"outside-name" in os.read(fd, 65536)
+                else:
+                    told += os.fstat(fd).st_ino in outside
+                os.close(fd)
+            if operation == Operation.STAT and not results[0].error:
+                told += protocol.decode_stat(results[0].text.encode("utf-8", "surrogateescape")).st_ino in outside
+            if operation == Operation.READLINK and not results[0].error:
+                told += "outside" in results[0].text
+    out.say(done=done, refused=refused, told=told)
     linger()
 
 

@@ -1,5 +1,6 @@
-"""Hostile messages: T1, T2, T5, T14, T15, T20, T21. Whatever is sent, the sender alone feels it."""
+"""Hostile messages: T1, T2, T5, T14, T15, T16, T20, T21. Whatever is sent, the sender alone feels it."""
 
+import json
 import os
 import random
 import socket
@@ -66,6 +67,32 @@ class Messages(WarderTest):
         record = self.audited(kind="violation", worker="attacker")
         self.assertIn("shorter than its header", record["text"])
         self.assert_bystander_goes_on()
+
+    def test_T16_hostile_texts_stay_in_their_field_in_everything_that_is_written(self):
+        self.make("site/a", "content")
+        self.start(self.script("attacker", "T16_hostile_texts", f'site = {{ read = "{self.home}/site/" }}'))
+        self.assertEqual(self.results()[-1]["said"], True)
+        with open(self.path("state/uids")) as record:
+            before = record.read()
+        self.assertEqual(sorted(line.split()[0] for line in before.splitlines()), sorted(self.uids()))
+        self.assertNotIn("root 0", before)
+        said = self.report("status", "attacker")["workers"]
+        self.assertEqual(len(said), 1)
+        text = self.ctl("status", "attacker").stdout
+        self.assertNotIn("\x1b", text)
+        self.assertFalse(any(line.startswith("root 0") or line.startswith("[worker.") for line in text.splitlines()), text)
+        wait_for(lambda: any("attacker" == one.get("worker") and one.get("target", "").startswith("x") for one in self.audit()),
+                 "the hostile path is in the audit")
+        with open(self.path("logs/audit.jsonl"), "rb") as audit:
+            lines = audit.read().splitlines()
+        for line in lines:
+            self.assertEqual(json.loads(line).get("worker", "") in ("", "attacker", "log-keeper", "resolver"), True, line)
+        self.assertFalse(any(json.loads(line).get("uid") == 0 and json.loads(line).get("worker") == "attacker" for line in lines))
+        # What is kept over a restart of warderd is read again.
+        self.assertEqual(self.end_daemon(), [])
+        self.start(self.script("attacker", "T16_hostile_texts", f'site = {{ read = "{self.home}/site/" }}'))
+        with open(self.path("state/uids")) as record:
+            self.assertEqual(record.read(), before)
 
     def test_T20_hostile_operators_disturb_nobody(self):
         self.begin("T8_peercred_names_the_creator")

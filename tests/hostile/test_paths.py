@@ -58,6 +58,62 @@ class Paths(WarderTest):
         self.assertEqual(seen["outside"], 0)
         self.assertGreater(seen["refused"], 100, "the race was run")
 
+    def test_T23_no_operation_is_led_outside_by_a_friend_who_swaps(self):
+        tree, outside = self.path("tree"), self.path("outside")
+        for directory, text in ((f"{tree}/real", "INSIDE"), (outside, "SECRET")):
+            os.makedirs(f"{directory}/empty")
+            for name in ("file", "spare", "outside-name" if directory == outside else "inside-name"):
+                with open(f"{directory}/{name}", "w") as file:
+                    file.write(text)
+                os.chmod(f"{directory}/{name}", 0o600)
+            os.symlink("outside" if directory == outside else "inside", f"{directory}/link")
+        for name in ("plain", "plainer"):
+            self.make(f"tree/{name}", "INSIDE")
+
+        def state():
+            paths = [outside] + [os.path.join(outside, name) for name in sorted(os.listdir(outside))]
+            return [(path, one.st_ino, one.st_mode, one.st_size, one.st_nlink, one.st_mtime_ns, one.st_ctime_ns)
+                    for path in paths for one in [os.lstat(path)]]
+
+        before = state()
+        seconds = 10 if LONG else 3
+        operations = ["stat", "access", "readlink", "list", "mkdir", "rmdir", "rename", "unlink", "link", "symlink", "chmod", "truncate",
+                      "watch", "write", "append"]
+        grants = f'tree = {{ create = "{tree}/", as = "root", also = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in operations)}] }}'
+        inodes = ", ".join(f'"{one[1]}"' for one in before)
+        script = self.script("attacker", "T23_every_operation", grants).replace(
+            '"T23_every_operation"', f'"T23_every_operation", "{seconds}", {inodes}')
+        running = threading.Event()
+        running.set()
+        friend = threading.Thread(target=self.swap, args=(running, outside))
+        friend.start()
+        try:
+            self.start(script)
+            seen = self.results(timeout=seconds + 30)[0]
+        finally:
+            running.clear()
+            friend.join()
+        self.assertEqual(state(), before, "nothing outside was changed, looked into or given another name")
+        self.assertEqual(seen["told"], 0)
+        for one in [*operations, "create"]:
+            self.assertGreater(seen["refused"].get(one.upper(), 0), 0, f"{one}: the race was run")
+        for one in ("stat", "access", "list", "mkdir", "chmod", "truncate", "create", "rename"):
+            self.assertGreater(seen["done"].get(one.upper(), 0), 0, f"{one}: the race was open to win")
+
+    def swap(self, running, outside):
+        """`door` is by turns the real directory, a link to it and a link outside; `name` the same of files."""
+        tree = self.path("tree")
+        while running.is_set():
+            for real, name, target in (("real", "door", outside), ("plain", "name", f"{outside}/file")):
+                with contextlib.suppress(OSError):
+                    os.rename(f"{tree}/{real}", f"{tree}/{name}")
+                    os.rename(f"{tree}/{name}", f"{tree}/{real}")
+                for source in (f"{tree}/{real}", target):
+                    with contextlib.suppress(OSError):
+                        os.symlink(source, f"{tree}/{name}")
+                    with contextlib.suppress(OSError):
+                        os.unlink(f"{tree}/{name}")
+
     def test_T24_absent_and_denied_look_the_same(self):
         self.make("pages/hidden.key", "SECRET")
         self.make("pages/index.html", "page")

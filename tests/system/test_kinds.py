@@ -119,10 +119,21 @@ class Sockets(Doing):
 
     @unittest.skipUnless(os.path.exists("/dev/vsock"), "this kernel has no vsock")
     def test_vsock_binds_and_listens_and_refuses_what_is_not_granted(self):
-        seen = self.do('v = { listen = "vsock:*:7777" }\nw = { connect = "vsock:2:9999" }',
-                       "c.listen('v').family", "c.connect('w', 'vsock:2:1')")
+        seen = self.do('v = { listen = "vsock:*:7777" }\nw = { connect = "vsock:2:9999" }\nq = { listen = "vsock-seqpacket:*:7778" }',
+                       "(v := c.listen('v')).family", "(v.getsockname()[1], v.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))",
+                       "c.connect('w', 'vsock:2:1')", "c.connect('w', 'vsock:3:9999')", "c.connect('', 'vsock:2:9998')",
+                       "c.listen('v', 'vsock:*:7779')", "c.listen('', 'vsock:*:7780')", "c.listen('v', 'vsock-seqpacket:*:7777')",
+                       "c.listen('v', 'vsock:7777')", "v.bind((2, 7781))", "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)")
         self.assertEqual(seen[0].get("value"), socket.AF_VSOCK, seen[0])
-        self.assertEqual(seen[1]["errno"], errno.EACCES)
+        self.assertEqual(seen[1].get("value"), [7777, 1], seen[1])
+        self.assertEqual([one.get("errno") for one in seen[2:8]], [errno.EACCES] * 6, seen)
+        self.assertEqual(seen[8].get("errno"), errno.EINVAL, seen[8])
+        self.assertEqual([one.get("errno") for one in seen[9:]], [errno.EPERM] * 2, "what the cell leaves of sockets")
+        taken = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        self.addCleanup(taken.close)
+        with self.assertRaises(OSError) as raised:
+            taken.bind((socket.VMADDR_CID_ANY, 7777))
+        self.assertEqual(raised.exception.errno, errno.EADDRINUSE, "warderd has it")
 
     def test_syslog_is_a_socket_connected_to_the_log(self):
         log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
