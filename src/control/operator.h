@@ -228,6 +228,7 @@ struct ChangeReport {
     std::string worker;
     ChangeKind kind{};
     std::vector<std::string> keys;     // what differs: "grants.site", "command"; empty: not told apart
+    std::vector<std::string> left;     // sentences: what the worker keeps although its grant goes
 };
 
 struct ReloadReport {

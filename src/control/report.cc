@@ -304,6 +304,7 @@ std::string reload_json(const ReloadReport& reload) {
         for (const auto& change : reload.changes) {
             json.begin_object().member("worker", change.worker).member("kind", word_of(change.kind));
             put_strings(json, "keys", change.keys);
+            put_strings(json, "left", change.left);
             json.end_object();
         }
         json.end_array();

@@ -195,6 +195,17 @@ std::string render_cell(const json& cell, Colors colors) {
     return table.empty() ? "" : "\n" + table.render(colors);
 }
 
+// What cannot be taken back from workers that go on.
+std::string render_left(const json& report) {
+    std::string out;
+    for (const auto& change : member(report, "changes")) {
+        for (const auto& sentence : member(change, "left")) {
+            out += printable(text(change, "worker")) + ": " + printable(sentence.get<std::string>()) + "\n";
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string error_of(const json& report) { return text(report, "error"); }
@@ -294,7 +305,7 @@ std::string render_reload(const json& report, Colors colors) {
         const std::string words = kind == "live" ? "change while it runs" : kind;
         table.add({text(change, "worker"), words, joined(member(change, "keys"), " ")});
     }
-    if (!table.empty()) return out + table.render(colors);
+    if (!table.empty()) return out + table.render(colors) + render_left(report);
     return truth(report, "ok") ? out + "nothing has changed\n" : out;
 }
 

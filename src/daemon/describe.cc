@@ -1,5 +1,6 @@
 #include "daemon/describe.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -42,21 +43,68 @@ control::Evidence evidence_of(sandbox::Evidence evidence) {
     return control::Evidence::none;
 }
 
-// Section 5 of the design: what a descriptor that was lent can still do, in a cell with these grants.
+void say_of_path(const policy::Grant& grant, std::vector<std::string>& say) {
+    if (grant.rights.has(Operation::append)) {
+        say.emplace_back("an append-only descriptor can lose O_APPEND by fcntl and overwrite the file");
+    }
+    if (grant.rights.has(Operation::watch)) {
+        say.emplace_back("a watch tells names and times of what it watches as long as its descriptor is kept");
+    }
+}
+
+void say_of_device(const policy::Grant& grant, std::vector<std::string>& say) {
+    if (grant.interface.empty()) return say.emplace_back("a device does all that its driver does for who holds it"), void();
+    say.emplace_back("a tun or tap device sends and receives anything on its interface, which is there as long as it is held");
+}
+
+// What a descriptor that was lent by this grant can still do, in a cell with these grants; sentences.
+std::vector<std::string> what_stays_open(const policy::Grant& grant) {
+    std::vector<std::string> say;
+    say_of_path(grant, say);
+    switch (grant.kind) {
+        case policy::Kind::listener:
+            say.emplace_back("the worker can shut its listener down; warderd makes it again at the worker's death");
+            break;
+        case policy::Kind::secret: say.emplace_back("the bytes of a secret can be copied and mapped executable"); break;
+        case policy::Kind::raw: say.emplace_back("a raw socket sends to any address, and receives all of its protocol"); break;
+        case policy::Kind::packet: say.emplace_back("a packet socket sees and sends every frame of its protocol, whoever it is for"); break;
+        case policy::Kind::netlink:
+            say.emplace_back("a netlink socket asks the kernel whatever its family answers to a process without capabilities");
+            break;
+        case policy::Kind::device: say_of_device(grant, say); break;
+        case policy::Kind::channel:
+            say.emplace_back(grant.carries_fds
+                                 ? "what is said over a channel, and descriptors that are passed over it, are between the two workers"
+                                 : "what is said over a channel is between the two workers");
+            break;
+        case policy::Kind::store:
+            say.emplace_back("stored descriptors stay open, and connections over them up, while no life of the worker runs");
+            break;
+        case policy::Kind::command:
+            say.emplace_back("a command goes on with the rights of its user until it ends, its timeout comes or the worker's life is over");
+            break;
+        default: break;
+    }
+    return say;
+}
+
 std::vector<std::string> what_stays_open(const std::vector<policy::Grant>& grants) {
     std::vector<std::string> open;
     for (const auto& grant : grants) {
-        if (grant.kind == policy::Kind::listener) {
-            open.push_back("grant " + grant.name + ": the worker can shut its listener down; warderd makes it again at the worker's death");
-        }
-        if (grant.rights.has(Operation::append)) {
-            open.push_back("grant " + grant.name + ": an append-only descriptor can lose O_APPEND by fcntl and overwrite the file");
-        }
-        if (grant.kind == policy::Kind::secret) {
-            open.push_back("grant " + grant.name + ": the bytes of a secret can be copied and mapped executable");
-        }
+        for (const auto& sentence : what_stays_open(grant)) open.push_back("grant " + grant.name + ": " + sentence);
     }
     return open;
+}
+
+// Whether something of it stays with the worker when it is taken away.
+bool leaves_something(const policy::Grant& grant) {
+    using policy::Kind;
+    switch (grant.kind) {
+        case Kind::lookup:
+        case Kind::sysctl:
+        case Kind::worker: return false;
+        default: return true;
+    }
 }
 
 }  // namespace
@@ -72,6 +120,17 @@ control::ShowReport describe_worker(const config::Worker& worker, const supervis
     show.stop = signal_name(worker.rule.stop.signal) + ", KILL after " + format_duration(worker.rule.stop.timeout);
     show.open = what_stays_open(worker.grants);
     return show;
+}
+
+std::vector<std::string> left_behind(const std::vector<policy::Grant>& before, const std::vector<policy::Grant>& after) {
+    std::vector<std::string> left;
+    for (const auto& grant : before) {
+        if (std::ranges::find(after, grant.name, &policy::Grant::name) != after.end() || !leaves_something(grant)) continue;
+        left.push_back(grant.kind == policy::Kind::channel
+                           ? "grant " + grant.name + ": no new end is made; the two workers keep those that they have until either is restarted"
+                           : "grant " + grant.name + ": what was lent by it stays with the worker until it is restarted");
+    }
+    return left;
 }
 
 std::vector<control::CellItem> cell_items(const sandbox::Receipt& receipt) {

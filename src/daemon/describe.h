@@ -12,6 +12,9 @@ namespace warder::daemon {
 // Everything of a ShowReport that comes from the config. `settings` are those of the worker in the roster, if it is there.
 control::ShowReport describe_worker(const config::Worker& worker, const supervise::WorkerSettings* settings);
 
+// What a live reload from the one to the other cannot take back: a sentence for each grant that goes.
+std::vector<std::string> left_behind(const std::vector<policy::Grant>& before, const std::vector<policy::Grant>& after);
+
 std::vector<control::CellItem> cell_items(const sandbox::Receipt& receipt);
 
 // What this kernel can do for a cell.

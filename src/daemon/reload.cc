@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
 
@@ -91,16 +92,17 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
 control::ReloadReport Reload::compare(const config::Config& next) const {
     control::ReloadReport report;
     for (const auto& [name, member] : daemon_.members_) {
-        if (find(next, name) == nullptr) report.changes.push_back({name, control::ChangeKind::remove, {}});
+        if (find(next, name) == nullptr) report.changes.push_back({name, control::ChangeKind::remove, {}, {}});
     }
     for (const auto& worker : next.workers) {
         const auto running = daemon_.members_.find(worker.name);
         if (running == daemon_.members_.end()) {
-            report.changes.push_back({worker.name, control::ChangeKind::add, {}});
+            report.changes.push_back({worker.name, control::ChangeKind::add, {}, {}});
         } else if (running->second.config.fingerprint != worker.fingerprint) {
             const auto& before = running->second.config;
-            report.changes.push_back(
-                {worker.name, kind_of(before, worker), changed_keys(before.fingerprint, worker.fingerprint)});
+            const auto kind = kind_of(before, worker);
+            report.changes.push_back({worker.name, kind, changed_keys(before.fingerprint, worker.fingerprint), {}});
+            if (kind == control::ChangeKind::live) report.changes.back().left = left_behind(before.grants, worker.grants);
         }
     }
     return report;

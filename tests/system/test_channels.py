@@ -66,6 +66,24 @@ class Channels(Doing):
         self.ctl("stop", "right")
         self.assertEqual(self.values(self.steps_of("left", 1, 4)), [3, "ended", 3, "ended"])
 
+    def test_a_channel_that_a_reload_removes_is_closed_for_new_use_and_what_is_held_is_said(self):
+        steps = {name: [f"(e := c.channel('to_{peer}', 10)) is not None", "(r := c.next_event(20)).name", "int(r.kind)",
+                        "c.channel('to_%s', 0.5)" % peer, "e.send(b'still')", "e.recv(64)"]
+                 for name, peer in (("left", "right"), ("right", "left"))}
+        grants = ('to_right = { channel = "right" }', 'to_left = { channel = "left" }')
+        self.start(self.two(*grants, steps["left"], steps["right"]))
+        for name in steps:
+            self.results(name, 1)
+        self.write_config(self.two("", "", steps["left"], steps["right"]))
+        plan = self.report("reload", "--plan")
+        self.assertEqual([(one["worker"], one["kind"], len(one["left"])) for one in plan["changes"]], [("left", "live", 1), ("right", "live", 1)])
+        self.assertIn("no new end is made", plan["changes"][0]["left"][0])
+        self.assertIn("left: grant to_right: no new end is made", self.ctl("reload", "--plan").stdout)
+        self.ctl("reload")
+        self.assertEqual(self.values(self.steps_of("left", 1, 6)), [True, "to_right", 0x4005, None, 5, "still"])
+        self.assertEqual(self.values(self.steps_of("right", 1, 6))[1:4], ["to_left", 0x4005, None])
+        self.assertEqual(self.report("reload", "--plan")["changes"], [])
+
     def test_a_worker_that_is_killed_over_and_over_always_finds_its_peer(self):
         left = ["[c.channel('to_right', 20).send(b'%d' % n) for n in range(4)]"]
         right = ["(e := c.channel('to_left', 20)).recv(64)"]

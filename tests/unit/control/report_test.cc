@@ -163,10 +163,10 @@ TEST_CASE("report: check is ok with warnings alone") {
 
 TEST_CASE("report: reload lists changes, or says that nothing was changed and why") {
     ReloadReport good;
-    good.changes = {{"web", ChangeKind::restart, {"command"}}, {"db", ChangeKind::add, {}}};
+    good.changes = {{"web", ChangeKind::restart, {"command"}, {}}, {"db", ChangeKind::add, {}, {"it keeps"}}};
     CHECK(reload_json(good) ==
           R"({"warder":1,"verb":"reload","mode":"apply","ok":true,"changes":[{"worker":"web","kind":"restart",)"
-          R"("keys":["command"]},{"worker":"db","kind":"add","keys":[]}],"problems":[]})");
+          R"("keys":["command"],"left":[]},{"worker":"db","kind":"add","keys":[],"left":["it keeps"]}],"problems":[]})");
     ReloadReport bad;
     bad.mode = ReloadMode::plan;
     bad.ok = false;

@@ -125,6 +125,9 @@ TEST_CASE("render: a reload says what was done to whom and why, or that nothing 
     const json changes = {{{"worker", "web"}, {"kind", "restart"}, {"keys", {"command", "grants.site"}}}};
     CHECK(render_reload({{"mode", "apply"}, {"ok", true}, {"changes", changes}, {"problems", json::array()}}, Colors::off) ==
           "WORKER  DONE     BECAUSE OF\nweb     restart  command grants.site\n");
+    const json live = {{{"worker", "web"}, {"kind", "live"}, {"keys", {"grants.db"}}, {"left", {"grant db: it stays"}}}};
+    CHECK(render_reload({{"mode", "plan"}, {"ok", true}, {"changes", live}, {"problems", json::array()}}, Colors::off) ==
+          "WORKER  WOULD                 BECAUSE OF\nweb     change while it runs  grants.db\nweb: grant db: it stays\n");
     CHECK(render_reload({{"mode", "plan"}, {"ok", true}, {"changes", json::array()}, {"problems", json::array()}}, Colors::off) ==
           "nothing has changed\n");
 }
