@@ -183,7 +183,8 @@ int warder_chmod(warder_connection *connection, const char *grant, const char *p
 int warder_truncate(warder_connection *connection, const char *grant, const char *path, uint64_t size);
 
 /* An inotify descriptor with one watch, on the file or directory: read inotify_events from it. `events`: IN_ bits of
- * inotify(7) among IN_ALL_EVENTS, 0 for all. `flags`: 0 or WARDER_NONBLOCK. Returns a descriptor, the caller's, or -1. errno:
+ * inotify(7) among IN_ALL_EVENTS, 0 for all, with IN_ONLYDIR, IN_EXCL_UNLINK, IN_ONESHOT and IN_DONT_FOLLOW (which changes nothing: no
+ * symlink is followed) if wanted; IN_MASK_ADD and IN_MASK_CREATE are EINVAL, since there is one watch. `flags`: 0 or WARDER_NONBLOCK. Returns a descriptor, the caller's, or -1. errno:
  * above, EINVAL (events), EMFILE and ENOSPC (too many inotify instances or watches). Since 0.1. */
 int warder_watch(warder_connection *connection, const char *grant, const char *path, uint32_t events, int flags);
 

@@ -18,7 +18,11 @@ namespace {
 constexpr std::uint64_t itself = O_PATH | O_NOFOLLOW;   // with NO_SYMLINKS: a symlink at the end is what is looked up
 constexpr std::uint32_t permission_bits = 0777;
 constexpr std::size_t most_listed = 16 << 20;           // bytes of a list
-constexpr std::uint64_t watchable = IN_ALL_EVENTS | IN_ONLYDIR;
+
+// A symlink is never followed, so IN_DONT_FOLLOW asks for what is done anyway. Not taken: IN_MASK_ADD and IN_MASK_CREATE are about
+// a watch that is there already, and each descriptor that is lent has one.
+constexpr std::uint64_t watch_flags = IN_ONLYDIR | IN_EXCL_UNLINK | IN_ONESHOT;
+constexpr std::uint64_t watchable = IN_ALL_EVENTS | watch_flags | IN_DONT_FOLLOW;
 
 protocol::wire::Stat wire_of(const struct stat& about) {
     protocol::wire::Stat wire{};
@@ -172,7 +176,9 @@ Performed watch_path(const Task& task, Patience patience) {
     if (!found) return std::move(found.error());
     Fd watcher(::inotify_init1(IN_CLOEXEC));
     if (!watcher) return failed(errno);
-    const std::uint64_t events = (task.argument & IN_ALL_EVENTS) != 0 ? task.argument : task.argument | IN_ALL_EVENTS;
+    // Our name for it is a link, which must be followed.
+    const std::uint64_t asked = task.argument & ~std::uint64_t{IN_DONT_FOLLOW};
+    const std::uint64_t events = (asked & IN_ALL_EVENTS) != 0 ? asked : asked | IN_ALL_EVENTS;
     const int watch =
         ::inotify_add_watch(watcher.get(), own_path(found->get()).c_str(), static_cast<std::uint32_t>(events));
     if (watch < 0) return failed(errno);

@@ -10,7 +10,9 @@
 namespace warder::policy {
 namespace {
 
-constexpr std::uint64_t watch_events = 0xfff;   // IN_ALL_EVENTS
+// IN_ALL_EVENTS, IN_ONLYDIR, IN_DONT_FOLLOW, IN_EXCL_UNLINK and IN_ONESHOT. IN_MASK_ADD and IN_MASK_CREATE are about a watch that is
+// there already, and each descriptor that is lent has its one.
+constexpr std::uint64_t watch_events = 0x87000fff;
 constexpr std::uint64_t last_signal = 64;
 constexpr std::uint64_t most_addresses = 16;    // of one name that may be tried
 

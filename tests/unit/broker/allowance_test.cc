@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+#include <random>
+
 using namespace warder;
 using namespace warder::broker;
 
@@ -108,4 +111,40 @@ TEST_CASE("what is in flight is bounded by what the kernel says is unread, and t
     CHECK(flight.bound() == 2);
     flight.unread(2 * InFlight::least_message);
     CHECK(flight.bound() == 255);
+}
+
+// Slow and obvious: every moment at which something was taken is remembered.
+TEST_CASE("T18: uses, until and rate, taken at random, are never more than the grant says in any stretch of time") {
+    std::mt19937 random(20260203);
+    const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random()) % limit; };
+    std::map<Reason, int> seen;
+    for (int round = 0; round < 300; ++round) {
+        policy::Grant grant;
+        grant.name = "g";
+        grant.shape = {below(2) == 0 ? 0 : 1 + below(20), below(4) == 0, below(3) == 0 ? 0 : 1 + below(10)};
+        const policy::Shape shape = grant.shape;
+        const policy::GrantSet grants("web", {grant});
+        Allowances allowances(grants);
+        std::vector<Instant> taken;
+        bool ready = false;
+        Instant now{1'000'000'000};
+        for (int i = 0; i < 60; ++i) {
+            now = now + std::chrono::milliseconds(below(300));
+            ready = ready || below(40) == 0;
+            const Reason reason = allowances.take(grants.at(GrantId{0}), GrantId{0}, ready, now);
+            ++seen[reason];
+            CHECK((reason == Reason::too_late) == (shape.until_ready && ready));
+            if (reason == Reason::used_up) CHECK((shape.uses != 0 && taken.size() == shape.uses));
+            if (reason == Reason::too_many) CHECK(shape.per_second != 0);
+            if (reason != Reason::ok) continue;
+            taken.push_back(now);
+            CHECK((shape.uses == 0 || taken.size() <= shape.uses));
+            for (std::size_t first = 0; first < taken.size() && shape.per_second != 0; ++first) {
+                const double seconds = std::chrono::duration<double>(now - taken[first]).count();
+                const double most = shape.per_second * (1.0 + seconds);   // a burst of a second's worth, and what was earned since
+                CHECK(static_cast<double>(taken.size() - first) <= most + 1e-6);
+            }
+        }
+    }
+    for (const Reason reason : {Reason::ok, Reason::too_late, Reason::used_up, Reason::too_many}) CHECK(seen[reason] > 100);
 }

@@ -412,7 +412,15 @@ TEST_CASE("a watch tells of exactly what was looked up, and of no other bits tha
         CHECK(reinterpret_cast<const inotify_event*>(buffer.data())->mask == IN_MODIFY);
         task.argument = IN_ONLYDIR;
         CHECK(stand.perform(task).error == ENOTDIR);
-        for (const std::uint64_t bits : {std::uint64_t{IN_MASK_ADD}, std::uint64_t{IN_ONESHOT}, std::uint64_t{1} << 32}) {
+        task.argument = IN_MODIFY | IN_ONESHOT | IN_EXCL_UNLINK | IN_DONT_FOLLOW;
+        const auto once = stand.perform(task);
+        REQUIRE(once.reason == Reason::ok);
+        stand.write("file", "twice, with two events of which one is told");
+        std::ofstream(stand.at("file")) << "again";
+        REQUIRE(::read(once.fd.get(), buffer.data(), buffer.size()) == 2 * sizeof(inotify_event));
+        CHECK(reinterpret_cast<const inotify_event*>(buffer.data())->mask == IN_MODIFY);
+        CHECK(reinterpret_cast<const inotify_event*>(buffer.data())[1].mask == IN_IGNORED);
+        for (const std::uint64_t bits : {std::uint64_t{IN_MASK_ADD}, std::uint64_t{IN_MASK_CREATE}, std::uint64_t{1} << 32}) {
             task.argument = bits;
             CHECK(stand.perform(task).reason == Reason::bad_argument);
         }

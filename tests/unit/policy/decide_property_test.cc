@@ -255,8 +255,37 @@ private:
         grant.signals = random_();
         grant.peer = below(2) == 0 ? "w1" : "w2";
         grant.command = command();
-        grant.shape.uses = below(2) == 0 ? 0 : below(4);
+        grant.shape = {below(2) == 0 ? 0 : below(4), below(3) == 0, below(3) == 0 ? 1 + below(9) : 0};
+        fill_what_decides_nothing(grant);
         grant.origin = "world.toml:1";
+    }
+
+    // What the decision does not look at, and narrowing must not touch.
+    void fill_what_decides_nothing(Grant& grant) {
+        const auto toss = [&] { return below(2) == 0; };
+        grant.kind_by_disk = toss();
+        grant.as = toss() ? As::worker : As::root;
+        grant.owner = static_cast<Owner>(below(3));
+        grant.mode = below(01000);
+        grant.pin = toss();
+        grant.cross_mounts = toss();
+        grant.backlog = static_cast<int>(below(512));
+        grant.reuse_port = toss();
+        grant.v6_only = toss();
+        grant.protocol = below(256);
+        grant.interface = toss() ? "" : "lo";
+        grant.writes = toss();
+        grant.carries_fds = toss();
+        grant.stream = toss();
+        grant.most = below(64);
+        grant.command.user = toss() ? "" : "nobody";
+        grant.command.uid = below(65536);
+        grant.command.gid = below(65536);
+        grant.command.in = toss();
+        grant.command.out = toss();
+        grant.command.err = toss();
+        grant.command.timeout = std::chrono::seconds(below(60));
+        grant.command.at_once = 1 + below(8);
     }
 
     std::mt19937 random_;
@@ -323,23 +352,38 @@ bool contains_all(const std::vector<std::string>& list, const std::vector<std::s
     });
 }
 
-// Nothing of `smaller` is more than it was; what narrowing has no business with is as it was.
+bool same(const Command& a, const Command& b) {
+    const auto rest = [](const Command& command) {
+        const auto& [words, user, uid, gid, in, out, err, timeout, at_once] = command;
+        return std::tuple(words.size(), user, uid, gid, in, out, err, timeout, at_once);
+    };
+    return rest(a) == rest(b) && std::equal(a.words.begin(), a.words.end(), b.words.begin(), [](const Word& one, const Word& other) {
+        return std::tie(one.before, one.hole, one.text, one.name) == std::tie(other.before, other.hole, other.text, other.name);
+    });
+}
+
+bool no_longer(const Shape& smaller, const Shape& larger) {
+    const auto& [uses, until_ready, per_second] = smaller;
+    const bool fewer = larger.uses == 0 || (uses != 0 && uses <= larger.uses);
+    return fewer && until_ready == larger.until_ready && per_second == larger.per_second;
+}
+
+// Nothing of `smaller` is more than it was; what narrowing has no business with is as it was. Each field is named: one more in
+// Grant, Command or Shape does not compile here until somebody has said what narrowing does to it.
 bool nowhere_larger(const Grant& smaller, const Grant& larger) {
     const auto rest = [](const Grant& grant) {
-        return std::tie(grant.name, grant.kind, grant.kind_by_disk, grant.path, grant.as, grant.owner, grant.mode,
-                        grant.names, grant.pin, grant.cross_mounts, grant.backlog, grant.reuse_port, grant.v6_only,
-                        grant.protocol, grant.interface, grant.peer, grant.lookups, grant.signals, grant.writes,
-                        grant.carries_fds, grant.stream, grant.most, grant.shape.until_ready, grant.shape.per_second,
-                        grant.command.user, grant.command.uid, grant.command.gid, grant.command.in, grant.command.out,
-                        grant.command.err, grant.command.timeout, grant.command.at_once, grant.origin);
+        const auto& [name, kind, kind_by_disk, rights, path, address, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port,
+                     v6_only, protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, command, shape, within,
+                     every_name, narrowed, origin] = grant;
+        return std::tie(name, kind, kind_by_disk, path, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port, v6_only,
+                        protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, origin);
     };
     const auto& outer = larger.within.empty() ? larger.path : larger.within;
     const auto& inner = smaller.within.empty() ? smaller.path : smaller.within;
-    const bool fewer_uses =
-        larger.shape.uses == 0 || (smaller.shape.uses != 0 && smaller.shape.uses <= larger.shape.uses);
-    return rest(smaller) == rest(larger) && (smaller.rights.bits() & ~larger.rights.bits()) == 0 &&
-           (inner == outer || reference::lies_below(outer, inner)) && fewer_uses &&
-           contains_all(smaller.every_name, larger.every_name) && covers_no_more(smaller.address, larger.address);
+    return rest(smaller) == rest(larger) && same(smaller.command, larger.command) && no_longer(smaller.shape, larger.shape) &&
+           (smaller.rights.bits() & ~larger.rights.bits()) == 0 && (inner == outer || reference::lies_below(outer, inner)) &&
+           contains_all(smaller.every_name, larger.every_name) && covers_no_more(smaller.address, larger.address) &&
+           (smaller.narrowed || !larger.narrowed);
 }
 
 }  // namespace

@@ -455,7 +455,10 @@ TEST_CASE("T21: modes and arguments that an operation does not take are refused"
     CHECK(reason(Operation::stat, 0, 1) == Reason::bad_flags);
     CHECK(reason(Operation::truncate, 0, ~std::uint64_t{0}) == Reason::ok);
     CHECK(reason(Operation::watch, 0, 0xfff) == Reason::ok);
+    CHECK(reason(Operation::watch, 0, 0x87000001) == Reason::ok);
     CHECK(reason(Operation::watch, 0, 0x1000) == Reason::bad_flags);
+    CHECK(reason(Operation::watch, 0, 0x20000000) == Reason::bad_flags);   // IN_MASK_ADD
+    CHECK(reason(Operation::watch, 0, 0x10000000) == Reason::bad_flags);   // IN_MASK_CREATE
     CHECK(reason(Operation::watch, 0, std::uint64_t{1} << 32) == Reason::bad_flags);
 }
 

@@ -241,7 +241,8 @@ inline bool sound(const Request& request, Reason& reason) {
     if (!permissions && request.operation != access && request.operation != narrow && request.mode != 0) return false;
     const std::uint64_t argument = request.argument;
     const bool any = request.operation == truncate || request.operation == narrow;
-    if (request.operation == watch && argument > 0xfff) return false;
+    // IN_ALL_EVENTS, IN_ONLYDIR, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_ONESHOT
+    if (request.operation == watch && (argument & ~std::uint64_t{0x87000fff}) != 0) return false;
     if (request.operation == connect && argument > 15) return false;
     if (request.operation == Operation::signal && (argument == 0 || argument > 64)) return false;
     if (!any && !Names{watch, connect, Operation::signal}.contains(request.operation) && argument != 0) return false;
