@@ -67,6 +67,7 @@ Encoded again(const Message& message, Type type, MutableBytes buffer) {
         case Type::secret:
         case Type::revoked:
         case Type::lookup:
+        case Type::ended:
             if (const auto value = decode_event(message)) return copy_of(encode_event(buffer, type, *value));
             break;
         case Type::found:
