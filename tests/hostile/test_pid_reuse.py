@@ -71,11 +71,12 @@ class Inside(WarderTest):
         self.ctl("stop", name)
 
     def take_number(self, name, number):
-        """The worker's next life gets that number, after what its cell needs had the one before."""
-        for _ in range(20):
-            with NextNumber(number - 1):
+        """The worker's next life gets that number. Before it comes what its cell needs, which takes the number before, or the last
+        that is free before that: which it is the tries find out."""
+        for attempt in range(40):
+            with NextNumber(number - 1 - attempt % 4):
                 os.kill(self.pid_now, signal.SIGKILL)
-                time.sleep(0.8)
+                time.sleep(0.7)
             self.pid_now = self.pid_of(name)
             if self.pid_now == number:
                 return
