@@ -132,7 +132,7 @@ class Fairness(WarderTest):
     def test_T4_a_parent_without_room_for_descriptors_still_answers_everybody(self):
         """Errors are errors of the answer: its session goes on."""
         ask = "[(r := c.ask([warder.protocol.Request(1, 'site', 'a')])[0])"
-        steps = [f"{ask}.error and r.error.errno or os.close(r.fd) or time.sleep(0.001) or 0 for _ in range(3000)]"
+        steps = [f"{ask}.error and r.error.errno or os.close(r.fd) or time.sleep(0.001) or 0 for _ in range(6000)]"
                  .replace("[(", "sorted(set([(", 1) + "))", "time.sleep(0.5)", "c.open('site', 'a').read()"]
         workers = [self.do(name, self.site, steps) for name in ("one", "two")]
         self.start("".join(workers))
