@@ -157,6 +157,7 @@ class Verb(IntEnum):
     SHUTDOWN = 14
     SOCKETS = 15
     STORE = 16
+    SECURITY = 17
 
 
 # Values. Numbers that a newer warderd may have added are kept as plain int, which an IntEnum compares with.

@@ -73,6 +73,7 @@ struct Daemon {
     Duration request_deadline = std::chrono::seconds(5);
     Logging logging;
     bool log_keeper = true;                 // false: workers write to warderd's own standard error
+    std::uint64_t reserve_capabilities = 0; // bit by number: kept by warderd although nothing in the config needs them
 };
 
 struct Worker {

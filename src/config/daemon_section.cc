@@ -1,4 +1,6 @@
 // [daemon], and what may stand at the top of a file.
+#include <sys/capability.h>
+
 #include <charconv>
 
 #include "config/sections.h"
@@ -48,6 +50,25 @@ void read_cgroup(Section& section, Daemon& daemon) {
     if (word || check_path(*node, "cgroup", section.complaints())) daemon.cgroup = node->text;
 }
 
+// The kernel's names: "CAP_NET_ADMIN", or without the first four letters.
+void read_capabilities(Section& section, Daemon& daemon) {
+    const Node* node = section.take("reserve_capabilities", Node::Kind::list, "write it like [\"CAP_NET_ADMIN\"]");
+    if (node == nullptr) return;
+    for (const Node& item : node->items) {
+        if (item.kind != Node::Kind::text) {
+            section.refuse_entry(item, "reserve_capabilities", "the name of a capability");
+            continue;
+        }
+        const std::string name = item.text.starts_with("CAP_") ? item.text : "CAP_" + item.text;
+        cap_value_t number = 0;
+        if (::cap_from_name(name.c_str(), &number) != 0) {
+            section.complaints().error(item.place, "no capability is called " + quoted(item.text), "they are listed in capabilities(7)");
+            continue;
+        }
+        daemon.reserve_capabilities |= std::uint64_t{1} << number;
+    }
+}
+
 // A unix socket's path must fit into a sockaddr.
 void check_socket_length(Section& section, std::string_view key, std::size_t more) {
     const Node* node = section.table().find(key);
@@ -66,6 +87,7 @@ void read_daemon(const Node& node, Complaints& complaints, Daemon& daemon) {
     section.text("control_group", daemon.control_group);
     read_cgroup(section, daemon);
     read_uid_range(section, daemon);
+    read_capabilities(section, daemon);
     section.number("openers", daemon.openers, 1, 64);
     section.duration("request_deadline", daemon.request_deadline, std::chrono::milliseconds(1));
     section.flag("log_keeper", daemon.log_keeper);

@@ -55,6 +55,7 @@ Scope scope_of(protocol::Verb verb) {
         case protocol::Verb::why:
         case protocol::Verb::sockets:
         case protocol::Verb::store:
+        case protocol::Verb::security:
         case protocol::Verb::check:
         case protocol::Verb::version: return Scope::look;
         case protocol::Verb::start:

@@ -20,7 +20,7 @@ struct Shape {
     bool waits = false;
 };
 
-constexpr std::array<Shape, 16> shapes{{
+constexpr std::array<Shape, 17> shapes{{
     {Verb::status, "status", WorkerWord::may},
     {Verb::list, "list"},
     {Verb::show, "show", WorkerWord::must},
@@ -37,6 +37,7 @@ constexpr std::array<Shape, 16> shapes{{
     {Verb::shutdown, "shutdown"},
     {Verb::sockets, "sockets", WorkerWord::may},
     {Verb::store, "store", WorkerWord::may},
+    {Verb::security, "security", WorkerWord::may},
 }};
 
 constexpr std::uint16_t known_flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait);

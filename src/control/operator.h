@@ -171,11 +171,32 @@ struct Protection {
     std::string note;
 };
 
+// Why the parent keeps a capability for a config.
+struct CapabilityReport {
+    std::string name;                  // "CAP_SETUID"
+    std::vector<std::string> reasons;  // the first few
+};
+
+// How much is open to a worker, counted from what its receipt has seen.
+struct SecurityItem {
+    std::string item;
+    unsigned weight = 0;
+    bool confined = false;
+    std::string raise;                 // what would close it
+};
+
+struct SecurityReport {
+    std::string worker;
+    bool seen = false;                 // it runs or ran, and its receipt was taken
+    unsigned exposure_tenths = 100;    // 0: nothing is open; 100: all is
+    std::vector<SecurityItem> items;   // the heaviest first
+};
+
 struct CheckReport {
     std::vector<std::string> files;
     std::vector<std::string> workers;
     std::vector<ProblemReport> problems;
-    std::vector<std::string> capabilities;    // what the parent keeps for this config: "CAP_SETUID"
+    std::vector<CapabilityReport> capabilities;   // what the parent keeps for this config
     std::vector<Protection> protections;
     bool ok() const {
         for (const auto& problem : problems) {
@@ -266,6 +287,8 @@ public:
     // An empty name: of warderd and every worker, and the stores of all.
     virtual Answer<SocketsReport> sockets(std::string_view name) const = 0;
     virtual Answer<std::vector<StoreReport>> stores(std::string_view name) const = 0;
+    // An empty name: every worker.
+    virtual Answer<std::vector<SecurityReport>> security(std::string_view name) const = 0;
     // An empty name: every worker and the audit.
     virtual Answer<LogsReport> logs(std::string_view name) const = 0;
     virtual CheckReport check() const = 0;

@@ -364,6 +364,22 @@ std::string stores_json(const std::vector<StoreReport>& stores, const Clock& clo
     });
 }
 
+std::string security_json(const std::vector<SecurityReport>& reports) {
+    return report("security", [&](JsonWriter& json) {
+        json.key("workers").begin_array();
+        for (const auto& one : reports) {
+            json.begin_object().member("worker", one.worker).member("seen", one.seen).member("exposure_tenths", one.exposure_tenths);
+            json.key("items").begin_array();
+            for (const auto& item : one.items) {
+                json.begin_object().member("item", item.item).member("weight", item.weight).member("confined", item.confined);
+                json.member("raise", item.raise).end_object();
+            }
+            json.end_array().end_object();
+        }
+        json.end_array();
+    });
+}
+
 std::string why_json(const WhyReport& why) {
     return report("why", [&](JsonWriter& json) {
         json.member("worker", why.worker).member("operation", why.operation).member("target", why.target);
@@ -380,7 +396,15 @@ std::string check_json(const CheckReport& check) {
         put_strings(json, "files", check.files);
         put_strings(json, "workers", check.workers);
         put_problems(json, check.problems);
-        put_strings(json, "capabilities", check.capabilities);
+        json.key("capabilities").begin_array();
+        for (const auto& capability : check.capabilities) json.string(capability.name);
+        json.end_array().key("needs").begin_array();
+        for (const auto& capability : check.capabilities) {
+            json.begin_object().member("capability", capability.name);
+            put_strings(json, "for", capability.reasons);
+            json.end_object();
+        }
+        json.end_array();
         json.key("protections").begin_array();
         for (const auto& protection : check.protections) {
             json.begin_object().member("name", protection.name).member("on", protection.on);

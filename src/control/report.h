@@ -33,6 +33,7 @@ std::string grants_json(std::string_view worker, const std::vector<GrantReport>&
 std::string fds_json(std::string_view worker, const std::vector<FdReport>& fds, const Clock& clock);
 std::string sockets_json(const SocketsReport& sockets);
 std::string stores_json(const std::vector<StoreReport>& stores, const Clock& clock);
+std::string security_json(const std::vector<SecurityReport>& reports);
 std::string why_json(const WhyReport& why);
 std::string check_json(const CheckReport& check);
 std::string version_json(const VersionReport& version, const Clock& clock);

@@ -354,6 +354,8 @@ void Server::State::carry_out(Client& client, RequestId id, const Order& order, 
             return answer(operators.fds(order.worker), [&](const auto& all) { return fds_json(order.worker, all, clock); });
         case Verb::why:
             return answer(operators.why(order.worker, order.question), [](const auto& why) { return why_json(why); });
+        case Verb::security:
+            return answer(operators.security(order.worker), [](const auto& all) { return security_json(all); });
         case Verb::sockets: return answer(operators.sockets(order.worker), [](const auto& all) { return sockets_json(all); });
         case Verb::store:
             return answer(operators.stores(order.worker), [&](const auto& all) { return stores_json(all, clock); });

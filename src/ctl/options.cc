@@ -64,6 +64,8 @@ void add_looking(CLI::App& app, Options& options) {
     may_take_worker(add(app, options, "sockets", "sockets that warderd and workers hold, as ss(8) has them", Command::sockets),
                     options);
     may_take_worker(add(app, options, "store", "what is kept for workers over their lives", Command::store), options);
+    may_take_worker(add(app, options, "security", "how much is open to workers, by what was seen of their cells, and what would close it",
+                        Command::security), options);
     CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
     takes_workers(logs, options);
     logs->add_option("-n,--lines", options.lines, "how many of the last lines")->capture_default_str();
@@ -98,6 +100,7 @@ void add_deciding(CLI::App& app, Options& options) {
     why->add_option("--config", options.config, "decide under these files, without warderd");
     CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
     check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");
+    check->add_flag("--caps", options.capabilities, "which capabilities warderd keeps for this config, and why");
     check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
 }
 

@@ -12,7 +12,7 @@ namespace warder::ctl {
 
 enum class Command : std::uint8_t {
     status, list, show, start, stop, restart, reload, logs, grants, fds, why, check, version, shutdown,
-    sockets, store,
+    sockets, store, security,
 };
 
 enum class ColorChoice : std::uint8_t { automatic, always, never };
@@ -32,6 +32,7 @@ struct Options {
     std::vector<std::string> words;       // why: a target, and what the operation takes beside it
     std::vector<std::string> open_flags;  // why
     std::string config;        // why, check: offline; empty: not given
+    bool capabilities = false; // check: only those that warderd would keep
     bool running = false;      // check: what warderd runs now rather than what the files say now
 };
 

@@ -368,6 +368,51 @@ std::string render_why(const json& report, Colors colors) {
     return out + ": " + printable(text(report, "sentence")) + "\n";
 }
 
+namespace {
+
+Cell exposure(const json& worker) {
+    const std::int64_t tenths = number(worker, "exposure_tenths");
+    const Tint tint = tenths <= 20 ? Tint::good : tenths <= 50 ? Tint::warn : Tint::bad;
+    return {std::to_string(tenths / 10) + "." + std::to_string(tenths % 10), tint};
+}
+
+std::string render_exposure_of_one(const json& worker, Colors colors) {
+    Table table({"SEEN", "ITEM", "WEIGHT", "WHAT WOULD CLOSE IT"});
+    for (const auto& item : member(worker, "items")) {
+        const bool confined = truth(item, "confined");
+        table.add({Cell(confined ? "confined" : "open", confined ? Tint::good : Tint::bad), text(item, "item"), number_text(item, "weight"),
+                   confined ? "" : text(item, "raise")});
+    }
+    const Cell sum = exposure(worker);
+    std::string out = table.render(colors) + "\n" + printable(text(worker, "worker")) + ": exposure ";
+    out += tinted(sum.text, sum.tint, colors) + " of 10";
+    return out + (truth(worker, "seen") ? "\n" : ": it has not run, so nothing was seen\n");
+}
+
+}  // namespace
+
+std::string render_security(const json& report, bool one, Colors colors) {
+    const json& workers = member(report, "workers");
+    if (one && !workers.empty()) return render_exposure_of_one(workers[0], colors);
+    Table table({"WORKER", "EXPOSURE", "OPEN"});
+    for (const auto& worker : workers) {
+        std::string open;
+        for (const auto& item : member(worker, "items")) {
+            if (!truth(item, "confined")) open += (open.empty() ? "" : ", ") + text(item, "item");
+        }
+        table.add({Cell(text(worker, "worker"), Tint::strong), exposure(worker),
+                   truth(worker, "seen") ? shortened(open, 100) : "it has not run, so nothing was seen"});
+    }
+    return table.empty() ? "no workers are configured\n" : table.render(colors);
+}
+
+std::string render_capabilities(const json& report, Colors colors) {
+    std::string out = render_problems(member(report, "problems"), colors);
+    Table table({"CAPABILITY", "FOR"});
+    for (const auto& need : member(report, "needs")) table.add({text(need, "capability"), joined(member(need, "for"), "; ")});
+    return out + (table.empty() ? "" : table.render(colors));
+}
+
 std::string render_check(const json& report, Colors colors) {
     const json& problems = member(report, "problems");
     std::string out = render_problems(problems, colors);

@@ -30,6 +30,8 @@ std::string render_fds(const nlohmann::json& report, Colors colors);
 std::string render_sockets(const nlohmann::json& report, Colors colors);
 std::string render_stores(const nlohmann::json& report, Colors colors);
 std::string render_why(const nlohmann::json& report, Colors colors);
+std::string render_security(const nlohmann::json& report, bool one, Colors colors);   // one: item by item
+std::string render_capabilities(const nlohmann::json& report, Colors colors);   // of check
 std::string render_check(const nlohmann::json& report, Colors colors);
 std::string render_version(const nlohmann::json& report);
 

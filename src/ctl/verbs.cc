@@ -60,7 +60,7 @@ struct VerbName {
     const char* name;
 };
 
-constexpr std::array<VerbName, 16> verb_names{{
+constexpr std::array<VerbName, 17> verb_names{{
     {Command::status, Verb::status, "status"},
     {Command::list, Verb::list, "list"},
     {Command::show, Verb::show, "show"},
@@ -77,6 +77,7 @@ constexpr std::array<VerbName, 16> verb_names{{
     {Command::shutdown, Verb::shutdown, "shutdown"},
     {Command::sockets, Verb::sockets, "sockets"},
     {Command::store, Verb::store, "store"},
+    {Command::security, Verb::security, "security"},
 }};
 
 // The table has a line for each Command, in their order.
@@ -279,7 +280,9 @@ std::string present_config(const Options& options) {
 }
 
 int check(const Options& options, const Voice& voice) {
-    const auto render = [&](const json& report) { return render_check(report, voice.colors); };
+    const auto render = [&](const json& report) {
+        return options.capabilities ? render_capabilities(report, voice.colors) : render_check(report, voice.colors);
+    };
     if (options.running) return ask_and_say(options, voice, about(options), render);
     std::vector<std::string> arguments{"--json", "--check"};
     const std::string config = options.config.empty() ? present_config(options) : options.config;
@@ -416,6 +419,10 @@ int run(const Options& options) {
         case Command::fds: return ask_and_say(options, voice, about(options), colored(render_fds));
         case Command::sockets: return ask_and_say(options, voice, about(options), colored(render_sockets));
         case Command::store: return ask_and_say(options, voice, about(options), colored(render_stores));
+        case Command::security: {
+            const auto one = [&](const json& report) { return render_security(report, !options.workers.empty(), voice.colors); };
+            return ask_and_say(options, voice, about(options), one);
+        }
         case Command::start:
         case Command::stop:
         case Command::restart: return change_lives(options, voice);

@@ -19,6 +19,7 @@
 #include "daemon/custodians.h"
 #include "daemon/log_pipes.h"
 #include "daemon/options.h"
+#include "daemon/own_cell.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 #include "daemon/uids.h"
@@ -99,6 +100,7 @@ private:
     bool add_resolver();
     bool wants_resolver() const;
     bool prepare_openers();
+    bool put_on_cell();
     std::optional<Member> take_out(const std::string& name);
     bool add(const config::Worker& worker);
     Result<Fd> output_for(const config::Worker& worker);
@@ -148,6 +150,7 @@ private:
     std::unique_ptr<Operators> operators_;
     std::optional<control::Server> control_;
     std::string cgroup_;
+    OwnCell cell_;
 
     Instant now_{};
     Instant started_{};

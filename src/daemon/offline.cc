@@ -8,6 +8,7 @@
 #include "config/parse.h"
 #include "control/question.h"
 #include "control/report.h"
+#include "daemon/capabilities.h"
 
 namespace warder::daemon {
 namespace {
@@ -21,6 +22,7 @@ control::CheckReport check_report(const Loaded& loaded) {
     report.files = loaded.config.files;
     for (const auto& worker : loaded.config.workers) report.workers.push_back(worker.name);
     for (const auto& problem : loaded.problems) report.problems.push_back(report_of(problem));
+    report.capabilities = capability_reports(loaded.config);
     return report;
 }
 

@@ -7,16 +7,20 @@
 #include <cstring>
 
 #include "control/question.h"
+#include "daemon/capabilities.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
 #include "daemon/reload.h"
 #include "daemon/version.h"
 #include "daemon/worker_fds.h"
+#include "sandbox/score.h"
 #include "sys/files.h"
 
 namespace warder::daemon {
 namespace {
+
+constexpr std::string_view warderd_name = "warderd";
 
 // A number that is the whole of a small file of the kernel's.
 std::optional<std::uint64_t> number_in(const std::string& path) {
@@ -169,7 +173,23 @@ control::Answer<control::WorkerReport> Operators::worker(std::string_view name) 
     return report(**found);
 }
 
+// What operators see of warderd itself: its own cell.
+control::ShowReport Operators::show_warderd() const {
+    control::ShowReport show;
+    show.worker.name = warderd_name;
+    show.worker.state = supervise::State::ready;
+    show.worker.desired = supervise::Desired::up;
+    show.worker.since = daemon_.started_;
+    show.worker.pid = ::getpid();
+    show.worker.uid = show.worker.gid = 0;
+    show.worker.cgroup = daemon_.cgroup_;
+    show.origin = daemon_.options_.config;
+    show.cell = daemon_.cell_.receipt(daemon_.cgroup_);
+    return show;
+}
+
 control::Answer<control::ShowReport> Operators::show(std::string_view name) const {
+    if (name == warderd_name) return show_warderd();
     const auto found = member(name);
     if (!found) return control::Refused(found.error());
     const Daemon::Member& shown = **found;
@@ -272,6 +292,30 @@ control::Answer<std::vector<control::StoreReport>> Operators::stores(std::string
     return reports;
 }
 
+control::SecurityReport Operators::security_of(const Daemon::Member& member) const {
+    const auto* worker = daemon_.roster_->find(member.id);
+    const sandbox::Receipt none;
+    const sandbox::Receipt& receipt = worker == nullptr ? none : worker->receipt();
+    const sandbox::Score score = sandbox::score_of(receipt);
+    control::SecurityReport report{member.config.name, receipt.taken, score.exposure_tenths(), {}};
+    for (const auto& item : score.items) {
+        report.items.push_back({std::string(item.weight.item), item.weight.weight, item.confined, std::string(item.weight.raise)});
+    }
+    return report;
+}
+
+control::Answer<std::vector<control::SecurityReport>> Operators::security(std::string_view name) const {
+    std::vector<const Daemon::Member*> asked = all_members();
+    if (!name.empty()) {
+        const auto found = member(name);
+        if (!found) return control::Refused(found.error());
+        asked = {*found};
+    }
+    std::vector<control::SecurityReport> reports;
+    for (const auto* one : asked) reports.push_back(security_of(*one));
+    return reports;
+}
+
 control::Answer<control::LogsReport> Operators::logs(std::string_view name) const {
     control::LogsReport report;
     const bool keeper = daemon_.config_.daemon.log_keeper;
@@ -297,6 +341,7 @@ control::CheckReport Operators::check() const {
     for (const auto& worker : loaded.config.workers) report.workers.push_back(worker.name);
     for (const auto& problem : loaded.problems) report.problems.push_back(report_of(problem));
     report.protections = protections();
+    report.capabilities = capability_reports(loaded.config);
     return report;
 }
 

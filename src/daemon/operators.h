@@ -21,6 +21,7 @@ public:
     control::Answer<control::WhyReport> why(std::string_view name, const control::Question& question) const override;
     control::Answer<control::SocketsReport> sockets(std::string_view name) const override;
     control::Answer<std::vector<control::StoreReport>> stores(std::string_view name) const override;
+    control::Answer<std::vector<control::SecurityReport>> security(std::string_view name) const override;
     control::Answer<control::LogsReport> logs(std::string_view name) const override;
     control::CheckReport check() const override;
     control::VersionReport version() const override;
@@ -39,6 +40,8 @@ private:
     SocketHolder socket_holder(const Daemon::Member& member) const;
     std::vector<const Daemon::Member*> all_members() const;
     std::optional<control::StoreReport> store_of(const Daemon::Member& member) const;
+    control::ShowReport show_warderd() const;
+    control::SecurityReport security_of(const Daemon::Member& member) const;
     void add_group_use(control::WorkerReport& report) const;
 
     Daemon& daemon_;

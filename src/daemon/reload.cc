@@ -80,13 +80,23 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
         log_warning("reload refused: the config has errors; everything is as it was");
         return report;
     }
-    if (mode == control::ReloadMode::plan) return report;
+    refuse_what_was_given_up(loaded.config, report);
+    if (!report.ok || mode == control::ReloadMode::plan) return report;
     for (const auto& change : report.changes) report.ok = apply(loaded.config, change) && report.ok;
     daemon_.order_.clear();
     for (const auto& worker : loaded.config.workers) daemon_.order_.push_back(worker.name);
     daemon_.service_.status(std::to_string(daemon_.members_.size()) + " workers");
     log_info("reloaded: " + std::to_string(report.changes.size()) + " workers changed");
     return report;
+}
+
+// What was dropped at the start cannot come back: then nothing of the config is taken over.
+void Reload::refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const {
+    for (const auto& sentence : daemon_.cell_.restarts_for(next)) {
+        report.ok = false;
+        report.problems.push_back({control::Weight::error, daemon_.options_.config, 0, 0, 1, sentence, {}, {}});
+        if (report.mode == control::ReloadMode::apply) log_warning("reload refused: " + sentence);
+    }
 }
 
 control::ReloadReport Reload::compare(const config::Config& next) const {

@@ -21,6 +21,7 @@ public:
     control::ReloadReport run(control::ReloadMode mode);
 
 private:
+    void refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const;
     control::ReloadReport compare(const config::Config& next) const;
     control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after) const;
     bool apply(const config::Config& next, const control::ChangeReport& change);

@@ -2,7 +2,6 @@
 // and ends the start: a daemon that half stands is worse than one that does not.
 #include <fcntl.h>
 #include <grp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,13 +54,6 @@ std::size_t spare_in_flight() {
     return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur / 4) : 0;
 }
 
-// Nobody may look into this process or find a core of it: it has read secrets.
-void close_own_memory() {
-    ::prctl(PR_SET_DUMPABLE, 0);
-    const rlimit none{1, 1};   // of 0 bytes a handler would still get one, core(5)
-    ::setrlimit(RLIMIT_CORE, &none);
-}
-
 }  // namespace
 
 Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller poller, Timer timer, Signals signals)
@@ -79,7 +71,7 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller 
       custodians_(poller_, privileges_, ring_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
-    close_own_memory();
+    OwnCell::close_memory_and_descriptors();   // it will read secrets
     raise_descriptor_limit();
     ::umask(0077);
     const auto& paths = config.daemon;
@@ -105,6 +97,7 @@ bool Daemon::prepare() {
     const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
+    if (!put_on_cell()) return false;
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);
     if (!prepare_openers()) return false;
@@ -117,6 +110,15 @@ bool Daemon::prepare() {
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
     return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+// Before anything is forked: what is below is under it too.
+bool Daemon::put_on_cell() {
+    auto cell = OwnCell::put_on(config_);
+    if (!cell) return said("its own cell", Failure(cell.error()));
+    for (const auto& sentence : cell->missing()) log_warning(sentence);
+    cell_ = std::move(*cell);
+    return true;
 }
 
 bool Daemon::prepare_openers() {

@@ -275,6 +275,7 @@ enum class Verb : std::uint16_t {
     shutdown = 14, // stop everything and exit
     sockets = 15,  // that warderd and workers hold; `worker` empty: all
     store = 16,    // what is kept for a worker over its lives; `worker` empty: all
+    security = 17, // how much is open to a worker, counted from its receipt; `worker` empty: all
 };
 
 enum class CommandFlag : std::uint16_t {

@@ -160,14 +160,47 @@ Result<Program> compile_few(const std::vector<int>& allowed) {
     return export_program(context.get());
 }
 
+// The other ABIs of this machine: to them the numbers of this one mean nothing.
+Result<void> add_foreign_abis(scmp_filter_ctx context) {
+#if defined(__x86_64__)
+    for (const std::uint32_t abi : {SCMP_ARCH_X86, SCMP_ARCH_X32}) {
+#else
+    for (const std::uint32_t abi : {SCMP_ARCH_ARM}) {
+#endif
+        const int error = seccomp_arch_add(context, abi);
+        if (error != 0 && error != -EEXIST) return failure(-error, "seccomp_arch_add");
+    }
+    return {};
+}
+
+Result<Program> compile_denied(const std::vector<std::string>& denied, const std::string& marker, int marker_answer) {
+    const Context context(seccomp_init(SCMP_ACT_ALLOW));
+    if (!context) return failure(ENOMEM, "seccomp_init");
+    int error = seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+    if (error == 0) error = seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (error != 0) return failure(-error, "seccomp_attr_set");
+    TRY(add_foreign_abis(context.get()));
+    const auto answer_with = [&](const std::string& name, int number) -> Result<void> {
+        const int call = call_number(name);
+        if (call == __NR_SCMP_ERROR) return {};
+        const int wrong = seccomp_rule_add(context.get(), SCMP_ACT_ERRNO(static_cast<std::uint32_t>(number)), call, 0);
+        if (wrong != 0) return failure(-wrong, "seccomp_rule_add");
+        return {};
+    };
+    for (const auto& name : denied) TRY(answer_with(name, EPERM));
+    TRY(answer_with(marker, marker_answer));
+    return export_program(context.get());
+}
+
 bool available() {
     const std::uint32_t action = SECCOMP_RET_KILL_PROCESS;
     return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-int install(const sock_filter* program, unsigned short length) {
+int install(const sock_filter* program, unsigned short length, Speculation speculation) {
     const sock_fprog filter{length, const_cast<sock_filter*>(program)};
-    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0 ? 0 : errno;
+    const unsigned flags = speculation == Speculation::as_before ? SECCOMP_FILTER_FLAG_SPEC_ALLOW : 0;
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter) == 0 ? 0 : errno;
 }
 
 }  // namespace warder::seccomp

@@ -47,10 +47,17 @@ Result<Program> compile(const Rules& rules);
 // A filter of nothing but `allowed`: every other call answers EPERM. For a process that needs a handful.
 Result<Program> compile_few(const std::vector<int>& allowed);
 
+// A filter that lets through all but `denied`, which answers EPERM on every ABI of this machine, and `marker`, which answers
+// `marker_answer`. Names that no ABI here has are left out. Errors: as compile().
+Result<Program> compile_denied(const std::vector<std::string>& denied, const std::string& marker, int marker_answer);
+
 // Whether the kernel has seccomp filters and can kill a process.
 bool available();
 
+// Before 5.16 a filter also turns speculation off, which makes every program below it slower, unless it is told not to.
+enum class Speculation : std::uint8_t { as_filters_have_it, as_before };
+
 // Installs it on this thread. Needs no_new_privs or CAP_SYS_ADMIN. No heap. 0 or an errno.
-int install(const sock_filter* program, unsigned short length);
+int install(const sock_filter* program, unsigned short length, Speculation speculation = Speculation::as_filters_have_it);
 
 }  // namespace warder::seccomp

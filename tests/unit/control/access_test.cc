@@ -159,7 +159,7 @@ TEST_CASE("access: a group that may look may not change, and an unknown verb cou
     member.uid = somebody;
     member.groups = {operators};
     for (const Verb verb : {Verb::status, Verb::list, Verb::show, Verb::logs, Verb::grants, Verb::fds, Verb::why,
-                            Verb::check, Verb::version, Verb::sockets, Verb::store}) {
+                            Verb::check, Verb::version, Verb::sockets, Verb::store, Verb::security}) {
         CHECK(may(access, member, verb));
     }
     for (const Verb verb : {Verb::start, Verb::stop, Verb::restart, Verb::reload, Verb::shutdown, static_cast<Verb>(99)}) {

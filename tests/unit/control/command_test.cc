@@ -20,7 +20,7 @@ int error_of(const Answer<Order>& answer) { return answer ? 0 : answer.error().e
 }  // namespace
 
 TEST_CASE("command: status and logs are of one worker or of all") {
-    for (const Verb verb : {Verb::status, Verb::logs, Verb::sockets, Verb::store}) {
+    for (const Verb verb : {Verb::status, Verb::logs, Verb::sockets, Verb::store, Verb::security}) {
         CHECK(understand(command(verb))->worker == "");
         CHECK(understand(command(verb, "web"))->worker == "web");
     }

@@ -60,6 +60,11 @@ public:
     Answer<SocketsReport> sockets(std::string_view name) const override {
         return name.empty() ? SocketsReport{} : if_known(name, SocketsReport{});
     }
+    Answer<std::vector<SecurityReport>> security(std::string_view name) const override {
+        SecurityReport report;
+        report.worker = name.empty() ? "web" : std::string(name);
+        return std::vector{report};
+    }
     Answer<std::vector<StoreReport>> stores(std::string_view name) const override {
         return name.empty() ? std::vector<StoreReport>{} : if_known(name, std::vector<StoreReport>{});
     }

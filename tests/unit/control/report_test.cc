@@ -150,12 +150,12 @@ TEST_CASE("report: check is ok with warnings alone") {
     check.files = {"warder.toml"};
     check.workers = {"web"};
     check.problems = {{Weight::warning, "warder.toml", 3, 7, 4, "odd", "even", "x = odd"}};
-    check.capabilities = {"CAP_SETUID"};
+    check.capabilities = {{"CAP_SETUID", {"each worker has ids of its own"}}};
     check.protections = {{"landlock", true, ""}, {"passrights", false, "needs Linux 6.16"}};
     CHECK(check_json(check) ==
           R"({"warder":1,"verb":"check","ok":true,"files":["warder.toml"],"workers":["web"],"problems":[)"
           R"({"weight":"warning","file":"warder.toml","line":3,"column":7,"length":4,"what":"odd","suggestion":"even",)"
-          R"("text":"x = odd"}],"capabilities":["CAP_SETUID"],"protections":[{"name":"landlock","on":true,"note":null},)"
+          R"("text":"x = odd"}],"capabilities":["CAP_SETUID"],"needs":[{"capability":"CAP_SETUID","for":["each worker has ids of its own"]}],"protections":[{"name":"landlock","on":true,"note":null},)"
           R"({"name":"passrights","on":false,"note":"needs Linux 6.16"}]})");
     check.problems[0].weight = Weight::error;
     CHECK_FALSE(check.ok());

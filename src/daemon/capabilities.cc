@@ -1,0 +1,150 @@
+#include "daemon/capabilities.h"
+
+#include <linux/capability.h>
+
+#include <algorithm>
+
+namespace warder::daemon {
+namespace {
+
+constexpr std::size_t most_reasons = 4;
+constexpr std::uint32_t first_free_port = 1024;
+
+void add_always(Needs& needs) {
+    for (const int capability : {CAP_SETUID, CAP_SETGID}) needs.add(capability, "each worker has ids of its own");
+    needs.add(CAP_SETPCAP, "the bounding set of each cell is emptied");
+    needs.add(CAP_KILL, "workers are other users' processes, and are stopped by signals");
+    needs.add(CAP_SYS_PTRACE, "receipts read /proc of other users' processes, and their namespaces are joined");
+    needs.add(CAP_DAC_READ_SEARCH, "what is granted and shown in cells may lie in directories of others");
+    needs.add(CAP_CHOWN, "sockets and directories are given to workers and operators");
+    needs.add(CAP_FOWNER, "... and their modes are set then");
+}
+
+void add_keeper(Needs& needs) {
+    needs.add(CAP_FSETID, "the log directory is its keeper's, and its group passes to the files");
+    needs.add(CAP_DAC_OVERRIDE, "the log directory is its keeper's");
+}
+
+bool has_namespaces(const sandbox::Plan& cell) {
+    return cell.mount_namespace || cell.pid_namespace || cell.ipc_namespace || cell.uts_namespace ||
+           cell.network == sandbox::Network::empty;
+}
+
+void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
+    if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
+    if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
+    if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
+    if (cell.oom_score_adjust < 0) needs.add(CAP_SYS_RESOURCE, worker + " has a lower oom score than 0");
+    if (cell.nice < 0) needs.add(CAP_SYS_NICE, worker + " has a lower niceness than 0");
+}
+
+void add_port(Needs& needs, const std::string& who, const policy::AddressPattern& address) {
+    const bool has_port = address.family != policy::Family::unix_path && address.family != policy::Family::unix_abstract;
+    if (!has_port || address.port_first == 0 || address.port_first >= first_free_port) return;
+    needs.add(CAP_NET_BIND_SERVICE, who + " listens on port " + std::to_string(address.port_first));
+}
+
+bool touches_files(const policy::Grant& grant) {
+    return grant.kind == policy::Kind::file || grant.kind == policy::Kind::tree || grant.kind == policy::Kind::listener ||
+           grant.kind == policy::Kind::peer || grant.kind == policy::Kind::secret || grant.kind == policy::Kind::device ||
+           grant.kind == policy::Kind::sysctl || grant.kind == policy::Kind::syslog;
+}
+
+void add_grant(Needs& needs, const std::string& who, const policy::Grant& grant) {
+    if (touches_files(grant)) needs.add(CAP_DAC_OVERRIDE, who + " is performed by root, or made for its owner");
+    switch (grant.kind) {
+        case policy::Kind::listener: return add_port(needs, who, grant.address);
+        case policy::Kind::raw:
+        case policy::Kind::packet: return needs.add(CAP_NET_RAW, who + " lends raw or packet sockets");
+        case policy::Kind::netlink: return needs.add(CAP_NET_ADMIN, who + " lends netlink sockets");
+        case policy::Kind::device:
+            if (!grant.interface.empty()) needs.add(CAP_NET_ADMIN, who + " makes a network interface");
+            return;
+        case policy::Kind::file:
+        case policy::Kind::tree:
+        case policy::Kind::peer:
+        case policy::Kind::secret:
+        case policy::Kind::channel:
+        case policy::Kind::lookup:
+        case policy::Kind::sysctl:
+        case policy::Kind::command:
+        case policy::Kind::worker:
+        case policy::Kind::syslog:
+        case policy::Kind::store: return;
+    }
+}
+
+void add_worker(Needs& needs, const config::Worker& worker) {
+    const std::string name = "worker " + worker.name;
+    add_cell(needs, name, worker.cell);
+    for (const auto& grant : worker.grants) add_grant(needs, name + ", grant " + grant.name, grant);
+}
+
+}  // namespace
+
+void Needs::add(int capability, std::string reason) {
+    const auto at = std::ranges::lower_bound(needs_, capability, {}, &Need::capability);
+    if (at == needs_.end() || at->capability != capability) {
+        needs_.insert(at, {capability, {std::move(reason)}});
+    } else if (at->reasons.size() < most_reasons) {
+        at->reasons.push_back(std::move(reason));
+    }
+}
+
+capabilities::Set Needs::set() const {
+    capabilities::Set set = 0;
+    for (const auto& need : needs_) set |= capabilities::bit(need.capability);
+    return set;
+}
+
+std::string Needs::reason_for(int capability) const {
+    const auto found = std::ranges::find(needs_, capability, &Need::capability);
+    return found == needs_.end() ? std::string() : found->reasons.front();
+}
+
+Needs needed_by(const config::Config& config) {
+    Needs needs;
+    add_always(needs);
+    if (config.daemon.log_keeper) {
+        add_keeper(needs);
+        add_cell(needs, "the log keeper", sandbox::Plan{});
+    }
+    for (const auto& worker : config.workers) add_worker(needs, worker);
+    for (int capability = 0; capability < 64; ++capability) {
+        const bool reserved = (config.daemon.reserve_capabilities & capabilities::bit(capability)) != 0;
+        if (reserved) needs.add(capability, "[daemon] reserve_capabilities");
+    }
+    return needs;
+}
+
+std::string needs_new_privileges(const config::Config& config) {
+    for (const auto& worker : config.workers) {
+        if (!worker.cell.no_new_privileges) return "worker " + worker.name + " may gain privileges by exec";
+        for (const auto& grant : worker.grants) {
+            if (grant.kind == policy::Kind::command) return "worker " + worker.name + ", grant " + grant.name + " runs a command, which may be set-uid";
+        }
+    }
+    return {};
+}
+
+std::vector<std::string> restarts_for(const config::Config& config, capabilities::Set permitted, bool no_new_privileges) {
+    const Needs needs = needed_by(config);
+    std::vector<std::string> sentences;
+    for (const auto& need : needs.list()) {
+        if ((permitted & capabilities::bit(need.capability)) != 0) continue;
+        sentences.push_back("restart warderd: needs " + capabilities::name_of(need.capability) + ", which it has given up (" +
+                            need.reasons.front() + ")");
+    }
+    const std::string gains = no_new_privileges ? needs_new_privileges(config) : std::string();
+    if (!gains.empty()) sentences.push_back("restart warderd: needs to be without no_new_privs (" + gains + ")");
+    return sentences;
+}
+
+std::vector<control::CapabilityReport> capability_reports(const config::Config& config) {
+    const Needs needs = needed_by(config);
+    std::vector<control::CapabilityReport> reports;
+    for (const auto& need : needs.list()) reports.push_back({capabilities::name_of(need.capability), need.reasons});
+    return reports;
+}
+
+}  // namespace warder::daemon
