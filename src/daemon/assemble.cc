@@ -31,6 +31,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     made.life.rule = worker.rule;
     made.life.group = group ? supervise::GroupWish::required : supervise::GroupWish::preferred;
     made.life.pass_pidfds = group;
+    if (!worker.where.file.empty()) made.life.origin = worker.where.file + ":" + std::to_string(worker.where.line);
     made.principal.name = worker.name;
     made.principal.grants = policy::GrantSet(worker.name, worker.grants);
     made.principal.identity = identity_of(uid, gid, worker.cell.groups);

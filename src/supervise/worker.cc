@@ -166,7 +166,8 @@ std::string Worker::end_in_words() const {
     const Exit::Kind kind = life_.last_exit.kind;
     if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
     if (kind == Exit::Kind::cell) return in_words(life_.last_exit) + ": " + problem_;
-    return in_words(life_.last_exit);
+    const bool evident = !evidence_.empty() && (kind == Exit::Kind::setup || kind == Exit::Kind::signal);
+    return in_words(life_.last_exit) + (evident ? ": " + evidence_ : "");
 }
 
 void Worker::said_ready(ReadyBy by, Instant now) {
@@ -193,6 +194,7 @@ void Worker::spawn(Instant now) {
     reaped_pid_ = -1;
     proof_.reset();
     problem_.clear();
+    evidence_.clear();
     status_text_.clear();
     if (notify_) notify_->drain();
     if (const auto begun = begin(); !begun) spawn_failed(begun.error(), now);
@@ -202,6 +204,8 @@ void Worker::spawn(Instant now) {
 Result<void> Worker::begin() {
     TRY(renew_cell());
     TRY(renew_group());
+    const auto memory = look_at_memory(group_ ? group_->path() : std::string());
+    oom_kills_before_ = memory ? memory->kills : 0;
     cell_ = next_cell_;
     return sandbox::needs_stub(*cell_->prepared) ? begin_stub() : begin_main();
 }
@@ -258,9 +262,20 @@ Result<ChannelPair> Worker::make_session() const {
     return pair;
 }
 
+// Looked for when a life has ended, and only where the end is one that a cell can bring about.
+std::string Worker::evidence_for(const Exit& exit) const {
+    Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .memory = {}};
+    if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
+    if (exit.kind == Exit::Kind::signal) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
+    if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);
+    return evidence_in_words(exit, suspects);
+}
+
 void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
     main_may_come_ = false;
-    feed({Event::Kind::setup_failed, {Exit::Kind::setup, static_cast<int>(failed.stage), failed.error}, 0}, now);
+    const Exit exit{Exit::Kind::setup, static_cast<int>(failed.stage), failed.error};
+    if (evidence_.empty() && failed.stage != sandbox::Stage::none) evidence_ = evidence_for(exit);
+    feed({Event::Kind::setup_failed, exit, 0}, now);
     tell_what_is_gone(now);
 }
 
@@ -320,6 +335,7 @@ void Worker::record_death(Instant now) {
     const bool other_cause = life_.end_known && life_.last_exit != exit;
     const bool kernel_adds = reaped_pid_ != -1 && life_.last_exit.kind != Exit::Kind::setup;
     std::string words = other_cause ? end_in_words() : in_words(exit);
+    if (!other_cause && exit.kind == Exit::Kind::signal && !evidence_.empty()) words += ": " + evidence_;
     if (other_cause && kernel_adds) words += "; " + in_words(exit);
     const bool asked = life_.state == State::stopping && life_.cause == Cause::asked;
     if (asked && life_.program_runs && life_.killed) words += ": it did not stop in time";
@@ -401,6 +417,7 @@ void Worker::on_main_exit(Instant now) {
     reaped_ = *reaped;
     reaped_pid_ = pid;
     exited_told_ = true;
+    if (evidence_.empty()) evidence_ = evidence_for(reaped->exit);
     feed({Event::Kind::exited, reaped->exit, 0}, now);
     tell_what_is_gone(now);
 }

@@ -20,6 +20,7 @@
 #include "sandbox/spawn.h"
 #include "supervise/child.h"
 #include "supervise/deadlines.h"
+#include "supervise/evidence.h"
 #include "supervise/group.h"
 #include "supervise/lifecycle.h"
 #include "supervise/notify.h"
@@ -43,6 +44,7 @@ struct WorkerSettings {
     Rule rule;
     GroupWish group = GroupWish::preferred;
     bool pass_pidfds = false;   // SO_PASSPIDFD on our end of the channel: for requesters = "group"
+    std::string origin;         // where its config stands, for sentences: "warder.toml:12"
 };
 
 // What all workers share. Lives as long as the roster.
@@ -148,6 +150,7 @@ private:
     void carry_out(const Action& action, State before, Instant now);
     void announce(State before, Instant now);
     std::string end_in_words() const;
+    std::string evidence_for(const Exit& exit) const;
     bool cell_is_as_planned(Instant now);
 
     void spawn(Instant now);
@@ -215,6 +218,8 @@ private:
     sandbox::Descriptors given_;     // numbers that are only looked at for whether they are there
     sandbox::Receipt receipt_;
     std::string problem_;            // of its set-up or its cell, in words
+    std::string evidence_;           // what is known of why its cell ended it
+    std::uint64_t oom_kills_before_ = 0;   // in its group, when this life began
     FixedString<256> status_text_;
 
     std::vector<Death> deaths_;

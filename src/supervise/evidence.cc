@@ -1,0 +1,124 @@
+#include "supervise/evidence.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+
+#include "sandbox/program.h"
+#include "sandbox/stage.h"
+#include "sys/files.h"
+
+namespace warder::supervise {
+namespace {
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+// "bind = ["/opt/app"] in [worker.web.cell] (warder.toml:4) shows it".
+std::string in_cell_section(const Suspects& suspects) {
+    std::string words = " in [worker." + std::string(suspects.worker) + ".cell]";
+    if (!suspects.origin.empty()) words += " (" + std::string(suspects.origin) + ")";
+    return words;
+}
+
+std::string directory_of(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == 0 || slash == std::string::npos ? path : path.substr(0, slash);
+}
+
+bool may_run(const struct stat& status, const sandbox::Plan& plan) {
+    const bool in_group = status.st_gid == plan.gid || std::ranges::find(plan.groups, status.st_gid) != plan.groups.end();
+    if (status.st_uid == plan.uid) return (status.st_mode & S_IXUSR) != 0;
+    return (status.st_mode & (in_group ? S_IXGRP : S_IXOTH)) != 0;
+}
+
+std::string not_found(const ProgramFacts& program, const Suspects& suspects) {
+    const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
+    if (!program.on_host) return what + " does not exist on this machine";
+    return what + " is not in the cell: bind = [" + quoted(directory_of(program.path)) + "]" + in_cell_section(suspects) + " shows it";
+}
+
+std::string not_permitted(const ProgramFacts& program, const Suspects& suspects) {
+    const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
+    if (!program.runnable) return what + " has a mode that does not let uid " + std::to_string(suspects.plan->uid) + " run it";
+    const std::string hint = "execute = [" + quoted(program.path) + "]" + in_cell_section(suspects) + " lets it run";
+    return what + " may not be run: " + (suspects.plan->landlock ? hint : "a directory on the way to it cannot be passed");
+}
+
+std::string of_exec(const Exit& exit, const Suspects& suspects) {
+    if (!suspects.program || suspects.plan == nullptr) return {};
+    switch (exit.error) {
+        case ENOENT: return not_found(*suspects.program, suspects);
+        case EACCES:
+        case EPERM: return not_permitted(*suspects.program, suspects);
+        case ENOEXEC: return suspects.plan->program + " is neither a program nor a script that begins with \"#!\"";
+        default: return suspects.plan->program;
+    }
+}
+
+std::string of_setup(const Exit& exit, const Suspects& suspects) {
+    const auto stage = static_cast<sandbox::Stage>(exit.value);
+    if (stage == sandbox::Stage::exec) return of_exec(exit, suspects);
+    if (stage != sandbox::Stage::directory || suspects.plan == nullptr) return {};
+    const std::string& directory = suspects.plan->directory;
+    return "the working directory " + directory + ": bind = [" + quoted(directory) + "]" + in_cell_section(suspects) + " shows it";
+}
+
+std::string of_memory(const MemoryFacts& memory, const Suspects& suspects) {
+    const bool limited = !memory.limit.empty() && memory.limit != "max";
+    if (!limited) return "out of memory: the kernel chose it, although its group has no limit of its own";
+    return "out of memory: its group reached memory.max = " + memory.limit + "; a higher limit" + in_cell_section(suspects) + " would let it go on";
+}
+
+// Denied calls answer with an errno, so only what the filter kills for ends here.
+std::string of_filter(const Suspects& suspects) {
+    if (suspects.plan == nullptr || !suspects.plan->calls.enabled) return {};
+    return "its filter ended it for a system call of another ABI (i386 or x32), or one that it kills for; call not known: audit(8) "
+           "names it where it is on, and so does strace(1)";
+}
+
+}  // namespace
+
+ProgramFacts look_at_program(const sandbox::Plan& plan) {
+    ProgramFacts facts{.path = plan.program};
+    const auto chain = sandbox::chain_of(plan);
+    for (const auto& file : chain.files) {
+        struct stat status {};
+        const std::string there = sandbox::host_path(file, plan.binds);
+        const bool exists = ::stat(there.c_str(), &status) == 0;
+        if (exists && may_run(status, plan)) continue;
+        return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists};
+    }
+    facts.on_host = !chain.files.empty() || ::access(sandbox::host_path(plan.program, plan.binds).c_str(), F_OK) == 0;
+    return facts;
+}
+
+std::uint64_t oom_kills_in(std::string_view memory_events) {
+    constexpr std::string_view key = "oom_kill ";
+    for (std::size_t at = 0; at < memory_events.size(); at = std::min(memory_events.find('\n', at), memory_events.size()) + 1) {
+        const std::string_view line = memory_events.substr(at);
+        std::uint64_t count = 0;
+        if (line.starts_with(key)) std::from_chars(line.data() + key.size(), line.data() + line.size(), count);
+        if (line.starts_with(key)) return count;
+    }
+    return 0;
+}
+
+std::optional<MemoryFacts> look_at_memory(const std::string& cgroup) {
+    const auto events = cgroup.empty() ? Result<std::string>(failure(ENOENT, "memory.events")) : read_file(cgroup + "/memory.events", 4096);
+    if (!events) return std::nullopt;
+    MemoryFacts facts{.kills = oom_kills_in(*events), .limit = {}};
+    if (auto limit = read_file(cgroup + "/memory.max", 64)) facts.limit = limit->substr(0, limit->find('\n'));
+    return facts;
+}
+
+std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
+    if (exit.kind == Exit::Kind::setup) return of_setup(exit, suspects);
+    if (exit.kind != Exit::Kind::signal) return {};
+    if (exit.value == SIGKILL && suspects.memory && suspects.memory->kills > 0) return of_memory(*suspects.memory, suspects);
+    return exit.value == SIGSYS ? of_filter(suspects) : std::string();
+}
+
+}  // namespace warder::supervise

@@ -1,0 +1,109 @@
+#include "supervise/evidence.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+
+#include "sandbox/stage.h"
+
+using namespace warder;
+using namespace warder::supervise;
+
+namespace {
+
+Exit setup(sandbox::Stage stage, int error) { return {Exit::Kind::setup, static_cast<int>(stage), error}; }
+Exit killed(int signal) { return {Exit::Kind::signal, signal}; }
+
+sandbox::Plan plan_of(std::string program) {
+    sandbox::Plan plan;
+    plan.program = std::move(program);
+    plan.uid = plan.gid = 64001;
+    return plan;
+}
+
+Suspects suspects_of(const sandbox::Plan& plan) {
+    return {.worker = "web", .origin = "warder.toml:4", .plan = &plan, .program = {}, .memory = {}};
+}
+
+struct Script {
+    Script(const char* first_line, mode_t mode) {
+        const int fd = ::mkstemp(path);
+        ::close(fd);
+        std::ofstream(path) << first_line << "\n";
+        ::chmod(path, mode);
+    }
+    ~Script() { ::unlink(path); }
+    char path[32] = "/tmp/warder-evidence-XXXXXX";
+};
+
+}  // namespace
+
+TEST_CASE("a program that is nowhere is named") {
+    const auto plan = plan_of("/nowhere/at/all");
+    auto suspects = suspects_of(plan);
+    suspects.program = look_at_program(plan);
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects), "/nowhere/at/all does not exist on this machine");
+}
+
+TEST_CASE("a script whose interpreter is nowhere names the interpreter") {
+    const Script script("#!/nowhere/python9", 0755);
+    const auto plan = plan_of(script.path);
+    auto suspects = suspects_of(plan);
+    suspects.program = look_at_program(plan);
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects), "its interpreter /nowhere/python9 does not exist on this machine");
+}
+
+TEST_CASE("a program that its mode does not let the worker run says so, and one that is only hidden says what would show it") {
+    const Script script("#!/bin/sh", 0644);
+    const auto plan = plan_of(script.path);
+    auto suspects = suspects_of(plan);
+    suspects.program = look_at_program(plan);
+    CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("has a mode that does not let uid 64001 run it"));
+    ::chmod(script.path, 0755);
+    suspects.program = look_at_program(plan);
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects),
+             std::string(script.path) + " is not in the cell: bind = [\"/tmp\"] in [worker.web.cell] (warder.toml:4) shows it");
+    CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("in [worker.web.cell] (warder.toml:4) lets it run"));
+}
+
+TEST_CASE("a working directory that is not in the cell names the bind that would show it") {
+    auto plan = plan_of("/bin/true");
+    plan.directory = "/srv/app";
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects_of(plan)),
+             "the working directory /srv/app: bind = [\"/srv/app\"] in [worker.web.cell] (warder.toml:4) shows it");
+}
+
+TEST_CASE("a kill for want of memory is told from any other kill") {
+    const auto plan = plan_of("/bin/true");
+    auto suspects = suspects_of(plan);
+    CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects), "");
+    suspects.memory = MemoryFacts{0, "1048576"};
+    CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects), "");
+    suspects.memory = MemoryFacts{1, "1048576"};
+    CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects),
+             "out of memory: its group reached memory.max = 1048576; a higher limit in [worker.web.cell] (warder.toml:4) would let it go on");
+    suspects.memory = MemoryFacts{1, "max"};
+    CHECK(evidence_in_words(killed(SIGKILL), suspects).ends_with("although its group has no limit of its own"));
+    CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");
+}
+
+TEST_CASE("the kernel's count of kills is read by its own name") {
+    CHECK_EQ(oom_kills_in("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 7\n"), 2);
+    CHECK_EQ(oom_kills_in("oom_group_kill 7\n"), 0);
+    CHECK_EQ(oom_kills_in(""), 0);
+    CHECK_FALSE(look_at_memory(""));
+    CHECK_FALSE(look_at_memory("/nowhere"));
+}
+
+TEST_CASE("an end by the filter says that the call is not known, and how it can be") {
+    auto plan = plan_of("/bin/true");
+    CHECK(evidence_in_words(killed(SIGSYS), suspects_of(plan)).find("call not known: audit(8)") != std::string::npos);
+    plan.calls.enabled = false;
+    CHECK_EQ(evidence_in_words(killed(SIGSYS), suspects_of(plan)), "");
+    CHECK_EQ(evidence_in_words({Exit::Kind::code, 1}, suspects_of(plan)), "");
+}
