@@ -35,7 +35,16 @@ void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell
     if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
     if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
     if (cell.oom_score_adjust < 0) needs.add(CAP_SYS_RESOURCE, worker + " has a lower oom score than 0");
+    const bool realtime = cell.io_priority.io_class == sandbox::IoClass::realtime ||
+                          cell.scheduling.scheduler == sandbox::Scheduler::fifo ||
+                          cell.scheduling.scheduler == sandbox::Scheduler::round_robin;
     if (cell.nice < 0) needs.add(CAP_SYS_NICE, worker + " has a lower niceness than 0");
+    if (realtime) needs.add(CAP_SYS_NICE, worker + " is scheduled in real time");
+    if (!cell.terminal.empty()) needs.add(CAP_SYS_ADMIN, worker + " has a terminal, which may be another session's");
+    for (int capability = 0; capability < 64; ++capability) {
+        const bool kept = (cell.capabilities & capabilities::bit(capability)) != 0;
+        if (kept) needs.add(capability, worker + " is given it");
+    }
 }
 
 void add_port(Needs& needs, const std::string& who, const policy::AddressPattern& address) {

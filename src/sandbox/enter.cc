@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
-#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <netinet/in.h>
@@ -294,8 +293,7 @@ void Child::drop_bounding_set(std::uint64_t kept) {
 }
 
 // uid 0 means nothing with NOROOT. What is kept must first come through the change of ids, and is made ambient after it.
-constexpr unsigned long last_secure_bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                                           SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+constexpr unsigned long last_secure_bits = worker_securebits;
 
 void Child::set_secure_bits(std::uint64_t kept) {
     const unsigned long bits = kept == 0 ? last_secure_bits : (1UL << SECURE_KEEP_CAPS);

@@ -445,8 +445,9 @@ void Comparer::limits() {
     const bool planned = std::ranges::find(plan_.limits, RLIMIT_CORE, &Limit::resource) != plan_.limits.end();
     if (planned) return;
     std::optional<Look> look;
-    if (core) look = Look{core->hard == 0 ? "none" : limit_text(core->hard), true, core->hard == 0};
-    add("core dumps", "as warderd has them", Evidence::read, look).binding = false;
+    // Of 0 bytes a handler would still get one; the kernel takes 1 for "not even that" (core(5)).
+    if (core) look = Look{core->hard <= 1 ? "none" : limit_text(core->hard), core->hard <= 1 || plan_.core_dumps, core->hard <= 1};
+    add("core dumps", plan_.core_dumps ? "as warderd has them" : "none", Evidence::read, look);
 }
 
 // The hard limit is the kernel's: without a capability it only goes down, and the soft one stays below it.

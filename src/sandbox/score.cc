@@ -20,9 +20,9 @@ constexpr Weight table[] = {
     {"securebits", 3, "nothing: warderd always sets them"},
     {"ipc namespace", 3, "profile = \"strict\" or \"service\""},
     {"cgroup", 3, "run warderd where it has a cgroup of its own (Delegate=yes)"},
-    {"memory both writable and executable", 3, "refuse memory that is writable and executable, unless the program compiles at run time"},
+    {"memory both writable and executable", 3, "refuse_executable_memory = true, unless the program compiles at run time"},
     {"groups", 2, "leave out supplementary_groups"},
-    {"core dumps", 2, "refuse core dumps: they hold what the program was lent"},
+    {"core dumps", 2, "core_dumps = false: they hold what the program was lent"},
     {"uts namespace", 1, "profile = \"strict\" or \"service\""},
 };
 

@@ -115,7 +115,48 @@ class ReceiptsOfWorkers(WarderTest):
         self.assertEqual(self.ctl("security", "nobody", check=False).returncode, 1)
 
 
+class EvidenceOfDeaths(WarderTest):
+    def test_an_interpreter_that_is_nowhere_is_named_in_status_log_and_audit(self):
+        script = self.make("bin/app", "#!/nowhere/python9\n", 0o755)
+        self.start(f'[worker.app]\nexec = ["{script}"]\nrestart = "never"\n')
+        seen = self.wait_state("app", "failed")
+        words = "set-up failed: exec: No such file or directory: its interpreter /nowhere/python9 does not exist on this machine"
+        self.assertIn(words, seen["last_exit"])
+        self.assertIn(words, self.log_text())
+        wait_for(lambda: any(words in str(record.get("text")) for record in self.audit()), "the audit names it")
+
+    def test_a_program_that_may_not_be_run_says_why(self):
+        script = self.make("bin/app", "#!/bin/sh\n", 0o755)
+        self.start(f'[worker.app]\nexec = ["{script}"]\nrestart = "never"\nautostart = false\n')
+        os.chmod(script, 0o644)
+        self.ctl("start", "app", "--no-wait")
+        seen = self.wait_state("app", "failed")
+        self.assertIn(f"{script} has a mode that does not let uid", seen["last_exit"])
+
+    def test_an_end_by_the_filter_says_that_the_call_is_not_known_and_how_it_can_be(self):
+        if os.uname().machine != "x86_64":
+            self.skipTest("int 0x80 is x86")
+        script = self.make("try.py", "import ctypes, mmap\n"
+                                     "code = bytes.fromhex('b814000000cd80c3')   # getpid by the i386 ABI\n"
+                                     "page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\n"
+                                     "page.write(code)\n"
+                                     "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()\n")
+        self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n'
+                   f'[worker.try.cell]\nbind = ["{script}"]\nrefuse_executable_memory = false\n')
+        seen = self.wait_state("try", "failed")
+        self.assertIn("killed by SIGSYS", seen["last_exit"])
+        self.assertIn("call not known: audit(8) names it", seen["last_exit"])
+
+
 class WarderdsOwnCell(WarderTest):
+    def test_a_capability_that_a_worker_is_given_is_kept_and_seen_in_its_receipt(self):
+        self.start(sleeper(extra='[worker.idle.cell]\ncapabilities = ["sys_time"]'))
+        self.wait_state("idle", "ready")
+        seen = items(self.report("show", "idle"))
+        self.assertEqual(seen["effective capabilities"]["effective"], "CAP_SYS_TIME")
+        self.assertTrue(seen["effective capabilities"]["matches"])
+        self.assertIn("CAP_SYS_TIME", self.own()["permitted capabilities"]["effective"])
+
     def own(self):
         return items(self.report("show", "warderd"))
 

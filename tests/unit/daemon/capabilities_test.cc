@@ -69,6 +69,11 @@ TEST_CASE("each item of a cell says which capability it needs") {
     CHECK(needs(config_with({}), CAP_SYS_ADMIN));
     CHECK(needs(config_with({}), CAP_SYS_CHROOT));
     sandbox::Plan plan = open;
+    plan.capabilities = capabilities::bit(CAP_SYS_TIME);
+    CHECK(needs(config_with({}, plan), CAP_SYS_TIME));
+    plan.scheduling.scheduler = sandbox::Scheduler::fifo;
+    CHECK(needs(config_with({}, plan), CAP_SYS_NICE));
+    plan.scheduling.scheduler = sandbox::Scheduler::other;
     plan.nice = -5;
     CHECK(needs(config_with({}, plan), CAP_SYS_NICE));
     plan.limits.push_back({});
