@@ -161,12 +161,14 @@ Result<Program> compile_few(const std::vector<int>& allowed) {
 }
 
 // The other ABIs of this machine: to them the numbers of this one mean nothing.
-Result<void> add_foreign_abis(scmp_filter_ctx context) {
 #if defined(__x86_64__)
-    for (const std::uint32_t abi : {SCMP_ARCH_X86, SCMP_ARCH_X32}) {
+constexpr std::uint32_t foreign_abis[] = {static_cast<std::uint32_t>(SCMP_ARCH_X86), static_cast<std::uint32_t>(SCMP_ARCH_X32)};
 #else
-    for (const std::uint32_t abi : {SCMP_ARCH_ARM}) {
+constexpr std::uint32_t foreign_abis[] = {static_cast<std::uint32_t>(SCMP_ARCH_ARM)};
 #endif
+
+Result<void> add_foreign_abis(scmp_filter_ctx context) {
+    for (const std::uint32_t abi : foreign_abis) {
         const int error = seccomp_arch_add(context, abi);
         if (error != 0 && error != -EEXIST) return failure(-error, "seccomp_arch_add");
     }
