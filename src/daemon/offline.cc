@@ -2,6 +2,7 @@
 
 #include <sysexits.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "config/check.h"
@@ -9,6 +10,7 @@
 #include "control/question.h"
 #include "control/report.h"
 #include "daemon/capabilities.h"
+#include "daemon/own_cell.h"
 
 namespace warder::daemon {
 namespace {
@@ -56,12 +58,29 @@ const config::Worker* find(const config::Config& config, std::string_view name) 
 
 }  // namespace
 
+namespace {
+
+// A worker's filter can only take away from ours.
+void complain_of_denied_calls(const config::Config& config, std::vector<config::Problem>& problems) {
+    const auto denied = denied_calls();
+    for (const auto& worker : config.workers) {
+        for (const auto& name : worker.cell.calls.allow) {
+            if (std::ranges::find(denied, name) == denied.end()) continue;
+            const std::string what = "worker " + worker.name + " allows the call \"" + name + "\", which warderd denies to all that it starts";
+            problems.push_back({config::Severity::warning, worker.where, what, "leave it out of allow_calls", {}, 1, 1});
+        }
+    }
+}
+
+}  // namespace
+
 Loaded load_and_resolve(const std::string& path) {
     Loaded loaded;
     auto parsed = config::load(path);
     loaded.config = std::move(parsed.config);
     loaded.problems = std::move(parsed.problems);
     config::resolve(loaded.config, loaded.problems, config::host_lookup());   // the machine's complaints beside the file's
+    complain_of_denied_calls(loaded.config, loaded.problems);
     loaded.ok = !config::any_error(loaded.problems);
     return loaded;
 }

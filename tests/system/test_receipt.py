@@ -268,6 +268,12 @@ class WarderdsOwnCell(WarderTest):
         if os.uname().machine == "x86_64":
             wait_for(lambda: self.worker_log("try").count("-1 1") == 4, f"four times EPERM: {self.worker_log('try')}")
 
+    def test_check_says_that_a_call_of_the_fixed_list_cannot_be_allowed(self):
+        self.write_config(sleeper(extra='[worker.idle.cell]\nallow_calls = ["io_uring_setup", "kcmp"]'))
+        report = self.report("check", "--config", self.path("warder.toml"))
+        self.assertEqual([(problem["weight"], problem["what"]) for problem in report["problems"]],
+                         [("warning", 'worker idle allows the call "io_uring_setup", which warderd denies to all that it starts')])
+
     def test_nobody_can_look_into_it(self):
         self.start(sleeper())
         self.assertEqual(os.stat(f"/proc/{self.daemon.pid}/mem").st_uid, 0)
