@@ -43,22 +43,29 @@ std::size_t gather(const Ring& ring, std::string& lines) {
 
 }  // namespace
 
-Sink::Outcome Sink::drain(Ring& ring) {
+Sink::Outcome Sink::drain_some(Ring& ring) {
     lost_ += ring.take_lost();
-    std::string lines;
-    while (ring.size() > 0) {
-        const std::size_t count = gather(ring, lines);
-        const Written written = out_ < 0 ? Written::failed : write_whole(out_, lines);
-        if (written == Written::not_now) return Outcome::full;
-        if (written == Written::failed && out_ >= 0) lost_ += count;
-        ring.pop(count);
-    }
-    if (lost_ > 0 && out_ >= 0) {
-        const Written written = write_whole(out_, lost_line(lost_));
-        if (written == Written::not_now) return Outcome::full;
-        if (written == Written::whole) lost_ = 0;
-    }
+    if (ring.size() == 0) return tell_lost();
+    const std::size_t count = gather(ring, lines_);
+    const Written written = out_ < 0 ? Written::failed : write_whole(out_, lines_);
+    if (written == Written::not_now) return Outcome::full;
+    if (written == Written::failed && out_ >= 0) lost_ += count;
+    ring.pop(count);
+    return ring.size() > 0 || lost_ > 0 ? Outcome::more : Outcome::drained;
+}
+
+Sink::Outcome Sink::tell_lost() {
+    if (lost_ == 0 || out_ < 0) return Outcome::drained;
+    const Written written = write_whole(out_, lost_line(lost_));
+    if (written == Written::not_now) return Outcome::full;
+    if (written == Written::whole) lost_ = 0;
     return Outcome::drained;
+}
+
+Sink::Outcome Sink::drain(Ring& ring) {
+    Outcome outcome = Outcome::more;
+    while (outcome == Outcome::more) outcome = drain_some(ring);
+    return outcome;
 }
 
 }  // namespace warder::audit

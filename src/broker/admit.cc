@@ -32,6 +32,10 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     auto& place = principals_[number(settings.id)];
     if (place == nullptr) place = std::make_unique<Principal>();
     Principal& principal = *place;
+    finish_wide(settings.id, now);
+    if (principals_.size() > 1 && aside_ == nullptr) aside_ = std::make_unique<Desk>();
+    paused_.reserve(principals_.size());
+    postponed_.reserve(principals_.size());
     std::vector<Trouble> troubles;
     std::vector<Held> held;
     const auto trouble = [&](const policy::Grant& grant, const Result<void>& result) {
@@ -85,6 +89,7 @@ void Broker::end_session(WorkerId worker) {
     Principal* principal = find(worker);
     if (principal == nullptr) return;
     outside_.runner.session_ended(worker);
+    abandon_wide(worker);
     if (principal->session) {
         poller_.forget(principal->session->channel->get());
         principal->session.reset();

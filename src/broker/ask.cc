@@ -49,34 +49,37 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     const auto requests = protocol::decode_ask(message);
     if (!requests) return violate(principal, requests.error().doing);
     const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
-    const Bytes datagram = Bytes(incoming_).first(whole);
-    asked_ = datagram;
+    const Bytes datagram = Bytes(desk_->incoming).first(whole);
+    desk_->asked = datagram;
+    principal.session->last_size = datagram.size();
     decide_all(principal, *requests, now);
-    for (const auto& one : std::span(work_).first(count_)) {
+    for (const auto& one : std::span(desk_->work).first(desk_->count)) {
         if (one.awaits != 0) return await(principal, one.awaits, datagram, sender, now);
     }
-    const Answering& first = work_[0];
+    const Answering& first = desk_->work[0];
     if (first.request.operation == Operation::run && !first.settled) return run(principal, message.id, sender, now);
-    if (!perform_all(principal)) return delegate(principal, message.id, sender, now);
+    if (too_wide(principal, now)) return begin_wide(principal, message.id, sender);
+    if (!perform_some(principal, 0, desk_->count)) return delegate(principal, message.id, sender, now);
+    say_failures(principal);
     send_answer(principal, message.id, datagram, sender, now);
 }
 
 void Broker::decide_all(Principal& principal, const protocol::Requests& requests, Instant now) {
-    count_ = requests.size();
-    texts_.clear();
-    const bool in_time = principal.session->requests.take(static_cast<std::uint32_t>(count_), now);
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
+    desk_->count = requests.size();
+    desk_->texts.clear();
+    const bool in_time = principal.session->requests.take(static_cast<std::uint32_t>(desk_->count), now);
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
         one.request = request_of(requests.at(i));
         one.decision = {};
         one.performed = Performed{};
         one.borrowed = -1;
-        one.settled = one.taken = false;
+        one.settled = one.done = one.taken = false;
         one.awaits = 0;
         one.text = {};
         if (!in_time) {
             settle(one, Reason::too_many, EDQUOT, "over the worker's requests_per_second: ask less often, or raise it in its table");
-        } else if (count_ > 1 && stands_alone(one.request.operation)) {
+        } else if (desk_->count > 1 && stands_alone(one.request.operation)) {
             settle(one, Reason::bad_argument, EINVAL, "run, signal and restart are asked for alone in their message");
         } else {
             decide_one(principal, one, now);
@@ -89,7 +92,7 @@ void Broker::decide_one(Principal& principal, Answering& one, Instant now) {
     one.decision = policy::decide(grants, one.request);
     if (one.decision.verdict == policy::Verdict::deny) {
         const auto sentence = policy::explain(grants, one.request, one.decision);
-        return settle(one, one.decision.reason, errno_of(one.decision.reason), texts_.keep(sentence.view()));
+        return settle(one, one.decision.reason, errno_of(one.decision.reason), desk_->texts.keep(sentence.view()));
     }
     if (one.request.operation == Operation::narrow) return narrow(principal, one);
     if (take_use(principal, one, now)) carry_out(principal, one, now);
@@ -105,7 +108,7 @@ bool Broker::take_use(Principal& principal, Answering& one, Instant now) {
     one.decision.verdict = policy::Verdict::deny;
     one.decision.reason = reason;
     const auto sentence = policy::explain(grants, one.request, one.decision);
-    settle(one, reason, errno_of(reason), texts_.keep(sentence.view()));
+    settle(one, reason, errno_of(reason), desk_->texts.keep(sentence.view()));
     return false;
 }
 
@@ -188,7 +191,7 @@ void Broker::look_up(Principal&, Answering& one, Instant now) {
     if (known == nullptr) return;
     if (known->error != 0) return settle(one, Reason::system, known->error, {});
     settle(one, Reason::ok, 0, {});
-    one.performed.data = texts_.keep(known->data);
+    one.performed.data = desk_->texts.keep(known->data);
 }
 
 // Null when nothing is known yet: then the ask waits, or `one` is settled because nobody can be asked.
@@ -249,19 +252,22 @@ void Broker::narrow(Principal& principal, Answering& one) {
     settle(one, Reason::ok, 0, {});
 }
 
-// False when at least one of them cannot be done here: then none is kept, and an opener does them all.
-bool Broker::perform_all(Principal& principal) {
-    for (auto& one : std::span(work_).first(count_)) {
+// False at the first that cannot be done here: an opener does that one and the rest. What was done is not done again.
+bool Broker::perform_some(Principal& principal, std::size_t first, std::size_t last) {
+    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
         if (one.settled) continue;
-        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, texts_);
-        if (one.performed.reason != Reason::would_block) continue;
-        for (auto& done : std::span(work_).first(count_)) done.performed.fd.reset();
+        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, desk_->texts);
+        one.done = one.performed.reason != Reason::would_block;
+        if (one.done) continue;
+        one.performed = Performed{};
         return false;
     }
-    for (auto& one : std::span(work_).first(count_)) {
+    return true;
+}
+void Broker::say_failures(const Principal& principal) {
+    for (auto& one : std::span(desk_->work).first(desk_->count)) {
         if (one.performed.reason != Reason::ok && one.text.empty()) say_failure(principal, one);
     }
-    return true;
 }
 
 void Broker::say_failure(const Principal& principal, Answering& one) {
@@ -270,7 +276,7 @@ void Broker::say_failure(const Principal& principal, Answering& one) {
     const auto shown = shown_target(principal, one.request, one.decision.grant);
     const auto sentence =
         failure_sentence(grant.name, one.request.operation, shown, one.performed.reason, one.performed.error);
-    one.text = texts_.keep(sentence.view());
+    one.text = desk_->texts.keep(sentence.view());
 }
 
 namespace {
@@ -312,8 +318,8 @@ bool Broker::room_beyond_quotas(const Principal& principal, std::size_t fds) {
 void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
     WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
     std::size_t fd_count = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
         outcomes_[i] = outcome_of(one);
         if (outcomes_[i].fds == 1) fds[fd_count++] = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
     }
@@ -321,15 +327,15 @@ void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
     if (!room_in_flight(principal, fd_count)) {
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
-    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
     if (!message) return violate(principal, "a reply that does not fit");
-    if (acts_at_once(work_[0].request.operation)) {
+    if (acts_at_once(desk_->work[0].request.operation)) {
         reply(principal, message);
         if (principal.session) record_all(principal, sender, now);
         return;
     }
     const auto sent = session.channel->send(*message, std::span(fds).first(fd_count));
-    for (auto& one : std::span(work_).first(count_)) one.performed.fd.reset();
+    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();
     if (sent && fd_count > 0) session.in_flight.sent(fd_count);
     if (sent) return record_all(principal, sender, now);
     // The socket is full: the worker must read first, and then its ask is answered anew.

@@ -20,6 +20,16 @@ const Principal* Broker::principal(WorkerId worker) const {
     return found == principals_.end() ? nullptr : found->second.get();
 }
 
+Principal* Broker::find(SessionId session) {
+    Principal* principal = find(session.worker);
+    const bool same = principal != nullptr && principal->session && principal->session->generation == session.generation;
+    return same ? principal : nullptr;
+}
+
+Broker::SessionId Broker::session_id(const Principal& principal) {
+    return {principal.settings.id, principal.session->generation};
+}
+
 // ---- The session of a life ----
 
 Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Credentials who, std::uint64_t cgroup_id) {
@@ -41,12 +51,16 @@ void Broker::handle(const PollEvent& event, Instant now) {
     if (principal == nullptr || !principal->session) return;
     if (event.tag.generation != (principal->session->generation & 0xffffffU)) return;
     if (event.writable && principal->session->clogged) unpark(*principal, now);
-    if (!event.readable && !event.hung_up) return;
-    if (principal->session && !principal->session->clogged) answer(*principal, now);
+    if (!principal->session || principal->session->clogged || (!event.readable && !event.hung_up)) return;
+    const SessionId session = session_id(*principal);
+    if (wide_ && wide_->session == session) return;   // one ask at a time
+    attention_.hear(session.worker, now);
+    answer(*principal, now);
+    if (attention_.others_speak(session.worker, now)) charge(session, now);
 }
 
 void Broker::answer(Principal& principal, Instant now) {
-    const auto received = principal.session->channel->receive(incoming_);
+    const auto received = principal.session->channel->receive(desk_->incoming);
     if (!received) return violate(principal, "its socket failed");
     if (received->kind == Received::Kind::message) return take(principal, *received, now);
     // The worker closed its end, perhaps for good; its life goes on without requests.
@@ -88,17 +102,17 @@ void Broker::refuse_relative(Principal& principal, const protocol::Message& mess
     if (message.type != protocol::Type::ask || !requests) {
         return reply(principal, protocol::encode_done(outgoing_, message.id, {EPERM, Reason::not_requester, text}));
     }
-    count_ = requests->size();
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
+    desk_->count = requests->size();
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
         one = Answering{};
         one.request = request_of(requests->at(i));
         settle(one, Reason::not_requester, EPERM, i == 0 ? text : std::string_view());
         outcomes_[i] = outcome_of(one);
         record_request(principal, sender, one);
     }
-    principal.denied += count_;
-    reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(count_)));
+    principal.denied += desk_->count;
+    reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(desk_->count)));
 }
 
 void Broker::greet(Principal& principal, const protocol::Message& message) {
@@ -157,6 +171,7 @@ void Broker::violate(Principal& principal, std::string_view how) {
         record->text.append(how);
     }
     const WorkerId worker = principal.settings.id;
+    abandon_wide(worker);
     poller_.forget(principal.session->channel->get());
     principal.session.reset();
     outside_.listener.broke_protocol(worker, how);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "audit/ring.h"
+#include "broker/attention.h"
 #include "broker/authenticate.h"
 #include "broker/knowledge.h"
 #include "broker/outside.h"
@@ -59,8 +60,15 @@ public:
     void end_session(WorkerId worker);
 
     // The poller says something about a session: one datagram is answered, so that a noisy worker gets one of each turn like
-    // all others. The poller tells of the next at once, without a wake-up.
+    // all others. The poller tells of the next at once, without a wake-up. An ask of many requests is only begun while others
+    // speak too, and a session that took more than its share of the time pauses (attention.h).
     void handle(const PollEvent& event, Instant now);
+
+    // What is still to be done without waiting for anything: the rest of a wide ask, sessions whose pause is over. To be called
+    // once in each turn.
+    void go_on(Instant now);
+    // How long the loop may wait before the next go_on: zero while a wide ask is under way, Duration::max() for ever.
+    Duration patience() const;
 
     // An opener has answered (or its deadline has): records it.
     void job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
@@ -119,14 +127,40 @@ private:
         Task task;
         Performed performed;
         int borrowed = -1;      // a kept listener
-        bool settled = false;
+        bool settled = false;   // it needs nothing done: denied, or answered from what is here
+        bool done = false;      // performed, and not to be performed again
         bool taken = false;     // a use of the grant, to be given back if it fails
         std::uint64_t awaits = 0;   // the question to the resolver without whose answer it cannot be done
         std::string_view text;
     };
-    enum class Done { here, elsewhere };
+    // What one ask needs while it is answered.
+    struct Desk {
+        std::array<std::byte, max_message> incoming;
+        Bytes asked;   // the ask that is being answered, in incoming
+        Texts texts;
+        std::array<Answering, protocol::max_requests> work;
+        std::size_t count = 0;
+    };
+    struct SessionId {
+        WorkerId worker{};
+        std::uint32_t generation = 0;
+        bool operator==(const SessionId&) const = default;
+    };
+    // An ask that is carried out in parts; it lies on `aside_`.
+    struct WideAsk {
+        SessionId session;
+        RequestId id{};
+        Credentials sender;
+        std::size_t next = 0;   // the first request that is not yet performed
+    };
+    struct Paused {
+        SessionId session;
+        Instant until;
+    };
 
     Principal* find(WorkerId worker);
+    Principal* find(SessionId session);   // null when that session is over
+    static SessionId session_id(const Principal& principal);
     void answer(Principal& principal, Instant now);
     void take(Principal& principal, const Received& received, Instant now);
     void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
@@ -153,7 +187,8 @@ private:
     void lend_listener(Principal& principal, Answering& one);
     void reach_worker(Principal& principal, Answering& one);
     void narrow(Principal& principal, Answering& one);
-    bool perform_all(Principal& principal);
+    bool perform_some(Principal& principal, std::size_t first, std::size_t last);
+    void say_failures(const Principal& principal);
     void say_failure(const Principal& principal, Answering& one);
     bool room_in_flight(const Principal& principal, std::size_t fds);
     bool room_beyond_quotas(const Principal& principal, std::size_t fds);
@@ -171,6 +206,19 @@ private:
     void park(Principal& principal, Bytes datagram, Credentials sender);
     void unpark(Principal& principal, Instant now);
     void give_back_uses(Principal& principal);
+
+    // turns.cc: whose turn it is.
+    bool too_wide(const Principal& principal, Instant now) const;
+    void begin_wide(Principal& principal, RequestId id, Credentials sender);
+    void postpone(Principal& principal, Credentials sender);
+    void take_up_postponed(Instant now);
+    void perform_part(std::size_t most, Instant now);
+    void finish_wide(WorkerId worker, Instant now);
+    void abandon_wide(WorkerId worker);
+    void charge(SessionId session, Instant began);
+    bool presses(const Principal& principal) const;
+    void pause(Principal& principal, Instant until);
+    void end_pauses(Instant now);
 
     // record.cc: small things, and the audit.
     void settle(Answering& one, Reason reason, int error, std::string_view text);
@@ -194,16 +242,19 @@ private:
     Instant next_deadline_ = Instant::never();
     std::size_t spare_in_flight_ = 1024;   // unless it is said
 
-    // Working memory of one ask. Members, so that it is neither cleared nor allocated for each.
-    std::array<std::byte, max_message> incoming_;
-    Bytes asked_;   // the ask that is being answered, in incoming_
+    // Working memory. Members, so that it is neither cleared nor allocated for each ask.
+    std::unique_ptr<Desk> desk_ = std::make_unique<Desk>();
+    std::unique_ptr<Desk> aside_;   // where a wide ask lies meanwhile; made with the second worker
     std::array<std::byte, max_message> outgoing_;
-    Texts texts_;
-    std::array<Answering, protocol::max_requests> work_;
     std::array<protocol::Outcome, protocol::max_requests> outcomes_;
     std::array<JobItem, protocol::max_requests> job_items_;
     policy::Filled words_;   // of a command
-    std::size_t count_ = 0;
+
+    Attention attention_;
+    Instant served_until_{};             // the moment when the last who was charged had been served
+    std::optional<WideAsk> wide_;
+    std::vector<SessionId> postponed_;   // wide asks that wait for their turn
+    std::vector<Paused> paused_;
 };
 
 }  // namespace warder::broker

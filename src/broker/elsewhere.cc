@@ -17,19 +17,19 @@ constexpr Duration retelling = std::chrono::milliseconds(50);   // until a socke
 std::size_t lent_by(std::span<const JobItem> items) {
     return static_cast<std::size_t>(std::ranges::count_if(items, [](const JobItem& item) {
         if (is_push(item.task)) return false;
-        return item.settled ? item.listener >= 0 : lends_one(item.task.operation);
+        return item.settled ? item.lend >= 0 : lends_one(item.task.operation);
     }));
 }
 
 }  // namespace
 
 void Broker::delegate(Principal& principal, RequestId id, Credentials sender, Instant now) {
-    for (std::size_t i = 0; i < count_; ++i) {
-        const Answering& one = work_[i];
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        const Answering& one = desk_->work[i];
         JobItem& item = job_items_[i];
-        item.settled = one.settled;
+        item.settled = one.settled || one.done;
         item.outcome = outcome_of(one);
-        item.listener = one.borrowed;
+        item.lend = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
         item.task = one.task;
         item.task.operation = one.request.operation;
         item.grant = one.decision.grant;
@@ -38,24 +38,22 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         item.shown = shown_target(principal, one.request, item.grant);
     }
     Session& session = *principal.session;
-    const auto items = std::span(job_items_).first(count_);
+    const auto items = std::span(job_items_).first(desk_->count);
     Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(), items};
     if (!room_in_flight(principal, lent_by(items))) {
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     Result<void> taken = failure(EDQUOT, "outstanding requests");
     if (session.outstanding < principal.settings.max_outstanding) taken = outside_.openers.take(job);
-    if (taken) {
-        ++session.outstanding;
-        session.promised += lent_by(items);
-        return;
-    }
-    answer_with_failure(principal, id, sender, taken.error().number, now);
+    if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
+    ++session.outstanding;
+    session.promised += lent_by(items);
+    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();   // theirs now
 }
 
 // A command is asked for alone, and the runner answers.
 void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant now) {
-    Answering& one = work_[0];
+    Answering& one = desk_->work[0];
     Session& session = *principal.session;
     const policy::Grant& grant = principal.settings.grants.at(one.decision.grant);
     policy::fill(grant.command, one.request.target, words_);
@@ -71,9 +69,9 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
-    count_ = 1;
-    texts_.clear();
-    Answering& one = work_[0];
+    desk_->count = 1;
+    desk_->texts.clear();
+    Answering& one = desk_->work[0];
     one = Answering{};
     one.request.operation = Operation::run;
     one.decision.grant = principal->settings.grants.named(begun.grant).value_or(GrantId::none);
@@ -116,20 +114,19 @@ void Broker::tell_ends(Principal& principal, Instant now) {
 void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
                                  std::string_view text) {
     const Reason reason = error == EDQUOT ? Reason::too_many : error == EAGAIN ? Reason::unavailable : Reason::system;
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
-        const bool denied = one.settled && one.borrowed < 0;
-        if (!denied) {
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
+        if (one.performed.reason == Reason::ok) {
             settle(one, reason, error, text);
             if (text.empty()) say_failure(principal, one);
         }
         outcomes_[i] = outcome_of(one);
     }
-    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(count_));
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
     if (!message) return violate(principal, "a reply that does not fit");
     const auto sent = principal.session->channel->send(*message);
     // It may have hundreds of answers unread, and yet read: those that lend are many and large.
-    if (!sent && sent.error().number == EAGAIN) return park(principal, asked_, sender);
+    if (!sent && sent.error().number == EAGAIN) return park(principal, desk_->asked, sender);
     record_all(principal, sender, now);
 }
 
@@ -139,10 +136,10 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
     principal->session->promised -= std::min(principal->session->promised, lent_by(items));
-    count_ = std::min({items.size(), results.size(), work_.size()});
+    desk_->count = std::min({items.size(), results.size(), desk_->work.size()});
     std::size_t sent = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
         one = Answering{};
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
@@ -165,22 +162,22 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
-    count_ = std::min(items.size(), work_.size());
-    texts_.clear();
-    for (std::size_t i = 0; i < count_; ++i) {
-        Answering& one = work_[i];
+    desk_->count = std::min(items.size(), desk_->work.size());
+    desk_->texts.clear();
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
         one = Answering{};
         one.decision.grant = items[i].grant;
-        if (items[i].settled && items[i].listener < 0) {
+        if (items[i].settled && items[i].lend < 0) {
             outcomes_[i] = items[i].outcome;
             continue;
         }
         const auto sentence = failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown, reason,
                                                errno_of(reason));
-        settle(one, reason, errno_of(reason), texts_.keep(sentence.view()));
+        settle(one, reason, errno_of(reason), desk_->texts.keep(sentence.view()));
         outcomes_[i] = outcome_of(one);
     }
-    reply(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(count_)));
+    reply(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
 }
 
 // ---- The resolver ----
@@ -247,18 +244,20 @@ void Broker::run_due(Instant now) {
 }
 
 void Broker::answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now) {
-    std::copy(datagram.begin(), datagram.end(), incoming_.begin());
-    const auto message = protocol::decode(Bytes(incoming_).first(datagram.size()));
+    finish_wide(principal.settings.id, now);
+    if (!principal.session) return;
+    std::copy(datagram.begin(), datagram.end(), desk_->incoming.begin());
+    const auto message = protocol::decode(Bytes(desk_->incoming).first(datagram.size()));
     if (!message) return violate(principal, message.error().doing);
     answer_ask(principal, *message, sender, now);
 }
 
 // What was decided is decided again later: until then nothing of it is used.
 void Broker::give_back_uses(Principal& principal) {
-    for (auto& one : std::span(work_).first(count_)) {
+    for (auto& one : std::span(desk_->work).first(desk_->count)) {
         if (std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
     }
-    principal.session->requests.give_back(static_cast<std::uint32_t>(count_));
+    principal.session->requests.give_back(static_cast<std::uint32_t>(desk_->count));
 }
 
 // ---- Secrets that are rotated ----
@@ -287,8 +286,10 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
     const auto id = principal.grants().named(grant);
     Session& session = *principal.session;
     if (!id || session.allowances.used(*id) == 0 || !principal.grants().at(*id).rights.has(Operation::secret)) return;
-    count_ = 1;
-    Answering& one = work_[0];
+    finish_wide(principal.settings.id, now);
+    if (!principal.session) return;
+    desk_->count = 1;
+    Answering& one = desk_->work[0];
     one = Answering{};
     one.request.operation = Operation::secret;
     one.request.grant = grant;

@@ -13,11 +13,12 @@
 
 namespace warder::broker {
 
-// One request of an ask that goes to an opener. Either settled (denied, or a kept listener to lend), or still to perform.
+// One request of an ask that goes to an opener. Either settled (denied, done already, or a kept listener to lend), or still to
+// perform.
 struct JobItem {
     bool settled = false;
     protocol::Outcome outcome;        // settled: as it is to be sent
-    int listener = -1;                // settled, allowed to listen: what to lend; borrowed
+    int lend = -1;                    // settled, and lends: a kept listener, or what was opened before; borrowed
     Task task;                        // otherwise
     GrantId grant = GrantId::none;
     std::string_view grant_name;      // for the sentence, if it fails

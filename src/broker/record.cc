@@ -28,7 +28,7 @@ protocol::Outcome Broker::outcome_of(const Answering& one) const {
 
 void Broker::record_all(Principal& principal, Credentials sender, Instant now) {
     const std::int64_t wall = wall_clock_now();
-    for (const auto& one : std::span(work_).first(count_)) {
+    for (const auto& one : std::span(desk_->work).first(desk_->count)) {
         record_request(principal, sender, one);
         const bool allowed = one.performed.reason == Reason::ok;
         ++(allowed ? principal.allowed : principal.denied);

@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "broker/allowance.h"
+#include "broker/attention.h"
 #include "broker/hold.h"
 #include "policy/grant.h"
 #include "policy/request.h"
@@ -112,6 +113,8 @@ struct Session {
     bool clogged = false;                // the worker does not read its replies: nothing more is taken from it
     std::uint32_t outstanding = 0;       // asks that an opener has or that wait for one
     bool ready = false;                  // it said so
+    Share share;                         // of the loop's time
+    std::size_t last_size = 0;           // bytes of its latest ask
     Allowances allowances;
     Rate requests;                       // of the worker's quota
     InFlight in_flight;                  // descriptors sent and not yet received

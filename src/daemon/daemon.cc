@@ -46,7 +46,7 @@ int Daemon::run() {
 
 void Daemon::turn() {
     arm_timer();
-    const auto events = poller_.wait(-1);
+    const auto events = poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
     now_ = monotonic_now();
     pool_.set_now(now_);
     runner_.set_now(now_);
@@ -55,8 +55,9 @@ void Daemon::turn() {
         return shut_down("the poller failed");
     }
     for (const auto& event : *events) dispatch(event);
+    broker_.go_on(now_);
     if (shutting_down_) continue_shutdown();
-    if (ring_.pressing()) tend_audit();
+    if (audit_behind_ || ring_.pressing()) tend_audit();
     count_turn(now_);
 }
 
@@ -123,9 +124,11 @@ void Daemon::arm_timer() {
     if (const auto set = timer_.set(next); !set) log_error(describe(set.error()));
 }
 
+// A little in each turn, so that nobody waits for what was recorded about others.
 void Daemon::tend_audit() {
-    const bool full = sink_.drain(ring_) == audit::Sink::Outcome::full;
-    audit_due_ = full ? now_ + audit_delay : Instant::never();
+    const auto outcome = sink_.drain_some(ring_);
+    audit_behind_ = outcome == audit::Sink::Outcome::more;
+    audit_due_ = outcome == audit::Sink::Outcome::full ? now_ + audit_delay : Instant::never();
 }
 
 void Daemon::tend_keeper() { keeper_due_ = pipes_.deliver(broker_) ? now_ + retry_delay : Instant::never(); }
@@ -162,11 +165,11 @@ void Daemon::continue_shutdown() {
     if (!members_rest || (resolver_ && !resting(resolver_->id))) return;
     if (keeper_ && !keeper_stopping_) {
         keeper_stopping_ = true;
-        tend_audit();
+        sink_.drain(ring_);
         if (auto* worker = roster_->find(keeper_->id)) worker->stop(now_);
     }
     if (roster_->everything_stopped()) {
-        tend_audit();
+        sink_.drain(ring_);
         finished_ = true;
     }
 }

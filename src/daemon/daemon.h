@@ -156,6 +156,7 @@ private:
     Instant started_{};
     Instant armed_ = Instant::never();
     Instant audit_due_ = Instant::never();
+    bool audit_behind_ = false;   // more is to be written than one turn does
     Instant keeper_due_ = Instant::never();
     Instant watchdog_due_ = Instant::never();
     bool shutting_down_ = false;

@@ -20,7 +20,7 @@ struct Item {
     std::uint16_t operation, flags, reason;
     std::uint32_t port, mode, owner, owner_group, grant, protocol;
     std::int32_t error;
-    std::int16_t directory, listener;   // places among the descriptors; -1: none
+    std::int16_t directory, lend;   // places among the descriptors; -1: none
     std::uint8_t settled, as, owned, cross_mounts, writes;
     policy::Family of_raw;
     // Lengths of the texts that follow the item, in this order.
@@ -41,7 +41,7 @@ std::uint16_t length(std::string_view text) { return static_cast<std::uint16_t>(
 
 Item wire_of(const broker::JobItem& item, JobFds& fds) {
     const auto& task = item.task;
-    return {task.argument,
+    return {item.settled ? item.outcome.value : task.argument,
             task.address.transport,
             task.address.family,
             task.address.ip,
@@ -56,7 +56,7 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             task.protocol,
             item.outcome.error,
             place(fds, item.settled ? -1 : task.directory),
-            place(fds, item.listener),
+            place(fds, item.lend),
             item.settled,
             static_cast<std::uint8_t>(task.as),
             task.owned,
@@ -105,9 +105,10 @@ void read_item(Reader& reader, std::span<const int> fds, broker::JobItem& item) 
     item.outcome.error = raw.error;
     item.outcome.reason = static_cast<Reason>(raw.reason);
     item.grant = item.outcome.grant = static_cast<GrantId>(raw.grant);
-    // In the parent, which asks without descriptors, a listener is still told apart from a denial.
-    item.listener = fds.empty() ? raw.listener : number_at(fds, raw.listener);
-    item.outcome.fds = raw.listener >= 0 ? 1 : 0;
+    // In the parent, which asks without descriptors, what lends is still told apart from a denial.
+    item.lend = fds.empty() ? raw.lend : number_at(fds, raw.lend);
+    item.outcome.fds = raw.lend >= 0 ? 1 : 0;
+    if (item.settled) item.outcome.value = raw.argument;
     read_task(raw, fds, item.task);
     const auto text = [&](std::uint16_t size) { return text_of(reader.take_bytes(size)); };
     item.outcome.text = text(raw.text);
@@ -131,7 +132,7 @@ Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& j
                     static_cast<std::uint32_t>(job.identity->group_count), job.identity->groups});
     for (const auto& item : job.items) {
         const Item raw = wire_of(item, fds);
-        if (raw.directory == -2 || raw.listener == -2) return failure(EMSGSIZE, "too many directories in one ask");
+        if (raw.directory == -2 || raw.lend == -2) return failure(EMSGSIZE, "too many directories in one ask");
         writer.put(raw);
         for (const auto text : {item.outcome.text, item.grant_name, item.shown, item.task.prefix, item.task.path,
                                 item.task.second, item.task.address.name, item.task.interface}) {

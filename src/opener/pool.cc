@@ -174,7 +174,7 @@ void Pool::fail(Bytes bytes, Reason reason, Instant now) {
     const auto items = std::span(items_).first(job->count);
     broker_->job_failed(job->worker, job->generation, job->request, items, reason);
     for (std::size_t i = 0; i < job->count; ++i) {
-        const bool denied = items[i].settled && items[i].listener < 0;
+        const bool denied = items[i].settled && items[i].lend < 0;
         results_[i] = denied ? broker::JobResult{items[i].outcome.reason, items[i].outcome.error, 0, 0}
                              : broker::JobResult{reason, errno_of(reason), 0, 0};
     }

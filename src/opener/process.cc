@@ -39,7 +39,9 @@ void take_settled(Workshop& shop, std::size_t index) {
     shop.performed[index] = broker::Performed{};
     shop.outcomes[index] = item.outcome;
     shop.outcomes[index].text = shop.texts.keep(item.outcome.text);
-    shop.results[index] = {item.outcome.reason, item.outcome.error, 0, 0};
+    struct stat about{};
+    if (item.lend >= 0 && ::fstat(item.lend, &about) != 0) about = {};
+    shop.results[index] = {item.outcome.reason, item.outcome.error, about.st_dev, about.st_ino};
 }
 
 // Tells how what was performed has ended, with a sentence if it failed.
@@ -80,7 +82,7 @@ Result<void> send(Workshop& shop, const JobView& job, const Channel& worker) {
     std::size_t count = 0;
     for (std::size_t i = 0; i < job.count; ++i) {
         if (shop.performed[i].fd) fds[count++] = shop.performed[i].fd.get();
-        else if (shop.items[i].listener >= 0) fds[count++] = shop.items[i].listener;
+        else if (shop.items[i].lend >= 0) fds[count++] = shop.items[i].lend;
     }
     const auto outcomes = std::span(shop.outcomes).first(job.count);
     const auto message = TRY(protocol::encode_answer(shop.reply, job.request, outcomes));
@@ -96,8 +98,8 @@ Result<void> send(Workshop& shop, const JobView& job, const Channel& worker) {
 void lend_nothing(Workshop& shop, std::size_t count, int error) {
     for (std::size_t i = 0; i < count; ++i) {
         broker::JobItem& item = shop.items[i];
-        if (!shop.performed[i].fd && item.listener < 0) continue;
-        item.listener = -1;
+        if (!shop.performed[i].fd && item.lend < 0) continue;
+        item.lend = -1;
         shop.performed[i] = broker::Performed{Fd(), Reason::system, error, 0, 0, 0, {}};
         conclude(shop, i);
     }

@@ -14,6 +14,10 @@ std::uint64_t pack(PollTag tag) {
     return (std::uint64_t{tag.kind} << 56) | (std::uint64_t{tag.generation & generation_mask} << 32) | tag.id;
 }
 
+timespec timespec_of(Duration duration) {
+    return {duration.count() / 1'000'000'000, duration.count() % 1'000'000'000};
+}
+
 PollTag unpack(std::uint64_t raw) {
     return {static_cast<std::uint8_t>(raw >> 56), static_cast<std::uint32_t>(raw),
             static_cast<std::uint32_t>(raw >> 32) & generation_mask};
@@ -43,9 +47,11 @@ Result<void> Poller::change_to_hangup(int fd, PollTag tag) { return control(EPOL
 
 void Poller::forget(int fd) { ::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
-Result<std::span<const PollEvent>> Poller::wait(int timeout_ms) {
+Result<std::span<const PollEvent>> Poller::wait(Duration patience) {
     WARDER_UNINITIALIZED epoll_event raw[batch];
-    const int count = ::epoll_wait(fd_.get(), raw, batch, timeout_ms);
+    const timespec limit = timespec_of(patience);
+    const int count = patience == Duration::max() ? ::epoll_wait(fd_.get(), raw, batch, -1)
+                                                  : ::epoll_pwait2(fd_.get(), raw, batch, &limit, nullptr);
     if (count < 0 && errno != EINTR) return failure("epoll_wait");
     const auto ready = static_cast<std::size_t>(count < 0 ? 0 : count);
     for (std::size_t i = 0; i < ready; ++i) {

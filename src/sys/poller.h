@@ -39,9 +39,9 @@ public:
     Result<void> change_to_hangup(int fd, PollTag tag);
     void forget(int fd);
 
-    // Waits until something is ready or `timeout_ms` is over (-1: for ever). EINTR yields no events. The events stay valid
-    // until the next wait.
-    Result<std::span<const PollEvent>> wait(int timeout_ms);
+    // Waits until something is ready or `patience` is over; Duration::max() waits for ever. EINTR yields no events. The events
+    // stay valid until the next wait. Errors: epoll_pwait2(2) (Linux 5.11).
+    Result<std::span<const PollEvent>> wait(Duration patience = Duration::max());
 
 private:
     explicit Poller(Fd fd) : fd_(std::move(fd)) {}

@@ -176,7 +176,7 @@ public:
     void turn(Duration timeout) {
         const Instant now = monotonic_now();
         const Duration left = std::min(timeout, std::max(Duration::zero(), roster->next_deadline() - now));
-        const auto events = poller_.wait(static_cast<int>((left.count() + 999'999) / 1'000'000));
+        const auto events = poller_.wait(left);
         REQUIRE(events);
         for (const PollEvent& event : *events) {
             CHECK(roster->handle(event, monotonic_now()));

@@ -355,7 +355,7 @@ TEST_CASE("L2: a worker that does not read is put aside, costs no turn, and goes
         town.turn();
     }
     REQUIRE(town.session().clogged);
-    CHECK(town.poller.wait(0)->empty());   // nothing is to be done for it
+    CHECK(town.poller.wait(Duration::zero())->empty());   // nothing is to be done for it
     int answered = 0;
     for (; answered < asked; ++answered) {
         const auto outcome = town.hear_one();

@@ -162,9 +162,10 @@ struct Bench {
 
     // What the loop does, once.
     void turn() {
-        const auto events = poller.wait(0);
+        const auto events = poller.wait(Duration::zero());
         if (!events) return;
         for (const auto& event : *events) broker->handle(event, now);
+        broker->go_on(now);
     }
 
     // The reply that lies in the worker's socket. Its texts live until the next.

@@ -55,7 +55,7 @@ struct Operated {
     // Handles what is ready, until there is nothing for 20 ms.
     void run() {
         for (int rounds = 0; rounds < 10000; ++rounds) {
-            const auto events = poller.wait(20);
+            const auto events = poller.wait(std::chrono::milliseconds(20));
             REQUIRE(events);
             if (events->empty()) return;
             for (const auto& event : *events) {
@@ -537,7 +537,7 @@ TEST_CASE("server: at rest no timer is armed, and events of a connection that ha
     CHECK(operated.server->clients() == 0);
     operated.server->handle({{static_cast<std::uint8_t>(Watch::client), 0, 1}, true, true, true}, operated.clock);
     operated.server->handle({{static_cast<std::uint8_t>(Watch::client), 9999, 1}, true, true, true}, operated.clock);
-    const auto events = operated.poller.wait(50);
+    const auto events = operated.poller.wait(std::chrono::milliseconds(50));
     REQUIRE(events);
     CHECK(events->empty());
 }

@@ -53,7 +53,7 @@ broker::JobItem to_lend(int listener) {
     broker::JobItem item;
     item.settled = true;
     item.grant = GrantId{2};
-    item.listener = listener;
+    item.lend = listener;
     return item;
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("a job arrives as it was sent: a task, a denial and a listener to lend
     CHECK(task.second == "other.html");
 
     CHECK((*coded.out)[1].settled);
-    CHECK((*coded.out)[1].listener == -1);
+    CHECK((*coded.out)[1].lend == -1);
     CHECK((*coded.out)[1].outcome.reason == Reason::not_granted);
     CHECK((*coded.out)[1].outcome.error == EACCES);
     CHECK((*coded.out)[1].outcome.text == "no grant of web covers /etc/shadow");
@@ -119,7 +119,7 @@ TEST_CASE("a job arrives as it was sent: a task, a denial and a listener to lend
     CHECK((*coded.out)[1].grant == GrantId::none);
 
     CHECK((*coded.out)[2].settled);
-    CHECK((*coded.out)[2].listener == 12);
+    CHECK((*coded.out)[2].lend == 12);
     CHECK((*coded.out)[2].outcome.fds == 1);
 
     CHECK(policy::format((*coded.out)[3].task.address).view() == "tcp:192.0.2.7:8080");
@@ -221,11 +221,11 @@ TEST_CASE("T14: places that no descriptor stands for are none, and never another
     const std::array<int, 2> fewer = {10, 11};
     REQUIRE(decode(*bytes, fewer, *coded.out));
     CHECK((*coded.out)[0].task.directory == 11);
-    CHECK((*coded.out)[1].listener == -1);
+    CHECK((*coded.out)[1].lend == -1);
     // In the parent, where there are none any more, a listener is still told from a denial.
     REQUIRE(decode(*bytes, {}, *coded.out));
     CHECK((*coded.out)[0].task.directory == -1);
-    CHECK((*coded.out)[1].listener >= 0);
+    CHECK((*coded.out)[1].lend >= 0);
 }
 
 TEST_CASE("T14: more requests than there is room for are refused") {

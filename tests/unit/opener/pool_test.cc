@@ -75,7 +75,7 @@ struct Openers : Bench {
     Result<protocol::Message> wait_for_reply() {
         for (const Instant until = monotonic_now() + std::chrono::seconds(30); monotonic_now() < until;) {
             if (auto reply = hear()) return reply;
-            const auto events = poller.wait(1'000);
+            const auto events = poller.wait(std::chrono::seconds(1));
             if (!events) return Failure(events.error());
             for (const auto& event : std::vector<PollEvent>(events->begin(), events->end())) {
                 if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::session)) broker->handle(event, now);

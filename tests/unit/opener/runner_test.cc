@@ -116,7 +116,7 @@ struct Stand {
     }
 
     void turn(int timeout_ms) {
-        const auto events = poller->wait(timeout_ms);
+        const auto events = poller->wait(std::chrono::milliseconds(timeout_ms));
         REQUIRE(events);
         for (const auto& event : std::vector<PollEvent>(events->begin(), events->end())) runner->handle(event, monotonic_now());
         runner->run_due(monotonic_now());

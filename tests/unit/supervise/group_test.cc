@@ -64,17 +64,17 @@ TEST_CASE("a group holds what is born in it, kills all of it, and tells when it 
     auto poller = Poller::create();
     REQUIRE(poller);
     REQUIRE(poller->watch_hangup(group->events(), {6, 1, 0}));
-    auto quiet = poller->wait(0);
+    auto quiet = poller->wait(Duration::zero());
     REQUIRE(quiet);
     CHECK(quiet->empty());
 
     REQUIRE(group->kill());
-    auto events = poller->wait(5000);
+    auto events = poller->wait(std::chrono::seconds(5));
     REQUIRE(events);
     REQUIRE(events->size() == 1);
     CHECK((*events)[0].hung_up);
     CHECK_FALSE(group->populated());
-    CHECK(poller->wait(0)->empty());
+    CHECK(poller->wait(Duration::zero())->empty());
     CHECK(::waitpid(cloned->pid, nullptr, 0) == cloned->pid);
 }
 

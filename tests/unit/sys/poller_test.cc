@@ -25,7 +25,7 @@ TEST_CASE("a tag comes back as it was given, at its largest too") {
     const PollTag tag{255, 0xffffffffU, 0xffffffU};
     REQUIRE(poller->watch(pair[0].get(), tag));
     REQUIRE(::write(pair[1].get(), "x", 1) == 1);
-    const auto events = poller->wait(0);
+    const auto events = poller->wait(Duration::zero());
     REQUIRE(events);
     REQUIRE(events->size() == 1);
     CHECK(events->front().tag == tag);
@@ -39,7 +39,7 @@ TEST_CASE("of a generation the lowest 24 bits are kept, and nothing of it runs i
     const auto pair = socket_pair();
     REQUIRE(poller->watch(pair[0].get(), {1, 2, 0xff000003U}));
     REQUIRE(::write(pair[1].get(), "x", 1) == 1);
-    const auto events = poller->wait(0);
+    const auto events = poller->wait(Duration::zero());
     REQUIRE(events);
     REQUIRE(events->size() == 1);
     CHECK(events->front().tag == PollTag{1, 2, 3});
@@ -51,11 +51,11 @@ TEST_CASE("what is watched for hang-up only is quiet while its peer writes") {
     auto pair = socket_pair();
     REQUIRE(poller->watch_hangup(pair[0].get(), {1, 1, 1}));
     REQUIRE(::write(pair[1].get(), "x", 1) == 1);
-    const auto quiet = poller->wait(0);
+    const auto quiet = poller->wait(Duration::zero());
     REQUIRE(quiet);
     CHECK(quiet->empty());
     pair[1].reset();
-    const auto events = poller->wait(0);
+    const auto events = poller->wait(Duration::zero());
     REQUIRE(events);
     REQUIRE(events->size() == 1);
     CHECK(events->front().hung_up);
@@ -67,18 +67,18 @@ TEST_CASE("what is watched can change between reading, writing and hang-up, and 
     const auto pair = socket_pair();
     const PollTag tag{1, 1, 1};
     REQUIRE(poller->watch(pair[0].get(), tag));
-    CHECK(poller->wait(0)->empty());
+    CHECK(poller->wait(Duration::zero())->empty());
     REQUIRE(poller->change_to_write(pair[0].get(), tag));
-    const auto events = poller->wait(0);
+    const auto events = poller->wait(Duration::zero());
     REQUIRE(events->size() == 1);
     CHECK(events->front().writable);
     REQUIRE(::write(pair[1].get(), "x", 1) == 1);
     REQUIRE(poller->change_to_hangup(pair[0].get(), tag));
-    CHECK(poller->wait(0)->empty());
+    CHECK(poller->wait(Duration::zero())->empty());
     REQUIRE(poller->change_to_read(pair[0].get(), tag));
-    CHECK(poller->wait(0)->size() == 1);
+    CHECK(poller->wait(Duration::zero())->size() == 1);
     poller->forget(pair[0].get());
-    CHECK(poller->wait(0)->empty());
+    CHECK(poller->wait(Duration::zero())->empty());
 }
 
 TEST_CASE("a timer fires for a moment that has passed, is quiet when acknowledged, and never for never") {

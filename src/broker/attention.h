@@ -1,0 +1,55 @@
+// Attention: who speaks, and how much of the loop's time each session may have of it. Nobody's requests may make anybody else
+// wait: while others speak, a session gets half of the time, and pauses when it took more. Alone it gets all.
+#pragma once
+
+#include <algorithm>
+
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace warder::broker {
+
+// Remembers the last to speak, and the last before it who was somebody else.
+class Attention {
+public:
+    static constexpr Duration memory = std::chrono::seconds(1);
+
+    void hear(WorkerId worker, Instant now) {
+        if (worker != latest_.worker) before_ = latest_;
+        latest_ = {worker, now};
+    }
+
+    // Whether somebody else than `worker` has spoken lately.
+    bool others_speak(WorkerId worker, Instant now) const {
+        const Heard& other = latest_.worker == worker ? before_ : latest_;
+        return other.at != Instant::never() && other.at + memory > now;
+    }
+
+private:
+    struct Heard {
+        WorkerId worker{};
+        Instant at = Instant::never();
+    };
+    Heard latest_;
+    Heard before_;
+};
+
+// One session's part: what it was served is paid for with as much waiting again.
+class Share {
+public:
+    // What may be owed before a pause: short pauses cost more than they give.
+    static constexpr Duration tolerance = std::chrono::microseconds(30);
+
+    // It was served from `began` to `ended`. Returns until when it must pause; `ended` or earlier: it need not.
+    Instant charge(Instant began, Instant ended) {
+        paid_ = std::max(paid_, began) + 2 * (ended - began);
+        return paid_ - ended > tolerance ? paid_ : ended;
+    }
+    // Nobody had to wait for it after all.
+    void forgive() { paid_ = Instant{}; }
+
+private:
+    Instant paid_{};   // when all that it was served is paid for
+};
+
+}  // namespace warder::broker

@@ -1,0 +1,139 @@
+// Whose turn it is: asks of many requests are carried out in parts, so that who asks for one thing meanwhile waits for one part
+// and not for all of them; and sessions that took more than their share of the time pause.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/broker.h"
+#include "broker/request_of.h"
+
+namespace warder::broker {
+namespace {
+
+// Requests performed in one turn: about the time of two asks for one.
+constexpr std::size_t part = 8;
+
+}  // namespace
+
+Duration Broker::patience() const {
+    if (wide_ || !postponed_.empty()) return Duration::zero();
+    if (paused_.empty()) return Duration::max();
+    const auto first = std::ranges::min_element(paused_, {}, &Paused::until)->until;
+    return std::max(first - monotonic_now(), Duration::zero());
+}
+
+void Broker::go_on(Instant now) {
+    if (!paused_.empty()) end_pauses(now);
+    if (wide_) return perform_part(part, now);
+    if (!postponed_.empty()) take_up_postponed(now);
+}
+
+// ---- Wide asks ----
+
+bool Broker::too_wide(const Principal& principal, Instant now) const {
+    return desk_->count > part && aside_ != nullptr && attention_.others_speak(principal.settings.id, now);
+}
+
+void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender) {
+    if (wide_) return postpone(principal, sender);
+    wide_ = WideAsk{session_id(principal), id, sender, 0};
+    std::swap(desk_, aside_);
+}
+
+// One at a time: this one is kept as it came, like that of a worker that does not read, and answered anew.
+void Broker::postpone(Principal& principal, Credentials sender) {
+    give_back_uses(principal);
+    Session& session = *principal.session;
+    session.clogged = true;
+    session.parked.assign(desk_->asked.begin(), desk_->asked.end());
+    session.parked_sender = sender;
+    postponed_.push_back(session_id(principal));
+}
+
+void Broker::take_up_postponed(Instant now) {
+    const SessionId session = postponed_.front();
+    postponed_.erase(postponed_.begin());
+    Principal* principal = find(session);
+    if (principal == nullptr) return;
+    principal->session->clogged = false;
+    const std::vector<std::byte> datagram = std::exchange(principal->session->parked, {});
+    answer_again(*principal, datagram, principal->session->parked_sender, now);
+}
+
+// Performs up to `most` requests of the wide ask, and answers it when those were the last.
+void Broker::perform_part(std::size_t most, Instant now) {
+    const Instant began = monotonic_now();
+    const SessionId session = wide_->session;
+    Principal& principal = *find(session);   // whose end would have ended this: abandon_wide
+    std::swap(desk_, aside_);
+    const std::size_t first = std::exchange(wide_->next, std::min(wide_->next + most, desk_->count));
+    const bool here = perform_some(principal, first, wide_->next);
+    if (!here || wide_->next == desk_->count) {
+        const WideAsk whole = *std::exchange(wide_, std::nullopt);
+        if (!here) {
+            delegate(principal, whole.id, whole.sender, now);
+        } else {
+            say_failures(principal);
+            send_answer(principal, whole.id, desk_->asked, whole.sender, now);
+        }
+    }
+    std::swap(desk_, aside_);
+    if (attention_.others_speak(session.worker, now)) charge(session, began);
+}
+
+// What it asked for is decided and aimed at: before anything else happens to its worker, that is carried out.
+void Broker::finish_wide(WorkerId worker, Instant now) {
+    if (wide_ && wide_->session.worker == worker) perform_part(protocol::max_requests, now);
+}
+
+void Broker::abandon_wide(WorkerId worker) {
+    if (!wide_ || wide_->session.worker != worker) return;
+    wide_.reset();
+    for (auto& one : std::span(aside_->work).first(aside_->count)) one.performed.fd.reset();
+}
+
+// ---- Shares of the time ----
+
+void Broker::charge(SessionId session, Instant began) {
+    Principal* principal = find(session);
+    if (principal == nullptr) return;
+    const Instant ended = monotonic_now();
+    const Instant until = principal->session->share.charge(std::max(began, served_until_), ended);
+    served_until_ = ended;
+    if (until <= ended || principal->session->clogged) return;
+    if (presses(*principal)) return pause(*principal, until);
+    principal->session->share.forgive();
+}
+
+// More lies in its socket than one ask: it does not wait for its answers. Who does is never in the way for longer than one.
+bool Broker::presses(const Principal& principal) const {
+    const Session& session = *principal.session;
+    int waiting = 0;
+    return ::ioctl(session.channel->get(), SIOCINQ, &waiting) == 0 && static_cast<std::size_t>(waiting) > session.last_size;
+}
+
+// Its socket is not looked at: it costs no turn, and its asks wait where they are charged to it.
+void Broker::pause(Principal& principal, Instant until) {
+    const SessionId session = session_id(principal);
+    if (!poller_.change_to_hangup(principal.session->channel->get(), tag_of(principal))) {
+        return violate(principal, "it cannot be watched");
+    }
+    std::erase_if(paused_, [&](const Paused& one) { return one.session == session; });
+    paused_.push_back({session, until});
+}
+
+void Broker::end_pauses(Instant now) {
+    std::erase_if(paused_, [&](const Paused& one) {
+        if (one.until > now) return false;
+        Principal* principal = find(one.session);
+        if (principal == nullptr || principal->session->clogged) return true;
+        if (!poller_.change_to_read(principal->session->channel->get(), tag_of(*principal))) {
+            violate(*principal, "it cannot be watched");
+        }
+        return true;
+    });
+}
+
+}  // namespace warder::broker

@@ -1,0 +1,79 @@
+#include "broker/attention.h"
+
+#include <doctest/doctest.h>
+
+using namespace warder;
+using namespace warder::broker;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant start{5'000'000'000};
+constexpr WorkerId web{1};
+constexpr WorkerId parser{2};
+constexpr WorkerId mail{3};
+
+}  // namespace
+
+TEST_CASE("who speaks alone has no others, however long it speaks") {
+    Attention attention;
+    for (int i = 0; i < 100; ++i) attention.hear(web, start + i * 1ms);
+    CHECK_FALSE(attention.others_speak(web, start + 100ms));
+    CHECK(attention.others_speak(parser, start + 100ms));
+}
+
+TEST_CASE("others speak for a second after they were last heard") {
+    Attention attention;
+    attention.hear(parser, start);
+    attention.hear(web, start + 1ms);
+    CHECK(attention.others_speak(web, start + 999ms));
+    CHECK_FALSE(attention.others_speak(web, start + 1001ms));
+    CHECK(attention.others_speak(parser, start + 1000ms));
+}
+
+TEST_CASE("of several others the latest counts") {
+    Attention attention;
+    attention.hear(parser, start);
+    attention.hear(mail, start + 900ms);
+    for (int i = 0; i < 10; ++i) attention.hear(web, start + 901ms + i * 1ms);
+    CHECK(attention.others_speak(web, start + 1500ms));
+    CHECK_FALSE(attention.others_speak(web, start + 1950ms));
+}
+
+TEST_CASE("before anybody has spoken nobody has others") {
+    CHECK_FALSE(Attention().others_speak(web, start));
+}
+
+TEST_CASE("a session that is served less than half of the time never pauses") {
+    Share share;
+    Instant at = start;
+    for (int i = 0; i < 1000; ++i) {
+        const Instant ended = at + 10us;
+        CHECK(share.charge(at, ended) <= ended);
+        at = ended + 11us;
+    }
+}
+
+TEST_CASE("a session that is served without pause owes as much waiting again") {
+    Share share;
+    Instant at = start;
+    Duration served{};
+    for (;;) {
+        const Instant ended = at + 10us;
+        served += 10us;
+        const Instant until = share.charge(at, ended);
+        at = ended;
+        if (until <= ended) continue;
+        CHECK(until - ended == served);
+        break;
+    }
+    CHECK(served <= 2 * Share::tolerance);
+    CHECK(served > Share::tolerance / 2);
+}
+
+TEST_CASE("what is forgiven is not owed") {
+    Share share;
+    REQUIRE(share.charge(start, start + 1ms) > start + 1ms);
+    share.forgive();
+    CHECK(share.charge(start + 1ms, start + 1ms + 10us) <= start + 1ms + 10us);
+}
