@@ -107,7 +107,7 @@ class Messages(WarderTest):
                         operator.send(rng.randbytes(rng.choice([0, 1, 15, 16, 17, 64, 4096])))
                 except OSError:
                     pass
-        wait_for(lambda: self.parent_fds() == before, "every connection is closed again")
+        wait_for(lambda: self.parent_fds() <= before, "every connection is closed again")
         self.assertEqual(self.ctl("version").returncode, 0)
         self.assert_bystander_goes_on()
 

@@ -61,9 +61,9 @@ struct Street : Bench {
         return {};
     }
 
-    // The loop as it runs, with the time that it is.
+    // The loop as it runs, on a machine where serving anybody takes long.
     void take_turn() {
-        now = monotonic_now();
+        now = monotonic_now() + (-200us);
         turn();
     }
 
