@@ -19,14 +19,15 @@ constexpr std::array<Choice<Profile>, 3> profile_choices{{
     {"open", Profile::open},
 }};
 
-constexpr std::array<Choice<sandbox::Root>, 2> root_choices{{
+constexpr std::array<Choice<sandbox::Root>, 3> root_choices{{
+    {"minimal", sandbox::Root::minimal},
     {"system", sandbox::Root::system},
     {"host", sandbox::Root::host},
 }};
 
-constexpr std::array<Choice<sandbox::Network>, 2> network_choices{{
-    {"empty", sandbox::Network::empty},
-    {"host", sandbox::Network::host},
+constexpr std::array<Choice<sandbox::ProcView>, 2> proc_choices{{
+    {"hidden", sandbox::ProcView::hidden},
+    {"processes", sandbox::ProcView::processes},
 }};
 
 // What root = "system" shows of itself; /bin and its like are links into /usr.
@@ -37,7 +38,33 @@ constexpr std::array<std::string_view, 7> system_directories = {
 // Over these the cell puts its own.
 constexpr std::array<std::string_view, 4> cells_own = {"/proc", "/sys", "/dev", "/tmp"};
 
-constexpr std::array<std::string_view, 4> of_a_mount_tree = {"bind", "bind_writable", "execute", "tmp_size"};
+constexpr std::array<std::string_view, 8> of_a_mount_tree = {
+    "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "devices", "proc",
+};
+
+// All that goes into the filter, and all that goes into the Landlock domain.
+constexpr std::array<std::string_view, 8> of_the_filter = {
+    "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls", "log_denied_calls", "call_rules", "lock_personality",
+};
+constexpr std::array<std::string_view, 4> of_landlock = {"scope_signals", "scope_abstract_sockets", "tcp_bind", "tcp_connect"};
+
+// `directories`: the word, the variable, and where.
+struct OwnKind {
+    std::string_view word;
+    const char* variable;
+};
+constexpr std::array<OwnKind, 4> own_kinds{{
+    {"state", "STATE_DIRECTORY"},
+    {"cache", "CACHE_DIRECTORY"},
+    {"logs", "LOGS_DIRECTORY"},
+    {"runtime", "RUNTIME_DIRECTORY"},
+}};
+
+std::string own_directory(std::string_view kind, const Daemon& daemon, const std::string& worker) {
+    if (kind == "cache") return "/var/cache/warder/" + worker;
+    if (kind == "runtime") return daemon.runtime_directory + "/worker/" + worker;
+    return daemon.state_directory + "/" + std::string(kind) + "/" + worker;
+}
 
 bool same_or_below(std::string_view directory, std::string_view path) {
     return path == directory || policy::covers(directory, path);
@@ -45,11 +72,13 @@ bool same_or_below(std::string_view directory, std::string_view path) {
 
 bool shown(const sandbox::Plan& cell, std::string_view path) {
     const auto holds = [&](std::string_view directory) { return same_or_below(directory, path); };
-    return std::any_of(system_directories.begin(), system_directories.end(), holds) ||
+    const bool system = cell.root == sandbox::Root::system;
+    return (system && std::any_of(system_directories.begin(), system_directories.end(), holds)) ||
            std::any_of(cell.binds.begin(), cell.binds.end(), [&](const auto& bind) { return holds(bind.target); });
 }
 
 void apply(Profile profile, sandbox::Plan& cell) {
+    cell.cgroup_namespace = profile != Profile::open;
     cell.core_dumps = profile == Profile::open;
     cell.refuse_executable_memory = profile == Profile::strict;
     if (profile == Profile::strict) return;
@@ -66,22 +95,28 @@ void apply(Profile profile, sandbox::Plan& cell) {
 // Reads one cell; a class only to keep what all parts need at hand.
 class CellReader {
 public:
-    CellReader(Section& section, sandbox::Plan& cell) : section_(section), cell_(cell) {}
+    CellReader(Section& section, const Daemon& daemon, Worker& worker)
+        : section_(section), daemon_(daemon), worker_(worker), cell_(worker.cell) {}
 
     void read() {
         section_.choice("profile", profile_, profile_choices);
         apply(profile_, cell_);
+        worker_.profile = profile_choices[static_cast<std::size_t>(profile_)].name;
         read_root();
-        section_.choice("network", cell_.network, network_choices);
-        cell_.calls.network = cell_.network == sandbox::Network::host;
+        read_network();
         read_binds("bind", false);
         read_binds("bind_writable", true);
+        read_binds("files", false);
         read_execute();
+        read_own_content();
         section_.size("tmp_size", cell_.tmp_size, 4096);
         read_hostname();
+        read_time_offsets();
+        section_.flag("cgroup_namespace", cell_.cgroup_namespace);
         read_rights();
-        read_calls("allow_calls", cell_.calls.allow);
-        read_calls("deny_calls", cell_.calls.deny);
+        read_landlock();
+        read_calls(section_, cell_.calls);
+        read_known("preferred", sandbox::kernel_items, cell_.preferred);
         refuse_idle();
         section_.refuse_the_rest();
     }
@@ -98,8 +133,141 @@ private:
             error(*node, "root = \"host\" goes with profile = \"open\" only");
             cell_.root = sandbox::Root::system;
         }
-        cell_.mount_namespace = cell_.root == sandbox::Root::system;
+        cell_.mount_namespace = cell_.root != sandbox::Root::host;
         cell_.private_tmp = cell_.mount_namespace;
+    }
+
+    // Also the path of a network namespace that somebody else made.
+    void read_network() {
+        const Node* node = section_.take("network", Node::Kind::text);
+        if (node != nullptr) choose_network(*node);
+        cell_.calls.network = cell_.network != sandbox::Network::empty;
+    }
+
+    void choose_network(const Node& node) {
+        if (node.text == "empty" || node.text == "host") {
+            cell_.network = node.text == "host" ? sandbox::Network::host : sandbox::Network::empty;
+        } else if (node.text.starts_with('/') && check_path(node, "network", section_.complaints())) {
+            cell_.network = sandbox::Network::named;
+            cell_.network_path = node.text;
+        } else if (!node.text.starts_with('/')) {
+            error(node, "\"network\" cannot be " + quoted(node.text),
+                  did_you_mean(node.text, {"empty", "host"}, "write one of \"empty\", \"host\", \"/run/netns/NAME\""));
+        }
+    }
+
+    void read_own_content() {
+        read_text_files();
+        read_memory_directories();
+        read_directories();
+        read_devices();
+        section_.choice("proc", cell_.proc, proc_choices);
+        const Node* proc = section_.table().find("proc");
+        if (proc != nullptr && cell_.proc != sandbox::ProcView::hidden && !cell_.pid_namespace) {
+            error(*proc, "\"proc\" shows the processes of a pid namespace, and this cell has none of its own");
+        }
+    }
+
+    void read_text_files() {
+        const Node* node = section_.take("text_files", Node::Kind::table, "write { \"/etc/motd\" = \"hello\" }");
+        if (node == nullptr) return;
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::text) section_.refuse_kind(item, item.key, "a string");
+            else if (!policy::clean_absolute(item.key)) section_.complaints().error(item.key_place, quoted(item.key) + " is not an absolute, clean path");
+            else cell_.files.push_back({item.key, item.text});
+        }
+    }
+
+    void read_memory_directories() {
+        const Node* list = section_.take("memory_directories", Node::Kind::list, "write [{ target = \"/run/app\", size = \"1MiB\" }]");
+        if (list == nullptr) return;
+        for (const Node& item : list->items) {
+            if (item.kind != Node::Kind::table) section_.refuse_entry(item, "memory_directories", "a table");
+            else read_memory_directory(item);
+        }
+    }
+
+    void read_memory_directory(const Node& item) {
+        sandbox::MemoryDirectory one;
+        bool execute = false;
+        Section table(item, "a directory in memory of " + section_.what(), section_.complaints());
+        table.path("target", one.target);
+        table.size("size", one.size, 4096);
+        table.mode("mode", one.mode);
+        table.flag("execute", execute);
+        table.refuse_the_rest();
+        one.no_execute = !execute;
+        if (item.find("target") == nullptr || item.find("size") == nullptr) return error(item, "a directory in memory has a \"target\" and a \"size\"");
+        if (same_or_below("/tmp", one.target) || same_or_below("/dev", one.target) || same_or_below("/proc", one.target)) {
+            return error(item, quoted(one.target) + " in the cell is the cell's own");
+        }
+        cell_.memory_directories.push_back(std::move(one));
+    }
+
+    void read_directories() {
+        std::vector<std::string_view> words;
+        for (const auto& kind : own_kinds) words.push_back(kind.word);
+        std::vector<std::string> wanted;
+        read_known("directories", words, wanted);
+        for (const auto& kind : own_kinds) {
+            if (std::ranges::find(wanted, kind.word) == wanted.end()) continue;
+            cell_.own_directories.push_back({own_directory(kind.word, daemon_, worker_.name), kind.variable, 0700});
+        }
+    }
+
+    void read_devices() {
+        section_.texts("devices", cell_.devices);
+        const Node* node = section_.table().find("devices");
+        if (node == nullptr || node->kind != Node::Kind::list) return;
+        for (const Node& item : node->items) {
+            const bool good = item.kind == Node::Kind::text && policy::clean_absolute("/" + item.text);
+            if (item.kind == Node::Kind::text && !good) error(item, quoted(item.text) + " is no name below /dev", "write it like \"null\"");
+        }
+    }
+
+    void read_time_offsets() {
+        const Node* node = section_.take("time_offsets", Node::Kind::table, "write { boottime = \"1d\" }");
+        if (node == nullptr) return;
+        Duration monotonic{};
+        Duration boottime{};
+        Section table(*node, "time_offsets of " + section_.what(), section_.complaints());
+        table.duration("monotonic", monotonic, Duration(0));
+        table.duration("boottime", boottime, Duration(0));
+        table.refuse_the_rest();
+        cell_.time_namespace = true;
+        cell_.monotonic_offset = std::chrono::duration_cast<std::chrono::seconds>(monotonic).count();
+        cell_.boottime_offset = std::chrono::duration_cast<std::chrono::seconds>(boottime).count();
+    }
+
+    void read_landlock() {
+        section_.flag("scope_signals", cell_.scope_signals);
+        section_.flag("scope_abstract_sockets", cell_.scope_abstract_sockets);
+        read_ports("tcp_bind", cell_.tcp_bind);
+        read_ports("tcp_connect", cell_.tcp_connect);
+    }
+
+    void read_ports(std::string_view key, sandbox::Ports& into) {
+        const Node* node = section_.take(key, Node::Kind::list, "write it like [80, 443]");
+        if (node == nullptr) return;
+        into.restricted = true;
+        for (const Node& item : node->items) {
+            const bool good = item.kind == Node::Kind::integer && item.integer >= 0 && item.integer <= 65535;
+            if (good) into.allowed.push_back(static_cast<std::uint16_t>(item.integer));
+            else section_.refuse_entry(item, key, "a port from 0 to 65535");
+        }
+    }
+
+    // A list of words out of a fixed set.
+    template <typename Known>
+    void read_known(std::string_view key, const Known& known, std::vector<std::string>& into) {
+        section_.texts(key, into);
+        const Node* node = section_.table().find(key);
+        if (node == nullptr || node->kind != Node::Kind::list) return;
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::text || std::ranges::find(known, item.text) != std::ranges::end(known)) continue;
+            const std::vector<std::string_view> words(known.begin(), known.end());
+            error(item, quoted(key) + " cannot hold " + quoted(item.text), did_you_mean(item.text, words, "write of " + join(words)));
+        }
     }
 
     void read_binds(std::string_view key, bool writable) {
@@ -127,6 +295,7 @@ private:
         pair.path("source", bind.source);
         bind.target = bind.source;
         pair.path("target", bind.target);
+        pair.flag("noexec", bind.no_execute);
         if (item.find("source") == nullptr) error(item, quoted(key) + " has no \"source\"");
         pair.refuse_the_rest();
         return !bind.source.empty() && !bind.target.empty();
@@ -176,7 +345,6 @@ private:
         section_.flag("refuse_executable_memory", cell_.refuse_executable_memory);
         section_.flag("core_dumps", cell_.core_dumps);
         section_.flag("private_keyring", cell_.private_keyring);
-        section_.flag("lock_personality", cell_.calls.lock_personality);
         section_.path("terminal", cell_.terminal);
         const bool needed = cell_.landlock || cell_.calls.enabled;
         const Node* node = section_.table().find("no_new_privileges");
@@ -186,36 +354,16 @@ private:
         }
     }
 
-    void read_calls(std::string_view key, std::vector<std::string>& into) {
-        section_.texts(key, into);
-        const Node* node = section_.table().find(key);
-        if (node == nullptr || node->kind != Node::Kind::list) return;
-        for (const Node& item : node->items) {
-            if (item.kind == Node::Kind::text) check_call(item);
-        }
-    }
-
-    void check_call(const Node& item) {
-        const bool good = !item.text.empty() && std::all_of(item.text.begin(), item.text.end(), [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-        });
-        if (!good) error(item, quoted(item.text) + " cannot name a system call");
-        if (is_in(item, cell_.calls.allow) && is_in(item, cell_.calls.deny)) {
-            error(item, quoted(item.text) + " is both allowed and denied");
-        }
-    }
-
-    static bool is_in(const Node& item, const std::vector<std::string>& list) {
-        return std::find(list.begin(), list.end(), item.text) != list.end();
-    }
-
     // Keys that would do nothing, where one might think that they protect.
     void refuse_idle() {
         for (const std::string_view key : of_a_mount_tree) refuse_idle(key, cell_.mount_namespace, "root = \"system\"");
-        refuse_idle("hostname", cell_.uts_namespace, "another profile than \"open\"");
-        refuse_idle("allow_calls", cell_.calls.enabled, "another profile than \"open\"");
-        refuse_idle("deny_calls", cell_.calls.enabled, "another profile than \"open\"");
-        refuse_idle("lock_personality", cell_.calls.enabled, "another profile than \"open\"");
+        for (const std::string_view key : of_the_filter) refuse_idle(key, cell_.calls.enabled, other_profile);
+        for (const std::string_view key : of_landlock) refuse_idle(key, cell_.landlock, other_profile);
+        for (const std::string_view key : {"tcp_bind", "tcp_connect"}) {
+            refuse_idle(key, cell_.network != sandbox::Network::empty, "a network");
+        }
+        refuse_idle("hostname", cell_.uts_namespace, other_profile);
+        refuse_idle("files", cell_.root == sandbox::Root::minimal, "root = \"minimal\"");
     }
 
     void refuse_idle(std::string_view key, bool has_effect, const std::string& needs) {
@@ -224,18 +372,23 @@ private:
         section_.complaints().error(node->key_place, quoted(key) + " has no effect here: it needs " + needs);
     }
 
+    static constexpr const char* other_profile = "another profile than \"open\"";
+
     Section& section_;
+    const Daemon& daemon_;
+    Worker& worker_;
     sandbox::Plan& cell_;
     Profile profile_ = Profile::strict;
 };
 
 }  // namespace
 
-void read_cell(Section& worker, Worker& into) {
+void read_cell(Section& worker, const Daemon& daemon, Worker& into) {
     static const Node empty;
     const Node* node = worker.take("cell", Node::Kind::table);
     Section section(node == nullptr ? empty : *node, "the cell of " + worker.what(), worker.complaints());
-    CellReader(section, into.cell).read();
+    CellReader(section, daemon, into).read();
+    for (const Node& item : section.table().items) into.marks.emplace("cell." + item.key, worker.complaints().mark(item.key_place));
     sandbox::Plan& cell = into.cell;
     const bool hidden = cell.mount_namespace && !cell.program.empty() && !shown(cell, cell.program);
     if (hidden) cell.binds.push_back({cell.program, cell.program, false, true});

@@ -72,6 +72,7 @@ struct Daemon {
     std::uint32_t openers = 2;
     Duration request_deadline = std::chrono::seconds(5);
     Logging logging;
+    std::vector<std::string> require;       // of sandbox::kernel_items: without them nothing is started
     bool log_keeper = true;                 // false: workers write to warderd's own standard error
     std::uint64_t reserve_capabilities = 0; // bit by number: kept by warderd although nothing in the config needs them
 };
@@ -87,6 +88,7 @@ struct Worker {
     // uid, gid and groups are set by resolve(); with an empty `user` they stay for who gives numbers out of the range.
     // `user` in it is the named user, or the worker's name.
     sandbox::Plan cell;
+    std::string profile = "strict";         // that the cell differs from
     std::vector<policy::Grant> grants;
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once

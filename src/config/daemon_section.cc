@@ -1,6 +1,7 @@
 // [daemon], and what may stand at the top of a file.
 #include <sys/capability.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "config/sections.h"
@@ -78,6 +79,18 @@ void check_socket_length(Section& section, std::string_view key, std::size_t mor
                                                 std::to_string(policy::max_unix_name - more) + " bytes");
 }
 
+void read_require(Section& section, std::vector<std::string>& into) {
+    section.texts("require", into);
+    const Node* node = section.table().find("require");
+    if (node == nullptr || node->kind != Node::Kind::list) return;
+    const std::vector<std::string_view> known(sandbox::kernel_items.begin(), sandbox::kernel_items.end());
+    for (const Node& item : node->items) {
+        if (item.kind != Node::Kind::text || std::ranges::find(known, item.text) != known.end()) continue;
+        section.complaints().error(item.place, "\"require\" cannot hold " + quoted(item.text),
+                                   did_you_mean(item.text, known, "write of " + join(known)));
+    }
+}
+
 void read_daemon(const Node& node, Complaints& complaints, Daemon& daemon) {
     Section section(node, "[daemon]", complaints);
     section.path("runtime_directory", daemon.runtime_directory);
@@ -91,6 +104,7 @@ void read_daemon(const Node& node, Complaints& complaints, Daemon& daemon) {
     section.number("openers", daemon.openers, 1, 64);
     section.duration("request_deadline", daemon.request_deadline, std::chrono::milliseconds(1));
     section.flag("log_keeper", daemon.log_keeper);
+    read_require(section, daemon.require);
     read_logging(section, daemon.logging);
     check_socket_length(section, "control_socket", 0);
     check_socket_length(section, "runtime_directory", control_socket_name.size());

@@ -66,7 +66,14 @@ void add_mounts(Lines& lines, const sandbox::Plan& cell) {
     for (const sandbox::Bind& bind : cell.binds) {
         lines.add("cell.bind.source", bind.source).add("cell.bind.target", bind.target);
         lines.add("cell.bind.writable", bind.writable).add("cell.bind.execute", bind.execute);
+        lines.add("cell.bind.noexec", bind.no_execute);
     }
+    for (const auto& one : cell.memory_directories) {
+        lines.add("cell.memory_directories", one.target).add("cell.memory_directories", one.size);
+        lines.add("cell.memory_directories", one.mode).add("cell.memory_directories", one.no_execute);
+    }
+    for (const auto& own : cell.own_directories) lines.add("cell.directories", own.path).add("cell.directories", own.variable);
+    lines.add("cell.devices", cell.devices).add("cell.proc", cell.proc);
     for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);
 }
 
@@ -75,7 +82,14 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
     lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
     lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
-    lines.add("cell.allow_calls", calls.allow).add("cell.deny_calls", calls.deny);
+    lines.add("cell.allow_calls", calls.allow);
+    lines.add("cell.calls", calls.base).add("cell.kill_calls", calls.kill).add("cell.log_calls", calls.log);
+    lines.add("cell.log_denied_calls", calls.log_denied);
+    for (const auto& denied : calls.deny) lines.add("cell.deny_calls", denied.name).add("cell.deny_calls", denied.error);
+    for (const auto& rule : calls.rules) {
+        lines.add("cell.call_rules", rule.call).add("cell.call_rules", rule.argument).add("cell.call_rules", rule.value);
+        lines.add("cell.call_rules", rule.mask).add("cell.call_rules", rule.differs).add("cell.call_rules", rule.error);
+    }
 }
 
 void add_cell(Lines& lines, const sandbox::Plan& cell) {
@@ -84,6 +98,12 @@ void add_cell(Lines& lines, const sandbox::Plan& cell) {
     lines.add("cell.hostname", cell.hostname).add("cell.no_new_privileges", cell.no_new_privileges);
     lines.add("cell.landlock", cell.landlock).add("cell.capabilities", cell.capabilities);
     lines.add("cell.refuse_executable_memory", cell.refuse_executable_memory).add("cell.core_dumps", cell.core_dumps);
+    lines.add("cell.cgroup_namespace", cell.cgroup_namespace).add("cell.network", cell.network_path);
+    lines.add("cell.time_offsets", cell.time_namespace).add("cell.time_offsets", cell.monotonic_offset);
+    lines.add("cell.time_offsets", cell.boottime_offset).add("cell.scope_signals", cell.scope_signals);
+    lines.add("cell.scope_abstract_sockets", cell.scope_abstract_sockets).add("cell.preferred", cell.preferred);
+    lines.add("cell.tcp_bind", cell.tcp_bind.restricted).add("cell.tcp_bind", cell.tcp_bind.allowed);
+    lines.add("cell.tcp_connect", cell.tcp_connect.restricted).add("cell.tcp_connect", cell.tcp_connect.allowed);
     lines.add("cell.private_keyring", cell.private_keyring).add("cell.terminal", cell.terminal);
     add_mounts(lines, cell);
     add_calls(lines, cell.calls);

@@ -17,10 +17,13 @@ void read_top(const Node& root, Complaints& complaints, Daemon& daemon);
 void read_worker(const Node& node, Complaints& complaints, Config& config);
 
 // [worker.NAME.cell]: the profile, and what differs from it. Call after exec was read.
-void read_cell(Section& worker, Worker& into);
+void read_cell(Section& worker, const Daemon& daemon, Worker& into);
 
 // nice, io_priority, scheduling, cpus, oom_score_adjust
 void read_priorities(Section& worker, sandbox::Plan& into);
+
+// calls, allow_calls and the others about the filter
+void read_calls(Section& cell, sandbox::Calls& into);
 
 // capabilities and trusted_capabilities, as bits by number
 void read_capabilities(Section& cell, std::uint64_t& into);

@@ -186,9 +186,10 @@ void keep_marks(const Node& node, const Complaints& complaints, Marks& marks) {
     for (const std::string_view key : marked_keys) {
         if (const Node* value = node.find(key)) marks.emplace(key, complaints.mark(value->place));
     }
+    for (const Node& item : node.items) marks.emplace(item.key, complaints.mark(item.key_place));
 }
 
-void read_into(const Node& node, Complaints& complaints, Worker& worker) {
+void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, Worker& worker) {
     Section section(node, "worker " + quoted(node.key), complaints);
     read_exec(section, node, worker.cell);
     read_identity(section, worker);
@@ -199,7 +200,7 @@ void read_into(const Node& node, Complaints& complaints, Worker& worker) {
     read_life(section, worker.rule);
     read_process(section, worker.cell);
     read_logging(section, worker.logging);
-    read_cell(section, worker);
+    read_cell(section, daemon, worker);
     read_grants(section, worker);
     section.refuse_the_rest();
 }
@@ -265,7 +266,7 @@ void read_worker(const Node& node, Complaints& complaints, Config& config) {
     worker.where = {complaints.file(), node.key_place.line, node.key_place.column};
     worker.logging = config.daemon.logging;
     keep_marks(node, complaints, worker.marks);
-    read_into(node, complaints, worker);
+    read_into(node, complaints, config.daemon, worker);
     config.workers.push_back(std::move(worker));
 }
 

@@ -217,6 +217,39 @@ struct CellItem {
     bool matches = true;
 };
 
+// The whole plan of a cell after defaults, each item with where it comes from.
+struct PlanLine {
+    std::string key;         // as in the config: "cell.network", "nice"
+    std::string value;
+    std::string origin;      // "warder.toml:12", "profile strict", "default", "grants"
+};
+
+struct KernelLack {
+    std::string worker;      // or "[daemon] require"
+    std::string item;
+    std::string why;
+    std::string instead;
+    bool preferred = false;
+};
+
+struct CellPlanReport {
+    std::string worker;
+    std::string profile;
+    std::vector<PlanLine> plan;
+    std::vector<KernelLack> lacks;
+};
+
+struct KernelReport {
+    struct Item {
+        std::string name;
+        bool present = false;
+        std::string since;
+    };
+    std::vector<Item> items;
+    std::vector<KernelLack> lacks;
+    bool ok = true;          // everything that is required is there
+};
+
 struct ShowReport {
     WorkerReport worker;
     std::string origin;                  // "warder.toml:4"

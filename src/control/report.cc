@@ -281,6 +281,41 @@ std::string show_json(const ShowReport& show, const Clock& clock) {
     });
 }
 
+namespace {
+
+void put_lacks(JsonWriter& json, const std::vector<KernelLack>& lacks) {
+    json.key("lacks").begin_array();
+    for (const auto& lack : lacks) {
+        json.begin_object().member("worker", lack.worker).member("item", lack.item).member("why", lack.why);
+        json.member("instead", lack.instead).member("preferred", lack.preferred).end_object();
+    }
+    json.end_array();
+}
+
+}  // namespace
+
+std::string cell_plan_json(const CellPlanReport& cell) {
+    return report("cell", [&](JsonWriter& json) {
+        json.member("worker", cell.worker).member("profile", cell.profile).key("plan").begin_array();
+        for (const auto& line : cell.plan) {
+            json.begin_object().member("key", line.key).member("value", line.value).member("origin", line.origin).end_object();
+        }
+        json.end_array();
+        put_lacks(json, cell.lacks);
+    });
+}
+
+std::string kernel_json(const KernelReport& kernel) {
+    return report("kernel", [&](JsonWriter& json) {
+        json.member("ok", kernel.ok).key("items").begin_array();
+        for (const auto& item : kernel.items) {
+            json.begin_object().member("name", item.name).member("present", item.present).member("since", item.since).end_object();
+        }
+        json.end_array();
+        put_lacks(json, kernel.lacks);
+    });
+}
+
 std::string life_json(std::string_view verb, const WorkerReport& worker, bool done, const Clock& clock) {
     return report(verb, [&](JsonWriter& json) {
         json.member("done", done).key("worker");

@@ -59,7 +59,11 @@ void add_looking(CLI::App& app, Options& options) {
     for (const auto& [name, about, command] : {std::tuple{"show", "one worker: its life, its cell, its grants", Command::show},
                                                std::tuple{"grants", "what a worker may ask for", Command::grants},
                                                std::tuple{"fds", "what a worker was lent", Command::fds}}) {
-        needs_worker(add(app, options, name, about, command), options);
+        CLI::App* verb = add(app, options, name, about, command);
+        needs_worker(verb, options);
+        if (command != Command::show) continue;
+        auto* cell = verb->add_flag("--cell", options.cell, "the whole plan of its cell as the files say it now, and where each item comes from");
+        verb->add_option("--config", options.config, "--cell: of these files")->needs(cell);
     }
     may_take_worker(add(app, options, "sockets", "sockets that warderd and workers hold, as ss(8) has them", Command::sockets),
                     options);
@@ -101,6 +105,7 @@ void add_deciding(CLI::App& app, Options& options) {
     CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
     check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");
     check->add_flag("--caps", options.capabilities, "which capabilities warderd keeps for this config, and why");
+    check->add_flag("--kernel", options.kernel, "what of it this kernel lacks instead, since when kernels have it, and what to write");
     check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
 }
 

@@ -389,6 +389,16 @@ std::string render_exposure_of_one(const json& worker, Colors colors) {
     return out + (truth(worker, "seen") ? "\n" : ": it has not run, so nothing was seen\n");
 }
 
+std::string render_lacks(const json& lacks, Colors colors) {
+    std::string out;
+    for (const auto& lack : lacks) {
+        const bool preferred = truth(lack, "preferred");
+        out += printable(text(lack, "worker")) + ": " + tinted(preferred ? "goes without" : "cannot start:", preferred ? Tint::dim : Tint::warn, colors);
+        out += " " + printable(text(lack, "item")) + ": " + printable(text(lack, "why")) + "\n    instead: " + printable(text(lack, "instead")) + "\n";
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string render_security(const json& report, bool one, Colors colors) {
@@ -411,6 +421,21 @@ std::string render_capabilities(const json& report, Colors colors) {
     Table table({"CAPABILITY", "FOR"});
     for (const auto& need : member(report, "needs")) table.add({text(need, "capability"), joined(member(need, "for"), "; ")});
     return out + (table.empty() ? "" : table.render(colors));
+}
+
+std::string render_cell_plan(const json& report, Colors colors) {
+    Table table({"ITEM", "VALUE", "FROM"});
+    for (const auto& line : member(report, "plan")) table.add({text(line, "key"), text(line, "value"), text(line, "origin")});
+    return table.render(colors) + render_lacks(member(report, "lacks"), colors);
+}
+
+std::string render_kernel(const json& report, Colors colors) {
+    Table table({"ITEM", "HERE", "CAME WITH"});
+    for (const auto& item : member(report, "items")) {
+        const bool present = truth(item, "present");
+        table.add({text(item, "name"), Cell(present ? "yes" : "no", present ? Tint::good : Tint::warn), text(item, "since")});
+    }
+    return table.render(colors) + render_lacks(member(report, "lacks"), colors);
 }
 
 std::string render_check(const json& report, Colors colors) {

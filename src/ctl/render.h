@@ -33,6 +33,8 @@ std::string render_why(const nlohmann::json& report, Colors colors);
 std::string render_security(const nlohmann::json& report, bool one, Colors colors);   // one: item by item
 std::string render_capabilities(const nlohmann::json& report, Colors colors);   // of check
 std::string render_check(const nlohmann::json& report, Colors colors);
+std::string render_cell_plan(const nlohmann::json& report, Colors colors);
+std::string render_kernel(const nlohmann::json& report, Colors colors);
 std::string render_version(const nlohmann::json& report);
 
 // The sentence of a report that is an error, or empty.

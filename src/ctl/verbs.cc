@@ -279,7 +279,22 @@ std::string present_config(const Options& options) {
     return report.is_object() && report["config"].is_string() ? report["config"].get<std::string>() : "";
 }
 
+int show_cell(const Options& options, const Voice& voice) {
+    std::vector<std::string> arguments{"--json", "--show-cell", options.workers.front()};
+    const std::string config = options.config.empty() ? present_config(options) : options.config;
+    if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
+    return say_offline(voice, run_warderd(arguments), [&](const json& report) { return render_cell_plan(report, voice.colors); });
+}
+
+int check_kernel(const Options& options, const Voice& voice) {
+    std::vector<std::string> arguments{"--json", "--check-kernel"};
+    const std::string config = options.config.empty() ? present_config(options) : options.config;
+    if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
+    return say_offline(voice, run_warderd(arguments), [&](const json& report) { return render_kernel(report, voice.colors); });
+}
+
 int check(const Options& options, const Voice& voice) {
+    if (options.kernel) return check_kernel(options, voice);
     const auto render = [&](const json& report) {
         return options.capabilities ? render_capabilities(report, voice.colors) : render_check(report, voice.colors);
     };
@@ -414,7 +429,9 @@ int run(const Options& options) {
     switch (options.command) {
         case Command::status: return status(options, voice);
         case Command::list: return ask_and_say(options, voice, about(options), render_list);
-        case Command::show: return ask_and_say(options, voice, about(options), colored(render_show));
+        case Command::show:
+            if (options.cell) return show_cell(options, voice);
+            return ask_and_say(options, voice, about(options), colored(render_show));
         case Command::grants: return ask_and_say(options, voice, about(options), colored(render_grants));
         case Command::fds: return ask_and_say(options, voice, about(options), colored(render_fds));
         case Command::sockets: return ask_and_say(options, voice, about(options), colored(render_sockets));

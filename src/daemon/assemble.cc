@@ -18,6 +18,13 @@ Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
     return identity;
 }
 
+// As profile strict has it; an older kernel does not keep our own helpers from running.
+void make_strict(sandbox::Plan& plan) {
+    plan.core_dumps = false;
+    plan.refuse_executable_memory = true;
+    plan.preferred = {"refuse_executable_memory"};
+}
+
 }  // namespace
 
 Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
@@ -49,6 +56,7 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     keeper.cell.program = program;
     keeper.cell.arguments = {program};
     keeper.cell.user = keeper.name;
+    make_strict(keeper.cell);
     keeper.rule.ready = supervise::ReadyBy::channel;
     keeper.rule.restart.limit = 0;
     policy::Grant logs;
@@ -71,6 +79,7 @@ config::Worker resolver(const std::string& program) {
     worker.cell.program = program;
     worker.cell.arguments = {program};
     worker.cell.user = worker.name;
+    make_strict(worker.cell);
     worker.cell.network = sandbox::Network::host;
     worker.cell.calls.network = true;
     // Directories, since the files in them are replaced while we run. Not there: that service is not in use.

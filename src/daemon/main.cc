@@ -16,6 +16,8 @@ int main(int argc, char** argv) {
     open_log(options.debug ? LogLevel::debug : LogLevel::info);
     if (options.mode == Options::Mode::check) return check(options);
     if (options.mode == Options::Mode::why) return why(options);
+    if (options.mode == Options::Mode::show_cell) return show_cell(options);
+    if (options.mode == Options::Mode::check_kernel) return check_kernel(options);
     if (::geteuid() != 0) {
         log_error("warderd must be started by root: it gives workers other uids, namespaces and what only root may open");
         return EXIT_FAILURE;

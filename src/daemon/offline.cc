@@ -10,6 +10,7 @@
 #include "control/question.h"
 #include "control/report.h"
 #include "daemon/capabilities.h"
+#include "daemon/cell_plan.h"
 #include "daemon/own_cell.h"
 
 namespace warder::daemon {
@@ -54,6 +55,13 @@ const config::Worker* find(const config::Config& config, std::string_view name) 
         if (worker.name == name) return &worker;
     }
     return nullptr;
+}
+
+void print_lacks(const std::vector<control::KernelLack>& lacks) {
+    for (const auto& lack : lacks) {
+        std::printf("%s: %s %s: %s; instead: %s\n", lack.worker.c_str(), lack.preferred ? "goes without" : "cannot start:",
+                    lack.item.c_str(), lack.why.c_str(), lack.instead.c_str());
+    }
 }
 
 }  // namespace
@@ -130,6 +138,38 @@ int why(const Options& options) {
     }
     std::printf("%s\n", options.json ? control::why_json(*report).c_str() : report->sentence.c_str());
     return report->allowed ? 0 : 1;
+}
+
+int show_cell(const Options& options) {
+    const Loaded loaded = load_and_resolve(options.config);
+    print_problems(loaded.problems);
+    if (!loaded.ok) return exit_config;
+    const config::Worker* worker = find(loaded.config, options.worker);
+    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config));
+    const auto report = describe_cell(*worker, sandbox::probe_kernel());
+    if (options.json) {
+        std::printf("%s\n", control::cell_plan_json(report).c_str());
+        return EX_OK;
+    }
+    for (const auto& line : report.plan) std::printf("%s = %s  # %s\n", line.key.c_str(), line.value.c_str(), line.origin.c_str());
+    print_lacks(report.lacks);
+    return EX_OK;
+}
+
+int check_kernel(const Options& options) {
+    const Loaded loaded = load_and_resolve(options.config);
+    print_problems(loaded.problems);
+    if (!loaded.ok) return exit_config;
+    const auto report = describe_kernel(loaded.config, sandbox::probe_kernel());
+    if (options.json) {
+        std::printf("%s\n", control::kernel_json(report).c_str());
+        return report.ok ? EX_OK : 1;
+    }
+    for (const auto& item : report.items) {
+        std::printf("%-26s %-4s (%s)\n", item.name.c_str(), item.present ? "yes" : "NO", item.since.c_str());
+    }
+    print_lacks(report.lacks);
+    return report.ok ? EX_OK : 1;
 }
 
 }  // namespace warder::daemon

@@ -32,7 +32,10 @@ Parsed parse_options(int argc, char** argv) {
     const auto add_flag = [&options](const std::string& word) { options.flags |= flag_named(word); };
     app.add_option_function<std::string>("--flag", add_flag, "--why: read_too, truncate, exclusive or nonblock; may be repeated")
         ->trigger_on_parse();
-    app.add_flag("--json", options.json, "--check and --why answer in JSON");
+    auto* show_option = app.add_option("--show-cell", options.worker, "WORKER: the whole plan of its cell, and start nothing");
+    bool check_kernel = false;
+    app.add_flag("--check-kernel", check_kernel, "say what of the config this kernel lacks, and start nothing");
+    app.add_flag("--json", options.json, "what starts nothing answers in JSON");
     app.add_flag("--debug", options.debug, "log more");
     try {
         app.parse(argc, argv);
@@ -41,6 +44,8 @@ Parsed parse_options(int argc, char** argv) {
         return {std::nullopt, code == 0 ? 0 : EX_USAGE};
     }
     if (check) options.mode = Options::Mode::check;
+    if (check_kernel) options.mode = Options::Mode::check_kernel;
+    if (show_option->count() > 0) options.mode = Options::Mode::show_cell;
     if (why_option->count() > 0) {
         options.mode = Options::Mode::why;
         options.worker = why[0];

@@ -13,12 +13,14 @@ struct Options {
         run,     // in the foreground, until told to stop
         check,   // read the config, say what is wrong with it, touch nothing
         why,     // decide one request under the config, touch nothing
+        show_cell,      // say what a worker's cell is to be, touch nothing
+        check_kernel,   // say what of the config this kernel lacks, touch nothing
     };
     Mode mode = Mode::run;
     std::string config = "/etc/warder/warder.toml";
     bool json = false;
     bool debug = false;
-    std::string worker;      // why
+    std::string worker;      // why, show_cell
     std::string operation;   // why
     std::vector<std::string> words;   // why: a target, and what the operation takes beside it
     std::uint16_t flags = 0;          // why: OpenFlag bits

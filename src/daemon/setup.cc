@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "config/check.h"
+#include "daemon/cell_plan.h"
 #include "daemon/cgroups.h"
 #include "daemon/daemon.h"
 #include "daemon/find_program.h"
@@ -97,6 +98,9 @@ bool Daemon::prepare() {
     const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
+    const auto missing = missing_of_daemon(config_.daemon, sandbox::probe_kernel());
+    for (const auto& sentence : missing) log_error(sentence);
+    if (!missing.empty()) return false;
     if (!put_on_cell()) return false;
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);

@@ -6,60 +6,14 @@
 #include <algorithm>
 #include <string_view>
 
+#include "sandbox/call_groups.h"
+
 namespace warder::sandbox {
 namespace {
 
 using seccomp::Denial;
 using seccomp::Rules;
 using seccomp::Test;
-
-// What a usual program needs, by theme. systemd's @system-service is the model; left out of it: what makes descriptors of
-// other processes or of handles, keyrings, userfaultfd, memory policy of others, and what only root could do.
-constexpr std::string_view usual[] = {
-    // files by name and by descriptor
-    "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup", "dup2", "dup3",
-    "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl",
-    "fdatasync", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate",
-    "futimesat", "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init", "inotify_init1",
-    "inotify_rm_watch", "ioctl", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr",
-    "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2",
-    "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat",
-    "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs",
-    "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee", "truncate", "umask", "unlink", "unlinkat",
-    "utime", "utimensat", "utimes", "vmsplice", "write", "writev",
-    // waiting
-    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait", "epoll_pwait2", "epoll_wait",
-    "epoll_wait_old", "eventfd", "eventfd2", "poll", "ppoll", "pselect6", "select", "signalfd", "signalfd4",
-    "timerfd_create", "timerfd_gettime", "timerfd_settime",
-    "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit",
-    // memory
-    "brk", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mlockall", "mmap", "mprotect", "mremap",
-    "msync", "munlock", "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "process_mrelease",
-    "remap_file_pages", "get_mempolicy", "mbind", "set_mempolicy",
-    // processes, threads and signals
-    "arch_prctl", "alarm", "capget", "capset", "clone", "execve", "execveat", "exit", "exit_group", "fork", "futex",
-    "futex_waitv", "get_robust_list", "get_thread_area", "getcpu", "getegid", "geteuid", "getgid", "getgroups", "getitimer",
-    "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getresgid", "getresuid", "getrlimit", "getrusage", "getsid",
-    "gettid", "getuid", "kill", "pause", "personality", "pidfd_open", "pidfd_send_signal", "prctl", "prlimit64",
-    "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
-    "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max", "sched_get_priority_min",
-    "sched_getaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
-    "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "set_robust_list",
-    "set_thread_area", "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups", "setitimer", "setpgid",
-    "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack",
-    "tgkill", "time", "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime", "times", "tkill",
-    "ugetrlimit", "vfork", "wait4", "waitid", "ioprio_get", "ioprio_set",
-    // time, chance, the machine
-    "clock_getres", "clock_gettime", "clock_nanosleep", "getrandom", "gettimeofday", "nanosleep", "sysinfo", "uname",
-    // pipes and sockets
-    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "pipe", "pipe2",
-    "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "socketpair",
-    // System V and POSIX queues: only of its own ipc namespace
-    "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend", "mq_unlink", "msgctl", "msgget", "msgrcv",
-    "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt", "shmget",
-    // a program that confines itself further
-    "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "seccomp",
-};
 
 constexpr std::uint32_t namespace_flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                           CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
@@ -98,14 +52,35 @@ Test has_any_of(std::uint8_t argument, std::uint32_t bits) { return {argument, T
 
 class RuleMaker {
 public:
-    void allow(std::string_view name) { add_to(rules_.allowed, name); }
+    // Each of these takes the name of a call or of a @group.
+    void allow(std::string_view names) {
+        for (const auto& name : calls_of(names)) add_to(rules_.allowed, name);
+    }
+    void log(std::string_view names) {
+        allow(names);
+        for (const auto& name : calls_of(names)) add_to(rules_.logged, name);
+    }
+    void kill(std::string_view names) {
+        for (const auto& name : calls_of(names)) add_to(rules_.killed, name);
+    }
+    void refuse(const DeniedCall& denied) {
+        for (const auto& name : calls_of(denied.name)) {
+            deny(name);
+            rules_.refused.emplace_back(seccomp::call_number(name), denied.error);
+        }
+    }
+    void refuse_if(const CallRule& rule) {
+        const auto when = rule.differs ? Test::When::differs : Test::When::equal;
+        rules_.denials.push_back({seccomp::call_number(rule.call),
+                                  {{static_cast<std::uint8_t>(rule.argument), when, rule.value & rule.mask, rule.mask}}, rule.error});
+    }
     void absent(std::string_view name) { add_to(rules_.absent, name); }
     void deny(std::string_view name) {
         std::erase(rules_.allowed, seccomp::call_number(std::string(name)));
     }
     void deny_if(std::string_view name, std::vector<Test> tests) {
         const int call = seccomp::call_number(std::string(name));
-        if (call >= 0) rules_.denials.push_back({call, std::move(tests)});
+        if (call >= 0) rules_.denials.push_back({call, std::move(tests), EPERM});
     }
     Rules take() { return std::move(rules_); }
 
@@ -165,26 +140,26 @@ void deny_namespaces(RuleMaker& rules, bool wanted) {
     if (wanted) rules.allow("clone3");
 }
 
-bool is_call(const std::string& name) { return seccomp::call_number(name) != -1; }
-
-const std::string* find_unknown(const Calls& calls) {
-    for (const auto* names : {&calls.allow, &calls.deny}) {
-        const auto found = std::find_if_not(names->begin(), names->end(), is_call);
-        if (found != names->end()) return &*found;
-    }
-    return nullptr;
+// The first name that names nothing.
+std::string find_unknown(const Calls& calls) {
+    std::vector<std::string> names;
+    for (const auto* list : {&calls.base, &calls.allow, &calls.kill, &calls.log}) names.insert(names.end(), list->begin(), list->end());
+    for (const auto& denied : calls.deny) names.push_back(denied.name);
+    for (const auto& rule : calls.rules) names.push_back(rule.call.starts_with('@') ? "@" : rule.call);
+    const auto found = std::ranges::find_if_not(names, names_calls);
+    return found == names.end() ? std::string() : *found;
 }
 
 }  // namespace
 
 Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& unknown) {
-    if (const auto* name = find_unknown(calls)) {
-        unknown = *name;
-        return failure(EINVAL, "naming a system call");
-    }
+    unknown = find_unknown(calls);
+    if (!unknown.empty()) return failure(EINVAL, "naming a system call");
     RuleMaker rules;
-    for (const auto name : usual) rules.allow(name);
-    for (const auto& name : calls.allow) rules.allow(name);
+    for (const auto* list : {&calls.base, &calls.allow}) {
+        for (const auto& name : *list) rules.allow(name);
+    }
+    for (const auto& name : calls.log) rules.log(name);
     deny_terminals_and_leases(rules);
     if (calls.lock_personality) deny_personalities(rules);
     deny_out_of_band(rules);
@@ -194,7 +169,9 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     if (!calls.may_send_descriptors && sent == SentDescriptors::refused_by_filter) {
         for (const auto* name : {"sendmsg", "sendmmsg"}) rules.deny(name);
     }
-    for (const auto& name : calls.deny) rules.deny(name);
+    for (const auto& denied : calls.deny) rules.refuse(denied);
+    for (const auto& name : calls.kill) rules.kill(name);
+    for (const auto& rule : calls.rules) rules.refuse_if(rule);
     return rules.take();
 }
 

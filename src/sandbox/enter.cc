@@ -48,6 +48,8 @@ public:
     void set_oom_score();
     void make_namespaces();
     void join_namespaces();
+    void join_network();
+    void make_time();
     void make_mounts();
     void set_hostname();
     void change_directory();
@@ -84,6 +86,8 @@ private:
     void set_capabilities(std::uint64_t permitted, std::uint64_t inheritable);
     void make_host_mounts();
     void mount_tmp();
+    void mount_memory(std::size_t index);
+    void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
     void create_ruleset();
     void allow(int fd, std::uint64_t rights);
@@ -168,9 +172,32 @@ void Child::set_oom_score() {
 
 // Here and not by flags of clone3: making a network namespace takes its time, and the parent must not.
 void Child::make_namespaces() {
-    const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS));
+    const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP));
     if (apart != 0) must(Stage::namespaces, ::unshare(apart));
-    if (prepared_.namespaces & CLONE_NEWNET) must(Stage::network, ::unshare(CLONE_NEWNET));
+    if (plan_.network == Network::empty) must(Stage::network, ::unshare(CLONE_NEWNET));
+    if (plan_.network == Network::named) join_network();
+    if (plan_.time_namespace) make_time();
+}
+
+// By its name at each start: who makes it anew makes it for the next life.
+void Child::join_network() {
+    const int fd = ::open(plan_.network_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    must(Stage::network, fd);
+    must(Stage::network, ::setns(fd, CLONE_NEWNET));
+    ::close(fd);
+}
+
+// The offsets are written while nobody is in it yet; then we move in, as otherwise only children would.
+void Child::make_time() {
+    must(Stage::namespaces, ::unshare(CLONE_NEWTIME));
+    const int offsets = ::open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    must(Stage::namespaces, offsets);
+    must(Stage::namespaces, ::write(offsets, prepared_.time_offsets.c_str(), prepared_.time_offsets.size()));
+    ::close(offsets);
+    const int made = ::open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    must(Stage::namespaces, made);
+    must(Stage::namespaces, ::setns(made, CLONE_NEWTIME));
+    ::close(made);
 }
 
 void Child::join_namespaces() {
@@ -180,16 +207,29 @@ void Child::join_namespaces() {
 // A copy of the template, which is nobody's, with a /tmp of its own in it.
 void Child::make_mounts() {
     if (!plan_.mount_namespace) return;
-    if (plan_.root == Root::system) must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
+    if (plan_.root != Root::host) must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
     must(Stage::mounts, ::unshare(CLONE_NEWNS));
     if (plan_.root == Root::host) make_host_mounts();
     if (plan_.private_tmp) mount_tmp();
+    for (std::size_t i = 0; i < plan_.memory_directories.size(); ++i) mount_memory(i);
+    if (plan_.proc == ProcView::processes) mount_proc();
+}
+
+void Child::mount_memory(std::size_t index) {
+    const auto& one = plan_.memory_directories[index];
+    const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
+    must(Stage::mounts, ::mount("tmpfs", one.target.c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()));
+}
+
+// Of the pid namespace that we are in: nobody else's processes, and nothing of the kernel's.
+void Child::mount_proc() {
+    must(Stage::mounts, ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid"));
 }
 
 void Child::make_host_mounts() {
     must_be_zero(Stage::mounts, -mounts::make_slave());
     for (const auto& one : prepared_.tree.attachments) {
-        const int copy = mounts::copy_tree(one.source.c_str(), one.access, one.devices);
+        const int copy = mounts::copy_tree(one.source.c_str(), one.access, one.devices, one.no_execute);
         if (copy < 0) fail(Stage::mounts, -copy);
         const int target = ::open(one.target.c_str(), O_PATH | O_CLOEXEC);
         must(Stage::mounts, target);
@@ -247,6 +287,7 @@ void Child::build_worker_rules() {
     if (!plan_.landlock) return;
     create_ruleset();
     for (const auto& right : prepared_.rights.paths) allow_path(right);
+    for (const auto& right : prepared_.rights.ports) must_be_zero(Stage::landlock, landlock::allow_port(ruleset_, right.port, right.rights));
 }
 
 void Child::build_stub_rules() {
@@ -361,7 +402,9 @@ void Child::confine_calls(const seccomp::Program& calls) {
     const unsigned long none = 0;
     must(Stage::session, ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none));
     if (!plan_.calls.enabled) return;
-    must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size())));
+    must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size()),
+                                                   seccomp::Speculation::as_filters_have_it,
+                                                   plan_.calls.log_denied ? seccomp::Logging::denials : seccomp::Logging::none));
 }
 
 int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }

@@ -35,7 +35,8 @@ public:
     explicit Layout(const Plan& plan) : plan_(plan) {}
 
     void add_system_directories();
-    void add_devices();
+    Result<void> add_devices(Unfit& unfit);
+    Result<void> add_memory_directories(Unfit& unfit);
     void add_identity_files();
     Result<void> add_binds(Unfit& unfit);
     Result<void> add_files(Unfit& unfit);
@@ -51,9 +52,10 @@ private:
     void add_parents(const std::string& relative);
     void add_node(Node node);
     void add_place(const std::string& relative, bool directory);
-    void attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices);
-    void attach_late(const std::string& source, const std::string& target, mounts::Access access);
-    void show(const std::string& source, const std::string& target, mounts::Access access);
+    void attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices,
+                bool no_execute = false);
+    void attach_late(const std::string& source, const std::string& target, mounts::Access access, bool no_execute);
+    void show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute = false);
     Result<void> add_bind(const Bind& bind, Unfit& unfit);
 
     const Plan& plan_;
@@ -95,8 +97,9 @@ void Layout::add_place(const std::string& relative, bool directory) {
     add_node({directory ? Node::Kind::directory : Node::Kind::empty_file, relative, {}});
 }
 
-void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices) {
-    tree_.attachments.push_back({source, relative, access, devices});
+void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices,
+                    bool no_execute) {
+    tree_.attachments.push_back({source, relative, access, devices, no_execute});
     tree_.seen.push_back(look_at(source));
 }
 
@@ -114,19 +117,19 @@ std::vector<std::string> parents_below_tmp(const std::string& target) {
     return parents;
 }
 
-void Layout::attach_late(const std::string& source, const std::string& target, mounts::Access access) {
+void Layout::attach_late(const std::string& source, const std::string& target, mounts::Access access, bool no_execute) {
     const std::string kept = aside + ("/" + std::to_string(tree_.late.size()));
     add_place(kept, is_directory(source));
-    attach(source, kept, access, mounts::Devices::hidden);
+    attach(source, kept, access, mounts::Devices::hidden, no_execute);
     tree_.late.push_back({"/" + kept, target, is_directory(source), parents_below_tmp(target)});
 }
 
 // A tree of the host at a path of the cell, wherever that is.
-void Layout::show(const std::string& source, const std::string& target, mounts::Access access) {
-    if (hidden(target)) return attach_late(source, target, access);
+void Layout::show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute) {
+    if (hidden(target)) return attach_late(source, target, access, no_execute);
     const std::string relative = in_cell(target);
     if (!attached(relative)) add_place(relative, is_directory(source));
-    attach(source, relative, access, mounts::Devices::hidden);
+    attach(source, relative, access, mounts::Devices::hidden, no_execute);
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
@@ -140,28 +143,40 @@ void Layout::add_system_directories() {
         if (size > 0) {
             const std::string target(text, static_cast<std::size_t>(size));
             add_node({Node::Kind::link, name, target.front() == '/' ? target.substr(1) : target});
-        } else if (is_directory(path)) {
+        } else if (is_directory(path) && plan_.root == Root::system) {
             add_directory(name);
             attach(path, name, mounts::Access::read_only, mounts::Devices::hidden);
         }
     }
     add_directory("usr");
-    attach("/usr", "usr", mounts::Access::read_only, mounts::Devices::hidden);
+    if (plan_.root == Root::system) attach("/usr", "usr", mounts::Access::read_only, mounts::Devices::hidden);
+    if (plan_.proc != ProcView::hidden) add_directory("proc");
     for (const auto* name : {"etc", "run", "tmp", "var"}) add_directory(name);
     add_node({Node::Kind::link, "var/tmp", "../tmp"});
     add_node({Node::Kind::link, "var/run", "../run"});
 }
 
 // No /dev/fd and no /dev/stdin: they lead through /proc, which is not there. POSIX shared memory lives in the private /tmp.
-void Layout::add_devices() {
+Result<void> Layout::add_devices(Unfit& unfit) {
     add_directory("dev");
-    for (const auto* name : {"null", "zero", "full", "random", "urandom"}) {
-        const std::string path = std::string("/dev/") + name;
-        if (!exists(path)) continue;
+    for (const auto& name : plan_.devices) {
+        const std::string path = "/dev/" + name;
+        if (!exists(path)) return refuse(unfit, path, "is to be in the cell, but does not exist", ENOENT);
         add_place(path.substr(1), false);
         attach(path, path.substr(1), mounts::Access::read_only, mounts::Devices::usable);
     }
     add_node({Node::Kind::link, "dev/shm", "../tmp"});
+    return {};
+}
+
+Result<void> Layout::add_memory_directories(Unfit& unfit) {
+    for (const auto& one : plan_.memory_directories) {
+        const std::string target = in_cell(one.target);
+        if (hidden(one.target)) return refuse(unfit, one.target, "lies in the private /tmp, which is in memory itself", EINVAL);
+        if (attached(target)) return refuse(unfit, one.target, "lies in a directory of the host, where nothing is made", EINVAL);
+        add_directory(target);
+    }
+    return {};
 }
 
 void Layout::add_identity_files() {
@@ -189,7 +204,7 @@ Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
         return refuse(unfit, bind.target, "is to be private and a bind at once; set private_tmp = false", EINVAL);
     }
     if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the cell, but does not exist", ENOENT);
-    show(bind.source, bind.target, bind.writable ? mounts::Access::writable : mounts::Access::read_only);
+    show(bind.source, bind.target, bind.writable ? mounts::Access::writable : mounts::Access::read_only, bind.no_execute);
     return {};
 }
 
@@ -242,7 +257,7 @@ Result<MountTree> lay_out_on_host(const Plan& plan, Unfit& unfit) {
     tree.root = Root::host;
     for (const auto& bind : plan.binds) {
         const auto access = bind.writable ? mounts::Access::writable : mounts::Access::read_only;
-        tree.attachments.push_back({bind.source, bind.target, access, mounts::Devices::hidden});
+        tree.attachments.push_back({bind.source, bind.target, access, mounts::Devices::hidden, bind.no_execute});
     }
     return tree;
 }
@@ -322,7 +337,7 @@ void Builder::run() {
     check(mounts::make_private(), Step::prepare);
     for (std::size_t i = 0; i < tree_.attachments.size(); ++i) {
         const auto& one = tree_.attachments[i];
-        copies_[i] = mounts::copy_tree(one.source.c_str(), one.access, one.devices);
+        copies_[i] = mounts::copy_tree(one.source.c_str(), one.access, one.devices, one.no_execute);
         check(copies_[i], Step::copy, i);
     }
     root_ = mounts::make_tmpfs("1m", "0755");
@@ -399,7 +414,7 @@ std::string key_of(const MountTree& tree) {
     for (const auto& one : tree.attachments) {
         add(one.source);
         add(one.target);
-        add(std::to_string(static_cast<int>(one.access)) + std::to_string(static_cast<int>(one.devices)));
+        add(std::to_string(static_cast<int>(one.access)) + std::to_string(static_cast<int>(one.devices)) + (one.no_execute ? "x" : ""));
     }
     for (const auto& seen : tree.seen) {
         add(seen.path);
@@ -414,9 +429,10 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
     if (plan.root == Root::host) return lay_out_on_host(plan, unfit);
     Layout layout(plan);
     layout.add_system_directories();
-    layout.add_devices();
+    TRY(layout.add_devices(unfit));
     TRY(layout.add_binds(unfit));
     TRY(layout.add_files(unfit));
+    TRY(layout.add_memory_directories(unfit));
     layout.add_identity_files();
     layout.add_program(chain);
     return layout.take();

@@ -32,6 +32,7 @@ struct Attachment {
     std::string target;   // relative to the cell's "/"
     mounts::Access access = mounts::Access::read_only;
     mounts::Devices devices = mounts::Devices::hidden;
+    bool no_execute = false;
 };
 
 // What is shown below the private /tmp, which is new at each start: kept aside in the template, out of the worker's reach, and

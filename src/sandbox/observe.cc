@@ -101,6 +101,8 @@ std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
         mounts.push_back({"/" + one.target, one.access == mounts::Access::read_only, one.devices == mounts::Devices::usable});
     }
     if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
+    for (const auto& one : plan.memory_directories) mounts.push_back({one.target, false, false});
+    if (plan.proc != ProcView::hidden) mounts.push_back({"/proc", false, false});
     for (const auto& late : prepared.tree.late) {
         const auto kept = std::ranges::find(mounts, late.kept, &ExpectedMount::path);
         mounts.push_back({late.target, kept == mounts.end() || kept->read_only, false});

@@ -5,8 +5,11 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,11 +17,18 @@ namespace warder::sandbox {
 
 // What the worker sees as "/".
 enum class Root : std::uint8_t {
+    minimal,  // a tmpfs with the program, its interpreters, `binds` and `files`, generated files in /etc, /dev and /tmp
     system,   // a tmpfs with /usr read-only, the /bin /lib /lib64 links, a few generated files in /etc, /dev, /tmp, and `binds`
     host,     // the host's own tree, untouched (profile `open` only)
 };
 
-enum class Network : std::uint8_t { empty, host };
+enum class Network : std::uint8_t { empty, host, named };   // named: the namespace at `network_path`
+
+// What of other processes the cell shows in /proc.
+enum class ProcView : std::uint8_t {
+    hidden,      // there is no /proc
+    processes,   // those of its pid namespace, and nothing else of /proc (subset=pid)
+};
 
 // One directory or file of the host shown in the cell, nosuid and nodev always.
 struct Bind {
@@ -26,6 +36,23 @@ struct Bind {
     std::string target;        // absolute, in the cell
     bool writable = false;
     bool execute = false;      // Landlock: whether programs in it may be run
+    bool no_execute = false;   // the mount is noexec: libraries in it cannot be loaded either
+};
+
+// An empty directory in memory, new at each start, nosuid and nodev, owned by the worker.
+struct MemoryDirectory {
+    std::string target;        // absolute, in the cell
+    std::uint64_t size = 0;    // bytes
+    mode_t mode = 0700;
+    bool no_execute = true;
+};
+
+// A directory of the host that belongs to the worker: made when the cell is prepared, shown writable at the same path, and
+// named to the program by a variable of its environment.
+struct OwnDirectory {
+    std::string path;
+    std::string variable;      // "STATE_DIRECTORY"
+    mode_t mode = 0700;
 };
 
 // A small file made from text, read-only, mode 0444, in the cell.
@@ -54,6 +81,22 @@ struct Scheduling {
     int priority = 0;          // 1 to 99 of fifo and round_robin, otherwise 0
 };
 
+// A call, or a @group of calls, that is answered with this errno.
+struct DeniedCall {
+    std::string name;
+    int error = EPERM;
+};
+
+// A call that is answered with an errno if one of its arguments, masked, is this value (or is not).
+struct CallRule {
+    std::string call;
+    unsigned argument = 0;     // 0 to 5
+    std::uint32_t value = 0;   // of its lower half: the kernel reads int arguments so
+    std::uint32_t mask = 0xffffffffU;
+    bool differs = false;
+    int error = EPERM;
+};
+
 // What seccomp allows. The filter is an allow-list: every other known call answers EPERM, an unknown number ENOSYS, a
 // foreign ABI (i386, x32) kills.
 struct Calls {
@@ -64,8 +107,26 @@ struct Calls {
     bool network = false;                // the worker may make inet sockets of its own (Network::host)
     bool namespaces = false;             // clone and unshare with namespace flags
     bool lock_personality = true;        // it begins with the native one, and keeps it
-    std::vector<std::string> allow;      // more calls by name
-    std::vector<std::string> deny;       // fewer calls by name
+    std::vector<std::string> base{"@system-service"};   // the list that the following change; names of calls and @groups
+    std::vector<std::string> allow;      // more calls
+    std::vector<DeniedCall> deny;        // fewer calls
+    std::vector<std::string> kill;       // calls that end the worker
+    std::vector<std::string> log;        // calls that are allowed, and told to the audit
+    std::vector<CallRule> rules;         // denied by their arguments
+    bool log_denied = false;             // what is denied is told to the audit too
+};
+
+// TCP ports that a worker on the host's network may bind or connect to, as far as Landlock restricts them.
+struct Ports {
+    bool restricted = false;
+    std::vector<std::uint16_t> allowed;
+};
+
+// Items that depend on the kernel, by the names that `preferred` and `require` use.
+inline constexpr std::array<std::string_view, 14> kernel_items = {
+    "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
+    "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
+    "private_keyring",
 };
 
 struct Plan {
@@ -86,13 +147,22 @@ struct Plan {
     bool pid_namespace = true;
     bool ipc_namespace = true;
     bool uts_namespace = true;
+    bool cgroup_namespace = false;
+    bool time_namespace = false;
+    std::int64_t monotonic_offset = 0;    // seconds, in its time namespace
+    std::int64_t boottime_offset = 0;
     Network network = Network::empty;
+    std::string network_path;             // of Network::named: "/run/netns/blue"
     std::string hostname;                 // in its uts namespace; empty: the worker's name
 
     // Mounts
     Root root = Root::system;
     std::vector<Bind> binds;
     std::vector<TextFile> files;
+    std::vector<MemoryDirectory> memory_directories;
+    std::vector<OwnDirectory> own_directories;
+    std::vector<std::string> devices{"null", "zero", "full", "random", "urandom"};   // names in /dev
+    ProcView proc = ProcView::hidden;
     std::uint64_t tmp_size = 64ULL << 20; // bytes of the private /tmp
     bool private_tmp = true;
 
@@ -103,6 +173,10 @@ struct Plan {
     bool core_dumps = true;               // false: neither into a file nor to a handler
     bool private_keyring = true;          // a session keyring of its own, empty
     bool landlock = true;
+    bool scope_signals = true;            // signals reach only its own kind (Landlock, 6.12)
+    bool scope_abstract_sockets = true;   // likewise abstract unix sockets
+    Ports tcp_bind;
+    Ports tcp_connect;
     Calls calls;
 
     // Limits
@@ -116,6 +190,9 @@ struct Plan {
 
     // Session: always one of its own. A terminal of the host as 0, 1, 2 and controlling terminal; empty: none
     std::string terminal;
+
+    // Items of kernel_items that it can do without; all others are required.
+    std::vector<std::string> preferred;
 };
 
 }  // namespace warder::sandbox

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 
 #include "sandbox/calls.h"
@@ -15,6 +16,7 @@
 #include "sandbox/probe.h"
 #include "sandbox/program.h"
 #include "sandbox/receipt.h"
+#include "sandbox/requirements.h"
 #include "sandbox/stub_path.h"
 #include "sys/files.h"
 #include "sys/namespaces.h"
@@ -32,7 +34,9 @@ std::uint64_t namespaces_of(const Plan& plan) {
     if (plan.mount_namespace) flags |= CLONE_NEWNS;
     if (plan.ipc_namespace) flags |= CLONE_NEWIPC;
     if (plan.uts_namespace) flags |= CLONE_NEWUTS;
-    if (plan.network == Network::empty) flags |= CLONE_NEWNET;
+    if (plan.network != Network::host) flags |= CLONE_NEWNET;
+    if (plan.cgroup_namespace) flags |= CLONE_NEWCGROUP;
+    if (plan.time_namespace) flags |= CLONE_NEWTIME;
     return flags;
 }
 
@@ -100,6 +104,13 @@ Result<void> check_values(const Plan& plan, Unfit& unfit) {
     for (const unsigned cpu : plan.cpus) {
         if (cpu >= most_cpus) return refuse(unfit, "cpus", "no kernel counts that many", EINVAL);
     }
+    for (const auto& one : plan.memory_directories) {
+        if (!clean_path(one.target) || one.target == "/") return refuse(unfit, one.target, "is no place for a directory in memory", EINVAL);
+    }
+    for (const auto& one : plan.own_directories) {
+        if (!clean_path(one.path) || one.path == "/") return refuse(unfit, one.path, "is no path for a directory", EINVAL);
+    }
+    if (plan.network == Network::named && !clean_path(plan.network_path)) return refuse(unfit, "network", "is not an absolute path", EINVAL);
     if (!plan.terminal.empty() && !clean_path(plan.terminal)) return refuse(unfit, "terminal", "is not an absolute path", EINVAL);
     return {};
 }
@@ -111,6 +122,11 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (!mounts && !plan.binds.empty()) return refuse(unfit, "binds", "need a mount namespace", EINVAL);
     if (!mounts && !plan.files.empty()) return refuse(unfit, "files", "need a mount namespace", EINVAL);
     if (!mounts && plan.private_tmp) return refuse(unfit, "private_tmp", "needs a mount namespace", EINVAL);
+    if (!mounts && !plan.memory_directories.empty()) return refuse(unfit, "memory", "needs a mount namespace", EINVAL);
+    const bool shows_processes = plan.proc != ProcView::hidden;
+    if (shows_processes && (plan.root == Root::host || !plan.pid_namespace)) {
+        return refuse(unfit, "proc", "needs a root and a pid namespace of its own", EINVAL);
+    }
     const bool filters = plan.landlock || plan.calls.enabled;
     if (!plan.no_new_privileges && filters) {
         return refuse(unfit, "no_new_privileges", "is needed for Landlock and seccomp", EINVAL);
@@ -126,28 +142,47 @@ unsigned last_capability() {
 
 // What this kernel would have to do.
 Result<void> check_kernel(const Plan& plan, const KernelFeatures& kernel, Unfit& unfit) {
-    if (!kernel.close_range) return refuse(unfit, "close_range", "the kernel lacks it (it came with Linux 5.9)");
-    if (plan.calls.enabled && !kernel.seccomp) return refuse(unfit, "seccomp", "the kernel has no seccomp filters");
-    if (plan.landlock && kernel.landlock == 0) {
-        return refuse(unfit, "landlock", "the kernel has no Landlock, or it is not in the list of lsm= at boot");
-    }
-    if (plan.mount_namespace && !kernel.mount_namespaces) return refuse(unfit, "mount_namespace", "the kernel has none");
-    if (plan.mount_namespace && !kernel.mount_attributes) {
-        return refuse(unfit, "mount_namespace", "the kernel lacks mount_setattr (it came with Linux 5.12)");
-    }
-    if (plan.refuse_executable_memory && !kernel.refuse_executable_memory) {
-        return refuse(unfit, "refuse_executable_memory", "the kernel lacks PR_SET_MDWE (it came with Linux 6.3)");
-    }
-    if (plan.private_keyring && !kernel.keyrings) return refuse(unfit, "private_keyring", "the kernel has no keyrings (CONFIG_KEYS)");
+    for (const auto& lack : lacks_of(plan, kernel)) return refuse(unfit, lack.item, lack.why + "; instead: " + lack.instead);
     if ((plan.capabilities >> last_capability()) > 1) return refuse(unfit, "capabilities", "the kernel does not know one of them");
-    if (plan.pid_namespace && !kernel.pid_namespaces) return refuse(unfit, "pid_namespace", "the kernel has none");
-    if (plan.pid_namespace && !kernel.pidfd_setns) {
-        return refuse(unfit, "pid_namespace", "the kernel cannot join it by a pidfd (it came with Linux 5.8)");
-    }
-    if (plan.ipc_namespace && !kernel.ipc_namespaces) return refuse(unfit, "ipc_namespace", "the kernel has none");
-    if (plan.uts_namespace && !kernel.uts_namespaces) return refuse(unfit, "uts_namespace", "the kernel has none");
-    if (plan.network == Network::empty && !kernel.network_namespaces) return refuse(unfit, "network", "the kernel has no network namespaces");
     return {};
+}
+
+std::string octal(mode_t mode) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%04o", static_cast<unsigned>(mode));
+    return text;
+}
+
+std::vector<std::string> memory_options_of(const Plan& plan) {
+    std::vector<std::string> options;
+    for (const auto& one : plan.memory_directories) {
+        options.push_back("mode=" + octal(one.mode) + ",size=" + std::to_string(one.size) + ",uid=" + std::to_string(plan.uid) +
+                          ",gid=" + std::to_string(plan.gid));
+    }
+    return options;
+}
+
+// Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone.
+Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Unfit& unfit) {
+    TRY(make_directories(wanted.path.substr(0, wanted.path.rfind('/')), 0755));
+    if (::mkdir(wanted.path.c_str(), 0) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
+    const Fd directory(::open(wanted.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status;
+    if (!directory || ::fstat(directory.get(), &status) != 0) return refuse(unfit, wanted.path, "is no directory", errno);
+    if (status.st_uid != 0 && status.st_uid != plan.uid) return refuse(unfit, wanted.path, "belongs to another user", EPERM);
+    if (::fchown(directory.get(), plan.uid, plan.gid) != 0) return refuse(unfit, wanted.path, "cannot be given to the worker", errno);
+    if (::fchmod(directory.get(), wanted.mode) != 0) return refuse(unfit, wanted.path, "cannot be given its mode", errno);
+    return {};
+}
+
+// The plan as it is carried out: with what it prefers and cannot have left out, and its own directories shown and named.
+Plan completed(const Plan& from, const KernelFeatures& kernel) {
+    Plan plan = without_lacking(from, kernel);
+    for (const auto& own : plan.own_directories) {
+        if (plan.mount_namespace) plan.binds.push_back({.source = own.path, .target = own.path, .writable = true});
+        plan.environment.push_back(own.variable + "=" + own.path);
+    }
+    return plan;
 }
 
 Result<Fd> open_path(const std::string& path, int flags, const char* doing) {
@@ -183,7 +218,7 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
     const auto sent = kernel.pass_rights ? SentDescriptors::refused_by_socket : SentDescriptors::refused_by_filter;
     std::string unknown;
     const auto rules = rules_of(plan.calls, sent, unknown);
-    if (!rules) return refuse(unfit, unknown, "is no system call", EINVAL);
+    if (!rules) return refuse(unfit, unknown, "names neither a system call nor a group of them", EINVAL);
     prepared.calls = TRY(seccomp::compile(*rules));
     prepared.stub_calls = TRY(seccomp::compile_few(stub_calls()));
     return {};
@@ -192,7 +227,7 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
 Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit) {
     if (!prepared.plan.mount_namespace) return {};
     prepared.tree = TRY(lay_out(prepared.plan, chain, unfit));
-    if (prepared.plan.root == Root::system) prepared.mounts = TRY(make_template(prepared.tree, unfit));
+    if (prepared.plan.root != Root::host) prepared.mounts = TRY(make_template(prepared.tree, unfit));
     return {};
 }
 
@@ -233,16 +268,20 @@ Prepared::Prepared(const Plan& from)
       namespaces(namespaces_of(from)),
       hostname(from.hostname.empty() ? from.user : from.hostname),
       tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)),
+      memory_options(memory_options_of(from)),
+      time_offsets("monotonic " + std::to_string(from.monotonic_offset) + " 0\nboottime " + std::to_string(from.boottime_offset) + " 0\n"),
       limits(limits_of(from)),
       cpus(mask_of(from.cpus)) {}
 
 void PreparedDeleter::operator()(Prepared* prepared) const { delete prepared; }
 
-Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path) {
+Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string& stub_path) {
     const KernelFeatures kernel = probe_kernel();
+    const Plan plan = completed(wanted, kernel);
     TRY(check_values(plan, unfit));
     TRY(check_whole(plan, unfit));
     TRY(check_kernel(plan, kernel, unfit));
+    for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
     PreparedCell prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock);
@@ -260,6 +299,8 @@ bool stale(const Prepared& prepared) {
     }
     return false;
 }
+
+const Plan& plan_of(const Prepared& prepared) { return prepared.plan; }
 
 bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; }
 

@@ -44,6 +44,8 @@ public:
     std::uint64_t namespaces = 0;           // CLONE_NEW* of the plan, without the pid namespace
     std::string hostname;
     std::string tmp_options;
+    std::vector<std::string> memory_options;   // of each memory directory
+    std::string time_offsets;
     std::vector<Limit> limits;              // the plan's, and what core dumps want
     std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged
 
@@ -51,7 +53,7 @@ public:
     seccomp::Program stub_calls;
     Rights rights;                          // no handled rights: no Landlock
     MountTree tree;
-    std::shared_ptr<const MountTemplate> mounts;   // of Root::system
+    std::shared_ptr<const MountTemplate> mounts;   // of a root of its own
     unsigned last_capability = 0;
     ForbiddenCall forbidden_call;           // what the child tries, to prove the filter and
     ForbiddenAct forbidden_act = ForbiddenAct::none;   // ... Landlock

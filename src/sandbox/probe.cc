@@ -78,11 +78,15 @@ KernelFeatures probe_kernel() {
     features.pidfd_setns = has_pidfd_setns();
     features.refuse_executable_memory = has_refusal_of_executable_memory();
     features.keyrings = has_keyrings();
+    features.cgroup_namespaces = has_namespace("/proc/self/ns/cgroup");
+    features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
+    features.landlock_errata = landlock::errata();
     return features;
 }
 
 std::vector<Feature> list_features(const KernelFeatures& features) {
-    const std::string abi = features.landlock > 0 ? "ABI " + std::to_string(features.landlock) : std::string();
+    std::string abi = features.landlock > 0 ? "ABI " + std::to_string(features.landlock) : std::string();
+    if (features.landlock_errata != 0) abi += ", errata " + std::to_string(features.landlock_errata);
     return {
         {"seccomp", features.seccomp, {}},
         {"landlock", features.landlock > 0, abi},
@@ -101,6 +105,8 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"setns by pidfd", features.pidfd_setns, {}},
         {"memory-deny-write-execute", features.refuse_executable_memory, {}},
         {"keyrings", features.keyrings, {}},
+        {"cgroup namespaces", features.cgroup_namespaces, {}},
+        {"time namespaces", features.time_namespaces, {}},
     };
 }
 

@@ -23,6 +23,9 @@ struct KernelFeatures {
     bool pidfd_setns = false;        // 5.8: joining namespaces by pidfd
     bool refuse_executable_memory = false;   // PR_SET_MDWE (6.3)
     bool keyrings = false;
+    bool cgroup_namespaces = false;
+    bool time_namespaces = false;
+    unsigned landlock_errata = 0;    // bits of what was mended since the ABI came (6.15 says so)
 };
 
 KernelFeatures probe_kernel();

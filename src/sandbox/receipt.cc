@@ -380,9 +380,11 @@ void Comparer::files() {
 void Comparer::namespaces() {
     name_space("mount namespace", 0, plan_.mount_namespace);
     name_space("pid namespace", 1, plan_.pid_namespace);
-    name_space("network namespace", 2, plan_.network == Network::empty);
+    name_space("network namespace", 2, plan_.network != Network::host);
     name_space("ipc namespace", 3, plan_.ipc_namespace);
     name_space("uts namespace", 4, plan_.uts_namespace);
+    name_space("cgroup namespace", 5, plan_.cgroup_namespace);
+    name_space("time namespace", 7, plan_.time_namespace);
 }
 
 void Comparer::name_space(const char* name, std::size_t index, bool own) {
@@ -395,7 +397,7 @@ void Comparer::name_space(const char* name, std::size_t index, bool own) {
 }
 
 void Comparer::mounts() {
-    const bool system = plan_.mount_namespace && plan_.root == Root::system;
+    const bool system = plan_.mount_namespace && plan_.root != Root::host;
     if (expected_.mounts.empty()) {
         add("root", system ? "system" : "the host's", Evidence::none, std::nullopt);
         return;

@@ -5,7 +5,7 @@ namespace {
 
 using namespace landlock;
 
-constexpr std::uint64_t reading = read_file | read_dir;
+constexpr std::uint64_t reading = read_file | read_dir | resolve_unix;
 // All that a worker may do in a directory of its own, but for devices and for running programs.
 constexpr std::uint64_t owning = reading | write_file | truncate | remove_dir | remove_file | make_dir | make_reg |
                                  make_sock | make_fifo | make_sym | refer;
@@ -24,18 +24,36 @@ private:
 };
 
 void allow_system(Collector& collector, const Plan& plan) {
-    collector.allow("/usr", reading);
+    collector.allow("/usr", reading, plan.root == Root::minimal);
     for (const auto* path : {"/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"}) collector.allow(path, reading, true);
     collector.allow("/etc", reading);
     collector.allow("/dev", using_devices);
     if (plan.private_tmp) collector.allow("/tmp", owning);
+    if (plan.proc != ProcView::hidden) collector.allow("/proc", reading);
+    for (const auto& one : plan.memory_directories) collector.allow(one.target, owning);
+}
+
+// In a network of its own nothing is allowed; elsewhere only what the plan restricts is asked about.
+std::uint64_t handled_of_net(const Plan& plan, std::uint64_t known) {
+    if (plan.network == Network::empty) return known;
+    return known & ((plan.tcp_bind.restricted ? bind_tcp : 0) | (plan.tcp_connect.restricted ? connect_tcp : 0));
+}
+
+std::uint64_t scopes_of(const Plan& plan, std::uint64_t known) {
+    return known & ((plan.scope_signals ? scope_signal : 0) | (plan.scope_abstract_sockets ? scope_abstract_unix_socket : 0));
+}
+
+void allow_ports(Rights& rights, const Ports& ports, std::uint64_t right) {
+    if ((rights.handled.net & right) == 0) return;
+    for (const auto port : ports.allowed) rights.ports.push_back({port, right});
 }
 
 }  // namespace
 
 Rights rights_of(const Plan& plan, const Chain& chain, int abi) {
     Handled handled = all_of(abi);
-    if (plan.network == Network::host) handled.net = 0;
+    handled.net = handled_of_net(plan, handled.net);
+    handled.scoped = scopes_of(plan, handled.scoped);
     Collector collector(handled);
     // The host's own tree is "untouched": there Landlock holds only network and scope.
     if (plan.root == Root::host || !plan.mount_namespace) collector.allow("/", handled.files);
@@ -46,7 +64,10 @@ Rights rights_of(const Plan& plan, const Chain& chain, int abi) {
     for (const auto& file : plan.files) collector.allow(file.target, reading);
     // Links in the chain are followed, so the right falls on the file that is really run.
     for (const auto& file : chain.files) collector.allow(file, execute | read_file, true);
-    return collector.take();
+    Rights rights = collector.take();
+    allow_ports(rights, plan.tcp_bind, bind_tcp);
+    allow_ports(rights, plan.tcp_connect, connect_tcp);
+    return rights;
 }
 
 }  // namespace warder::sandbox

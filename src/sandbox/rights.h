@@ -18,9 +18,15 @@ struct PathRight {
     bool may_be_absent = false;
 };
 
+struct PortRight {
+    std::uint16_t port = 0;
+    std::uint64_t rights = 0;
+};
+
 struct Rights {
     landlock::Handled handled;
     std::vector<PathRight> paths;
+    std::vector<PortRight> ports;
 };
 
 // Rights for a kernel with this Landlock ABI.

@@ -63,6 +63,9 @@ Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& 
 // it was prepared: then prepare it anew before the next start. Costs a stat for each.
 bool stale(const Prepared& prepared);
 
+// The plan as it is carried out here: without what it prefers and this kernel lacks.
+const Plan& plan_of(const Prepared& prepared);
+
 // Whether the plan wants a stub (a pid namespace of its own).
 bool needs_stub(const Prepared& prepared);
 

@@ -57,8 +57,9 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     const bool notifies = settings.rule.ready == ReadyBy::notify;
     if (notifies) TRY(prepare_notify(plan));
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit));
+    const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
     next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
-                                                   plan.calls.may_send_descriptors, plan.calls.enabled});
+                                                   plan.calls.may_send_descriptors, carried_out.calls.enabled});
     return {};
 }
 

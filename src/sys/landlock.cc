@@ -21,8 +21,15 @@ struct [[gnu::packed]] PathBeneath {
     std::int32_t parent;
 };
 
+struct NetPort {
+    std::uint64_t allowed;
+    std::uint64_t port;
+};
+
 constexpr unsigned version_flag = 1;
+constexpr unsigned errata_flag = 2;
 constexpr int rule_path_beneath = 1;
+constexpr int rule_net_port = 2;
 
 // A kernel refuses a longer structure unless what it does not know is zero; this is as short as can be.
 std::size_t size_of(const Handled& handled) {
@@ -38,6 +45,11 @@ int abi() {
     return version < 0 ? 0 : static_cast<int>(version);
 }
 
+unsigned errata() {
+    const long bits = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, errata_flag);
+    return bits < 0 ? 0 : static_cast<unsigned>(bits);
+}
+
 Handled all_of(int abi) {
     Handled handled;
     if (abi >= 1) handled.files = refer - 1;
@@ -46,6 +58,7 @@ Handled all_of(int abi) {
     if (abi >= 4) handled.net = bind_tcp | connect_tcp;
     if (abi >= 5) handled.files |= ioctl_dev;
     if (abi >= 6) handled.scoped = scope_abstract_unix_socket | scope_signal;
+    if (abi >= 9) handled.files |= resolve_unix;
     return handled;
 }
 
@@ -61,6 +74,11 @@ int allow_beneath(int ruleset, int fd, std::uint64_t rights) {
     const PathBeneath rule{S_ISDIR(status.st_mode) ? rights : rights & file_rights, fd};
     if (rule.allowed == 0) return 0;
     return ::syscall(SYS_landlock_add_rule, ruleset, rule_path_beneath, &rule, 0) == 0 ? 0 : errno;
+}
+
+int allow_port(int ruleset, std::uint16_t port, std::uint64_t rights) {
+    const NetPort rule{rights, port};
+    return ::syscall(SYS_landlock_add_rule, ruleset, rule_net_port, &rule, 0) == 0 ? 0 : errno;
 }
 
 int restrict_self(int ruleset) { return ::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? 0 : errno; }

@@ -23,9 +23,10 @@ inline constexpr std::uint64_t make_sym = 1ULL << 12;
 inline constexpr std::uint64_t refer = 1ULL << 13;        // 2
 inline constexpr std::uint64_t truncate = 1ULL << 14;     // 3
 inline constexpr std::uint64_t ioctl_dev = 1ULL << 15;    // 5
+inline constexpr std::uint64_t resolve_unix = 1ULL << 16; // 9: connecting to a socket by its path
 
 // What can be given on a file that is no directory.
-inline constexpr std::uint64_t file_rights = execute | write_file | read_file | truncate | ioctl_dev;
+inline constexpr std::uint64_t file_rights = execute | write_file | read_file | truncate | ioctl_dev | resolve_unix;
 
 inline constexpr std::uint64_t bind_tcp = 1ULL << 0;      // 4
 inline constexpr std::uint64_t connect_tcp = 1ULL << 1;
@@ -42,6 +43,9 @@ struct Handled {
 // The running kernel's ABI; 0: no Landlock here.
 int abi();
 
+// Which of its faults this kernel has mended, as bits; 0 where it does not say (before 6.15).
+unsigned errata();
+
 // All rights on files, net and scopes that this ABI can restrict.
 Handled all_of(int abi);
 
@@ -51,6 +55,9 @@ int create_ruleset(const Handled& handled);
 // Allows `rights` on the file or tree behind `fd`. Rights that only directories can have are left out for a file, and
 // those that the ruleset does not handle must be left out by the caller. 0 or an errno.
 int allow_beneath(int ruleset, int fd, std::uint64_t rights);
+
+// Allows `rights` (bind_tcp, connect_tcp) on one TCP port. 0 or an errno.
+int allow_port(int ruleset, std::uint16_t port, std::uint64_t rights);
 
 // Restricts this thread for good. Needs no_new_privs or CAP_SYS_ADMIN. 0 or an errno.
 int restrict_self(int ruleset);

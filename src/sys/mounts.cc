@@ -33,12 +33,13 @@ int configure_tmpfs(int context, const char* size, const char* mode) {
 
 }  // namespace
 
-int copy_tree(const char* path, Access access, Devices devices) {
+int copy_tree(const char* path, Access access, Devices devices, bool no_execute) {
     const int tree = outcome(::open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
     if (tree < 0) return tree;
     std::uint64_t attributes = MOUNT_ATTR_NOSUID;
     if (access == Access::read_only) attributes |= MOUNT_ATTR_RDONLY;
     attributes |= devices == Devices::hidden ? std::uint64_t{MOUNT_ATTR_NODEV} : std::uint64_t{MOUNT_ATTR_NOEXEC};
+    if (no_execute) attributes |= MOUNT_ATTR_NOEXEC;
     const int set = set_attributes(tree, attributes, AT_RECURSIVE);
     return set < 0 ? give_up(tree, set) : tree;
 }

@@ -10,7 +10,7 @@ enum class Access : std::uint8_t { read_only, writable };
 enum class Devices : std::uint8_t { hidden, usable };
 
 // A copy of the tree at `path`, mounted nowhere, close-on-exec; always nosuid. Submounts come along.
-int copy_tree(const char* path, Access access, Devices devices);
+int copy_tree(const char* path, Access access, Devices devices, bool no_execute = false);
 
 // An empty tmpfs that is mounted nowhere, nosuid and nodev. `size` like "1m".
 int make_tmpfs(const char* size, const char* mode);

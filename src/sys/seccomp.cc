@@ -77,7 +77,7 @@ void append_denial(Program& program, const Denial& denial) {
         program.push_back(statement(BPF_ALU | BPF_AND | BPF_K, test.mask));
         program.push_back(jump_if_equal(test.value, equal ? 0 : leave, equal ? leave : 0));
     }
-    program.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+    program.push_back(answer(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(denial.error)));
 }
 
 // One comparison for each call that has denials, and its tests only behind that: the kernel walks the filter once for each
@@ -129,12 +129,20 @@ Result<Context> make_context(std::uint32_t otherwise) {
     return context;
 }
 
+std::uint32_t action_for(const Rules& rules, int number) {
+    if (has(rules.killed, number)) return SCMP_ACT_KILL_PROCESS;
+    if (has(rules.allowed, number)) return has(rules.logged, number) ? SCMP_ACT_LOG : SCMP_ACT_ALLOW;
+    const auto refused = std::ranges::find(rules.refused, number, &std::pair<int, int>::first);
+    return SCMP_ACT_ERRNO(static_cast<std::uint16_t>(refused == rules.refused.end() ? EPERM : refused->second));
+}
+
 // Every number that libseccomp knows gets its answer; all others are calls of a newer kernel, and absent.
 Result<Program> compile_numbers(const Rules& rules) {
     const Context context = TRY(make_context(SCMP_ACT_ERRNO(ENOSYS)));
     for (int number = 0; number <= last_number; ++number) {
-        if (!known(number) || has(rules.absent, number)) continue;
-        TRY(add(context.get(), has(rules.allowed, number) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), number));
+        if (!known(number)) continue;
+        if (has(rules.absent, number) && !has(rules.killed, number)) continue;
+        TRY(add(context.get(), action_for(rules, number), number));
     }
     return export_program(context.get());
 }
@@ -199,9 +207,10 @@ bool available() {
     return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-int install(const sock_filter* program, unsigned short length, Speculation speculation) {
+int install(const sock_filter* program, unsigned short length, Speculation speculation, Logging logging) {
     const sock_fprog filter{length, const_cast<sock_filter*>(program)};
-    const unsigned flags = speculation == Speculation::as_before ? SECCOMP_FILTER_FLAG_SPEC_ALLOW : 0;
+    unsigned flags = speculation == Speculation::as_before ? SECCOMP_FILTER_FLAG_SPEC_ALLOW : 0;
+    if (logging == Logging::denials) flags |= SECCOMP_FILTER_FLAG_LOG;
     return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter) == 0 ? 0 : errno;
 }
 

@@ -4,8 +4,10 @@
 
 #include <linux/filter.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -25,15 +27,19 @@ struct Test {
     bool upper_half = false;
 };
 
-// This call answers EPERM if every test holds, although it is in the list of allowed calls.
+// This call answers `error` if every test holds, although it is in the list of allowed calls.
 struct Denial {
     int call = -1;
     std::vector<Test> tests;
+    int error = EPERM;
 };
 
 struct Rules {
     std::vector<int> allowed;        // call numbers of the native ABI
     std::vector<Denial> denials;
+    std::vector<std::pair<int, int>> refused;   // of those not allowed: the call and its errno, where that is not EPERM
+    std::vector<int> killed;         // end the process
+    std::vector<int> logged;         // of those allowed: told to the audit
     std::vector<int> absent;         // answered ENOSYS, so that programs fall back to an older call
 };
 
@@ -58,6 +64,8 @@ bool available();
 enum class Speculation : std::uint8_t { as_filters_have_it, as_before };
 
 // Installs it on this thread. Needs no_new_privs or CAP_SYS_ADMIN. No heap. 0 or an errno.
-int install(const sock_filter* program, unsigned short length, Speculation speculation = Speculation::as_filters_have_it);
+enum class Logging : std::uint8_t { none, denials };
+int install(const sock_filter* program, unsigned short length, Speculation speculation = Speculation::as_filters_have_it,
+            Logging logging = Logging::none);
 
 }  // namespace warder::seccomp

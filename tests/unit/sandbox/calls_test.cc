@@ -195,7 +195,7 @@ TEST_CASE("personality can be asked and left as it is, not changed") {
 TEST_CASE("calls are added and taken away by name; what is taken away stays away") {
     Calls calls;
     calls.allow = {"kcmp", "chroot"};
-    calls.deny = {"chroot", "uname"};
+    calls.deny = {{"chroot"}, {"uname"}};
     CHECK(under(calls, [] { return call(SYS_kcmp, -1, -1, -1, -1, -1); }) != EPERM);
     CHECK(under(calls, [] { return call(SYS_chroot, 0); }) == EPERM);
     CHECK(under(calls, [] { return call(SYS_uname, 0); }) == EPERM);
@@ -203,7 +203,7 @@ TEST_CASE("calls are added and taken away by name; what is taken away stays away
 
 TEST_CASE("a name that is no call is said") {
     Calls calls;
-    calls.deny = {"read", "raed"};
+    calls.deny = {{"read"}, {"raed"}};
     std::string unknown;
     CHECK_FALSE(rules_of(calls, SentDescriptors::refused_by_socket, unknown));
     CHECK(unknown == "raed");

@@ -2,6 +2,7 @@
 // one question; the answers are lines on standard output.
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -9,10 +10,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -121,6 +124,44 @@ void print_keyring() {
     std::printf("keyring %s %s\n", name_of(size), size >= 0 ? text : "");
 }
 
+void print_clocks() {
+    timespec boot{};
+    ::clock_gettime(CLOCK_BOOTTIME, &boot);
+    std::printf("boottime %ld\n", static_cast<long>(boot.tv_sec));
+}
+
+void print_namespace(const char* kind) {
+    char text[128]{};
+    const std::string path = std::string("/proc/self/ns/") + kind;
+    std::printf("namespace %s\n", ::readlink(path.c_str(), text, sizeof text - 1) > 0 ? text : "unseen");
+}
+
+void print_file(const char* path) {
+    char text[256]{};
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t size = fd < 0 ? -1 : ::read(fd, text, sizeof text - 1);
+    std::printf("file %s %s\n", path, size < 0 ? ::strerrorname_np(errno) : text);
+    if (fd >= 0) ::close(fd);
+}
+
+void print_directory(const char* path) {
+    struct stat status {};
+    struct statfs system {};
+    const long result = ::stat(path, &status) + ::statfs(path, &system);
+    std::printf("directory %s %s %04o %u %lu\n", path, name_of(result), status.st_mode & 07777, status.st_uid,
+                static_cast<unsigned long>(system.f_blocks) * static_cast<unsigned long>(system.f_bsize));
+}
+
+void bind_to(const char* port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(port)));
+    std::printf("bind %s %s\n", port, name_of(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address)));
+    ::close(fd);
+}
+
 void print_terminal() {
     for (const int fd : {0, 1, 2}) std::printf("terminal %d %d\n", ::isatty(fd), ::tcgetsid(fd) == ::getpid());
 }
@@ -192,6 +233,11 @@ void answer(const std::string& question) {
     else if (word == "priorities") print_priorities();
     else if (word == "memory") print_memory();
     else if (word == "keyring") print_keyring();
+    else if (word == "clocks") print_clocks();
+    else if (word == "namespace") print_namespace(rest.c_str());
+    else if (word == "file") print_file(rest.c_str());
+    else if (word == "directory") print_directory(rest.c_str());
+    else if (word == "bind") bind_to(rest.c_str());
     else if (word == "terminal") print_terminal();
     else if (word == "environment") print_environment();
     else if (word == "limit") print_limit(rest.c_str());

@@ -60,7 +60,7 @@ TEST_CASE("a filter that lets write through is told from one that does not") {
     CHECK(lets_through(program_for({}), SYS_write));
     CHECK(lets_through({}, SYS_write));
     Calls calls;
-    calls.deny = {"write"};
+    calls.deny = {{"write"}};
     CHECK_FALSE(lets_through(program_for(calls), SYS_write));
 }
 

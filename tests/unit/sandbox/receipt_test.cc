@@ -308,7 +308,7 @@ TEST_CASE("the receipt of an open cell claims nothing that is not there") {
 TEST_CASE("a cell whose filter denies write runs, and its receipt says that nothing was proved") {
     NEEDS_ROOT();
     Plan plan = plan_for({"/usr/bin/sleep", "60"});
-    plan.calls.deny = {"write"};
+    plan.calls.deny = {{"write"}};
     const Life life(plan);
     CHECK_FALSE(life.proof);
     const Receipt receipt = life.receipt();

@@ -644,3 +644,170 @@ TEST_CASE("a terminal that is asked for is the controlling one, and all three st
     plan.terminal = "/dev/no-such-terminal";
     CHECK(run(plan).failure.stage == Stage::standard_input);
 }
+
+TEST_CASE("a call has the answer that the plan gives it: another errno, the end of the worker, or by its argument") {
+    NEEDS_ROOT();
+    const std::string uname = "call:" + std::to_string(SYS_uname) + ",0";
+    const std::string sync = "call:" + std::to_string(SYS_sync);
+    const std::string name = "call:" + std::to_string(SYS_prctl) + ",16,0";
+    Plan plan = plan_for_view({uname, sync, name});
+    CHECK(holds(run(plan).text, " EFAULT\n"));
+    plan.calls.deny = {{"uname", ENOANO}, {"@sync", ENOTTY}};
+    plan.calls.rules = {{.call = "prctl", .argument = 0, .value = 16, .error = EMLINK}};
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, uname.substr(5) + " ENOANO\n"));
+    CHECK(holds(outcome.text, sync.substr(5) + " ENOTTY\n"));
+    CHECK(holds(outcome.text, name.substr(5) + " EMLINK\n"));
+    plan.calls.kill = {"@sync"};
+    const auto killed = run(plan);
+    CHECK(killed.ended.by_signal);
+    CHECK(killed.ended.value == SIGSYS);
+    plan.calls.kill.clear();
+    plan.calls.deny.clear();
+    plan.calls.log = {"@sync"};
+    plan.calls.log_denied = true;
+    CHECK(holds(run(plan).text, sync.substr(5) + " ok\n"));
+}
+
+TEST_CASE("a list of calls of its own replaces the usual one") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"call:" + std::to_string(SYS_socket) + ",1,1,0", "call:" + std::to_string(SYS_getpid)});
+    CHECK(holds(run(plan).text, ",1,1,0 ok\n"));
+    plan.calls.base = {"@default", "@basic-io", "@file-system", "@process", "@signal"};
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, ",1,1,0 EPERM\n"));
+    CHECK(holds(outcome.text, "call " + std::to_string(SYS_getpid) + " ok\n"));
+}
+
+TEST_CASE("the clocks of a time namespace are ahead by what was planned") {
+    NEEDS_ROOT();
+    if (!probe_kernel().time_namespaces) return;
+    Plan plan = plan_for_view({"clocks"});
+    plan.time_namespace = true;
+    plan.boottime_offset = 10'000'000;
+    for (const bool stub : {true, false}) {
+        plan.pid_namespace = stub;
+        const auto outcome = run(plan);
+        CHECK(outcome.failure.stage == Stage::none);
+        REQUIRE(holds(outcome.text, "boottime "));
+        CHECK(std::stol(outcome.text.substr(outcome.text.find("boottime ") + 9)) > 10'000'000);
+    }
+}
+
+TEST_CASE("a cgroup namespace of its own, and a network that somebody else made") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"sleep"});
+    plan.cgroup_namespace = true;
+    Running first(plan);
+    CHECK(namespace_of(first.worker.pid, "cgroup") != namespace_of(::getpid(), "cgroup"));
+    plan.network = Network::named;
+    plan.network_path = "/proc/" + std::to_string(first.worker.pid) + "/ns/net";
+    Running second(plan);
+    CHECK(namespace_of(second.worker.pid, "net") == namespace_of(first.worker.pid, "net"));
+    plan.network_path = "/no/such/network";
+    const auto failed = run(plan);
+    CHECK(failed.failure.stage == Stage::network);
+    CHECK(failed.failure.error == ENOENT);
+}
+
+TEST_CASE("/proc shows the processes of the cell and nothing else") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"read:/proc/self/status", "read:/proc/1/stat", "read:/proc/cpuinfo", "read:/proc/sys/kernel/hostname",
+                               "write:/proc/self/comm"});
+    plan.proc = ProcView::processes;
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "open /proc/self/status ok\n"));
+    CHECK(holds(outcome.text, "open /proc/1/stat ok\n"));
+    CHECK(holds(outcome.text, "open /proc/cpuinfo ENOENT\n"));
+    CHECK(holds(outcome.text, "open /proc/sys/kernel/hostname ENOENT\n"));
+    CHECK(holds(outcome.text, "open /proc/self/comm EACCES\n"));
+    plan.pid_namespace = false;
+    Unfit unfit;
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "proc");
+}
+
+TEST_CASE("a directory in memory is the worker's, as large as planned, and runs nothing") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"directory:/run/app", "create:/run/app/x", "create:/run/x"});
+    plan.memory_directories = {{.target = "/run/app", .size = 1 << 20, .mode = 0750}};
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "directory /run/app ok 0750 64123 1048576\n"));
+    CHECK(holds(outcome.text, "open /run/app/x ok\n"));
+    CHECK_FALSE(holds(outcome.text, "open /run/x ok\n"));
+    plan.memory_directories[0].target = "/tmp/app";
+    Unfit unfit;
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "/tmp/app");
+}
+
+TEST_CASE("text files say what was planned, and /dev holds what was listed") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"file:/etc/motd", "write:/etc/motd", "read:/dev/zero", "write:/dev/null"});
+    plan.files = {{"/etc/motd", "hello"}};
+    plan.devices = {"null"};
+    const auto outcome = run(plan);
+    CHECK(holds(outcome.text, "file /etc/motd hello\n"));
+    CHECK_FALSE(holds(outcome.text, "open /etc/motd ok\n"));
+    CHECK(holds(outcome.text, "open /dev/zero ENOENT\n"));
+    CHECK(holds(outcome.text, "open /dev/null ok\n"));
+    plan.devices = {"no-such-device"};
+    Unfit unfit;
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "/dev/no-such-device");
+}
+
+TEST_CASE("a minimal root holds the program and what is listed, and no /usr beside it") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"read:/usr/bin/env", "read:/usr/lib", "read:/etc/passwd"});
+    plan.root = Root::minimal;
+    for (const auto* library : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"}) {
+        if (::access(library, F_OK) == 0) plan.binds.push_back({.source = library, .target = library});
+    }
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "open /usr/bin/env ENOENT\n"));
+    CHECK(holds(outcome.text, "open /etc/passwd ok\n"));
+}
+
+TEST_CASE("directories of its own are made for the worker, shown and named, and one that belongs to a third is refused") {
+    NEEDS_ROOT();
+    const std::string base = "/run/warder-test-own";
+    const std::string path = base + "/state/web";
+    Plan plan = plan_for_view({"environment", "create:" + path + "/x", "directory:" + path});
+    plan.own_directories = {{path, "STATE_DIRECTORY", 0700}};
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "env STATE_DIRECTORY=" + path + "\n"));
+    CHECK(holds(outcome.text, "open " + path + "/x ok\n"));
+    CHECK(holds(outcome.text, "directory " + path + " ok 0700 64123 "));
+    CHECK(::chown(path.c_str(), 12345, 12345) == 0);
+    Unfit unfit;
+    const auto refused = prepare(plan, unfit);
+    CHECK_FALSE(refused);
+    CHECK(unfit.item == path);
+    ::unlink((path + "/x").c_str());
+    for (const auto& directory : {path, base + "/state", base}) ::rmdir(directory.c_str());
+}
+
+TEST_CASE("on the host's network Landlock lets through the ports that are listed") {
+    NEEDS_ROOT();
+    if (probe_kernel().landlock < 4) return;
+    Plan plan = plan_for_view({"bind:61017", "bind:61018"});
+    plan.network = Network::host;
+    plan.calls.network = true;
+    CHECK(holds(run(plan).text, "bind 61017 ok\nbind 61018 ok\n"));
+    plan.tcp_bind = {true, {61017}};
+    CHECK(holds(run(plan).text, "bind 61017 ok\nbind 61018 EACCES\n"));
+}
+
+TEST_CASE("nothing on a mount that is noexec can be run, whatever Landlock lets through") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"execute:/opt/bin/true"});
+    plan.binds = {{.source = "/usr/bin", .target = "/opt/bin", .writable = false, .execute = true}};
+    CHECK(holds(run(plan).text, "execute /opt/bin/true ok\n"));
+    plan.binds[0].no_execute = true;
+    CHECK(holds(run(plan).text, "execute /opt/bin/true EACCES\n"));
+}

@@ -35,7 +35,10 @@ seccomp::Program compiled(const seccomp::Rules& rules) {
 }  // namespace
 
 TEST_CASE("allowed, known, absent and unknown calls each have their answer") {
-    const auto program = compiled({{SYS_exit_group, SYS_getpid}, {}, {SYS_getppid}});
+    seccomp::Rules rules;
+    rules.allowed = {SYS_exit_group, SYS_getpid};
+    rules.absent = {SYS_getppid};
+    const auto program = compiled(rules);
     CHECK(under(program, [] { return ::syscall(SYS_getpid) < 0 ? -1L : 0L; }) == 0);
     CHECK(under(program, [] { return ::syscall(SYS_getuid); }) == EPERM);
     CHECK(under(program, [] { return ::syscall(SYS_getppid); }) == ENOSYS);
@@ -44,7 +47,8 @@ TEST_CASE("allowed, known, absent and unknown calls each have their answer") {
 
 TEST_CASE("a denial needs all its tests, each on its own half of an argument") {
     using seccomp::Test;
-    seccomp::Rules rules{{SYS_exit_group, SYS_lseek}, {}, {}};
+    seccomp::Rules rules;
+    rules.allowed = {SYS_exit_group, SYS_lseek};
     rules.denials.push_back({SYS_lseek, {{0, Test::When::equal, 7}, {1, Test::When::differs, 0, 0xffU}}});
     rules.denials.push_back({SYS_lseek, {{2, Test::When::differs, 0, 0xffffffffU, true}}});
     const auto program = compiled(rules);
@@ -54,6 +58,19 @@ TEST_CASE("a denial needs all its tests, each on its own half of an argument") {
     CHECK(seek(8, 1, 0) != EPERM);
     CHECK(seek(7 | (1L << 32), 1, 0) == EPERM);
     CHECK(seek(8, 0, 1L << 32) == EPERM);
+}
+
+TEST_CASE("a call that is refused has its own errno, and one that kills does so whatever else is said of it") {
+    seccomp::Rules rules;
+    rules.allowed = {SYS_exit_group, SYS_getpid, SYS_getgid};
+    rules.refused = {{SYS_getuid, EMLINK}};
+    rules.killed = {SYS_getgid, SYS_getppid};
+    rules.logged = {SYS_getpid};
+    const auto program = compiled(rules);
+    CHECK(under(program, [] { return ::syscall(SYS_getuid); }) == EMLINK);
+    CHECK(under(program, [] { return ::syscall(SYS_getpid) < 0 ? -1L : 0L; }) == 0);
+    CHECK(under(program, [] { return ::syscall(SYS_getgid); }) == -SIGSYS);
+    CHECK(under(program, [] { return ::syscall(SYS_getppid); }) == -SIGSYS);
 }
 
 TEST_CASE("a program longer than the kernel takes is refused when it is compiled") {

@@ -1,0 +1,128 @@
+// The keys of a cell that make its filter of system calls.
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "config/sections.h"
+#include "sandbox/call_groups.h"
+
+namespace warder::config {
+namespace {
+
+std::optional<int> errno_named(std::string_view name) {
+    constexpr int most = 133;
+    for (int number = 1; number <= most; ++number) {
+        const char* known = ::strerrorname_np(number);
+        if (known != nullptr && name == known) return number;
+    }
+    return std::nullopt;
+}
+
+// Reads the keys one by one; a class only to keep section and target at hand.
+class CallsReader {
+public:
+    CallsReader(Section& section, sandbox::Calls& into) : section_(section), into_(into) {}
+
+    void read() {
+        names("calls", into_.base);
+        names("allow_calls", into_.allow);
+        names("kill_calls", into_.kill);
+        names("log_calls", into_.log);
+        denied("deny_calls");
+        rules("call_rules");
+        section_.flag("log_denied_calls", into_.log_denied);
+        section_.flag("lock_personality", into_.lock_personality);
+        refuse_both();
+    }
+
+private:
+    void error(const Node& node, std::string what, std::string suggestion = {}) {
+        section_.complaints().error(node.place, std::move(what), std::move(suggestion));
+    }
+
+    const Node* list(std::string_view key) { return section_.take(key, Node::Kind::list, "write it like [\"@file-system\", \"ptrace\"]"); }
+
+    bool check_name(const Node& item, const std::string& name) {
+        if (sandbox::names_calls(name)) return true;
+        const auto known = sandbox::all_call_names();
+        const std::string what = name.starts_with('@') ? "there is no group of calls " : "there is no system call ";
+        error(item, what + quoted(name), did_you_mean(name, {known.begin(), known.end()}));
+        return false;
+    }
+
+    void names(std::string_view key, std::vector<std::string>& into) {
+        const Node* node = list(key);
+        if (node == nullptr) return;
+        into.clear();
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::text) section_.refuse_entry(item, key, "a string");
+            else if (check_name(item, item.text)) into.push_back(item.text);
+        }
+    }
+
+    // "ptrace" or "ptrace:EACCES"
+    void denied(std::string_view key) {
+        const Node* node = list(key);
+        if (node == nullptr) return;
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::text) section_.refuse_entry(item, key, "a string");
+            else one_denied(item);
+        }
+    }
+
+    void one_denied(const Node& item) {
+        const std::size_t colon = std::min(item.text.find(':'), item.text.size());
+        const std::string name = item.text.substr(0, colon);
+        const auto number = colon == item.text.size() ? EPERM : errno_named(std::string_view(item.text).substr(colon + 1));
+        if (!number) return error(item, quoted(item.text) + " names no errno", "write it like \"" + name + ":EACCES\"");
+        if (check_name(item, name)) into_.deny.push_back({name, *number});
+    }
+
+    void rules(std::string_view key) {
+        const Node* node = section_.take(key, Node::Kind::list, "write [{ call = \"prctl\", argument = 0, equals = 4 }]");
+        if (node == nullptr) return;
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::table) section_.refuse_entry(item, key, "a table");
+            else one_rule(item, key);
+        }
+    }
+
+    void one_rule(const Node& item, std::string_view key) {
+        Section table(item, "an entry of " + quoted(key), section_.complaints());
+        constexpr std::int64_t most = UINT32_MAX;
+        sandbox::CallRule rule;
+        std::string name;
+        table.text("call", rule.call);
+        table.number("argument", rule.argument, 0, 5);
+        table.number("equals", rule.value, 0, most);
+        table.number("differs", rule.value, 0, most);
+        table.number("mask", rule.mask, 0, most);
+        table.text("errno", name);
+        table.refuse_the_rest();
+        rule.differs = item.find("differs") != nullptr;
+        if (rule.differs == (item.find("equals") != nullptr)) return error(item, "a rule has one of \"equals\" and \"differs\"");
+        if (item.find("call") == nullptr) return error(item, "a rule has no \"call\"");
+        if (rule.call.starts_with('@')) return error(item, "a rule is about one call, not a group");
+        const auto number = name.empty() ? EPERM : errno_named(name);
+        if (!number) return error(item, quoted(name) + " names no errno", "write it like \"EACCES\"");
+        rule.error = *number;
+        if (check_name(item, rule.call)) into_.rules.push_back(std::move(rule));
+    }
+
+    void refuse_both() {
+        const Node* node = section_.table().find("deny_calls");
+        for (const auto& one : into_.deny) {
+            if (std::ranges::find(into_.allow, one.name) == into_.allow.end()) continue;
+            error(*node, quoted(one.name) + " is both allowed and denied");
+        }
+    }
+
+    Section& section_;
+    sandbox::Calls& into_;
+};
+
+}  // namespace
+
+void read_calls(Section& cell, sandbox::Calls& into) { CallsReader(cell, into).read(); }
+
+}  // namespace warder::config

@@ -1,0 +1,108 @@
+#include "sandbox/requirements.h"
+
+#include <algorithm>
+#include <array>
+
+namespace warder::sandbox {
+namespace {
+
+struct Requirement {
+    std::string_view name;
+    std::string_view since;
+    std::string_view why;       // beside the release; empty: nothing more to say
+    std::string_view instead;
+    bool (*wanted)(const Plan&);
+    bool (*present)(const KernelFeatures&);
+    void (*leave_out)(Plan&);
+};
+
+using Kernel = KernelFeatures;
+
+bool joins_by_pidfd(const Kernel& kernel) { return kernel.pid_namespaces && kernel.pidfd_setns; }
+
+constexpr std::array requirements = std::to_array<Requirement>({
+    {"close_range", "Linux 5.9", "every start needs it", "use a newer kernel", [](const Plan&) { return true; },
+     [](const Kernel& k) { return k.close_range; }, nullptr},
+    {"seccomp", "Linux 3.17, killing a process by it 4.14", "", "profile = \"open\", or preferred = [\"seccomp\"]",
+     [](const Plan& p) { return p.calls.enabled; }, [](const Kernel& k) { return k.seccomp; }, [](Plan& p) { p.calls.enabled = false; }},
+    {"landlock", "Linux 5.13", "or it is not among the lsm= of the boot line", "profile = \"open\", or preferred = [\"landlock\"]",
+     [](const Plan& p) { return p.landlock; }, [](const Kernel& k) { return k.landlock > 0; }, [](Plan& p) { p.landlock = false; }},
+    {"landlock_tcp", "Linux 6.7, Landlock ABI 4", "", "no tcp_bind and tcp_connect, or preferred = [\"landlock_tcp\"]",
+     [](const Plan& p) { return p.landlock && (p.tcp_bind.restricted || p.tcp_connect.restricted); },
+     [](const Kernel& k) { return k.landlock >= 4; },
+     [](Plan& p) { p.tcp_bind = p.tcp_connect = {}; }},
+    {"landlock_scope", "Linux 6.12, Landlock ABI 6", "", "preferred = [\"landlock_scope\"]",
+     // Namespaces of its own keep it as well from what the scopes are about.
+     [](const Plan& p) {
+         const bool by_namespaces = p.pid_namespace && p.network == Network::empty;
+         return p.landlock && (p.scope_signals || p.scope_abstract_sockets) && !by_namespaces;
+     },
+     [](const Kernel& k) { return k.landlock >= 6; }, [](Plan& p) { p.scope_signals = p.scope_abstract_sockets = false; }},
+    {"mount_namespace", "Linux 5.12 (mount_setattr)", "", "profile = \"open\"", [](const Plan& p) { return p.mount_namespace; },
+     [](const Kernel& k) { return k.mount_namespaces && k.mount_attributes; }, nullptr},
+    {"pid_namespace", "Linux 5.8 (joining it by a pidfd)", "", "profile = \"open\", or preferred = [\"pid_namespace\"]",
+     [](const Plan& p) { return p.pid_namespace; }, joins_by_pidfd, [](Plan& p) { p.pid_namespace = false; }},
+    {"ipc_namespace", "Linux 2.6.19", "CONFIG_IPC_NS", "profile = \"open\", or preferred = [\"ipc_namespace\"]",
+     [](const Plan& p) { return p.ipc_namespace; }, [](const Kernel& k) { return k.ipc_namespaces; },
+     [](Plan& p) { p.ipc_namespace = false; }},
+    {"uts_namespace", "Linux 2.6.19", "CONFIG_UTS_NS", "profile = \"open\", or preferred = [\"uts_namespace\"]",
+     [](const Plan& p) { return p.uts_namespace; }, [](const Kernel& k) { return k.uts_namespaces; },
+     [](Plan& p) { p.uts_namespace = false; }},
+    {"network_namespace", "Linux 2.6.29", "CONFIG_NET_NS", "network = \"host\"", [](const Plan& p) { return p.network != Network::host; },
+     [](const Kernel& k) { return k.network_namespaces; }, nullptr},
+    {"cgroup_namespace", "Linux 4.6", "CONFIG_CGROUPS", "cgroup_namespace = false, or preferred = [\"cgroup_namespace\"]",
+     [](const Plan& p) { return p.cgroup_namespace; }, [](const Kernel& k) { return k.cgroup_namespaces; },
+     [](Plan& p) { p.cgroup_namespace = false; }},
+    {"time_namespace", "Linux 5.6", "CONFIG_TIME_NS", "no time_offsets, or preferred = [\"time_namespace\"]",
+     [](const Plan& p) { return p.time_namespace; }, [](const Kernel& k) { return k.time_namespaces; },
+     [](Plan& p) { p.time_namespace = false; }},
+    {"refuse_executable_memory", "Linux 6.3 (PR_SET_MDWE)", "",
+     "refuse_executable_memory = false, or preferred = [\"refuse_executable_memory\"]",
+     [](const Plan& p) { return p.refuse_executable_memory; }, [](const Kernel& k) { return k.refuse_executable_memory; },
+     [](Plan& p) { p.refuse_executable_memory = false; }},
+    {"private_keyring", "Linux 2.6.10", "CONFIG_KEYS", "private_keyring = false, or preferred = [\"private_keyring\"]",
+     [](const Plan& p) { return p.private_keyring; }, [](const Kernel& k) { return k.keyrings; },
+     [](Plan& p) { p.private_keyring = false; }},
+});
+
+static_assert(requirements.size() == kernel_items.size());
+
+std::string sentence_of(const Requirement& requirement) {
+    std::string text = "the kernel lacks it (it came with " + std::string(requirement.since);
+    if (!requirement.why.empty()) text += "; " + std::string(requirement.why);
+    return text + ")";
+}
+
+bool prefers(const Plan& plan, const Requirement& requirement) {
+    return requirement.leave_out != nullptr && std::ranges::find(plan.preferred, requirement.name) != plan.preferred.end();
+}
+
+bool lacks(const Requirement& requirement, const Plan& plan, const Kernel& kernel) {
+    return requirement.wanted(plan) && !requirement.present(kernel);
+}
+
+}  // namespace
+
+std::vector<Lack> lacks_of(const Plan& plan, const KernelFeatures& kernel) {
+    std::vector<Lack> found;
+    for (const auto& one : requirements) {
+        if (!lacks(one, plan, kernel)) continue;
+        found.push_back({std::string(one.name), sentence_of(one), std::string(one.instead), prefers(plan, one)});
+    }
+    return found;
+}
+
+Plan without_lacking(Plan plan, const KernelFeatures& kernel) {
+    for (const auto& one : requirements) {
+        if (prefers(plan, one) && lacks(one, plan, kernel)) one.leave_out(plan);
+    }
+    return plan;
+}
+
+std::vector<KernelItem> kernel_items_of(const KernelFeatures& kernel) {
+    std::vector<KernelItem> items;
+    for (const auto& one : requirements) items.push_back({one.name, one.present(kernel), one.since, one.instead});
+    return items;
+}
+
+}  // namespace warder::sandbox

@@ -1,0 +1,90 @@
+"""A worker's cell through the real daemon: each item of a config is what the kernel then says, and what it lacks is said."""
+
+import json
+import re
+import subprocess
+import unittest
+
+from harness import CELL, ROOT, WarderTest, program, python_worker, wait_for
+
+LOOKER = f"{ROOT}/tests/system/looker.py"
+
+
+class Cells(WarderTest):
+    def seen_by(self, cell, keys=""):
+        self.start(f'[worker.looker]\n{python_worker(LOOKER)}{keys}\n[worker.looker.cell]\n{CELL}{cell}\n')
+        self.wait_state("looker", "ready")
+
+        def said():
+            lines = [line for line in self.worker_log("looker").splitlines() if "{" in line]
+            return json.loads(lines[0][lines[0].index("{"):]) if lines else None
+
+        return wait_for(said, "what the worker saw:\n" + self.log_text()[-3000:])
+
+    def test_what_is_written_is_what_the_kernel_says(self):
+        seen = self.seen_by(
+            'capabilities = ["net_bind_service"]\ndeny_calls = ["@sync:ENOTTY", "ptrace:EACCES"]\nhostname = "inside"\n'
+            'devices = ["null", "urandom"]\ntext_files = { "/etc/motd" = "hello" }\nproc = "processes"\n'
+            'memory_directories = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
+            'refuse_executable_memory = false\n',
+            'nice = 5\nscheduling = "batch"\ncpus = "0"\numask = "0027"\nlimits = { nofile = "64:128" }\n')
+        self.assertEqual(
+            {name: seen[name] for name in ("nice", "scheduler", "cpus", "umask", "nofile", "no_new_privs", "personality")},
+            {"nice": 5, "scheduler": 3, "cpus": [0], "umask": 0o027, "nofile": [64, 128], "no_new_privs": 1, "personality": 0})
+        self.assertEqual((seen["ambient_bind"], seen["bounding_admin"], seen["securebits"]), (1, 0, 0xEB))
+        self.assertLessEqual(seen["core"][1], 1)
+        self.assertEqual((seen["ptrace"], seen["hostname"], seen["motd"]), ("EACCES", "inside", "hello"))
+        self.assertEqual(seen["devices"], ["null", "shm", "urandom"])
+        self.assertEqual((seen["memory"], seen["state"], seen["processes"], seen["kernel"]), (0o750, True, True, "ENOENT"))
+
+    def test_strict_without_a_word(self):
+        seen = self.seen_by("")
+        self.assertEqual((seen["ambient_bind"], seen["bounding_admin"], seen["securebits"], seen["no_new_privs"]), (0, 0, 0xEB, 1))
+        self.assertEqual((seen["ptrace"], seen["memory"], seen["state"], seen["processes"]), ("EPERM", "ENOENT", "ENOENT", "ENOENT"))
+        self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "urandom", "zero"])
+
+
+class Plans(WarderTest):
+    """Without a daemon: the plan in words, and what the kernel lacks."""
+
+    def plan(self, cell):
+        self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\n{cell}')
+        report = json.loads(self.ctl("show", "--cell", "web", "--config", self.path("warder.toml"), "--json").stdout)
+        return {line["key"]: line for line in report["plan"]}
+
+    def test_each_item_says_where_it_comes_from(self):
+        plan = self.plan('profile = "service"\ndeny_calls = ["ptrace:EACCES"]\ncore_dumps = true\n')
+        self.assertEqual(plan["cell.network"]["origin"], "profile service")
+        self.assertEqual(plan["cell.deny_calls"]["value"], "ptrace:EACCES")
+        self.assertRegex(plan["cell.deny_calls"]["origin"], r"warder\.toml:\d+$")
+        self.assertRegex(plan["cell.core_dumps"]["origin"], r"warder\.toml:\d+$")
+        self.assertEqual(plan["nice"]["origin"], "default")
+
+    def test_the_profiles_are_as_documented(self):
+        with open(f"{ROOT}/docs/cell.md") as page:
+            rows = re.findall(r"^\| (cell\.\w+) \| (.*?) \| (.*?) \| (.*?) \|$", page.read(), re.MULTILINE)
+        self.assertGreater(len(rows), 12)
+        for column, profile in enumerate(("strict", "service", "open"), 1):
+            plan = self.plan(f'profile = "{profile}"\n')
+            for row in rows:
+                self.assertEqual(plan[row[0]]["value"], row[column], f"{row[0]} of {profile}")
+
+    def test_the_kernel_is_asked_without_starting_anything(self):
+        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n')
+        done = self.ctl("check", "--kernel", "--config", self.path("warder.toml"), "--json", check=False)
+        report = json.loads(done.stdout)
+        self.assertEqual(done.returncode == 0, report["ok"])
+        self.assertIn("seccomp", [item["name"] for item in report["items"]])
+        self.assertTrue(all(item["since"].startswith("Linux ") for item in report["items"]))
+
+    def test_a_mistake_is_shown_at_its_place(self):
+        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\ncapabilities = ["sys_admin"]\npreferred = ["landlok"]\n')
+        done = subprocess.run([program("src/daemon/warderd"), "--check", "--config", self.path("warder.toml")],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("lets a worker pass for another one", done.stderr)
+        self.assertIn('did you mean "landlock"?', done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
