@@ -27,12 +27,13 @@ void add_keeper(Needs& needs) {
 
 bool has_namespaces(const sandbox::Plan& cell) {
     return cell.mount_namespace || cell.pid_namespace || cell.ipc_namespace || cell.uts_namespace ||
-           cell.network == sandbox::Network::empty;
+           cell.network != sandbox::Network::host || cell.cgroup_namespace || cell.time_namespace;
 }
 
 void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
     if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
     if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
+    if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
     if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
     if (cell.oom_score_adjust < 0) needs.add(CAP_SYS_RESOURCE, worker + " has a lower oom score than 0");
     const bool realtime = cell.io_priority.io_class == sandbox::IoClass::realtime ||

@@ -219,10 +219,10 @@ TEST_CASE("calls and host names are words of their kind") {
     CHECK_EQ(cell_complaints("allow_calls = [\"sys mount\"]\ndeny_calls = [\"sys mount\"]\nhostname = \"a_b\"\n"),
              "w.toml:4:16: error: there is no system call \"sys mount\"\n"
              "    4 | allow_calls = [\"sys mount\"]\n"
-             "      |                ^~~~~~~~~~~\n"
+             "      |                ^~~~~~~~~~~ did you mean \"fsmount\"?\n"
              "w.toml:5:15: error: there is no system call \"sys mount\"\n"
              "    5 | deny_calls = [\"sys mount\"]\n"
-             "      |               ^~~~~~~~~~~\n"
+             "      |               ^~~~~~~~~~~ did you mean \"fsmount\"?\n"
              "w.toml:6:12: error: \"hostname\" is not a host name\n"
              "    6 | hostname = \"a_b\"\n"
              "      |            ^~~~~ it is of letters, digits, \"-\" and \".\", at most 64\n");

@@ -1,0 +1,64 @@
+#include "daemon/cell_plan.h"
+
+#include <algorithm>
+
+#include "unit/config/one.h"
+
+using namespace warder;
+using config::testing::good;
+
+namespace {
+
+const control::PlanLine& line(const control::CellPlanReport& report, const std::string& key) {
+    const auto found = std::ranges::find(report.plan, key, &control::PlanLine::key);
+    REQUIRE(found != report.plan.end());
+    return *found;
+}
+
+control::CellPlanReport cell(const std::string& keys) {
+    return daemon::describe_cell(config::testing::worker(keys), sandbox::probe_kernel());
+}
+
+}  // namespace
+
+TEST_CASE("an item of a plan comes from its line, from the profile, or is a default") {
+    const auto report = cell("nice = 3\n[worker.web.cell]\nprofile = \"service\"\ndevices = [\"null\"]\nbind_writable = [\"/var/a\"]\n");
+    CHECK(report.profile == "service");
+    CHECK(line(report, "nice").value == "3");
+    CHECK(line(report, "nice").origin == "w.toml:3");
+    CHECK(line(report, "umask").origin == "default");
+    CHECK(line(report, "cell.devices").value == "null");
+    CHECK(line(report, "cell.devices").origin == "w.toml:6");
+    CHECK(line(report, "cell.network").value == "host");
+    CHECK(line(report, "cell.network").origin == "profile service");
+    CHECK(line(report, "cell.bind").origin == "w.toml:7");
+}
+
+TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {
+    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\nprofile = \"open\"\nprivate_keyring = true\n"
+                                       "preferred = [\"private_keyring\"]\n");
+    sandbox::KernelFeatures kernel;
+    kernel.close_range = true;
+    const auto lenient = daemon::describe_kernel(config, kernel);
+    REQUIRE(lenient.lacks.size() == 1);
+    CHECK(lenient.lacks[0].preferred);
+    CHECK(lenient.ok);
+    kernel.close_range = false;
+    const auto report = daemon::describe_kernel(config, kernel);
+    REQUIRE(report.lacks.size() == 2);
+    CHECK(report.lacks[0].worker == "web");
+    CHECK(report.lacks[0].item == "close_range");
+    CHECK_FALSE(report.ok);
+}
+
+TEST_CASE("what [daemon] requires of the kernel is a reason not to start") {
+    const config::Config config = good("[daemon]\nrequire = [\"landlock\", \"close_range\"]\n");
+    sandbox::KernelFeatures kernel;
+    kernel.close_range = true;
+    const auto sentences = daemon::missing_of_daemon(config.daemon, kernel);
+    REQUIRE(sentences.size() == 1);
+    CHECK(sentences[0].find("\"landlock\": the kernel lacks it (it came with Linux 5.13") != std::string::npos);
+    CHECK_FALSE(daemon::describe_kernel(config, kernel).ok);
+    kernel.landlock = 1;
+    CHECK(daemon::missing_of_daemon(config.daemon, kernel).empty());
+}
