@@ -1,5 +1,6 @@
 // Attention: who speaks, and how much of the loop's time each session may have of it. Nobody's requests may make anybody else
-// wait: while others speak, a session gets half of the time, and pauses when it took more. Alone it gets all.
+// wait: while others speak, a session that does not wait for its answers gets a quarter of the time, and pauses when it took more.
+// Alone it gets all.
 #pragma once
 
 #include <algorithm>
@@ -34,15 +35,16 @@ private:
     Heard before_;
 };
 
-// One session's part: what it was served is paid for with as much waiting again.
+// One session's part: what it was served is paid for with three times as much waiting.
 class Share {
 public:
     // What may be owed before a pause: short pauses cost more than they give.
-    static constexpr Duration tolerance = std::chrono::microseconds(30);
+    static constexpr Duration tolerance = std::chrono::microseconds(10);
+    static constexpr int whole = 4;   // of which it has one
 
     // It was served from `began` to `ended`. Returns until when it must pause; `ended` or earlier: it need not.
     Instant charge(Instant began, Instant ended) {
-        paid_ = std::max(paid_, began) + 2 * (ended - began);
+        paid_ = std::max(paid_, began) + whole * (ended - began);
         return paid_ - ended > tolerance ? paid_ : ended;
     }
     // Nobody had to wait for it after all.

@@ -12,8 +12,8 @@
 namespace warder::broker {
 namespace {
 
-// Requests performed in one turn: about the time of two asks for one.
-constexpr std::size_t part = 8;
+// Requests performed in one turn: about the time of one ask for one.
+constexpr std::size_t part = 4;
 
 }  // namespace
 
