@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "broker/broker.h"
+#include "sys/files.h"
 
 namespace warder::broker {
 namespace {
+
+constexpr std::size_t most_mounts = 16 << 20;   // bytes of the table
 
 bool same_listener(const policy::Grant& a, const policy::Grant& b) {
     return a.kind == policy::Kind::listener && b.kind == policy::Kind::listener &&
@@ -41,9 +44,10 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     const auto trouble = [&](const policy::Grant& grant, const Result<void>& result) {
         if (!result) troubles.push_back({settings.name, grant.name, result.error()});
     };
+    const auto mountinfo = read_file("/proc/self/mountinfo", most_mounts);
     for (const auto& grant : settings.grants.all()) {
         trouble(grant, make_owned(grant, privileges_, settings.identity));
-        held.push_back(hold(grant, privileges_));
+        held.push_back(hold(grant, privileges_, mountinfo ? std::string_view(*mountinfo) : std::string_view()));
         held.back().checked = now;
         if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
     }

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/mount_table.h"
 #include "broker/perform.h"
 #include "broker/socket_name.h"
 #include "policy/path.h"
@@ -270,7 +271,7 @@ Result<void> bind_listener(int fd, Held& held, const policy::Grant& grant, Privi
 
 }  // namespace
 
-Held hold(const policy::Grant& grant, Privileges& privileges) {
+Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view mountinfo) {
     Held held;
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     held.shown = socket ? policy::format(grant.address) : grant.path;
@@ -278,6 +279,8 @@ Held hold(const policy::Grant& grant, Privileges& privileges) {
     name_parts(held, grant, path_of(grant));
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
+    // What others answer for is looked at by openers, when it is asked for. (A socket's place has to be held to be bound.)
+    if (!socket && answered_by_others(mount_type_of(mountinfo, held.directory_path))) return held;
     auto directory = open_prefix(held, 0);
     if (directory) {
         if (const auto taken = take_first(held, std::move(*directory)); !taken) held.directory.reset();

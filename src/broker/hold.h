@@ -42,7 +42,7 @@ struct Held {
 
 // Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload,
 // where waiting for the disk is in order.
-Held hold(const policy::Grant& grant, Privileges& privileges);
+Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view mountinfo = {});
 
 enum class Recheck { same, changed, gone, unknown };
 

@@ -117,6 +117,7 @@ public:
         read_landlock();
         read_calls(section_, cell_.calls);
         read_known("preferred", sandbox::kernel_items, cell_.preferred);
+        prefer_what_is_young();
         refuse_idle();
         section_.refuse_the_rest();
     }
@@ -124,6 +125,13 @@ public:
 private:
     void error(const Node& node, std::string what, std::string suggestion = {}) {
         section_.complaints().error(node.place, std::move(what), std::move(suggestion));
+    }
+
+    // A profile has it where the kernel does, which Debian 12's does not; who writes it down requires it.
+    void prefer_what_is_young() {
+        constexpr std::string_view item = "refuse_executable_memory";
+        if (!cell_.refuse_executable_memory || section_.table().find(item) != nullptr) return;
+        if (std::ranges::find(cell_.preferred, item) == cell_.preferred.end()) cell_.preferred.emplace_back(item);
     }
 
     void read_root() {

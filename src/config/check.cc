@@ -27,6 +27,8 @@ constexpr std::uint64_t max_share = 256;   // room for the widest message there 
 
 constexpr uid_t stranger = 65534;   // the overflow uid; no worker is to look like one
 
+bool seen(const PathFacts& facts) { return facts.type != Type::absent && facts.type != Type::unknown; }
+
 std::string fault_of(const PathFacts& facts) {
     if (facts.error == 0 || facts.error == ENOENT) return "is not there";
     return "cannot be looked at (" + std::string(errno_name(facts.error)) + ")";
@@ -116,6 +118,7 @@ private:
         if (worker.cell.program.empty()) return;
         const PathFacts facts = lookup_.path(on_the_host(worker.cell, worker.cell.program));
         const std::string program = "program " + quoted(worker.cell.program);
+        if (facts.type == Type::unknown) return;
         if (facts.type == Type::absent) return error(worker, "exec", program + " " + fault_of(facts));
         if (facts.type != Type::file) return error(worker, "exec", program + " is not a regular file");
         if (!facts.executable) error(worker, "exec", program + " is not executable", "chmod +x");
@@ -160,6 +163,7 @@ private:
         if (command.words.empty() || !policy::clean_absolute(command.words.front().text)) return;
         const std::string program = "program " + quoted(command.words.front().text);
         const PathFacts facts = lookup_.path(command.words.front().text);
+        if (facts.type == Type::unknown) return;
         if (facts.type == Type::absent) return error(worker, key, program + " " + fault_of(facts));
         if (facts.type != Type::file) return error(worker, key, program + " is not a regular file");
         if (!facts.executable) error(worker, key, program + " is not executable", "chmod +x");
@@ -172,16 +176,25 @@ private:
             return error(worker, key, quoted(grant.path) + " lies in " + facts.kernel_filesystem +
                                           ", of which no file is lent", "grant a file of another file system");
         }
-        const bool guessed = grant.kind_by_disk && facts.type == Type::absent;
+        const bool guessed = grant.kind_by_disk && !seen(facts);
         if (grant.kind_by_disk) decide_kind(grant, facts);
         check_kind(worker, grant, key, facts);
         if (facts.type == Type::absent) check_absent(worker, grant, key, facts, guessed);
+        if (facts.type == Type::unknown && guessed) tell_unknown(worker, grant, key, facts);
+    }
+
+    // Who looks at it waits for others, perhaps for ever.
+    void tell_unknown(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
+        const std::string kind = grant.kind == Kind::tree ? "tree" : "file";
+        warning(worker, key, quoted(grant.path) + " lies on " + facts.answered_by +
+                                 ", which may not answer: it is not looked at, and is taken for a " + kind,
+                "type = \"file\" or type = \"tree\" says which");
     }
 
     static void decide_kind(Grant& grant, const PathFacts& facts) {
         const bool made = grant.rights.has(Operation::create) || right_of_trees(grant) != nullptr;
         grant.kind_by_disk = false;
-        grant.kind = facts.type == Type::directory || (facts.type == Type::absent && made) ? Kind::tree : Kind::file;
+        grant.kind = facts.type == Type::directory || (!seen(facts) && made) ? Kind::tree : Kind::file;
     }
 
     static const OperationName* right_of_trees(const Grant& grant) {

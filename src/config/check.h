@@ -21,11 +21,12 @@ struct Account {
 
 // What lies at a path, symlinks followed.
 struct PathFacts {
-    enum class Type : std::uint8_t { absent, file, directory, other };
+    enum class Type : std::uint8_t { absent, file, directory, other, unknown };
     Type type = Type::absent;
     bool executable = false;         // a file that some user may execute
     std::string kernel_filesystem;   // "proc", "sysfs" ..., of it or its nearest ancestor that exists; otherwise empty
     int error = 0;                   // absent: why, an errno
+    std::string answered_by = {};    // unknown: the type of its file system, which others answer for; it was not asked
 };
 
 struct Lookup {

@@ -9,7 +9,10 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 
+#include "base/mount_table.h"
 #include "config/check.h"
 #include "policy/path.h"
 
@@ -97,9 +100,20 @@ PathFacts::Type type_of(mode_t mode) {
     return S_ISDIR(mode) ? PathFacts::Type::directory : PathFacts::Type::other;
 }
 
-PathFacts look_at(const std::string& path) {
+// As the kernel has it now; nothing when it cannot be read.
+std::string mount_table() {
+    std::ifstream file("/proc/self/mountinfo");
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     PathFacts facts;
     if (path.empty()) return facts;
+    facts.answered_by = mount_type_of(mountinfo, path);
+    if (answered_by_others(facts.answered_by)) {
+        facts.type = PathFacts::Type::unknown;
+        return facts;
+    }
     facts.kernel_filesystem = kernel_filesystem_of(path);
     struct stat found{};
     if (stat(path.c_str(), &found) != 0) {
@@ -119,6 +133,9 @@ std::uint64_t descriptor_limit() {
 
 }  // namespace
 
-Lookup host_lookup() { return {find_user, find_group, look_at, descriptor_limit()}; }
+Lookup host_lookup() {
+    const auto path = [table = mount_table()](const std::string& at) { return look_at(table, at); };
+    return {find_user, find_group, path, descriptor_limit()};
+}
 
 }  // namespace warder::config

@@ -347,9 +347,13 @@ void Child::become_user() {
     must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
 }
 
-// As the worker, so that it is charged to it; a name would let two workers share one.
+// As the worker, so that it is charged to it; a name would let two workers share one. Where the kernel has no keyrings, or an outer
+// filter keeps everybody from them (as containers do), the worker reaches none either.
 void Child::join_keyring() {
-    if (plan_.private_keyring) must(Stage::keyring, ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr));
+    if (!plan_.private_keyring) return;
+    const long joined = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
+    const bool nobody_has_one = joined < 0 && (errno == ENOSYS || errno == EPERM);
+    if (!nobody_has_one) must(Stage::keyring, joined);
 }
 
 void Child::set_capabilities(std::uint64_t permitted, std::uint64_t inheritable) {

@@ -123,10 +123,9 @@ struct Ports {
 };
 
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
-inline constexpr std::array<std::string_view, 14> kernel_items = {
+inline constexpr std::array<std::string_view, 13> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
     "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
-    "private_keyring",
 };
 
 struct Plan {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "base/mount_table.h"
 #include "sandbox/program.h"
 #include "sys/capabilities.h"
 
@@ -101,17 +102,6 @@ struct SeenMount {
     bool noexec = false;
 };
 
-// "\040" and the like, as mountinfo writes spaces, tabs, newlines and backslashes.
-std::string unescaped(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto code = text[i] == '\\' && i + 3 < text.size() ? number_in<unsigned>(text.substr(i + 1, 3), 8) : std::nullopt;
-        out += code ? static_cast<char>(*code) : text[i];
-        if (code) i += 3;
-    }
-    return out;
-}
-
 bool has_option(std::string_view options, std::string_view wanted) {
     return ("," + std::string(options) + ",").find("," + std::string(wanted) + ",") != std::string::npos;
 }
@@ -121,7 +111,7 @@ std::vector<SeenMount> mounts_in(std::string_view mountinfo) {
     for (std::size_t at = 0; at < mountinfo.size(); at = std::min(mountinfo.find('\n', at), mountinfo.size()) + 1) {
         const auto words = words_in(line_after(mountinfo, at));
         if (words.size() < 6) continue;
-        mounts.push_back({unescaped(words[4]), has_option(words[5], "ro"), has_option(words[5], "nosuid"),
+        mounts.push_back({unescape_mount_word(words[4]), has_option(words[5], "ro"), has_option(words[5], "nosuid"),
                           has_option(words[5], "nodev"), has_option(words[5], "noexec")});
     }
     return mounts;

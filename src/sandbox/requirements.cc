@@ -60,9 +60,6 @@ constexpr std::array requirements = std::to_array<Requirement>({
      "refuse_executable_memory = false, or preferred = [\"refuse_executable_memory\"]",
      [](const Plan& p) { return p.refuse_executable_memory; }, [](const Kernel& k) { return k.refuse_executable_memory; },
      [](Plan& p) { p.refuse_executable_memory = false; }},
-    {"private_keyring", "Linux 2.6.10", "CONFIG_KEYS", "private_keyring = false, or preferred = [\"private_keyring\"]",
-     [](const Plan& p) { return p.private_keyring; }, [](const Kernel& k) { return k.keyrings; },
-     [](Plan& p) { p.private_keyring = false; }},
 });
 
 static_assert(requirements.size() == kernel_items.size());

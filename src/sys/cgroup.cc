@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/fixed_string.h"
+#include "base/mount_table.h"
 #include "sys/files.h"
 #include "sys/kernel.h"
 
@@ -35,20 +36,6 @@ std::vector<std::string_view> words_of(std::string_view line) {
     return words;
 }
 
-// mountinfo writes blanks and backslashes as three octal digits.
-std::string unescape(std::string_view text) {
-    std::string plain;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '\\' || i + 3 >= text.size()) {
-            plain += text[i];
-            continue;
-        }
-        plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-        i += 3;
-    }
-    return plain;
-}
-
 struct Mount {
     std::string root;    // the group that is shown at `point`
     std::string point;
@@ -59,7 +46,7 @@ std::optional<Mount> cgroup2_mount(std::string_view line) {
     const auto dash = line.find(" - cgroup2 ");
     const auto words = words_of(line);
     if (dash == std::string_view::npos || words.size() < 5) return std::nullopt;
-    return Mount{unescape(words[3]), unescape(words[4])};
+    return Mount{unescape_mount_word(words[3]), unescape_mount_word(words[4])};
 }
 
 // "0::/system.slice/warder.service"

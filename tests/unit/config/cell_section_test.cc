@@ -160,7 +160,10 @@ TEST_CASE("clocks, ports and scopes are read") {
 }
 
 TEST_CASE("preferred items are those that depend on the kernel") {
-    CHECK_EQ(cell("preferred = [\"landlock\"]\n").preferred, std::vector<std::string>{"landlock"});
+    const std::vector<std::string> both{"landlock", "refuse_executable_memory"};
+    CHECK_EQ(cell("preferred = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
+    CHECK(cell("refuse_executable_memory = true\n").preferred.empty());
+    CHECK(cell("profile = \"service\"\n").preferred.empty());
     CHECK_NE(cell_complaints("preferred = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
     CHECK_EQ(good("[daemon]\nrequire = [\"landlock\", \"seccomp\"]\n").daemon.require.size(), 2);
     CHECK_NE(complaints("[daemon]\nrequire = [\"secomp\"]\n").find("did you mean \"seccomp\"?"), std::string::npos);

@@ -35,8 +35,8 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
 }
 
 TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {
-    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\nprofile = \"open\"\nprivate_keyring = true\n"
-                                       "preferred = [\"private_keyring\"]\n");
+    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\nprofile = \"open\"\nrefuse_executable_memory = true\n"
+                                       "preferred = [\"refuse_executable_memory\"]\n");
     sandbox::KernelFeatures kernel;
     kernel.close_range = true;
     const auto lenient = daemon::describe_kernel(config, kernel);

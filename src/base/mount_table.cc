@@ -1,0 +1,64 @@
+#include "base/mount_table.h"
+
+#include <algorithm>
+#include <array>
+
+namespace warder {
+namespace {
+
+constexpr std::array<std::string_view, 14> of_others{"fuse", "fuseblk", "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs",
+                                                     "autofs", "virtiofs", "lustre", "orangefs", "gfs2"};
+
+bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
+
+std::string_view take_word(std::string_view& line) {
+    const std::string_view word = line.substr(0, line.find(' '));
+    line.remove_prefix(std::min(word.size() + 1, line.size()));
+    return word;
+}
+
+bool covers(std::string_view point, std::string_view path) {
+    if (point == "/") return true;
+    return path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/');
+}
+
+}  // namespace
+
+std::string unescape_mount_word(std::string_view word) {
+    std::string plain;
+    for (std::size_t i = 0; i < word.size(); ++i) {
+        const bool escaped = word[i] == '\\' && i + 3 < word.size() && std::ranges::all_of(word.substr(i + 1, 3), is_octal);
+        if (!escaped) {
+            plain += word[i];
+            continue;
+        }
+        plain += static_cast<char>((word[i + 1] - '0') * 64 + (word[i + 2] - '0') * 8 + (word[i + 3] - '0'));
+        i += 3;
+    }
+    return plain;
+}
+
+// "41 31 0:38 /root /point options [optional...] - type source options"; of two mounts at one place the last is on top.
+std::string mount_type_of(std::string_view mountinfo, std::string_view path) {
+    std::size_t deepest = 0;
+    std::string_view type;
+    while (!mountinfo.empty()) {
+        std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
+        mountinfo.remove_prefix(std::min(line.size() + 1, mountinfo.size()));
+        const auto dash = line.find(" - ");
+        if (dash == std::string_view::npos) continue;
+        std::string_view behind = line.substr(dash + 3);
+        for (int skipped = 0; skipped < 4; ++skipped) take_word(line);
+        const std::string point = unescape_mount_word(take_word(line));
+        if (point.size() < deepest || !covers(point, path)) continue;
+        deepest = point.size();
+        type = take_word(behind);
+    }
+    return std::string(type);
+}
+
+bool answered_by_others(std::string_view type) {
+    return type.starts_with("fuse.") || std::ranges::find(of_others, type) != of_others.end();
+}
+
+}  // namespace warder

@@ -1,0 +1,19 @@
+// What /proc/PID/mountinfo says (proc_pid_mountinfo(5)). Read from its text alone: no file system is asked anything, since some of
+// them answer from elsewhere, and not always.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace warder {
+
+// A word of mountinfo as it is: blanks and backslashes are written there as three octal digits.
+std::string unescape_mount_word(std::string_view word);
+
+// The type of the file system that `path`, absolute and without symlinks, lies on; empty when the table does not say.
+std::string mount_type_of(std::string_view mountinfo, std::string_view path);
+
+// Whether somebody else answers for file systems of this type, a server or a process: whoever looks at one may wait for ever.
+bool answered_by_others(std::string_view type);
+
+}  // namespace warder
