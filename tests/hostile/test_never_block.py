@@ -182,6 +182,17 @@ class NeverBlock(WarderTest):
         self.assert_nobody_else_waited(times)
         wait_for(lambda: len(self.openers()) == 2 and self.openers() != first, "an opener that hung was replaced")
 
+    def test_T6_starting_and_reloading_wait_for_no_server(self):
+        """warderd does not look at what others answer for, neither at load nor at reload."""
+        self.silent()
+        began = time.monotonic()
+        self.begin(f'far = {{ read = "{self.home}/far/deep/below/" }}', "c.open('far', 'file').read()")
+        results, times = self.seen()
+        self.assertLess(times[0] - began, 10)
+        self.assert_in_time(results, times)
+        self.assertEqual(self.ctl("reload").returncode, 0)
+        self.assert_nobody_else_waited(times)
+
     def test_T6_a_file_system_that_hangs_as_NFS_does_once_a_file_is_opened(self):
         mounted = self.silent(looks=True)
         self.begin(f'far = {{ read = "{self.home}/far/" }}', "c.open('far', 'file').read()")
