@@ -15,6 +15,9 @@ namespace {
 // Requests performed in one turn: about the time of one ask for one.
 constexpr std::size_t part = 4;
 
+// A socket that is not among the watched has lost its other end, which a worker may close.
+bool failed(const Result<void>& watched) { return !watched && watched.error().number != ENOENT; }
+
 }  // namespace
 
 Duration Broker::patience() const {
@@ -117,9 +120,8 @@ bool Broker::presses(const Principal& principal) const {
 // Its socket is not looked at: it costs no turn, and its asks wait where they are charged to it.
 void Broker::pause(Principal& principal, Instant until) {
     const SessionId session = session_id(principal);
-    if (!poller_.change_to_hangup(principal.session->channel->get(), tag_of(principal))) {
-        return violate(principal, "it cannot be watched");
-    }
+    const auto watched = poller_.change_to_hangup(principal.session->channel->get(), tag_of(principal));
+    if (failed(watched)) return violate(principal, "it cannot be watched");
     std::erase_if(paused_, [&](const Paused& one) { return one.session == session; });
     paused_.push_back({session, until});
 }
@@ -129,9 +131,8 @@ void Broker::end_pauses(Instant now) {
         if (one.until > now) return false;
         Principal* principal = find(one.session);
         if (principal == nullptr || principal->session->clogged) return true;
-        if (!poller_.change_to_read(principal->session->channel->get(), tag_of(*principal))) {
-            violate(*principal, "it cannot be watched");
-        }
+        const auto watched = poller_.change_to_read(principal->session->channel->get(), tag_of(*principal));
+        if (failed(watched)) violate(*principal, "it cannot be watched");
         return true;
     });
 }

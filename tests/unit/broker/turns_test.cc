@@ -195,6 +195,17 @@ TEST_CASE("L1: a worker that does not wait for its answers pauses while others s
     CHECK(paused);
 }
 
+TEST_CASE("a worker that closes its end while it pauses has broken no rule") {
+    Street street;
+    for (std::size_t i = 0; i < 60; ++i) street.send(street.pair, 1, static_cast<RequestId>(i + 2));
+    while (street.broker->patience() == Duration::max()) street.take_turn();
+    street.pair.theirs.close();
+    const Instant end = monotonic_now() + 50ms;
+    while (monotonic_now() < end) street.take_turn();
+    CHECK(street.listener.broken == std::string());
+    CHECK(street.broker->patience() == Duration::max());
+}
+
 TEST_CASE("a worker that waits for each answer never pauses") {
     Street street;
     for (int i = 0; i < 200; ++i) {
