@@ -4,6 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
 #include "daemon/log.h"
 #include "sys/cgroup.h"
 #include "sys/files.h"
@@ -34,6 +38,14 @@ std::string chosen(const std::string& configured, std::string& why) {
     return is_root(*own) ? *own + "/warder." + std::to_string(::getpid()) : *own;
 }
 
+// Whoever was killed in it a moment ago may still be closing what it held: a second at most, since this is the end.
+void remove_group(const std::string& path) {
+    constexpr int tries = 100;
+    for (int i = 0; i < tries && ::rmdir(path.c_str()) != 0 && errno == EBUSY; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+}
+
 }  // namespace
 
 std::string take_cgroup(const std::string& configured) {
@@ -53,8 +65,7 @@ void leave_cgroup(const std::string& directory) {
     const Fd procs(::open(above.c_str(), O_WRONLY | O_CLOEXEC));
     // Where the level above is not ours, the service manager removes the rest when we are gone.
     if (!procs || ::write(procs.get(), "0", 1) != 1) return;
-    ::rmdir((directory + "/daemon").c_str());
-    ::rmdir(directory.c_str());
+    for (const auto& group : {directory + "/daemon", directory}) remove_group(group);
 }
 
 }  // namespace warder::daemon
