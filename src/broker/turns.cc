@@ -53,6 +53,9 @@ void Broker::postpone(Principal& principal, Credentials sender) {
     session.parked.assign(desk_->asked.begin(), desk_->asked.end());
     session.parked_sender = sender;
     postponed_.push_back(session_id(principal));
+    // It may have come from a socket that was watched for room; nobody waits for that now.
+    const auto watched = poller_.change_to_read(session.channel->get(), tag_of(principal));
+    if (failed(watched)) violate(principal, "it cannot be watched");
 }
 
 void Broker::take_up_postponed(Instant now) {
