@@ -41,6 +41,19 @@ constexpr std::uint32_t denied_socket_options[] = {
     83,   // SO_PASSRIGHTS: whether the end of a channel takes descriptors is the grant's to say
 };
 
+// Options of the protocols by which a lent listener drops connections from then on, for all its holders and the next life.
+struct ProtocolOption {
+    std::uint32_t level, option;
+};
+constexpr ProtocolOption denied_protocol_options[] = {
+    {0, 21},    // IP_MINTTL: what came through a router
+    {41, 73},   // IPV6_MINHOPCOUNT
+    {6, 14},    // TCP_MD5SIG: what is not signed
+    {6, 32},    // TCP_MD5SIG_EXT
+    {6, 38},    // TCP_AO_ADD_KEY
+    {6, 40},    // TCP_AO_INFO
+};
+
 constexpr std::uint32_t denied_file_commands[] = {
     1024,   // F_SETLEASE: makes the opens of others wait
     1026,   // F_NOTIFY
@@ -119,6 +132,7 @@ void deny_families(RuleMaker& rules, bool network) {
     rules.deny_if("socket", foreign);
     rules.deny_if("socketpair", {differs(0, AF_UNIX)});
     for (const auto option : denied_socket_options) rules.deny_if("setsockopt", {equals(1, SOL_SOCKET), equals(2, option)});
+    for (const auto& one : denied_protocol_options) rules.deny_if("setsockopt", {equals(1, one.level), equals(2, one.option)});
 }
 
 // seccomp sees neither the address nor whose socket it is, so what could lead a lent socket elsewhere is denied whole.

@@ -1,0 +1,315 @@
+// What a descriptor that was lent can still do: D1 to D15.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "attempt.h"
+
+namespace attempts {
+namespace {
+
+// ---- Files ----
+
+int open_again(const Context& c) {
+    const int fd = ::open(("/proc/self/fd/" + std::to_string(c.lent[readable])).c_str(), O_RDWR | O_CLOEXEC);
+    return fd < 0 ? errno : done(::ftruncate(fd, 0));
+}
+
+int change_mode(const Context& c) { return done(::fchmod(c.lent[writable], 0666)); }
+int change_mode_by_path(const Context& c) {
+    constexpr long number = 452;   // fchmodat2 (6.6), of both ABIs
+    return done(::syscall(number, c.lent[writable], "", 0666, AT_EMPTY_PATH));
+}
+int change_owner(const Context& c) { return done(::fchown(c.lent[writable], static_cast<uid_t>(c.number("user.uid")), static_cast<gid_t>(-1))); }
+int change_times(const Context& c) { return done(::futimens(c.lent[writable], nullptr)); }
+int add_attribute(const Context& c) { return done(::fsetxattr(c.lent[writable], "security.hostile", "x", 1, 0)); }
+
+int take_lease(const Context& c) {
+    const int result = done(::fcntl(c.lent[writable], F_SETLEASE, F_WRLCK));
+    if (result == 0) ::fcntl(c.lent[writable], F_SETLEASE, F_UNLCK);
+    return result;
+}
+
+int notify(const Context& c) {
+    const int directory = ::open(c.below("tmp").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return directory < 0 ? errno : done(::fcntl(directory, F_NOTIFY, DN_MODIFY));
+}
+
+int lock_others_out(const Context& c) {
+    const int result = done(::flock(c.lent[readable], LOCK_EX | LOCK_NB));
+    if (result == 0) ::flock(c.lent[readable], LOCK_UN);
+    return result;
+}
+
+int overwrite_by_flags(const Context& c) {
+    const int flags = ::fcntl(c.lent[appendable], F_GETFL);
+    if (::fcntl(c.lent[appendable], F_SETFL, flags & ~O_APPEND) != 0) return errno;
+    const int result = done(::pwrite(c.lent[appendable], "X", 1, 0));
+    ::fcntl(c.lent[appendable], F_SETFL, flags);
+    return result;
+}
+
+int overwrite_by_call(const Context& c) {
+    constexpr int no_append = 0x20;   // RWF_NOAPPEND (6.9)
+    char byte = 'Y';
+    iovec data{&byte, 1};
+    return done(::pwritev2(c.lent[appendable], &data, 1, 0, no_append));
+}
+
+int empty_it(const Context& c) { return done(::ftruncate(c.lent[appendable], 0)); }
+
+int upwards(const Context& c) {
+    const int fd = ::openat(c.lent[directory], "../hidden/public", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? errno : 0;
+}
+
+// ---- Secrets ----
+
+int write_secret(const Context& c) { return done(::pwrite(c.lent[secret], "x", 1, 0)); }
+int shrink_secret(const Context& c) { return done(::ftruncate(c.lent[secret], 0)); }
+int run_secret(const Context& c) {
+    const int status = run("#" + std::to_string(c.lent[secret]), "nothing");
+    return status < 0 ? -status : status;
+}
+int make_secret_executable(const Context& c) { return done(::fchmod(c.lent[secret], 0777)); }
+
+int map_secret_executable(const Context& c) {
+    void* at = ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, c.lent[secret], 0);
+    return at == MAP_FAILED ? errno : 0;
+}
+
+int open_secret_again(const Context& c) {
+    const int fd = ::open(("/proc/self/fd/" + std::to_string(c.lent[secret])).c_str(), O_RDWR | O_CLOEXEC);
+    return fd < 0 ? errno : done(::pwrite(fd, "x", 1, 0));
+}
+
+// ---- A terminal ----
+
+int type_into_it(const Context& c) {
+    char letter = 'x';
+    return done(::ioctl(c.lent[terminal], TIOCSTI, &letter));
+}
+
+int change_discipline(const Context& c) {
+    int discipline = 0;   // what it has
+    return done(::ioctl(c.lent[terminal], TIOCSETD, &discipline));
+}
+
+int take_terminal(const Context& c) {
+    if (::setsid() < 0) return errno;
+    return done(::ioctl(c.lent[terminal], TIOCSCTTY, 0));
+}
+
+int take_console(const Context& c) { return past_the_check(::ioctl(c.lent[terminal], TIOCCONS), EBUSY); }
+
+// ---- A stream to somebody else ----
+
+int out_of_band(const Context& c) { return done(::send(c.lent[stream], "x", 1, MSG_OOB | MSG_NOSIGNAL)); }
+
+int pass_over(int socket) {
+    char byte = 'x';
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    const int passed = STDIN_FILENO;
+    std::memcpy(CMSG_DATA(head), &passed, sizeof passed);
+    return done(::sendmsg(socket, &message, MSG_NOSIGNAL));
+}
+
+int pass_to_peer(const Context& c) { return pass_over(c.lent[stream]); }
+int pass_to_parent(const Context& c) { return pass_over(static_cast<int>(c.number("broker"))); }
+
+// ---- Inet sockets ----
+
+sockaddr_in loopback(long port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+const sockaddr* plain(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
+
+int connect_elsewhere(const Context& c) {
+    const sockaddr nobody{AF_UNSPEC, {}};
+    if (::connect(c.lent[connected], &nobody, sizeof nobody) != 0) return errno;
+    const sockaddr_in address = loopback(c.number("user.tcp"));
+    return done(::connect(c.lent[connected], plain(address), sizeof address));
+}
+
+int send_elsewhere(const Context& c) {
+    const sockaddr_in address = loopback(c.number("user.udp"));
+    return done(::sendto(c.lent[datagram], "x", 1, 0, plain(address), sizeof address));
+}
+
+int send_message_elsewhere(const Context& c) {
+    sockaddr_in address = loopback(c.number("user.udp"));
+    char byte = 'x';
+    iovec data{&byte, 1};
+    msghdr message{};
+    message.msg_name = &address;
+    message.msg_namelen = sizeof address;
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    return done(::sendmsg(c.lent[datagram], &message, 0));
+}
+
+int send_messages_elsewhere(const Context& c) {
+    sockaddr_in address = loopback(c.number("user.udp"));
+    char byte = 'x';
+    iovec data{&byte, 1};
+    mmsghdr messages[1]{};
+    messages[0].msg_hdr.msg_name = &address;
+    messages[0].msg_hdr.msg_namelen = sizeof address;
+    messages[0].msg_hdr.msg_iov = &data;
+    messages[0].msg_hdr.msg_iovlen = 1;
+    return done(::sendmmsg(c.lent[datagram], messages, 1, 0));
+}
+
+int reconnect_datagrams(const Context& c) {
+    const sockaddr_in address = loopback(c.number("user.udp"));
+    return done(::connect(c.lent[datagram], plain(address), sizeof address));
+}
+
+int bind_again(const Context& c) {
+    const sockaddr nobody{AF_UNSPEC, {}};
+    if (::connect(c.lent[datagram], &nobody, sizeof nobody) != 0) return errno;
+    const sockaddr_in address = loopback(0);
+    return done(::bind(c.lent[datagram], plain(address), sizeof address));
+}
+
+int shrink_backlog(const Context& c) { return done(::listen(c.lent[listener], 0)); }
+
+int set(int fd, int level, int option, const void* value, std::size_t size) {
+    return done(::setsockopt(fd, level, option, value, static_cast<socklen_t>(size)));
+}
+
+int attach_filter(const Context& c) {
+    sock_filter nothing[] = {{BPF_RET | BPF_K, 0, 0, 0xffffffff}};
+    const sock_fprog program{1, nothing};
+    const int result = set(c.lent[listener], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    ::setsockopt(c.lent[listener], SOL_SOCKET, SO_DETACH_FILTER, nullptr, 0);
+    return result;
+}
+
+int balance_by_program(const Context& c) {
+    sock_filter first[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+    const sock_fprog program{1, first};
+    constexpr int attach_reuseport = 51;
+    return past_the_check(::setsockopt(c.lent[listener], SOL_SOCKET, attach_reuseport, &program, sizeof program), EINVAL);
+}
+
+int lock_filter(const Context& c) {
+    const int no = 0;   // what it is
+    return set(c.lent[listener], SOL_SOCKET, SO_LOCK_FILTER, &no, sizeof no);
+}
+
+// Packets that came through a router are dropped from then on, for all holders of the listener.
+int refuse_the_far(const Context& c) {
+    const int hops = 255;
+    const int result = set(c.lent[listener], IPPROTO_IP, 21, &hops, sizeof hops);   // IP_MINTTL
+    const int none = 0;
+    if (result == 0) set(c.lent[listener], IPPROTO_IP, 21, &none, sizeof none);
+    return result;
+}
+
+// Connections from there need a signature from then on.
+int demand_signatures(const Context& c) {
+    tcp_md5sig signature{};
+    const sockaddr_in from = loopback(0);
+    std::memcpy(&signature.tcpm_addr, &from, sizeof from);
+    signature.tcpm_keylen = 1;
+    const int result = set(c.lent[listener], IPPROTO_TCP, TCP_MD5SIG, &signature, sizeof signature);
+    signature.tcpm_keylen = 0;
+    if (result == 0) set(c.lent[listener], IPPROTO_TCP, TCP_MD5SIG, &signature, sizeof signature);
+    return result;
+}
+
+int to_an_interface(const Context& c) {
+    const int result = set(c.lent[listener], SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+    ::setsockopt(c.lent[listener], SOL_SOCKET, SO_BINDTODEVICE, "", 0);
+    return result;
+}
+
+int more_sockets(const Context& c) {
+    static_cast<void>(c);
+    return done(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+int shut_down(const Context& c) { return done(::shutdown(c.lent[listener], SHUT_RDWR)); }
+
+constexpr Group sockets = Group::sockets;
+
+constexpr Attempt table[] = {
+    {"D4-reopen", "opens a read-only file again for writing", open_again, mounts | landlock_files, "ENOENT", "ENOENT", readable},
+    {"D15-fchmod", "changes the mode of a lent file", change_mode, 0, "open", "open", writable},
+    {"D15-fchmodat2", "changes the mode of a lent file by a younger call", change_mode_by_path, filter, "EPERM", "EPERM", writable, "ENOSYS"},
+    {"D15-fchown", "gives a lent file away", change_owner, capabilities, "EPERM", "EPERM", writable},
+    {"D15-xattr", "changes an attribute of a lent file that the kernel's own code reads", add_attribute, capabilities, "EPERM", "EPERM", writable, "EOPNOTSUPP"},
+    {"D15-lease", "takes a lease: others wait for it", take_lease, filter, "EPERM", "EPERM", writable},
+    {"D15-notify", "is told what happens in a directory (F_NOTIFY)", notify, filter, "EPERM", "EPERM", none_lent, "EINVAL"},
+    {"D15-times", "changes the times of a lent file", change_times, 0, "open", "open", writable},
+    {"lock", "locks a lent file against others", lock_others_out, 0, "open", "open", readable},
+    {"D14-setfl", "overwrites what it may append to: without O_APPEND", overwrite_by_flags, 0, "open", "open", appendable},
+    {"D14-noappend", "overwrites what it may append to: RWF_NOAPPEND", overwrite_by_call, 0, "open", "open", appendable, "EOPNOTSUPP"},
+    {"D14-truncate", "empties what it may append to", empty_it, 0, "open", "open", appendable},
+    {"D3-upwards", "goes up from a directory that was lent", upwards, landlock_files, "not lent", "not lent", directory},
+    {"secret-write", "writes to a secret", write_secret, seals, "EPERM", "EPERM", secret},
+    {"secret-truncate", "shrinks a secret", shrink_secret, seals, "EPERM", "EPERM", secret},
+    {"D9-exec", "runs a secret", run_secret, exec_seal, "EACCES", "EACCES", secret},
+    {"D9-chmod", "makes a secret executable", make_secret_executable, capabilities | exec_seal, "EPERM", "EPERM", secret},
+    {"D9-map", "maps a secret executable", map_secret_executable, 0, "open", "open", secret},
+    {"D4-secret", "opens a secret again for writing", open_secret_again, mounts | landlock_files | seals, "ENOENT", "ENOENT", secret},
+    {"D7-sti", "types into a lent terminal", type_into_it, filter, "EPERM", "EPERM", terminal, "EIO"},
+    {"D7-discipline", "changes a terminal's line discipline", change_discipline, filter, "EPERM", "EPERM", terminal},
+    {"D7-session", "makes a lent terminal its own", take_terminal, filter, "EPERM", "EPERM", terminal},
+    {"D7-console", "takes the console's output", take_console, capabilities | filter, "EPERM", "EPERM", terminal},
+    {"D10-oob", "sends out-of-band bytes over a lent socket", out_of_band, filter, "EPERM", "EPERM", stream, "EOPNOTSUPP"},
+    {"D6-peer", "passes a descriptor over a lent unix socket", pass_to_peer, 0, "open", "open", stream},
+    {"D6-parent", "passes a descriptor to warderd", pass_to_parent, pass_rights, "EPERM", "EPERM"},
+    {"D2-sendto", "sends a datagram elsewhere", send_elsewhere, filter, "EPERM", "EPERM", datagram, "", sockets},
+    {"D2-sendmsg", "sends a datagram elsewhere by sendmsg", send_message_elsewhere, filter, "EPERM", "EPERM", datagram, "", sockets},
+    {"D2-sendmmsg", "sends a datagram elsewhere by sendmmsg", send_messages_elsewhere, filter, "EPERM", "EPERM", datagram, "", sockets},
+    {"D2-connect", "connects a datagram socket elsewhere", reconnect_datagrams, filter, "EPERM", "EPERM", datagram, "", sockets},
+    {"D5-bind", "binds a lent socket again", bind_again, filter, "EPERM", "EPERM", datagram, "", sockets},
+    {"D1-connect", "disconnects a TCP socket and connects it elsewhere", connect_elsewhere, filter | landlock_ports, "EPERM", "EPERM", connected, "", sockets},
+    {"D5-socket", "makes one more inet socket beside those lent", more_sockets, filter, "EPERM", "EPERM", none_lent, "", sockets},
+    {"D13-backlog", "shrinks a listener's queue", shrink_backlog, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-filter", "attaches a filter to a listener", attach_filter, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-reuseport", "chooses who of a group of listeners is asked", balance_by_program, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-lock", "locks a listener's filter", lock_filter, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-minttl", "has a listener drop what came through a router", refuse_the_far, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-md5", "has a listener demand signatures", demand_signatures, filter, "EPERM", "EPERM", listener, "ENOPROTOOPT", sockets},
+    {"D13-interface", "ties a listener to one interface", to_an_interface, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-shutdown", "shuts a listener down", shut_down, 0, "open", "open", listener, "", sockets},
+};
+
+}  // namespace
+
+std::span<const Attempt> on_what_is_lent() { return table; }
+
+}  // namespace attempts
