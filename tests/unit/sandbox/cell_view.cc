@@ -211,15 +211,6 @@ void call(const char* text) {
     std::printf("call %s %s\n", text, name_of(result));
 }
 
-// The same call by the 32-bit ABI: getpid.
-void call_foreign() {
-#if defined(__x86_64__)
-    long result = 20;
-    __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
-    std::printf("foreign %ld\n", result);
-#endif
-}
-
 void answer(const std::string& question) {
     const auto colon = question.find(':');
     const std::string word = question.substr(0, colon);
@@ -247,7 +238,6 @@ void answer(const std::string& question) {
     else if (word == "create") open_for(rest.c_str(), O_WRONLY | O_CREAT | O_EXCL);
     else if (word == "execute") execute(rest.c_str());
     else if (word == "call") call(rest.c_str());
-    else if (word == "foreign") call_foreign();
     else if (word == "orphan") {
         // A grandchild that outlives its parent, and ends: somebody must reap it.
         if (::fork() == 0) {
