@@ -118,6 +118,9 @@ void add_process(Lines& lines, const sandbox::Plan& cell) {
     for (const sandbox::Limit& limit : cell.limits) {
         lines.add("limit", limit.resource).add("limit.soft", limit.soft).add("limit.hard", limit.hard);
     }
+    for (const sandbox::GroupLimit& limit : cell.group_limits) {
+        lines.add("limit.group", limit.file).add("limit.group", limit.value).add("limit.group", limit.device);
+    }
 }
 
 void add_identity(Lines& lines, const Worker& worker) {

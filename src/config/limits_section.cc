@@ -1,6 +1,8 @@
-// limits = { nofile = 1024, core = 0, memlock = "64KiB", cpu = "60s", nproc = "100:200" }
+// limits = { nofile = 1024, core = 0, memlock = "64KiB", cpu = "60s", nproc = "100:200" }, of each process; and of all of
+// them together limits = { memory_max = "64MiB", pids_max = 100, cpu_max = "50%" }.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "config/sections.h"
@@ -115,9 +117,128 @@ private:
     const Resource& resource_;
 };
 
+constexpr std::int64_t most_weight = 10'000;
+constexpr std::int64_t most_tasks = 4'194'304;   // the kernel's PID_MAX_LIMIT
+constexpr std::int64_t most_operations = 4'294'967'295;
+
+class GroupReader {
+public:
+    GroupReader(Section& section, std::vector<sandbox::GroupLimit>& into) : section_(section), into_(into) {}
+
+    void read() {
+        read_size("memory_max", 1);
+        read_size("memory_high", 1);
+        read_size("memory_swap_max", 0);
+        refuse_high_above_max();
+        read_share();
+        read_number("cpu_weight", "cpu.weight", "", 1, most_weight);
+        read_number("io_weight", "io.weight", "default ", 1, most_weight);
+        read_devices();
+        read_number("pids_max", "pids.max", "", 1, most_tasks);
+    }
+
+private:
+    void add(const Node& node, std::string file, std::string value, std::string device = {}) {
+        into_.push_back({std::move(file), std::move(value), std::move(device), section_.complaints().origin(node.place)});
+    }
+
+    static std::string file_of(std::string_view key) {
+        std::string file(key);
+        std::ranges::replace(file, '_', '.');
+        return file;
+    }
+
+    void read_size(std::string_view key, std::uint64_t least) {
+        const Node* node = section_.table().find(key);
+        if (least == 0 && node != nullptr && node->kind == Node::Kind::integer && node->integer == 0) {
+            section_.take(key);
+            return add(*node, file_of(key), "0");
+        }
+        const std::size_t before = section_.complaints().count();
+        std::uint64_t value = 0;
+        section_.size(key, value, least);
+        if (node != nullptr && section_.complaints().count() == before) add(*node, file_of(key), std::to_string(value));
+    }
+
+    void read_number(std::string_view key, std::string file, const std::string& prefix, std::int64_t least, std::int64_t most) {
+        const Node* node = section_.table().find(key);
+        std::int64_t value = 0;
+        section_.number(key, value, least, most);
+        if (node != nullptr && value != 0) add(*node, std::move(file), prefix + std::to_string(value));
+    }
+
+    std::optional<std::uint64_t> bytes_of(std::string_view file) const {
+        const auto found = std::ranges::find(into_, file, &sandbox::GroupLimit::file);
+        return found == into_.end() ? std::nullopt : std::optional<std::uint64_t>(parse_count(found->value));
+    }
+
+    void refuse_high_above_max() {
+        const auto high = bytes_of("memory.high");
+        const auto most = bytes_of("memory.max");
+        if (!high || !most || *high < *most) return;
+        section_.complaints().error(section_.table().find("memory_high")->place, "\"memory_high\" is not below \"memory_max\", and would do nothing");
+    }
+
+    // "150%": of one processor, in each tenth of a second.
+    void read_share() {
+        constexpr rlim_t per_cent = 1'000;   // microseconds in 100 ms
+        constexpr rlim_t most = 819'200;     // 8192 processors
+        const Node* node = section_.take("cpu_max", Node::Kind::text, "write it like \"50%\", of one processor");
+        if (node == nullptr) return;
+        const std::string_view text = node->text;
+        const auto value = text.ends_with('%') ? parse_count(text.substr(0, text.size() - 1)) : std::nullopt;
+        if (value && *value >= 1 && *value <= most) return add(*node, "cpu.max", std::to_string(*value * per_cent) + " 100000");
+        section_.complaints().error(node->place, "\"cpu_max\" is not a share of a processor", "write it like \"50%\" or \"150%\"");
+    }
+
+    void read_devices() {
+        const Node* list = section_.take("io_max", Node::Kind::list, "write [{ device = \"/dev/vda\", write_bytes = \"1MiB\" }]");
+        if (list == nullptr) return;
+        for (const Node& item : list->items) {
+            if (item.kind != Node::Kind::table) section_.refuse_entry(item, "io_max", "a table");
+            else read_device(item);
+        }
+    }
+
+    void read_device(const Node& item) {
+        const std::size_t before = section_.complaints().count();
+        std::string device;
+        std::string value;
+        Section table(item, "io_max of " + section_.what(), section_.complaints());
+        table.path("device", device);
+        read_rate(table, "read_bytes", "rbps", value);
+        read_rate(table, "write_bytes", "wbps", value);
+        read_count(table, "read_operations", "riops", value);
+        read_count(table, "write_operations", "wiops", value);
+        table.refuse_the_rest();
+        if (section_.complaints().count() != before) return;
+        if (device.empty() || value.empty()) return section_.complaints().error(item.place, "an entry of \"io_max\" has a \"device\" and a limit");
+        add(item, "io.max", std::move(value), std::move(device));
+    }
+
+    static void append(std::string& text, std::string_view word, std::uint64_t value) {
+        text += (text.empty() ? "" : " ") + std::string(word) + "=" + std::to_string(value);
+    }
+
+    static void read_rate(Section& table, std::string_view key, std::string_view word, std::string& into) {
+        std::uint64_t value = 0;
+        table.size(key, value, 1);
+        if (value != 0) append(into, word, value);
+    }
+
+    static void read_count(Section& table, std::string_view key, std::string_view word, std::string& into) {
+        std::int64_t value = 0;
+        table.number(key, value, 1, most_operations);
+        if (value != 0) append(into, word, static_cast<std::uint64_t>(value));
+    }
+
+    Section& section_;
+    std::vector<sandbox::GroupLimit>& into_;
+};
+
 }  // namespace
 
-void read_limits(Section& worker, std::vector<sandbox::Limit>& into) {
+void read_limits(Section& worker, std::vector<sandbox::Limit>& into, std::vector<sandbox::GroupLimit>& of_group) {
     const Node* table = worker.take("limits", Node::Kind::table, "write { nofile = 1024 }");
     if (table == nullptr) return;
     Section section(*table, "limits of " + worker.what(), worker.complaints());
@@ -126,6 +247,7 @@ void read_limits(Section& worker, std::vector<sandbox::Limit>& into) {
         if (node == nullptr) continue;
         if (const auto limit = LimitReader(section, resource).read(*node)) into.push_back(*limit);
     }
+    GroupReader(section, of_group).read();
     section.refuse_the_rest();
 }
 

@@ -31,8 +31,8 @@ void read_capabilities(Section& cell, std::uint64_t& into);
 // [worker.NAME.restart], or restart = "always".
 void read_restart(Section& worker, supervise::Restart& into);
 
-// limits = { nofile = 1024 }
-void read_limits(Section& worker, std::vector<sandbox::Limit>& into);
+// limits = { nofile = 1024, memory_max = "64MiB" }: of each process, and of all together
+void read_limits(Section& worker, std::vector<sandbox::Limit>& into, std::vector<sandbox::GroupLimit>& of_group);
 
 // [daemon.logging] and [worker.NAME.logging]
 void read_logging(Section& parent, Logging& into);

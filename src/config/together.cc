@@ -109,12 +109,24 @@ void check_requesters(const Config& config, std::vector<Problem>& problems) {
     }
 }
 
+void check_group_limits(const Config& config, std::vector<Problem>& problems) {
+    if (config.daemon.cgroup != "none") return;
+    for (const Worker& worker : config.workers) {
+        if (worker.cell.group_limits.empty()) continue;
+        std::string key = worker.cell.group_limits.front().file;
+        std::ranges::replace(key, '.', '_');
+        problems.push_back(worker.marks.at("limits." + key)
+                               .problem(Severity::error, "limits of a group need cgroups, and [daemon] says cgroup = \"none\""));
+    }
+}
+
 }  // namespace
 
 void check_together(const Config& config, std::vector<Problem>& problems) {
     check_listeners(config, problems);
     check_uid_range(config, problems);
     check_requesters(config, problems);
+    check_group_limits(config, problems);
     check_neighbours(config, problems);
 }
 

@@ -178,7 +178,7 @@ void read_process(Section& section, sandbox::Plan& cell) {
     read_directory(section, cell.directory);
     section.mode("umask", cell.umask);
     read_priorities(section, cell);
-    read_limits(section, cell.limits);
+    read_limits(section, cell.limits, cell.group_limits);
 }
 
 void keep_marks(const Node& node, const Complaints& complaints, Marks& marks) {
@@ -187,6 +187,9 @@ void keep_marks(const Node& node, const Complaints& complaints, Marks& marks) {
         if (const Node* value = node.find(key)) marks.emplace(key, complaints.mark(value->place));
     }
     for (const Node& item : node.items) marks.emplace(item.key, complaints.mark(item.key_place));
+    const Node* limits = node.find("limits");
+    if (limits == nullptr || limits->kind != Node::Kind::table) return;
+    for (const Node& item : limits->items) marks.emplace("limits." + item.key, complaints.mark(item.key_place));
 }
 
 void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, Worker& worker) {

@@ -1,5 +1,6 @@
 #include "daemon/cell_plan.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -115,6 +116,11 @@ public:
         }
         add("cell." + key, written == nullptr ? "" : std::string("cell.") + written, std::move(value), "profile " + worker_.profile);
     }
+    void group_limit(const sandbox::GroupLimit& limit) {
+        std::string key = "limits." + limit.file;
+        std::replace(key.begin() + static_cast<std::ptrdiff_t>(std::string_view("limits.").size()), key.end(), '.', '_');
+        add(key, key, limit.device.empty() ? limit.value : limit.device + " " + limit.value, "default");
+    }
     std::vector<control::PlanLine> take() { return std::move(lines_); }
 
 private:
@@ -143,6 +149,7 @@ void add_process(Lines& lines, const config::Worker& worker) {
     lines.process("cpus", plan.cpus.empty() ? "those of warderd" : joined(plan.cpus, [](unsigned cpu) { return std::to_string(cpu); }));
     lines.process("oom_score_adjust", std::to_string(plan.oom_score_adjust));
     lines.process("limits", joined(plan.limits, limit_in_words));
+    for (const auto& limit : plan.group_limits) lines.group_limit(limit);
 }
 
 void add_mounts(Lines& lines, const Plan& plan) {

@@ -4,11 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <thread>
 
 #include "daemon/log.h"
+#include "sandbox/group_limits.h"
 #include "sys/cgroup.h"
 #include "sys/files.h"
 
@@ -57,6 +59,31 @@ std::string take_cgroup(const std::string& configured) {
     const auto tree = cgroup::Tree::take(directory);
     if (!tree) return without_group(describe(tree.error()));
     return directory;
+}
+
+std::vector<std::string> controllers_for(const config::Config& config) {
+    constexpr std::string_view suffix = "_controller";
+    std::vector<std::string> needed;
+    const auto need = [&](std::string_view one) {
+        if (std::ranges::find(needed, one) == needed.end()) needed.emplace_back(one);
+    };
+    for (const auto& worker : config.workers) {
+        for (const auto& limit : worker.cell.group_limits) need(sandbox::controller_of(limit));
+    }
+    for (const auto& item : config.daemon.require) {
+        if (item.ends_with(suffix)) need(std::string_view(item).substr(0, item.size() - suffix.size()));
+    }
+    return needed;
+}
+
+// Where there is no service manager the directory lies below the root of the hierarchy, which is as much ours.
+std::string give_controllers(const std::string& directory, const config::Config& config) {
+    if (directory.empty()) return {};
+    const auto needed = controllers_for(config);
+    const std::string above = directory.substr(0, directory.rfind('/'));
+    if (!needed.empty() && config.daemon.cgroup == "auto" && is_root(above)) (void)cgroup::give_controllers(above, needed);
+    const auto given = cgroup::give_controllers(directory, needed);
+    return given ? *given : std::string();
 }
 
 void leave_cgroup(const std::string& directory) {

@@ -100,6 +100,7 @@ private:
     bool add_resolver();
     bool wants_resolver() const;
     bool prepare_openers();
+    bool has_what_it_requires(const std::string& controllers);
     bool put_on_cell();
     std::optional<Member> take_out(const std::string& name);
     bool add(const config::Worker& worker);

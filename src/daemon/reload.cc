@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "daemon/cgroups.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
@@ -82,6 +83,7 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     }
     refuse_what_was_given_up(loaded.config, report);
     if (!report.ok || mode == control::ReloadMode::plan) return report;
+    daemon_.roster_->set_controllers(give_controllers(daemon_.cgroup_, loaded.config));
     for (const auto& change : report.changes) report.ok = apply(loaded.config, change) && report.ok;
     daemon_.order_.clear();
     for (const auto& worker : loaded.config.workers) daemon_.order_.push_back(worker.name);

@@ -98,15 +98,15 @@ bool Daemon::prepare() {
     const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
-    const auto missing = missing_of_daemon(config_.daemon, sandbox::probe_kernel());
-    for (const auto& sentence : missing) log_error(sentence);
-    if (!missing.empty()) return false;
     if (!put_on_cell()) return false;
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);
+    const std::string controllers = give_controllers(cgroup_, config_);
+    if (!has_what_it_requires(controllers)) return false;
     if (!prepare_openers()) return false;
     roster_ = std::make_unique<supervise::Roster>(
-        supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_, .seed = 0},
+        supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_,
+                                  .controllers = controllers, .seed = 0},
         poller_, *this);
     operators_ = std::make_unique<Operators>(*this);
     if (!open_control()) return false;
@@ -114,6 +114,15 @@ bool Daemon::prepare() {
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
     return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+// Of controllers those count that workers can have.
+bool Daemon::has_what_it_requires(const std::string& controllers) {
+    sandbox::KernelFeatures kernel = sandbox::probe_kernel();
+    kernel.controllers = controllers;
+    const auto missing = missing_of_daemon(config_.daemon, kernel);
+    for (const auto& sentence : missing) log_error(sentence);
+    return missing.empty();
 }
 
 // Before anything is forked: what is below is under it too.

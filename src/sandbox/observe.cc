@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "sandbox/group_limits.h"
 #include "sandbox/prepared.h"
 #include "sandbox/receipt.h"
 #include "sys/landlock.h"
@@ -82,6 +83,7 @@ Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>
     seen.limits = read_at(process, "limits");
     if (!expected.mounts.empty()) seen.mountinfo = read_at(process, "mountinfo");
     seen.cgroup = read_at(process, "cgroup");
+    for (const auto& limit : expected.plan.group_limits) seen.group_limits.push_back(read_limit(expected.cgroup, limit));
     seen.oom_score = read_at(process, "oom_score_adj");
     seen.theirs = namespaces_at(process);
     seen.ours = ours;

@@ -67,6 +67,14 @@ struct Limit {
     rlim_t hard = 0;
 };
 
+// A limit of all its processes together: a file of its own group of cgroup v2, and what is written to it.
+struct GroupLimit {
+    std::string file;          // "memory.max"
+    std::string value;         // "67108864"; of io.max without the device
+    std::string device;        // of io.max: a block device, "/dev/vda"
+    std::string origin;        // where it stands in the config, for sentences: "warder.toml:12"
+};
+
 // The kernel's numbers (IOPRIO_CLASS_*). Of `by_nice` the level follows from the niceness.
 enum class IoClass : std::uint8_t { by_nice = 0, realtime = 1, best_effort = 2, idle = 3 };
 struct IoPriority {
@@ -123,9 +131,10 @@ struct Ports {
 };
 
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
-inline constexpr std::array<std::string_view, 13> kernel_items = {
+inline constexpr std::array<std::string_view, 17> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
     "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
+    "memory_controller", "cpu_controller", "io_controller", "pids_controller",
 };
 
 struct Plan {
@@ -179,7 +188,8 @@ struct Plan {
     Calls calls;
 
     // Limits
-    std::vector<Limit> limits;
+    std::vector<Limit> limits;            // of each of its processes
+    std::vector<GroupLimit> group_limits; // of all of them together; they need a group of its own
     mode_t umask = 0077;
     int nice = 0;
     IoPriority io_priority;

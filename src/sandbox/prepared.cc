@@ -275,8 +275,9 @@ Prepared::Prepared(const Plan& from)
 
 void PreparedDeleter::operator()(Prepared* prepared) const { delete prepared; }
 
-Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string& stub_path) {
-    const KernelFeatures kernel = probe_kernel();
+Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string& stub_path, const std::string& controllers) {
+    KernelFeatures kernel = probe_kernel();
+    kernel.controllers = controllers;
     const Plan plan = completed(wanted, kernel);
     TRY(check_values(plan, unfit));
     TRY(check_whole(plan, unfit));

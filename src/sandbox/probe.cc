@@ -12,7 +12,9 @@
 
 #include <climits>
 
+#include "sys/cgroup.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/kernel.h"
 #include "sys/landlock.h"
 #include "sys/process.h"
@@ -59,6 +61,13 @@ bool has_refusal_of_executable_memory() { return ::prctl(kernel::pr_get_mdwe, 0,
 // A serial number that no key has: EINVAL or ENOKEY from a kernel with keyrings.
 bool has_keyrings() { return ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, 0, 0) >= 0 || (errno != ENOSYS && errno != EPERM); }
 
+// What cgroup v2 has at its top; what of it warderd's own group is given is another question, and warderd's to ask.
+std::string controllers_of_kernel() {
+    const auto top = cgroup::mount_point();
+    const auto text = top ? read_file(*top + "/cgroup.controllers", 1024) : Result<std::string>(std::string());
+    return text ? text->substr(0, text->find('\n')) : std::string();
+}
+
 }  // namespace
 
 KernelFeatures probe_kernel() {
@@ -81,6 +90,7 @@ KernelFeatures probe_kernel() {
     features.cgroup_namespaces = has_namespace("/proc/self/ns/cgroup");
     features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
     features.landlock_errata = landlock::errata();
+    features.controllers = controllers_of_kernel();
     return features;
 }
 
@@ -107,6 +117,7 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"keyrings", features.keyrings, {}},
         {"cgroup namespaces", features.cgroup_namespaces, {}},
         {"time namespaces", features.time_namespaces, {}},
+        {"cgroup controllers", !features.controllers.empty(), features.controllers},
     };
 }
 

@@ -26,6 +26,7 @@ struct KernelFeatures {
     bool cgroup_namespaces = false;
     bool time_namespaces = false;
     unsigned landlock_errata = 0;    // bits of what was mended since the ABI came (6.15 says so)
+    std::string controllers;         // of cgroup v2, as cgroup.controllers has them: "cpu io memory pids"
 };
 
 KernelFeatures probe_kernel();

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/mount_table.h"
+#include "sandbox/group_limits.h"
 #include "sandbox/program.h"
 #include "sys/capabilities.h"
 
@@ -164,6 +165,7 @@ public:
         limits();
         scheduling();
         cgroup();
+        group_limits();
         descriptors();
         receipt_.taken = seen_.there;
         return std::move(receipt_);
@@ -221,6 +223,7 @@ private:
     void limit(const Limit& wanted, const LimitName& name);
     void scheduling();
     void cgroup();
+    void group_limits();
     void descriptors();
 
     const Expected& expected_;
@@ -483,6 +486,20 @@ void Comparer::cgroup() {
         look = Look{inside ? "own" : path, inside || expected_.cgroup.empty(), inside};
     }
     add("cgroup", expected_.cgroup.empty() ? "warderd's" : "own", Evidence::read, look);
+}
+
+// The worker cannot write to these files: what stands there is so, and nothing that could not be read is taken to be.
+void Comparer::group_limits() {
+    for (std::size_t i = 0; i < plan_.group_limits.size(); ++i) {
+        const GroupLimit& wanted = plan_.group_limits[i];
+        std::optional<Look> look;
+        if (seen_.there && i < seen_.group_limits.size()) {
+            const std::string& text = seen_.group_limits[i];
+            const bool tight = as_tight(wanted, text);
+            look = Look{text.empty() ? "not set" : text, tight, tight};
+        }
+        add("limit " + name_of(wanted), wanted.value, Evidence::read, look);
+    }
 }
 
 void Comparer::descriptors() {

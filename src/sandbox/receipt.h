@@ -80,6 +80,7 @@ struct Observed {
     std::string mountinfo;
     std::string cgroup;
     std::string oom_score;
+    std::vector<std::string> group_limits;   // of the plan's, what their files hold; empty where one cannot be read
     Namespaces theirs{};
     Namespaces ours{};
     std::optional<std::vector<int>> descriptors;

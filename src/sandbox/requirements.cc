@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "sandbox/group_limits.h"
+
 namespace warder::sandbox {
 namespace {
 
@@ -19,6 +21,18 @@ struct Requirement {
 using Kernel = KernelFeatures;
 
 bool joins_by_pidfd(const Kernel& kernel) { return kernel.pid_namespaces && kernel.pidfd_setns; }
+
+// What a controller is needed for, and where it comes from.
+constexpr std::string_view of_controllers = "Linux 4.5, cgroup v2";
+constexpr std::string_view not_given = "or warderd's group is not given it: Delegate=yes in its unit, no cgroup_disable= on the boot line";
+
+bool limits_by(const Plan& plan, std::string_view controller) {
+    return std::ranges::any_of(plan.group_limits, [&](const auto& limit) { return controller_of(limit) == controller; });
+}
+
+void unlimit_by(Plan& plan, std::string_view controller) {
+    std::erase_if(plan.group_limits, [&](const auto& limit) { return controller_of(limit) == controller; });
+}
 
 constexpr std::array requirements = std::to_array<Requirement>({
     {"close_range", "Linux 5.9", "every start needs it", "use a newer kernel", [](const Plan&) { return true; },
@@ -60,6 +74,18 @@ constexpr std::array requirements = std::to_array<Requirement>({
      "refuse_executable_memory = false, or preferred = [\"refuse_executable_memory\"]",
      [](const Plan& p) { return p.refuse_executable_memory; }, [](const Kernel& k) { return k.refuse_executable_memory; },
      [](Plan& p) { p.refuse_executable_memory = false; }},
+    {"memory_controller", of_controllers, not_given, "no memory_max, memory_high and memory_swap_max in limits, or preferred = [\"memory_controller\"]",
+     [](const Plan& p) { return limits_by(p, "memory"); }, [](const Kernel& k) { return names_controller(k.controllers, "memory"); },
+     [](Plan& p) { unlimit_by(p, "memory"); }},
+    {"cpu_controller", of_controllers, not_given, "no cpu_max and cpu_weight in limits, or preferred = [\"cpu_controller\"]",
+     [](const Plan& p) { return limits_by(p, "cpu"); }, [](const Kernel& k) { return names_controller(k.controllers, "cpu"); },
+     [](Plan& p) { unlimit_by(p, "cpu"); }},
+    {"io_controller", of_controllers, not_given, "no io_max and io_weight in limits, or preferred = [\"io_controller\"]",
+     [](const Plan& p) { return limits_by(p, "io"); }, [](const Kernel& k) { return names_controller(k.controllers, "io"); },
+     [](Plan& p) { unlimit_by(p, "io"); }},
+    {"pids_controller", of_controllers, not_given, "no pids_max in limits, or preferred = [\"pids_controller\"]",
+     [](const Plan& p) { return limits_by(p, "pids"); }, [](const Kernel& k) { return names_controller(k.controllers, "pids"); },
+     [](Plan& p) { unlimit_by(p, "pids"); }},
 });
 
 static_assert(requirements.size() == kernel_items.size());

@@ -54,10 +54,11 @@ struct Unfit {
 };
 
 // Builds all that can be built once. May wait for the child that builds the mounts, at most 5 s. `stub_path` is where
-// warder-stub lies; empty: beside this program, or where it is installed.
+// warder-stub lies; empty: beside this program, or where it is installed. `controllers` are those of cgroup v2 that the
+// worker's group has, as cgroup.controllers names them: none without a group of its own.
 // Errors: a plan that this kernel cannot carry out is EOPNOTSUPP, one that contradicts itself EINVAL, a file that must be
 // there and is not ENOENT, each with `unfit` filled in; others are those of the call that failed.
-Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {});
+Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {}, const std::string& controllers = {});
 
 // Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
 // it was prepared: then prepare it anew before the next start. Costs a stat for each.

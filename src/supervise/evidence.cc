@@ -7,6 +7,7 @@
 #include <charconv>
 #include <csignal>
 
+#include "base/time.h"
 #include "sandbox/program.h"
 #include "sandbox/stage.h"
 #include "sys/files.h"
@@ -66,7 +67,23 @@ std::string of_setup(const Exit& exit, const Suspects& suspects) {
     return "the working directory " + directory + ": bind = [" + quoted(directory) + "]" + in_cell_section(suspects) + " shows it";
 }
 
+const sandbox::GroupLimit* limit_of(const sandbox::Plan& plan, std::string_view file) {
+    const auto found = std::ranges::find(plan.group_limits, file, &sandbox::GroupLimit::file);
+    return found == plan.group_limits.end() ? nullptr : &*found;
+}
+
+std::string in_bytes(const std::string& number) {
+    std::uint64_t bytes = 0;
+    const auto parsed = std::from_chars(number.data(), number.data() + number.size(), bytes);
+    return parsed.ec == std::errc{} ? format_size(bytes) : number;
+}
+
 std::string of_memory(const MemoryFacts& memory, const Suspects& suspects) {
+    if (const auto* ours = suspects.plan == nullptr ? nullptr : limit_of(*suspects.plan, "memory.max")) {
+        const std::string place = ours->origin.empty() ? "" : " (" + ours->origin + ")";
+        return "out of memory: its group reached memory_max = \"" + in_bytes(memory.limit) + "\" in limits of [worker." +
+               std::string(suspects.worker) + "]" + place + ", and the kernel ended " + std::to_string(memory.kills) + " of it; a higher memory_max would let it go on";
+    }
     const bool limited = !memory.limit.empty() && memory.limit != "max";
     if (!limited) return "out of memory: the kernel chose it, although its group has no limit of its own";
     return "out of memory: its group reached memory.max = " + memory.limit + "; a higher limit" + in_cell_section(suspects) + " would let it go on";
@@ -116,8 +133,10 @@ std::optional<MemoryFacts> look_at_memory(const std::string& cgroup) {
 
 std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
     if (exit.kind == Exit::Kind::setup) return of_setup(exit, suspects);
+    const bool killed = exit.kind == Exit::Kind::signal && exit.value == SIGKILL;
+    const bool gave_up = exit.kind == Exit::Kind::code && exit.value != 0;   // since another of its processes was killed
+    if ((killed || gave_up) && suspects.memory && suspects.memory->kills > 0) return of_memory(*suspects.memory, suspects);
     if (exit.kind != Exit::Kind::signal) return {};
-    if (exit.value == SIGKILL && suspects.memory && suspects.memory->kills > 0) return of_memory(*suspects.memory, suspects);
     return exit.value == SIGSYS ? of_filter(suspects) : std::string();
 }
 

@@ -6,6 +6,8 @@
 
 #include <string_view>
 
+#include "sandbox/group_limits.h"
+
 namespace warder::supervise {
 namespace {
 
@@ -51,8 +53,24 @@ Group::~Group() {
     if (directory_) ::rmdir(path_.c_str());
 }
 
+Result<void> Group::limit(const std::vector<sandbox::GroupLimit>& limits, std::string& which) {
+    for (const auto& one : limits) {
+        which = sandbox::name_of(one);
+        TRY(sandbox::set_limit(directory_.get(), one));
+    }
+    return {};
+}
+
+// SIGKILL reaches what is frozen. A kernel without freezing kills all the same.
+void Group::freeze() {
+    if (!populated()) return;
+    const auto file = open_in(directory_.get(), "cgroup.freeze", O_WRONLY);
+    if (file) [[maybe_unused]] const ssize_t size = ::write(file->get(), "1", 1);
+}
+
 Result<void> Group::kill() {
     killed_ = true;
+    freeze();
     const Fd file = TRY(open_in(directory_.get(), "cgroup.kill", O_WRONLY));
     if (::write(file.get(), "1", 1) != 1) return failure("cgroup.kill");
     return {};

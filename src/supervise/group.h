@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "sandbox/plan.h"
 #include "sys/fd.h"
 
 namespace warder::supervise {
@@ -26,7 +28,12 @@ public:
     const std::string& path() const { return path_; }
     std::uint64_t id() const { return id_; }              // as PIDFD_GET_INFO tells it: the directory's inode
 
-    // SIGKILL to everything in it, forks in flight too. Errors: those of write(2); ENOENT before 5.14.
+    // Writes the limits, of a group that has nobody in it yet. To be called before each life, after renew(). On failure
+    // `which` names the limit; those before it are set. Errors: those of open(2), write(2) and stat(2).
+    Result<void> limit(const std::vector<sandbox::GroupLimit>& limits, std::string& which);
+
+    // Stops everything in it, so that nothing runs any more while the rest is being killed; then SIGKILL to all of it, forks
+    // in flight too. Errors: those of write(2); ENOENT before 5.14.
     Result<void> kill();
 
     // To be called before each life. A directory that cgroup.kill was once written to kills at birth whatever is cloned into
@@ -40,6 +47,7 @@ public:
 
 private:
     static Result<Group> open(std::string path);
+    void freeze();
     Group(std::string path, Fd directory, Fd events, std::uint64_t id)
         : path_(std::move(path)), directory_(std::move(directory)), events_(std::move(events)), id_(id) {}
 

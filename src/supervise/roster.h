@@ -16,6 +16,7 @@ namespace warder::supervise {
 struct RosterSettings {
     std::string runtime_directory = "/run/warder";
     std::string cgroup_directory;   // delegated to us, of cgroup v2; empty: workers get no cgroup of their own
+    std::string controllers{};      // that groups in it have, as cgroup.subtree_control names them
     std::uint32_t seed = 0;         // for the jitter; 0: from the kernel
 };
 
@@ -33,6 +34,9 @@ public:
 
     // Stops it; when it is stopped it is gone. Its name is free at once.
     void remove(WorkerId id, Instant now);
+
+    // What groups have from now on: for workers that are added or changed later.
+    void set_controllers(std::string controllers) { around_.controllers = std::move(controllers); }
 
     Worker* find(WorkerId id);
     Worker* find(std::string_view name);   // not those that are being removed

@@ -56,7 +56,8 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     const sandbox::Plan& plan = settings.plan;
     const bool notifies = settings.rule.ready == ReadyBy::notify;
     if (notifies) TRY(prepare_notify(plan));
-    auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit));
+    const std::string controllers = group_ ? around_.controllers : std::string();
+    auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit, {}, controllers));
     const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
     next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
                                                    plan.calls.may_send_descriptors, carried_out.calls.enabled});
@@ -167,7 +168,7 @@ std::string Worker::end_in_words() const {
     const Exit::Kind kind = life_.last_exit.kind;
     if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
     if (kind == Exit::Kind::cell) return in_words(life_.last_exit) + ": " + problem_;
-    const bool evident = !evidence_.empty() && (kind == Exit::Kind::setup || kind == Exit::Kind::signal);
+    const bool evident = !evidence_.empty() && (kind == Exit::Kind::setup || kind == Exit::Kind::signal || kind == Exit::Kind::code);
     return in_words(life_.last_exit) + (evident ? ": " + evidence_ : "");
 }
 
@@ -205,6 +206,7 @@ void Worker::spawn(Instant now) {
 Result<void> Worker::begin() {
     TRY(renew_cell());
     TRY(renew_group());
+    TRY(limit_group());
     const auto memory = look_at_memory(group_ ? group_->path() : std::string());
     oom_kills_before_ = memory ? memory->kills : 0;
     cell_ = next_cell_;
@@ -217,6 +219,14 @@ Result<void> Worker::renew_group() {
     const auto renewed = group_->renew();
     TRY(watch_group(*group_));
     return renewed;
+}
+
+// A limit that cannot be set is a life that does not begin.
+Result<void> Worker::limit_group() {
+    std::string which;
+    const auto limited = group_ ? group_->limit(sandbox::plan_of(*next_cell_->prepared).group_limits, which) : Result<void>();
+    if (!limited) problem_ = "limit " + which + " cannot be set: " + describe(limited.error());
+    return limited;
 }
 
 sandbox::Descriptors Worker::descriptors(int broker, int store) const {
@@ -267,7 +277,7 @@ Result<ChannelPair> Worker::make_session() const {
 std::string Worker::evidence_for(const Exit& exit) const {
     Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .memory = {}};
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
-    if (exit.kind == Exit::Kind::signal) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
+    if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
     if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);
     return evidence_in_words(exit, suspects);
 }
@@ -336,7 +346,7 @@ void Worker::record_death(Instant now) {
     const bool other_cause = life_.end_known && life_.last_exit != exit;
     const bool kernel_adds = reaped_pid_ != -1 && life_.last_exit.kind != Exit::Kind::setup;
     std::string words = other_cause ? end_in_words() : in_words(exit);
-    if (!other_cause && exit.kind == Exit::Kind::signal && !evidence_.empty()) words += ": " + evidence_;
+    if (!other_cause && (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) && !evidence_.empty()) words += ": " + evidence_;
     if (other_cause && kernel_adds) words += "; " + in_words(exit);
     const bool asked = life_.state == State::stopping && life_.cause == Cause::asked;
     if (asked && life_.program_runs && life_.killed) words += ": it did not stop in time";

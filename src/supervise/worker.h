@@ -55,6 +55,7 @@ struct Surroundings {
     std::minstd_rand random;
     std::string runtime_directory;   // NOTIFY_SOCKETs are in its notify/
     std::string cgroup_directory;    // delegated to us, of cgroup v2; empty: none
+    std::string controllers;         // that groups in it have: "cpu memory"
 };
 
 class Worker {
@@ -183,6 +184,7 @@ private:
     void unwatch(int fd);
     void arm(Instant now);
     Result<void> renew_group();
+    Result<void> limit_group();
     Result<void> watch_group(const Group& group);
     sandbox::Descriptors descriptors(int broker, int store) const;
 

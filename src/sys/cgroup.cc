@@ -121,6 +121,23 @@ Result<std::string> own_directory() {
     return directory_from(mountinfo, self_cgroup);
 }
 
+Result<std::string> mount_point() {
+    const std::string mountinfo = TRY(read_file("/proc/self/mountinfo", proc_file_limit));
+    std::string_view rest = mountinfo;
+    while (const auto line = take_line(rest)) {
+        if (const auto mount = cgroup2_mount(*line)) return mount->point;
+    }
+    return failure(ENOENT, "finding cgroup v2");
+}
+
+// One at a time: the kernel takes all of a line or none of it.
+Result<std::string> give_controllers(const std::string& directory, const std::vector<std::string>& controllers) {
+    const Fd fd = TRY(open_at_directory(AT_FDCWD, directory.c_str(), O_RDONLY | O_DIRECTORY));
+    for (const auto& one : controllers) (void)write_to(fd.get(), "cgroup.subtree_control", "+" + one);
+    const std::string given = TRY(read_file(directory + "/cgroup.subtree_control", 1024));
+    return given.substr(0, given.find('\n'));
+}
+
 std::string tree_above(const std::string& own) {
     constexpr std::string_view last = "/daemon";
     return own.ends_with(last) ? own.substr(0, own.size() - last.size()) : own;

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "sys/fd.h"
@@ -15,6 +16,13 @@ namespace warder::cgroup {
 // The directory of cgroup v2 that this process is in: from /proc/self/mountinfo and /proc/self/cgroup, on hybrid hosts too.
 // Errors: ENOENT, cgroup v2 is not mounted or hides our group.
 Result<std::string> own_directory();
+
+// Where the whole hierarchy of cgroup v2, or as much of it as we are shown, is mounted. Errors: ENOENT.
+Result<std::string> mount_point();
+
+// Gives groups below `directory` those of `controllers` ("memory", "cpu") that it has itself, and says which they have now, as
+// cgroup.subtree_control does. One that cannot be given is left out and takes no other along. Errors: those of open and read.
+Result<std::string> give_controllers(const std::string& directory, const std::vector<std::string>& controllers);
 
 // The same from the text of those two files.
 Result<std::string> directory_from(std::string_view mountinfo, std::string_view self_cgroup);

@@ -69,5 +69,47 @@ TEST_CASE("what is no limit is an error") {
              "      |            ^~~~~~~~~~~~~\n");
 }
 
+sandbox::GroupLimit of_group(const std::string& entry) { return worker("limits = { " + entry + " }\n").cell.group_limits.at(0); }
+
+void is(const sandbox::GroupLimit& limit, std::string_view file, std::string_view value) {
+    CHECK_EQ(limit.file, file);
+    CHECK_EQ(limit.value, value);
+    CHECK_EQ(limit.origin, "w.toml:3");
+}
+
+TEST_CASE("limits of the whole group are files of cgroup v2, as the kernel writes them") {
+    is(of_group("memory_max = \"64MiB\""), "memory.max", "67108864");
+    is(of_group("memory_high = \"32MiB\""), "memory.high", "33554432");
+    is(of_group("memory_swap_max = 0"), "memory.swap.max", "0");
+    is(of_group("cpu_max = \"150%\""), "cpu.max", "150000 100000");
+    is(of_group("cpu_weight = 50"), "cpu.weight", "50");
+    is(of_group("io_weight = 50"), "io.weight", "default 50");
+    is(of_group("pids_max = 20"), "pids.max", "20");
+    CHECK(worker("limits = { memory_max = \"64MiB\", nofile = 10 }\n").cell.limits.size() == 1);
+}
+
+TEST_CASE("input and output is limited by device") {
+    const auto limit = of_group("io_max = [{ device = \"/dev/vda\", read_bytes = \"1MiB\", write_operations = 100 }]");
+    is(limit, "io.max", "rbps=1048576 wiops=100");
+    CHECK_EQ(limit.device, "/dev/vda");
+    CHECK_EQ(worker_complaints("limits = { io_max = [{ device = \"/dev/vda\" }] }\n"),
+             "w.toml:3:22: error: an entry of \"io_max\" has a \"device\" and a limit\n"
+             "    3 | limits = { io_max = [{ device = \"/dev/vda\" }] }\n"
+             "      |                      ^~~~~~~~~~~~~~~~~~~~~~~\n");
+}
+
+TEST_CASE("what is no limit of a group is an error") {
+    for (const char* entry : {"cpu_max = \"50\"", "cpu_max = \"0%\"", "cpu_max = 50", "cpu_weight = 0", "pids_max = 0", "memory_max = 100",
+                              "memory_max = \"0\"", "memory_max = \"64MiB\", memory_high = \"64MiB\"", "io_max = [1]"}) {
+        CAPTURE(entry);
+        CHECK_NE(worker_complaints("limits = { " + std::string(entry) + " }\n"), "");
+    }
+}
+
+TEST_CASE("a daemon without cgroups has no limits of groups") {
+    const std::string shown = testing::complaints("[daemon]\ncgroup = \"none\"\n[worker.web]\nexec = \"/usr/bin/web\"\nlimits = { pids_max = 3 }\n");
+    CHECK(shown.find("w.toml:5:12: error: limits of a group need cgroups") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace warder::config

@@ -62,3 +62,10 @@ TEST_CASE("what [daemon] requires of the kernel is a reason not to start") {
     kernel.landlock = 1;
     CHECK(daemon::missing_of_daemon(config.daemon, kernel).empty());
 }
+
+TEST_CASE("each limit of a group has its line") {
+    const auto report = cell("[worker.web.limits]\nmemory_max = \"64MiB\"\npids_max = 20\n");
+    CHECK(line(report, "limits.memory_max").value == "67108864");
+    CHECK(line(report, "limits.memory_max").origin == "w.toml:4");
+    CHECK(line(report, "limits.pids_max").origin == "w.toml:5");
+}

@@ -346,3 +346,21 @@ TEST_CASE("taking a receipt is quick and waits for nobody") {
     MESSAGE("one receipt: ", std::chrono::duration_cast<std::chrono::microseconds>(each).count(), " us");
     CHECK(each < std::chrono::milliseconds(50));
 }
+
+TEST_CASE("a limit of the group is in the receipt as its file has it, and one that is not in force is no match") {
+    Expected expected = expected_web();
+    expected.plan.group_limits = {{"memory.max", "67108864", {}, {}}, {"pids.max", "20", {}, {}}};
+    Observed seen = seen_web();
+    seen.group_limits = {"67108864", "20"};
+    const Receipt good = compare(expected, seen);
+    CHECK(mismatch(good) == nullptr);
+    CHECK_EQ(item(good, "limit memory_max").effective, "67108864");
+    CHECK(item(good, "limit pids_max").evidence == Evidence::read);
+    seen.group_limits = {"max", ""};
+    const Receipt bad = compare(expected, seen);
+    CHECK_EQ(in_words(item(bad, "limit memory_max")), "limit memory_max: wanted 67108864, effective max");
+    CHECK_FALSE(item(bad, "limit memory_max").matches);
+    CHECK_EQ(in_words(item(bad, "limit pids_max")), "limit pids_max: wanted 20, effective not set");
+    CHECK_FALSE(item(bad, "limit pids_max").matches);
+    CHECK(item(compare(expected, {}), "limit memory_max").evidence == Evidence::none);
+}

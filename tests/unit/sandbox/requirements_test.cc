@@ -13,6 +13,7 @@ KernelFeatures whole() {
     kernel.network_namespaces = kernel.mount_attributes = kernel.close_range = kernel.pidfd_setns = true;
     kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = true;
     kernel.landlock = 7;
+    kernel.controllers = "cpu io memory pids";
     return kernel;
 }
 
@@ -22,6 +23,7 @@ Plan wanting_all() {
     plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = true;
     plan.network = Network::named;
     plan.tcp_bind.restricted = true;
+    for (const char* file : {"memory.max", "cpu.max", "io.weight", "pids.max"}) plan.group_limits.push_back({file, "1", {}, {}});
     return plan;
 }
 
@@ -76,4 +78,20 @@ TEST_CASE("the kernel that runs has what it says") {
         CHECK_FALSE(item.since.empty());
         if (item.name == "close_range") CHECK(item.present);
     }
+}
+
+TEST_CASE("a limit whose controller is missing is refused by name, or left out if it is only preferred") {
+    Plan plan;
+    plan.group_limits = {{"memory.max", "67108864", {}, {}}, {"memory.high", "1048576", {}, {}}, {"pids.max", "20", {}, {}}};
+    KernelFeatures kernel = whole();
+    kernel.controllers = "cpu pids";
+    const auto lacks = lacks_of(plan, kernel);
+    REQUIRE(lacks.size() == 1);
+    CHECK(lacks[0].item == "memory_controller");
+    CHECK(lacks[0].why.find("Delegate=yes") != std::string::npos);
+    CHECK(lacks[0].instead.find("preferred = [\"memory_controller\"]") != std::string::npos);
+    plan.preferred = {"memory_controller"};
+    const Plan less = without_lacking(plan, kernel);
+    REQUIRE(less.group_limits.size() == 1);
+    CHECK(less.group_limits[0].file == "pids.max");
 }

@@ -107,3 +107,16 @@ TEST_CASE("an end by the filter says that the call is not known, and how it can 
     CHECK_EQ(evidence_in_words(killed(SIGSYS), suspects_of(plan)), "");
     CHECK_EQ(evidence_in_words({Exit::Kind::code, 1}, suspects_of(plan)), "");
 }
+
+TEST_CASE("the limit that was reached is named with its line") {
+    auto plan = plan_of("/bin/true");
+    plan.group_limits.push_back({"memory.max", "67108864", {}, "warder.toml:9"});
+    auto suspects = suspects_of(plan);
+    suspects.memory = MemoryFacts{2, "67108864"};
+    const std::string words = "out of memory: its group reached memory_max = \"64MiB\" in limits of [worker.web] (warder.toml:9), and the kernel ended 2 of it; "
+                              "a higher memory_max would let it go on";
+    CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects), words);
+    CHECK_EQ(evidence_in_words({Exit::Kind::code, 1}, suspects), words);   // it gave up, since another of its processes was killed
+    CHECK_EQ(evidence_in_words({Exit::Kind::code, 0}, suspects), "");
+    CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");
+}
