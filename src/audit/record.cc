@@ -14,6 +14,7 @@ std::string_view name_of(Record::Kind kind) {
         case Record::Kind::state: return "state";
         case Record::Kind::hold: return "hold";
         case Record::Kind::command: return "command";
+        case Record::Kind::call: return "call";
         case Record::Kind::control: return "control";
     }
     return "unknown";

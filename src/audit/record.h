@@ -21,6 +21,7 @@ struct Record {
         state,       // a worker's state changed; `text` says from what to what and why
         hold,        // what a grant holds changed (a directory renamed, a listener replaced); `text` says what
         command,     // a command that a worker ran has ended; `pid` was its own, `text` says how
+        call,        // a worker's filter denied a system call, told once a life; `text` says which and what would allow it
         control,     // an operator asked; `text` says what, `pid` is the operator's process, `uid` the operator
     };
     Kind kind = Kind::request;

@@ -1,5 +1,6 @@
 // The keys of a cell that make its filter of system calls.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/error.h"
@@ -18,6 +19,8 @@ std::optional<int> errno_named(std::string_view name) {
     return std::nullopt;
 }
 
+constexpr std::array<Choice<bool>, 2> evidence_choices{{{"errno", false}, {"full", true}}};
+
 // Reads the keys one by one; a class only to keep section and target at hand.
 class CallsReader {
 public:
@@ -32,6 +35,7 @@ public:
         rules("call_rules");
         section_.flag("log_denied_calls", into_.log_denied);
         section_.flag("lock_personality", into_.lock_personality);
+        section_.choice("evidence", into_.witnessed, evidence_choices);
         refuse_both();
     }
 

@@ -84,7 +84,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
     lines.add("cell.allow_calls", calls.allow);
     lines.add("cell.calls", calls.base).add("cell.kill_calls", calls.kill).add("cell.log_calls", calls.log);
-    lines.add("cell.log_denied_calls", calls.log_denied);
+    lines.add("cell.log_denied_calls", calls.log_denied).add("cell.evidence", calls.witnessed);
     for (const auto& denied : calls.deny) lines.add("cell.deny_calls", denied.name).add("cell.deny_calls", denied.error);
     for (const auto& rule : calls.rules) {
         lines.add("cell.call_rules", rule.call).add("cell.call_rules", rule.argument).add("cell.call_rules", rule.value);

@@ -31,6 +31,21 @@ template <typename T>
 using Answer = std::expected<T, Refusal>;
 using Refused = std::unexpected<Refusal>;
 
+// A system call that a worker's filter denied it, as its witness saw it.
+struct DeniedCallReport {
+    std::string call;                         // "ptrace"
+    std::string words;                        // with what of its arguments is known: "ptrace(0, 0)"
+    int error = 0;                            // what it was answered; 0: the worker was ended for it
+    std::uint64_t count = 0;
+    std::int64_t first = 0;                   // nanoseconds since 1970
+    std::int64_t last = 0;
+    pid_t pid = 0;                            // who made it last
+    std::string section;                      // "[worker.web.cell]"
+    std::string origin;                       // "warder.toml:12": the key, its section or its worker
+    std::string key;                          // what decides; empty: no key allows it
+    std::string change;                       // the smallest that would allow it, or why none does
+};
+
 // One worker's life, for status.
 struct WorkerReport {
     std::string name;
@@ -53,6 +68,10 @@ struct WorkerReport {
     std::optional<std::uint64_t> memory;      // bytes in use by its group, where the kernel counts them
     std::optional<Duration> cpu;              // processor time of its group
     std::optional<std::uint64_t> tasks;       // processes and threads in its group
+    std::string evidence;                     // of denied calls: "off" (no filter), "errno", "full", "lost" (its witness ended)
+    pid_t witness = 0;                        // the process that sees them; 0: none
+    std::vector<DeniedCallReport> denied_calls;   // in this life; before it is ready, in the last one that had any
+    std::uint64_t other_calls = 0;            // ... beyond those that are told apart
     bool helper = false;                      // one of warderd's own: it keeps the logs, or resolves names
 };
 

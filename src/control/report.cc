@@ -109,6 +109,29 @@ void put_moment(JsonWriter& json, std::string_view name, Instant at, const Clock
     json.end_object();
 }
 
+void put_time(JsonWriter& json, std::string_view name, std::int64_t wall, const Clock& clock) {
+    json.key(name).begin_object().member("at", format_wall_clock(wall));
+    json.member("ms_ago", std::max<std::int64_t>((clock.wall - wall) / 1'000'000, 0)).end_object();
+}
+
+void put_denied_calls(JsonWriter& json, const WorkerReport& worker, const Clock& clock) {
+    put_text_or_null(json, "evidence", worker.evidence);
+    json.key("witness");
+    worker.witness > 0 ? json.number(worker.witness) : json.null();
+    json.key("denied_calls").begin_array();
+    for (const auto& call : worker.denied_calls) {
+        json.begin_object().member("call", call.call).member("words", call.words);
+        json.member("answer", call.error == 0 ? "killed" : errno_name(call.error)).member("count", call.count);
+        put_time(json, "first", call.first, clock);
+        put_time(json, "last", call.last, clock);
+        json.member("pid", call.pid).member("section", call.section);
+        put_text_or_null(json, "origin", call.origin);
+        put_text_or_null(json, "key", call.key);
+        json.member("change", call.change).end_object();
+    }
+    json.end_array().member("other_denied_calls", worker.other_calls);
+}
+
 void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock) {
     json.begin_object();
     json.member("name", worker.name).member("id", number(worker.id));
@@ -128,6 +151,7 @@ void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock
     json.key("cpu_ms");
     worker.cpu ? json.number(milliseconds(*worker.cpu)) : json.null();
     put_optional(json, "tasks", worker.tasks);
+    put_denied_calls(json, worker, clock);
     json.member("helper", worker.helper).end_object();
 }
 

@@ -93,9 +93,10 @@ void add_changing(CLI::App& app, Options& options) {
 }
 
 void add_deciding(CLI::App& app, Options& options) {
-    CLI::App* why = add(app, options, "why", "whether a request would be allowed, by which grant, and what would allow it", Command::why);
+    CLI::App* why = add(app, options, "why", "what its cell has stopped it for; with a request: whether that would be allowed, and what would allow it",
+                        Command::why);
     needs_worker(why, options);
-    why->add_option("OPERATION", options.operation, "read, connect, rename, run, lookup, ...: see warderctl(1)")->required();
+    why->add_option("OPERATION", options.operation, "read, connect, rename, run, lookup, ...: see warderctl(1)");
     const char* words = "an absolute path, an address, GRANT or GRANT:PATH, and what the operation takes beside it";
     why->add_option("WORD", options.words, words);
     const char* flags = "the request has this open flag: read_too, truncate, exclusive, nonblock; may be repeated";

@@ -112,6 +112,31 @@ std::string limits_of(const json& grant) {
     return out;
 }
 
+std::string times(std::int64_t count) { return count == 1 ? "once" : std::to_string(count) + " times"; }
+
+// "  ptrace(0, 0): EPERM, 3 times, last 2s ago
+//     [worker.web.cell] (warder.toml:4), smallest change: allow_calls = ["ptrace"]"
+std::string denied_calls(const json& worker, Colors colors) {
+    const json& calls = member(worker, "denied_calls");
+    if (calls.empty()) return {};
+    std::string out = printable(text(worker, "name")) + ": " + tinted("denied calls", Tint::warn, colors) + "\n";
+    for (const auto& call : calls) {
+        const std::string origin = text(call, "origin");
+        out += "  " + printable(text(call, "words")) + ": " + printable(text(call, "answer")) + ", " + times(number(call, "count")) + ", last " +
+               moment(call, "last") + "\n    " + printable(text(call, "section")) + (origin.empty() ? "" : " (" + printable(origin) + ")") +
+               ", smallest change: " + printable(text(call, "change")) + "\n";
+    }
+    const auto others = number(worker, "other_denied_calls");
+    return others == 0 ? out : out + "  and " + std::to_string(others) + " calls of other kinds\n";
+}
+
+std::string evidence_in_words(const std::string& evidence) {
+    if (evidence == "full") return "full: a witness sees what its filter denies";
+    if (evidence == "lost") return "lost: its witness ended, and what its filter denies answers ENOSYS";
+    if (evidence == "errno") return "errno: what its filter denies is not seen";
+    return evidence == "off" ? "off: it has no filter" : "";
+}
+
 Table grants_table(const json& grants) {
     Table table({"GRANT", "RIGHTS", "TARGET", "NAMES", "DETAILS", "AS", "OWNER", "USES", "HELD", "FROM"});
     for (const auto& grant : grants) {
@@ -233,7 +258,31 @@ std::string render_status(const json& report, Colors colors) {
                    Cell(std::to_string(denied), denied > 0 ? Tint::warn : Tint::plain), memory(worker),
                    Cell(shortened(remark(worker), 60), Tint::dim)});
     }
-    return table.empty() ? "no workers are configured\n" : table.render(colors);
+    if (table.empty()) return "no workers are configured\n";
+    std::string out = table.render(colors);
+    for (const auto& worker : member(report, "workers")) {
+        const std::string calls = denied_calls(worker, colors);
+        if (!calls.empty()) out += "\n" + calls;
+    }
+    return out;
+}
+
+// What is known of why its cell stops it, and how to know more.
+std::string render_evidence(const json& report, Colors colors) {
+    std::string out;
+    for (const auto& worker : member(report, "workers")) {
+        const std::string name = printable(text(worker, "name"));
+        const std::string evidence = text(worker, "evidence");
+        out += name + ": " + tinted(printable(text(worker, "state")), tint_of_state(worker), colors);
+        const std::string ended = text(worker, "last_exit");
+        out += ended.empty() ? ", has not ended yet\n" : ", ended last: " + printable(ended) + "\n";
+        out += "evidence " + evidence_in_words(evidence) + "\n";
+        const std::string calls = denied_calls(worker, colors);
+        if (calls.empty() && evidence == "full") out += "no call was denied\n";
+        if (evidence == "errno") out += "evidence = \"full\" in [worker." + name + ".cell] names the calls from its next life on\n";
+        out += calls;
+    }
+    return out;
 }
 
 std::string render_worker(const json& worker, Colors colors) {
@@ -257,7 +306,9 @@ std::string render_worker(const json& worker, Colors colors) {
     block.add("cpu", has_number(worker, "cpu_ms") ? duration_in_words(number(worker, "cpu_ms")) : "");
     block.add("tasks", number_text(worker, "tasks"));
     block.add("cgroup", text(worker, "cgroup"));
-    return block.render(colors);
+    block.add("evidence", evidence_in_words(text(worker, "evidence")));
+    const std::string calls = denied_calls(worker, colors);
+    return block.render(colors) + (calls.empty() ? "" : "\n" + calls);
 }
 
 std::string render_list(const json& report) {

@@ -29,6 +29,8 @@ std::string render_grants(const nlohmann::json& report, Colors colors);
 std::string render_fds(const nlohmann::json& report, Colors colors);
 std::string render_sockets(const nlohmann::json& report, Colors colors);
 std::string render_stores(const nlohmann::json& report, Colors colors);
+// `why WORKER`: what its cell has stopped it for, from a report of its status.
+std::string render_evidence(const nlohmann::json& report, Colors colors);
 std::string render_why(const nlohmann::json& report, Colors colors);
 std::string render_security(const nlohmann::json& report, bool one, Colors colors);   // one: item by item
 std::string render_capabilities(const nlohmann::json& report, Colors colors);   // of check

@@ -245,7 +245,20 @@ std::string joined_words(const std::vector<std::string>& words) {
     return text;
 }
 
+// Without a request: what its cell has stopped it for.
+int why_stopped(const Options& options, const Voice& voice) {
+    if (!options.config.empty()) return voice.complain(exit_usage, "what a cell has stopped is known to the warderd that runs: leave --config out");
+    protocol::Command command = about(options);
+    command.verb = Verb::status;
+    const auto reply = ask_once(options, command, answer_time);
+    if (!reply) return no_answer(options, voice, reply.error());
+    if (reply->error != 0) return refused(voice, *reply, exit_of_refusal(*reply));
+    voice.say_report(reply->text, [&](const json& report) { return render_evidence(report, voice.colors); });
+    return exit_done;
+}
+
 int why(const Options& options, const Voice& voice) {
+    if (options.operation.empty()) return why_stopped(options, voice);
     const auto render = [&](const json& report) { return render_why(report, voice.colors); };
     if (!options.config.empty()) {
         std::vector<std::string> arguments{"--json", "--config", options.config};

@@ -203,6 +203,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.cell("call_rules", joined(calls.rules, rule_in_words));
     lines.cell("log_denied_calls", in_words(calls.log_denied));
     lines.cell("lock_personality", in_words(calls.lock_personality));
+    lines.cell("evidence", calls.witnessed ? "full" : "errno");
 }
 
 std::vector<control::KernelLack> lacks_of(const config::Worker& worker, const sandbox::KernelFeatures& kernel) {

@@ -8,6 +8,7 @@
 #include "broker/watch.h"
 #include "control/watch.h"
 #include "daemon/cgroups.h"
+#include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
 #include "daemon/reload.h"
@@ -37,6 +38,7 @@ int Daemon::run() {
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
     custodians_.stop();
+    witnesses_.stop();
     pool_.stop();
     roster_.reset();   // its groups go before ours
     leave_cgroup(cgroup_);
@@ -83,6 +85,8 @@ void Daemon::dispatch(const PollEvent& event) {
         runner_.handle(event, now_);
     } else if (is(kind, broker::Watch::custodian) || is(kind, broker::Watch::custodian_exit)) {
         custodians_.handle(event);
+    } else if (is(kind, broker::Watch::witness) || is(kind, broker::Watch::witness_exit)) {
+        witnesses_.handle(event);
     } else if (is(kind, broker::Watch::joiner_exit)) {
         channels_.handle(event, now_);
     } else if (control::is_ours(kind)) {
@@ -178,6 +182,12 @@ void Daemon::continue_shutdown() {
 
 Fd Daemon::store_socket(supervise::Worker& worker) { return custodians_.socket_for(worker.id()); }
 
+Result<Fd> Daemon::witness_socket(supervise::Worker& worker, const seccomp::Program& filter) {
+    return witnesses_.socket_for(worker.id(), filter);
+}
+
+const sandbox::SeenCalls* Daemon::seen_calls(supervise::Worker& worker) { return witnesses_.seen(worker.id()); }
+
 void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
     const auto begun = broker_.begin_session(worker.id(), ours, who, worker.cgroup_id());
     if (!begun) log_error(worker.name() + ": no session: " + describe(begun.error()));
@@ -189,6 +199,7 @@ void Daemon::session_ends(supervise::Worker& worker) {
     if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
     custodians_.session_ended(worker.id());
+    witnesses_.session_ended(worker.id());
     channels_.session_ended(worker.id());
 }
 
@@ -202,11 +213,13 @@ void Daemon::state_changed(supervise::Worker& worker, supervise::State from, sup
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
 }
 
-void Daemon::record_state(const supervise::Worker& worker, std::string_view text) {
+void Daemon::record_state(const supervise::Worker& worker, std::string_view text) { record(worker, audit::Record::Kind::state, text); }
+
+void Daemon::record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text) {
     audit::Record* record = ring_.push();
     if (record == nullptr) return;
     *record = audit::Record{};
-    record->kind = audit::Record::Kind::state;
+    record->kind = kind;
     record->wall_clock = wall_clock_now();
     record->pid = worker.pid() > 0 ? worker.pid() : 0;
     record->uid = worker.settings().plan.uid;
@@ -222,6 +235,7 @@ void Daemon::removed(supervise::Worker& worker) {
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
     broker_.dismiss(worker.id());
     custodians_.dismiss(worker.id());
+    witnesses_.dismiss(worker.id());
     channels_.dismiss(worker.id());
 }
 
@@ -256,6 +270,37 @@ void Daemon::broke_protocol(WorkerId id, std::string_view how) {
     privileges_.become_root();
     log_warning(worker->name() + ": broke the protocol: " + std::string(how));
     worker->protocol_broken(now_);
+}
+
+// ---- News from witnesses ----
+
+const config::Worker* Daemon::config_of(WorkerId id) const {
+    const auto found = std::ranges::find_if(members_, [id](const auto& entry) { return entry.second.id == id; });
+    if (found != members_.end()) return &found->second.config;
+    if (is_keeper(id)) return &keeper_->config;
+    return is_resolver(id) ? &resolver_->config : nullptr;
+}
+
+// At most as many for a life as a witness tells calls apart.
+void Daemon::call_denied(WorkerId id, const sandbox::SeenCall& call) {
+    auto* worker = roster_->find(id);
+    const auto* config = config_of(id);
+    if (worker == nullptr || config == nullptr) return;
+    const std::string text = sentence_of(describe_call(*config, worker->settings().plan.calls, call));
+    log_warning(worker->name() + ": " + text);
+    record(*worker, audit::Record::Kind::call, text);
+}
+
+void Daemon::fatal_call(WorkerId id) {
+    if (auto* worker = roster_->find(id)) worker->made_fatal_call(now_);
+}
+
+void Daemon::witness_lost(WorkerId id) {
+    const auto* worker = roster_->find(id);
+    if (worker == nullptr || worker->at_rest()) return;
+    constexpr std::string_view text = "its witness ended: calls that its filter denies answer ENOSYS from here on, and are not seen";
+    log_error(worker->name() + ": " + std::string(text));
+    record(*worker, audit::Record::Kind::state, text);
 }
 
 // ---- What workers ask of each other, and of the resolver ----

@@ -23,6 +23,7 @@
 #include "daemon/service.h"
 #include "daemon/signals.h"
 #include "daemon/uids.h"
+#include "daemon/witnesses.h"
 #include "opener/pool.h"
 #include "opener/runner.h"
 #include "supervise/roster.h"
@@ -38,6 +39,7 @@ class Daemon : public supervise::Observer,
                public broker::Listener,
                public broker::Resolver,
                public broker::Workers,
+               public WitnessListener,
                public opener::RunnerObserver {
 public:
     // Everything up to the first start: directories, uids, cells, listeners, the control socket. What went wrong has been
@@ -50,6 +52,8 @@ public:
 
     // supervise::Observer
     Fd store_socket(supervise::Worker& worker) override;
+    Result<Fd> witness_socket(supervise::Worker& worker, const seccomp::Program& filter) override;
+    const sandbox::SeenCalls* seen_calls(supervise::Worker& worker) override;
     void session_begins(supervise::Worker& worker, Channel& ours, Credentials who) override;
     void session_ends(supervise::Worker& worker) override;
     void state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) override;
@@ -68,6 +72,11 @@ public:
     // broker::Workers
     Result<void> signal(std::string_view worker, int signal) override;
     Result<void> restart(std::string_view worker) override;
+
+    // WitnessListener
+    void call_denied(WorkerId worker, const sandbox::SeenCall& call) override;
+    void fatal_call(WorkerId worker) override;
+    void witness_lost(WorkerId worker) override;
 
     // opener::RunnerObserver
     void command_begun(const opener::CommandBegun& begun) override;
@@ -123,6 +132,8 @@ private:
     supervise::Worker* worker_named(std::string_view name);
     void count_turn(Instant began);
     void record_state(const supervise::Worker& worker, std::string_view text);
+    void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
+    const config::Worker* config_of(WorkerId id) const;
 
     Options options_;
     config::Config config_;
@@ -140,6 +151,7 @@ private:
     broker::Broker broker_;
     Channels channels_;
     Custodians custodians_;
+    Witnesses witnesses_;
     LogPipes pipes_;
     std::unique_ptr<supervise::Roster> roster_;
     std::map<std::string, Member, std::less<>> members_;

@@ -149,4 +149,25 @@ std::vector<control::Protection> protections() {
     return list;
 }
 
+// Where the key stands, or else the cell, or else the worker: there it is to be written.
+control::DeniedCallReport describe_call(const config::Worker& worker, const sandbox::Calls& calls, const sandbox::SeenCall& call) {
+    const sandbox::Remedy remedy = sandbox::remedy_for(calls, call);
+    control::DeniedCallReport report{.call = call.name, .words = sandbox::in_words(call), .error = call.error, .count = call.count,
+                                     .first = call.first, .last = call.last, .pid = call.pid, .section = "[worker." + worker.name + ".cell]",
+                                     .origin = {}, .key = remedy.key, .change = remedy.change};
+    for (const std::string& mark : {"cell." + remedy.key, std::string("cell"), std::string("worker")}) {
+        const auto found = worker.marks.find(mark);
+        if (found == worker.marks.end()) continue;
+        report.origin = found->second.where.file + ":" + std::to_string(found->second.where.line);
+        break;
+    }
+    return report;
+}
+
+std::string sentence_of(const control::DeniedCallReport& report) {
+    const std::string answer = report.error == 0 ? "it is ended for it" : errno_name(report.error);
+    const std::string place = report.section + (report.origin.empty() ? "" : " (" + report.origin + ")");
+    return "denied call " + report.words + ": " + answer + "; " + place + ", smallest change: " + report.change;
+}
+
 }  // namespace warder::daemon

@@ -17,6 +17,11 @@ std::vector<std::string> left_behind(const std::vector<policy::Grant>& before, c
 
 std::vector<control::CellItem> cell_items(const sandbox::Receipt& receipt);
 
+// A call that its filter denied, with the place in the config that decides about it and what would allow it.
+control::DeniedCallReport describe_call(const config::Worker& worker, const sandbox::Calls& calls, const sandbox::SeenCall& call);
+// "denied call ptrace(0, 0): EPERM; [worker.web.cell] (warder.toml:4): allow_calls = [\"ptrace\"] would allow it".
+std::string sentence_of(const control::DeniedCallReport& report);
+
 // What this kernel can do for a cell.
 std::vector<control::Protection> protections();
 

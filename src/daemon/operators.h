@@ -43,6 +43,7 @@ private:
     control::ShowReport show_warderd() const;
     control::SecurityReport security_of(const Daemon::Member& member) const;
     void add_group_use(control::WorkerReport& report) const;
+    void add_denied_calls(control::WorkerReport& report, const Daemon::Member& member) const;
 
     Daemon& daemon_;
     SocketTables socket_tables_ = SocketTables::probe();

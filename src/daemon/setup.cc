@@ -69,7 +69,8 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller 
       runner_(poller_, privileges_, *this),
       broker_(poller_, ring_, privileges_, {pool_, runner_, *this, *this, *this}),
       channels_(poller_, privileges_, broker_),
-      custodians_(poller_, privileges_, ring_, *this) {}
+      custodians_(poller_, privileges_, ring_, *this),
+      witnesses_(poller_, privileges_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     OwnCell::close_memory_and_descriptors();   // it will read secrets

@@ -15,7 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <ctime>
 
 #include "base/fixed_string.h"
 #include "sandbox/proof.h"
@@ -30,11 +32,19 @@ namespace warder::sandbox {
 namespace {
 
 // Where descriptors stand in the child. 0 to 4 are what the program gets; the others close at exec.
-enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, slots };
+enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, witness, slots };
 static_assert(broker == worker_socket && store == worker_store);
 
 // Above all slots, so that moving one into place never overwrites another.
 constexpr int lifted_from = 32;
+
+// Sending the listener of its own filter takes sendmsg(2), which the filter may deny. So one thread more, begun before and under no
+// filter, does that; it shares the table of descriptors, and is gone when the call that the listener answers has come back.
+struct Handover {
+    std::atomic<int> listener{-1};
+    alignas(16) char stack[16 * 1024];
+};
+Handover handover;
 
 class Child {
 public:
@@ -68,7 +78,9 @@ public:
     void die_with_parent();
     void refuse_new_privileges();
     void confine_files();
+    void begin_handover();
     void confine_calls(const seccomp::Program& calls);
+    void confine_worker_calls();
     void look_at_itself();
     void try_what_is_forbidden();
     void tell_proof();
@@ -76,6 +88,8 @@ public:
     [[noreturn]] void run_program(char* const* environment);
 
 private:
+    // On a stack and beside a thread that a sanitizer knows nothing of.
+    __attribute__((no_sanitize("address", "undefined"))) static int hand_over(void* child);
     [[noreturn]] void fail(Stage stage, int number);
     void must(Stage stage, long result) {
         if (result < 0) fail(stage, errno);
@@ -83,6 +97,7 @@ private:
     void must_be_zero(Stage stage, int number) {
         if (number != 0) fail(stage, number);
     }
+    void unblock_signals();
     void set_capabilities(std::uint64_t permitted, std::uint64_t inheritable);
     void make_host_mounts();
     void mount_tmp();
@@ -402,13 +417,63 @@ void Child::confine_files() {
 }
 
 // The mask goes first: signals that came meanwhile act now, by default. After the filter only exec is left.
-void Child::confine_calls(const seccomp::Program& calls) {
+void Child::unblock_signals() {
     const unsigned long none = 0;
     must(Stage::session, ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none));
+}
+
+void Child::confine_calls(const seccomp::Program& calls) {
+    unblock_signals();
     if (!plan_.calls.enabled) return;
     must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size()),
                                                    seccomp::Speculation::as_filters_have_it,
                                                    plan_.calls.log_denied ? seccomp::Logging::denials : seccomp::Logging::none));
+}
+
+// Waits for the listener's number where the other thread puts it: no call of that one's would be sure to pass its filter. Only
+// calls that fail touch errno, which is the other's too.
+int Child::hand_over(void* child) {
+    auto& self = *static_cast<Child*>(child);
+    const timespec pause{0, 20'000};
+    int listener = -1;
+    while ((listener = handover.listener.load(std::memory_order_acquire)) < 0) ::syscall(SYS_nanosleep, &pause, nullptr);
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof listener)]{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof listener);
+    __builtin_memcpy(CMSG_DATA(header), &listener, sizeof listener);
+    if (::syscall(SYS_sendmsg, witness, &message, MSG_NOSIGNAL) < 0) self.fail(Stage::evidence, errno);
+    // From here on the witness alone holds it: when that dies, nobody waits for an answer.
+    ::syscall(SYS_close, listener);
+    ::syscall(SYS_close, witness);
+    for (;;) ::syscall(SYS_exit, 0);
+}
+
+// While we are root and have no limit on processes yet.
+void Child::begin_handover() {
+    if (!plan_.calls.witnessed) return;
+    constexpr int thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    must(Stage::evidence, ::clone(hand_over, handover.stack + sizeof handover.stack, thread, this));
+}
+
+// With a witness the listener's own call comes back when it has the listener, and proves that it answers.
+void Child::confine_worker_calls() {
+    if (!plan_.calls.witnessed) return confine_calls(prepared_.calls);
+    unblock_signals();
+    const auto& calls = prepared_.telling_calls;
+    const int listener = seccomp::install_telling(calls.data(), static_cast<unsigned short>(calls.size()), plan_.calls.log_denied);
+    if (listener < 0) fail(Stage::evidence, -listener);
+    handover.listener.store(listener, std::memory_order_release);
+    proof_.witness = ::syscall(seccomp::listener_call, 0UL) < 0 ? errno : 0;
+    if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH);
 }
 
 int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
@@ -460,6 +525,7 @@ void Child::tell_proof() {
     const auto& with = call.arguments;
     if (call.number >= 0 && ::syscall(call.number, with[0], with[1], with[2], with[3], with[4], with[5]) < 0) proof_.calls = errno;
     [[maybe_unused]] const ssize_t size = ::write(status_, &proof_, sizeof proof_);
+    if (plan_.calls.witnessed) ::syscall(seccomp::listener_call, 1UL);
 }
 
 void Child::run_stub() {
@@ -489,7 +555,7 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     const int mounts = prepared.mounts ? prepared.mounts->name_space.get() : -1;
     child.reset_signals();
     child.start_session();
-    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get()});
+    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get(), -1});
     child.set_oom_score();
     child.make_namespaces();
     child.make_mounts();
@@ -515,7 +581,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.start_session();
     const int terminal = child.open_terminal();
     child.place_descriptors({or_else(terminal, null), or_else(terminal, written), or_else(terminal, or_else(given.error, written)),
-                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1});
+                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1, given.witness});
     child.take_terminal();
     child.set_oom_score();
     if (given.stub >= 0) {
@@ -527,6 +593,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     }
     child.change_directory();
     child.build_worker_rules();
+    child.begin_handover();
     child.set_limits();
     child.set_priorities();
     child.set_affinity();
@@ -543,7 +610,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     ::umask(prepared.plan.umask);
     child.look_at_itself();
     child.try_what_is_forbidden();
-    child.confine_calls(prepared.calls);
+    child.confine_worker_calls();
     child.tell_proof();
     child.run_program(environment_for(prepared, given).data());
 }

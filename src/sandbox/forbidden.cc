@@ -86,6 +86,8 @@ std::uint32_t verdict_of(const seccomp::Program& program, long number, const uns
     return run(program, data);
 }
 
+std::uint32_t verdict_of(const seccomp::Program& program, const seccomp_data& asked) { return run(program, asked); }
+
 ForbiddenCall forbidden_by(const seccomp::Program& program) {
     for (const auto& one : candidates) {
         if (program.empty() || !proves(program, one)) continue;

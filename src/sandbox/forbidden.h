@@ -3,6 +3,8 @@
 // Values from values: nothing is tried here.
 #pragma once
 
+#include <linux/seccomp.h>
+
 #include <cstdint>
 #include <string_view>
 
@@ -26,6 +28,9 @@ bool lets_through(const seccomp::Program& program, long number);
 
 // What the program says to a call: SECCOMP_RET_* with its data.
 std::uint32_t verdict_of(const seccomp::Program& program, long number, const unsigned long (&arguments)[6]);
+
+// The same of what a listener was told, or a kernel asks.
+std::uint32_t verdict_of(const seccomp::Program& program, const seccomp_data& asked);
 
 enum class ForbiddenAct : std::uint8_t {
     none,        // the ruleset forbids nothing that could be tried without harm

@@ -122,6 +122,7 @@ struct Calls {
     std::vector<std::string> log;        // calls that are allowed, and told to the audit
     std::vector<CallRule> rules;         // denied by their arguments
     bool log_denied = false;             // what is denied is told to the audit too
+    bool witnessed = false;              // what is denied is seen by a witness, which answers (evidence = "full")
 };
 
 // TCP ports that a worker on the host's network may bind or connect to, as far as Landlock restricts them.
@@ -131,10 +132,10 @@ struct Ports {
 };
 
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
-inline constexpr std::array<std::string_view, 17> kernel_items = {
+inline constexpr std::array<std::string_view, 18> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
     "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
-    "memory_controller", "cpu_controller", "io_controller", "pids_controller",
+    "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence",
 };
 
 struct Plan {

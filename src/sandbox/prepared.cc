@@ -127,6 +127,7 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (shows_processes && (plan.root == Root::host || !plan.pid_namespace)) {
         return refuse(unfit, "proc", "needs a root and a pid namespace of its own", EINVAL);
     }
+    if (plan.calls.witnessed && !plan.calls.enabled) return refuse(unfit, "evidence", "is about a filter, and there is none", EINVAL);
     const bool filters = plan.landlock || plan.calls.enabled;
     if (!plan.no_new_privileges && filters) {
         return refuse(unfit, "no_new_privileges", "is needed for Landlock and seccomp", EINVAL);
@@ -220,6 +221,7 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
     const auto rules = rules_of(plan.calls, sent, unknown);
     if (!rules) return refuse(unfit, unknown, "names neither a system call nor a group of them", EINVAL);
     prepared.calls = TRY(seccomp::compile(*rules));
+    if (plan.calls.witnessed) prepared.telling_calls = seccomp::telling(prepared.calls);
     prepared.stub_calls = TRY(seccomp::compile_few(stub_calls()));
     return {};
 }
@@ -302,6 +304,8 @@ bool stale(const Prepared& prepared) {
 }
 
 const Plan& plan_of(const Prepared& prepared) { return prepared.plan; }
+
+const seccomp::Program& filter_of(const Prepared& prepared) { return prepared.calls; }
 
 bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; }
 

@@ -50,6 +50,7 @@ public:
     std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged
 
     seccomp::Program calls;                 // the worker's; empty: none
+    seccomp::Program telling_calls;         // the same, as it is installed where a witness is to see what it denies
     seccomp::Program stub_calls;
     Rights rights;                          // no handled rights: no Landlock
     MountTree tree;

@@ -89,6 +89,7 @@ KernelFeatures probe_kernel() {
     features.keyrings = has_keyrings();
     features.cgroup_namespaces = has_namespace("/proc/self/ns/cgroup");
     features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
+    features.user_notification = seccomp::can_tell();
     features.landlock_errata = landlock::errata();
     features.controllers = controllers_of_kernel();
     return features;
@@ -118,6 +119,7 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"cgroup namespaces", features.cgroup_namespaces, {}},
         {"time namespaces", features.time_namespaces, {}},
         {"cgroup controllers", !features.controllers.empty(), features.controllers},
+        {"seccomp user notification", features.user_notification, {}},
     };
 }
 

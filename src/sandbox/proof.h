@@ -21,6 +21,7 @@ struct Proof {
     std::int32_t personality = -1;
     std::int32_t landlock = 0;           // what the forbidden act was answered; 0: it was let through
     std::int32_t calls = 0;              // ... and the forbidden call
+    std::int32_t witness = 0;            // what the listener's own call was answered
     std::uint32_t descriptors = 0;       // bit N: N is open and stays open over exec; nothing is open above those that close
 };
 

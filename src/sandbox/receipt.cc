@@ -213,6 +213,7 @@ private:
     void calls();
     void filter_is_there();
     void filter_works();
+    void filter_tells();
     void files();
     void namespaces();
     void name_space(const char* name, std::size_t index, bool own);
@@ -315,6 +316,7 @@ void Comparer::privileges() {
 void Comparer::calls() {
     filter_is_there();
     filter_works();
+    filter_tells();
 }
 
 void Comparer::filter_is_there() {
@@ -349,6 +351,21 @@ void Comparer::filter_works() {
         look = Look{name + (seen_.proof->calls == 0 ? ": let through" : ": " + errno_word(seen_.proof->calls)), denied, denied};
     }
     add_proved("seccomp denies", name + ": " + errno_word(call.answer), look);
+}
+
+// Its answer comes from the witness alone, through the listener of this very filter.
+void Comparer::filter_tells() {
+    if (!plan_.calls.enabled) return;
+    if (!plan_.calls.witnessed) {
+        add("evidence", "errno: nobody is told what is denied", Evidence::none, std::nullopt);
+        return;
+    }
+    std::optional<Look> look;
+    if (seen_.proof) {
+        const bool told = seen_.proof->witness == seccomp::listener_answer;
+        look = Look{told ? "full: a witness answered" : "nobody answered", told, false};
+    }
+    add_proved("evidence", "full: a witness answers what is denied", look);
 }
 
 void Comparer::files() {

@@ -38,7 +38,7 @@ constexpr std::array requirements = std::to_array<Requirement>({
     {"close_range", "Linux 5.9", "every start needs it", "use a newer kernel", [](const Plan&) { return true; },
      [](const Kernel& k) { return k.close_range; }, nullptr},
     {"seccomp", "Linux 3.17, killing a process by it 4.14", "", "profile = \"open\", or preferred = [\"seccomp\"]",
-     [](const Plan& p) { return p.calls.enabled; }, [](const Kernel& k) { return k.seccomp; }, [](Plan& p) { p.calls.enabled = false; }},
+     [](const Plan& p) { return p.calls.enabled; }, [](const Kernel& k) { return k.seccomp; }, [](Plan& p) { p.calls.enabled = p.calls.witnessed = false; }},
     {"landlock", "Linux 5.13", "or it is not among the lsm= of the boot line", "profile = \"open\", or preferred = [\"landlock\"]",
      [](const Plan& p) { return p.landlock; }, [](const Kernel& k) { return k.landlock > 0; }, [](Plan& p) { p.landlock = false; }},
     {"landlock_tcp", "Linux 6.7, Landlock ABI 4", "", "no tcp_bind and tcp_connect, or preferred = [\"landlock_tcp\"]",
@@ -86,6 +86,9 @@ constexpr std::array requirements = std::to_array<Requirement>({
     {"pids_controller", of_controllers, not_given, "no pids_max in limits, or preferred = [\"pids_controller\"]",
      [](const Plan& p) { return limits_by(p, "pids"); }, [](const Kernel& k) { return names_controller(k.controllers, "pids"); },
      [](Plan& p) { unlimit_by(p, "pids"); }},
+    {"evidence", "Linux 5.0 (seccomp user notification)", "or a filter that warderd is under has the one listener that there may be",
+     "evidence = \"errno\", or preferred = [\"evidence\"]", [](const Plan& p) { return p.calls.enabled && p.calls.witnessed; },
+     [](const Kernel& k) { return k.user_notification; }, [](Plan& p) { p.calls.witnessed = false; }},
 });
 
 static_assert(requirements.size() == kernel_items.size());

@@ -45,7 +45,8 @@ Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, 
 }
 
 Given given_by(const Descriptors& descriptors) {
-    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker, .store = descriptors.store};
+    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker, .store = descriptors.store,
+            .witness = descriptors.witness};
 }
 
 }  // namespace
@@ -57,6 +58,7 @@ Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descript
 
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd) {
     if (needs_stub(prepared) != (stub_pidfd >= 0)) return failure(EINVAL, "starting a worker");
+    if (prepared.plan.calls.witnessed != (descriptors.witness >= 0)) return failure(EINVAL, "starting a worker with its witness");
     Given given = given_by(descriptors);
     if (stub_pidfd < 0) return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
     given.stub = stub_pidfd;

@@ -11,7 +11,7 @@ struct StageEntry {
     std::string_view name;
 };
 
-constexpr std::array<StageEntry, 29> stages{{
+constexpr std::array<StageEntry, 30> stages{{
     {Stage::none, 0, "none"},
     {Stage::descriptors, 202, "descriptors"},
     {Stage::namespaces, 226, "namespaces"},
@@ -41,6 +41,7 @@ constexpr std::array<StageEntry, 29> stages{{
     {Stage::personality, 230, "personality"},
     {Stage::keyring, 237, "keyring"},
     {Stage::memory, 204, "memory"},
+    {Stage::evidence, 228, "evidence"},
 }};
 
 const StageEntry* find(Stage stage) {

@@ -38,6 +38,7 @@ enum class Stage : std::uint8_t {
     personality = 26,     // 230 PERSONALITY
     keyring = 27,         // 237 KEYRING
     memory = 28,          // 204 MEMORY: no memory that is writable and executable
+    evidence = 29,        // 228 SECCOMP: whoever is to see what its filter denies
 };
 
 // What the child sends down the status pipe when a stage fails. Exec closes the pipe with nothing in it.

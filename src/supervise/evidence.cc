@@ -61,6 +61,10 @@ std::string of_exec(const Exit& exit, const Suspects& suspects) {
 
 std::string of_setup(const Exit& exit, const Suspects& suspects) {
     const auto stage = static_cast<sandbox::Stage>(exit.value);
+    if (stage == sandbox::Stage::evidence && exit.error == ESRCH) return "its witness ended before it had begun";
+    if (stage == sandbox::Stage::evidence && exit.error == EBUSY) {
+        return "warderd is under a filter that has a listener, and there can be one: evidence = \"errno\"" + in_cell_section(suspects) + " does without";
+    }
     if (stage == sandbox::Stage::exec) return of_exec(exit, suspects);
     if (stage != sandbox::Stage::directory || suspects.plan == nullptr) return {};
     const std::string& directory = suspects.plan->directory;
@@ -93,7 +97,39 @@ std::string of_memory(const MemoryFacts& memory, const Suspects& suspects) {
 std::string of_filter(const Suspects& suspects) {
     if (suspects.plan == nullptr || !suspects.plan->calls.enabled) return {};
     return "its filter ended it for a system call of another ABI (i386 or x32), or one that it kills for; call not known: audit(8) "
-           "names it where it is on, and so does strace(1)";
+           "names it where it is on, and so does strace(1); evidence = \"full\"" + in_cell_section(suspects) + " names it the next time";
+}
+
+// The call that ends it is the last that its witness saw of that kind.
+std::string of_killed_call(const Suspects& suspects) {
+    const auto& list = suspects.calls->list;
+    const auto call = std::find_if(list.rbegin(), list.rend(), [](const auto& one) { return one.error == 0; });
+    if (call == list.rend() || suspects.plan == nullptr) return "its filter ended it for a system call";
+    const auto remedy = sandbox::remedy_for(suspects.plan->calls, *call);
+    return "its filter ends it for the system call " + sandbox::in_words(*call) + "; what would allow it" + in_cell_section(suspects) + ": " + remedy.change;
+}
+
+// A program that is denied a call often gives up without saying which.
+std::string of_denied_calls(const Suspects& suspects) {
+    constexpr std::size_t most = 3;
+    std::string words;
+    for (const auto& call : suspects.calls->list) {
+        if (words.empty()) words = "its filter had denied it ";
+        else words += ", ";
+        words += sandbox::in_words(call) + (call.count == 1 ? "" : " (" + std::to_string(call.count) + " times)");
+        if (&call == &suspects.calls->list[most - 1] && suspects.calls->list.size() > most) {
+            words += " and " + std::to_string(suspects.calls->list.size() - most) + " more";
+            break;
+        }
+    }
+    return words.empty() ? words : words + "; `warderctl why " + std::string(suspects.worker) + "` says what would allow it";
+}
+
+// Signals that others send, to end it, say nothing about itself.
+bool by_its_own_doing(const Exit& exit) {
+    if (exit.kind == Exit::Kind::code) return exit.value != 0;
+    constexpr int from_outside[] = {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    return exit.kind == Exit::Kind::signal && std::ranges::find(from_outside, exit.value) == std::end(from_outside);
 }
 
 }  // namespace
@@ -136,7 +172,9 @@ std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
     const bool killed = exit.kind == Exit::Kind::signal && exit.value == SIGKILL;
     const bool gave_up = exit.kind == Exit::Kind::code && exit.value != 0;   // since another of its processes was killed
     if ((killed || gave_up) && suspects.memory && suspects.memory->kills > 0) return of_memory(*suspects.memory, suspects);
+    if (suspects.calls != nullptr && by_its_own_doing(exit) && exit.value != SIGSYS) return of_denied_calls(suspects);
     if (exit.kind != Exit::Kind::signal) return {};
+    if (exit.value == SIGKILL && suspects.calls != nullptr && suspects.calls->killed) return of_killed_call(suspects);
     return exit.value == SIGSYS ? of_filter(suspects) : std::string();
 }
 

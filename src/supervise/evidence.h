@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "sandbox/plan.h"
+#include "sandbox/seen_call.h"
 #include "supervise/lifecycle.h"
 
 namespace warder::supervise {
@@ -40,6 +41,7 @@ struct Suspects {
     const sandbox::Plan* plan = nullptr;
     std::optional<ProgramFacts> program;      // of a failed exec
     std::optional<MemoryFacts> memory;        // what has changed in this life
+    const sandbox::SeenCalls* calls = nullptr;   // what its witness saw denied in this life
 };
 
 // More than in_words(exit) says, or empty: "out of memory: ...; raise ...".

@@ -4,8 +4,10 @@
 
 #include <string_view>
 
+#include "sandbox/seen_call.h"
 #include "supervise/lifecycle.h"
 #include "sys/channel.h"
+#include "sys/seccomp.h"
 
 namespace warder::supervise {
 
@@ -18,6 +20,15 @@ public:
     // A program of this worker is about to be forked. Returns its end of the socket to its custodian, which becomes its
     // $WARDER_STORE; empty: it has no store. It is closed here before session_begins() is called.
     virtual Fd store_socket(Worker&) { return {}; }
+
+    // A program of this worker is about to be forked whose filter tells a witness what it denies. Returns the socket on which its child
+    // sends the listener; `filter` is what the witness answers by. Errors: there is no witness, so it is not started.
+    virtual Result<Fd> witness_socket(Worker&, const seccomp::Program& filter) {
+        (void)filter;
+        return failure(ENOSYS, "having a witness");
+    }
+    // What was denied to it in the present life, as far as its witness has said by now; null: nothing, or it has none.
+    virtual const sandbox::SeenCalls* seen_calls(Worker&) { return nullptr; }
 
     // A program of this worker was forked and holds the other end of `ours`. Nothing was received from it yet, and SO_PASSCRED
     // was on before the fork. `who` is what SCM_CREDENTIALS will say: the pid as we see it, and the cell's ids. The channel

@@ -60,7 +60,8 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit, {}, controllers));
     const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
     next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
-                                                   plan.calls.may_send_descriptors, carried_out.calls.enabled});
+                                                   plan.calls.may_send_descriptors, carried_out.calls.enabled,
+                                                   carried_out.calls.witnessed});
     return {};
 }
 
@@ -168,7 +169,8 @@ std::string Worker::end_in_words() const {
     const Exit::Kind kind = life_.last_exit.kind;
     if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
     if (kind == Exit::Kind::cell) return in_words(life_.last_exit) + ": " + problem_;
-    const bool evident = !evidence_.empty() && (kind == Exit::Kind::setup || kind == Exit::Kind::signal || kind == Exit::Kind::code);
+    const bool tells = kind == Exit::Kind::setup || kind == Exit::Kind::signal || kind == Exit::Kind::code;
+    const bool evident = tells && !evidence_.empty();
     return in_words(life_.last_exit) + (evident ? ": " + evidence_ : "");
 }
 
@@ -229,13 +231,14 @@ Result<void> Worker::limit_group() {
     return limited;
 }
 
-sandbox::Descriptors Worker::descriptors(int broker, int store) const {
-    return {.broker = broker, .store = store, .output = output_.get(), .error = -1, .cgroup = group_ ? group_->directory() : -1};
+sandbox::Descriptors Worker::descriptors(int broker, int store, int witness) const {
+    return {.broker = broker, .store = store, .output = output_.get(), .error = -1, .witness = witness,
+            .cgroup = group_ ? group_->directory() : -1};
 }
 
 // The stub gets no end of the channel: nobody but the program asks.
 Result<void> Worker::begin_stub() {
-    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1)));
+    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1, -1)));
     stub_ = Child(spawned.pid, std::move(spawned.pidfd));
     stub_status_ = std::move(spawned.status);
     watch(stub_.pidfd(), Watch::stub_exit);
@@ -246,8 +249,10 @@ Result<void> Worker::begin_stub() {
 Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
     Fd store = around_.observer.store_socket(*this);
+    Fd witness;
+    if (cell_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*cell_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
-    given_ = descriptors(pair.theirs.get(), store.get());
+    given_ = descriptors(pair.theirs.get(), store.get(), witness.get());
     sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, given_, inside));
     // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
@@ -274,8 +279,9 @@ Result<ChannelPair> Worker::make_session() const {
 }
 
 // Looked for when a life has ended, and only where the end is one that a cell can bring about.
-std::string Worker::evidence_for(const Exit& exit) const {
+std::string Worker::evidence_for(const Exit& exit) {
     Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .memory = {}};
+    if (cell_ && cell_->witnessed) suspects.calls = around_.observer.seen_calls(*this);
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
     if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
     if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);
@@ -319,6 +325,12 @@ void Worker::kill_all() {
     if (stub_) (void)stub_.send(SIGKILL);
 }
 
+void Worker::made_fatal_call(Instant now) {
+    if (!main_) return;
+    kill_all();
+    tell_what_is_gone(now);
+}
+
 void Worker::end_session() {
     if (!session_) return;
     around_.observer.session_ends(*this);
@@ -346,7 +358,8 @@ void Worker::record_death(Instant now) {
     const bool other_cause = life_.end_known && life_.last_exit != exit;
     const bool kernel_adds = reaped_pid_ != -1 && life_.last_exit.kind != Exit::Kind::setup;
     std::string words = other_cause ? end_in_words() : in_words(exit);
-    if (!other_cause && (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) && !evidence_.empty()) words += ": " + evidence_;
+    const bool tells = exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code;
+    if (!other_cause && tells && !evidence_.empty()) words += ": " + evidence_;
     if (other_cause && kernel_adds) words += "; " + in_words(exit);
     const bool asked = life_.state == State::stopping && life_.cause == Cause::asked;
     if (asked && life_.program_runs && life_.killed) words += ": it did not stop in time";

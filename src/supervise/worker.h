@@ -102,6 +102,11 @@ public:
     // Its session broke the protocol: everything of this life is killed, and the policy answers.
     void protocol_broken(Instant now) { feed({.kind = Event::Kind::protocol_broken, .exit = {}}, now); }
 
+    // Its witness saw a call that its filter ends it for: everything of this life is killed.
+    void made_fatal_call(Instant now);
+    // Whether a witness sees what the present life is denied, or the next one where there is none yet.
+    bool witnessed() const { return (cell_ ? cell_ : next_cell_)->witnessed; }
+
     // A signal to the main process, for an operator. Errors: ESRCH when there is none.
     Result<void> send_signal(int signal) const;
 
@@ -135,6 +140,7 @@ private:
         bool pass_pidfds = false;
         bool may_send_descriptors = false;  // to its custodian or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
+        bool witnessed = false;             // ... which tells a witness
     };
 
     Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
@@ -151,7 +157,7 @@ private:
     void carry_out(const Action& action, State before, Instant now);
     void announce(State before, Instant now);
     std::string end_in_words() const;
-    std::string evidence_for(const Exit& exit) const;
+    std::string evidence_for(const Exit& exit);
     bool cell_is_as_planned(Instant now);
 
     void spawn(Instant now);
@@ -186,7 +192,7 @@ private:
     Result<void> renew_group();
     Result<void> limit_group();
     Result<void> watch_group(const Group& group);
-    sandbox::Descriptors descriptors(int broker, int store) const;
+    sandbox::Descriptors descriptors(int broker, int store, int witness) const;
 
     WorkerId id_;
     WorkerSettings settings_;

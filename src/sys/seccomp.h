@@ -60,6 +60,25 @@ Result<Program> compile_denied(const std::vector<std::string>& denied, const std
 // Whether the kernel has seccomp filters and can kill a process.
 bool available();
 
+// ---- Telling somebody of what a filter denies (5.0) ----
+
+// A call that no kernel has. A filter made by telling() gives it to the listener, who answers what no kernel would.
+// From the first call with an argument that is not 0 on, what is denied counts: before it, it is the child's own trying.
+inline constexpr std::uint32_t listener_call = 0x3ffe0000;
+inline constexpr int listener_answer = EXFULL;
+
+// The same filter, but what it would answer with an errno, and what it would kill for, waits for a listener's answer. ENOSYS
+// stays an answer of its own: what a kernel may lack is asked for by programs that do without it.
+Program telling(const Program& program);
+
+// Installs a filter of telling() on this thread, without heap, and returns its listener, which closes at exec. A wait that the listener
+// has begun to answer ends early by a fatal signal only, where the kernel can do that (5.19). Negative: an errno. EBUSY: a
+// filter that this process is under has a listener already, and there can be one.
+int install_telling(const sock_filter* program, unsigned short length, bool log_denials);
+
+// Whether this process could: tried by a child, once.
+bool can_tell();
+
 // Before 5.16 a filter also turns speculation off, which makes every program below it slower, unless it is told not to.
 enum class Speculation : std::uint8_t { as_filters_have_it, as_before };
 

@@ -38,7 +38,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "cell = { bind = [\"/a\"] }\n", "cell = { bind_writable = [\"/a\"] }\n", "cell = { execute = [\"/a\"] }\n",
         "cell = { tmp_size = \"1MiB\" }\n", "cell = { hostname = \"a\" }\n", "cell = { allow_calls = [\"bpf\"] }\n",
         "cell = { deny_calls = [\"bpf\"] }\n", "cell = { deny_calls = [\"bpf:EACCES\"] }\n", "cell = { kill_calls = [\"bpf\"] }\n",
-        "cell = { log_calls = [\"bpf\"] }\n", "cell = { calls = [\"@default\"] }\n", "cell = { log_denied_calls = true }\n",
+        "cell = { log_calls = [\"bpf\"] }\n", "cell = { calls = [\"@default\"] }\n", "cell = { log_denied_calls = true }\n", "cell = { evidence = \"full\" }\n",
         "cell = { call_rules = [{ call = \"prctl\", equals = 1 }] }\n", "cell = { call_rules = [{ call = \"prctl\", differs = 1 }] }\n",
         "cell = { root = \"minimal\" }\n", "cell = { root = \"minimal\", files = [\"/a\"] }\n", "cell = { devices = [] }\n",
         "cell = { proc = \"processes\" }\n", "cell = { text_files = { \"/a\" = \"\" } }\n", "cell = { directories = [\"state\"] }\n",

@@ -11,7 +11,7 @@ KernelFeatures whole() {
     KernelFeatures kernel = probe_kernel();
     kernel.seccomp = kernel.mount_namespaces = kernel.pid_namespaces = kernel.ipc_namespaces = kernel.uts_namespaces = true;
     kernel.network_namespaces = kernel.mount_attributes = kernel.close_range = kernel.pidfd_setns = true;
-    kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = true;
+    kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = kernel.user_notification = true;
     kernel.landlock = 7;
     kernel.controllers = "cpu io memory pids";
     return kernel;
@@ -21,6 +21,7 @@ KernelFeatures whole() {
 Plan wanting_all() {
     Plan plan;
     plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = true;
+    plan.calls.witnessed = true;
     plan.network = Network::named;
     plan.tcp_bind.restricted = true;
     for (const char* file : {"memory.max", "cpu.max", "io.weight", "pids.max"}) plan.group_limits.push_back({file, "1", {}, {}});

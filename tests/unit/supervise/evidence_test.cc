@@ -103,6 +103,7 @@ TEST_CASE("the kernel's count of kills is read by its own name") {
 TEST_CASE("an end by the filter says that the call is not known, and how it can be") {
     auto plan = plan_of("/bin/true");
     CHECK(evidence_in_words(killed(SIGSYS), suspects_of(plan)).find("call not known: audit(8)") != std::string::npos);
+    CHECK(evidence_in_words(killed(SIGSYS), suspects_of(plan)).find("evidence = \"full\"") != std::string::npos);
     plan.calls.enabled = false;
     CHECK_EQ(evidence_in_words(killed(SIGSYS), suspects_of(plan)), "");
     CHECK_EQ(evidence_in_words({Exit::Kind::code, 1}, suspects_of(plan)), "");
@@ -119,4 +120,26 @@ TEST_CASE("the limit that was reached is named with its line") {
     CHECK_EQ(evidence_in_words({Exit::Kind::code, 1}, suspects), words);   // it gave up, since another of its processes was killed
     CHECK_EQ(evidence_in_words({Exit::Kind::code, 0}, suspects), "");
     CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");
+}
+
+TEST_CASE("what a witness saw is told with an end that the program may have brought about itself") {
+    const auto plan = plan_of("/bin/true");
+    sandbox::SeenCalls seen;
+    for (const char* name : {"chroot", "mount", "reboot", "acct"}) {
+        seen.list.emplace_back();
+        seen.list.back().name = name;
+        seen.list.back().error = EPERM;
+        seen.list.back().count = 2;
+    }
+    auto suspects = suspects_of(plan);
+    suspects.calls = &seen;
+    const std::string words = evidence_in_words({Exit::Kind::code, 1}, suspects);
+    CHECK(words.starts_with("its filter had denied it chroot (2 times), mount (2 times), reboot (2 times) and 1 more; "));
+    CHECK_EQ(evidence_in_words(killed(SIGABRT), suspects), words);
+    CHECK_EQ(evidence_in_words({Exit::Kind::code, 0}, suspects), "");
+    CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");
+    CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects), "");
+    seen.killed = true;
+    seen.list[1].error = 0;
+    CHECK(evidence_in_words(killed(SIGKILL), suspects).starts_with("its filter ends it for the system call mount; "));
 }
