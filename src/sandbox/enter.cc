@@ -13,10 +13,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 
 #include "base/fixed_string.h"
@@ -82,6 +84,7 @@ public:
     void confine_calls(const seccomp::Program& calls);
     void confine_worker_calls();
     void look_at_itself();
+    void look_at_keyring();
     void try_what_is_forbidden();
     void tell_proof();
     [[noreturn]] void run_stub();
@@ -362,11 +365,14 @@ void Child::become_user() {
     must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
 }
 
+int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
 // As the worker, so that it is charged to it; a name would let two workers share one. Where the kernel has no keyrings, or an outer
 // filter keeps everybody from them (as containers do), the worker reaches none either.
 void Child::join_keyring() {
     if (!plan_.private_keyring) return;
     const long joined = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
+    proof_.keyring_made = or_errno(joined);
     const bool nobody_has_one = joined < 0 && (errno == ENOSYS || errno == EPERM);
     if (!nobody_has_one) must(Stage::keyring, joined);
 }
@@ -476,8 +482,6 @@ void Child::confine_worker_calls() {
     if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH);
 }
 
-int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
-
 bool stays_open(int fd) {
     const int flags = ::fcntl(fd, F_GETFD);
     return flags >= 0 && (flags & FD_CLOEXEC) == 0;
@@ -490,10 +494,20 @@ void Child::look_at_itself() {
     proof_.parent_death_signal = ::prctl(PR_GET_PDEATHSIG, &signal, 0, 0, 0) == 0 ? signal : -errno;
     proof_.memory_deny = or_errno(::prctl(kernel::pr_get_mdwe, 0, 0, 0, 0));
     proof_.personality = or_errno(::syscall(SYS_personality, 0xffffffffUL));
+    look_at_keyring();
+    utsname names{};
+    if (::uname(&names) == 0) std::memcpy(proof_.hostname, names.nodename, sizeof proof_.hostname);
     // Nothing was left open above the slots; what is there now would have been opened since, and low numbers come first.
     for (int fd = 0; fd < 32; ++fd) {
         if (stays_open(fd)) proof_.descriptors |= 1U << fd;
     }
+}
+
+// Only where it made one: asking for what is not there would make one that is shared with its user.
+void Child::look_at_keyring() {
+    if (!plan_.private_keyring || proof_.keyring_made < 0) return;
+    proof_.keyring = or_errno(::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
+    proof_.keyring_size = or_errno(::syscall(SYS_keyctl, KEYCTL_READ, KEY_SPEC_SESSION_KEYRING, nullptr, 0));
 }
 
 int bind_anywhere() {

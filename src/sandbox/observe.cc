@@ -1,7 +1,9 @@
 // Looking at a process: the side of the receipt that touches the world.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,6 +74,28 @@ std::optional<int> nice_of(pid_t pid) {
     return errno == 0 ? std::optional(nice) : std::nullopt;
 }
 
+std::optional<IoPriority> io_priority_of(pid_t pid) {
+    constexpr int one_process = 1;
+    constexpr int class_shift = 13;
+    const long value = ::syscall(SYS_ioprio_get, one_process, pid);
+    if (value < 0) return std::nullopt;
+    return IoPriority{static_cast<IoClass>(value >> class_shift & 7), static_cast<int>(value & 7)};
+}
+
+std::optional<Scheduling> scheduling_of(pid_t pid) {
+    const int scheduler = ::sched_getscheduler(pid);
+    sched_param parameters{};
+    if (scheduler < 0 || ::sched_getparam(pid, &parameters) != 0) return std::nullopt;
+    return Scheduling{static_cast<Scheduler>(scheduler & ~SCHED_RESET_ON_FORK), parameters.sched_priority};
+}
+
+// proc(5): what is in /proc/PID belongs to root if the process may not be dumped, otherwise to its effective user.
+std::optional<bool> dumpable_at(const Fd& process, uid_t uid) {
+    struct stat status;
+    if (uid == 0 || ::fstatat(process.get(), "status", &status, 0) != 0) return std::nullopt;
+    return status.st_uid != 0;
+}
+
 Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>& proof) {
     static const Namespaces ours = namespaces_of(::getpid());
     Observed seen;
@@ -88,6 +112,9 @@ Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>
     seen.theirs = namespaces_at(process);
     seen.ours = ours;
     seen.nice = nice_of(pid);
+    seen.io_priority = io_priority_of(pid);
+    seen.scheduling = scheduling_of(pid);
+    seen.dumpable = dumpable_at(process, expected.plan.uid);
     seen.proof = proof;
     // A zombie has a status, but nothing that it was held in any more.
     seen.there = !seen.status.empty() && !status_field(seen.status, "State").starts_with('Z');

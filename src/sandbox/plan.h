@@ -180,6 +180,7 @@ struct Plan {
     bool no_new_privileges = true;
     bool refuse_executable_memory = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
     bool core_dumps = true;               // false: neither into a file nor to a handler
+    bool dumpable = true;                 // false: no other process of its user may look into its memory, nor trace it
     bool private_keyring = true;          // a session keyring of its own, empty
     bool landlock = true;
     bool scope_signals = true;            // signals reach only its own kind (Landlock, 6.12)

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <limits>
 
 #include "base/mount_table.h"
 #include "sandbox/group_limits.h"
@@ -163,7 +165,13 @@ public:
         namespaces();
         mounts();
         limits();
+        keyring();
+        dumps();
+        hostname();
         scheduling();
+        processor();
+        disk();
+        processors();
         cgroup();
         group_limits();
         descriptors();
@@ -222,7 +230,13 @@ private:
     void other_mounts(const std::vector<SeenMount>& there);
     void limits();
     void limit(const Limit& wanted, const LimitName& name);
+    void keyring();
+    void dumps();
+    void hostname();
     void scheduling();
+    void processor();
+    void disk();
+    void processors();
     void cgroup();
     void group_limits();
     void descriptors();
@@ -491,6 +505,135 @@ void Comparer::scheduling() {
     add("oom score", std::to_string(plan_.oom_score_adjust), Evidence::read, oom);
     // A default of the program's own, which many set as the first thing they do.
     add("umask", std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits, Evidence::read, mask).binding = false;
+}
+
+// That it is the one which it made itself, after the change of ids, is all that makes it private.
+void Comparer::keyring() {
+    std::optional<Look> look;
+    if (const auto& proof = seen_.proof; proof && plan_.private_keyring) {
+        const bool none = proof->keyring_made == -EPERM || proof->keyring_made == -ENOSYS;
+        const bool own = proof->keyring_made > 0 && proof->keyring == proof->keyring_made && proof->keyring_size == 0;
+        look = Look{none ? "none can be reached" : own ? "own, empty" : "serial " + std::to_string(proof->keyring), none || own, none || own};
+    }
+    if (plan_.private_keyring) add_proved("session keyring", "own, empty", look);
+    else add("session keyring", "warderd's", Evidence::none, std::nullopt);
+}
+
+void Comparer::dumps() {
+    std::optional<Look> look;
+    if (seen_.there && seen_.dumpable) look = Look{*seen_.dumpable ? "yes" : "no", !*seen_.dumpable || plan_.dumpable, !*seen_.dumpable};
+    add("dumpable", plan_.dumpable ? "yes" : "no", Evidence::read, look);
+}
+
+void Comparer::hostname() {
+    const std::string wanted = plan_.hostname.empty() ? plan_.user : plan_.hostname;
+    std::optional<Look> look;
+    if (const auto& proof = seen_.proof) look = Look{proof->hostname, !plan_.uts_namespace || proof->hostname == wanted, false};
+    add_proved("hostname", plan_.uts_namespace ? wanted : "the host's", look);
+}
+
+bool realtime(Scheduler scheduler) { return scheduler != Scheduler::other && scheduler != Scheduler::batch && scheduler != Scheduler::idle; }
+
+// How much of the processor it gets before others: what ranks lower is tighter.
+int rank_of(const Scheduling& scheduling) {
+    switch (scheduling.scheduler) {
+        case Scheduler::idle: return 0;
+        case Scheduler::batch: return 1;
+        case Scheduler::other: return 2;
+        case Scheduler::fifo:
+        case Scheduler::round_robin: return 2 + scheduling.priority;
+    }
+    return std::numeric_limits<int>::max();
+}
+
+std::string scheduling_words(const Scheduling& scheduling) {
+    const std::string level = ":" + std::to_string(scheduling.priority);
+    switch (scheduling.scheduler) {
+        case Scheduler::other: return "other";
+        case Scheduler::batch: return "batch";
+        case Scheduler::idle: return "idle";
+        case Scheduler::fifo: return "fifo" + level;
+        case Scheduler::round_robin: return "rr" + level;
+    }
+    return "policy " + std::to_string(static_cast<int>(scheduling.scheduler));
+}
+
+// A program may go from idle back to other by itself. Only realtime takes a right that it has not.
+void Comparer::processor() {
+    std::optional<Look> look;
+    const bool there = seen_.there && seen_.scheduling;
+    if (there) look = Look{scheduling_words(*seen_.scheduling), rank_of(*seen_.scheduling) <= rank_of(plan_.scheduling), false};
+    add("scheduling", scheduling_words(plan_.scheduling), Evidence::read, look).binding = there && realtime(seen_.scheduling->scheduler);
+}
+
+// What the kernel makes of no class of its own (ioprio_set(2)): by the scheduler, and five steps of niceness are one level.
+IoPriority by_class(const IoPriority& priority, const Scheduling& scheduling, int nice) {
+    if (priority.io_class != IoClass::by_nice) return priority;
+    if (scheduling.scheduler == Scheduler::idle) return {IoClass::idle, 0};
+    const int level = (nice + 20) / 5;
+    return {realtime(scheduling.scheduler) ? IoClass::realtime : IoClass::best_effort, level};
+}
+
+// A lower number comes first: realtime 0 to 7, best-effort 8 to 15, idle 16.
+int order_of(const IoPriority& priority) {
+    if (priority.io_class == IoClass::idle) return 16;
+    return (priority.io_class == IoClass::realtime ? 0 : 8) + priority.level;
+}
+
+std::string io_words(const IoPriority& priority) {
+    const std::string level = ":" + std::to_string(priority.level);
+    switch (priority.io_class) {
+        case IoClass::by_nice: return "by-nice";
+        case IoClass::realtime: return "realtime" + level;
+        case IoClass::best_effort: return "best-effort" + level;
+        case IoClass::idle: return "idle";
+    }
+    return "class " + std::to_string(static_cast<int>(priority.io_class));
+}
+
+// Some kernels tell that no class was set, others which one the niceness makes. Within best-effort the program may set what it likes.
+void Comparer::disk() {
+    std::optional<Look> look;
+    bool first = false;
+    const auto& seen = seen_.io_priority;
+    if (seen_.there && seen) {
+        const IoPriority wanted = by_class(plan_.io_priority, plan_.scheduling, plan_.nice);
+        const IoPriority there = by_class(*seen, seen_.scheduling.value_or(plan_.scheduling), seen_.nice.value_or(plan_.nice));
+        const bool as_by_nice = plan_.io_priority.io_class == IoClass::by_nice && order_of(there) == order_of(wanted);
+        look = Look{as_by_nice ? "by-nice" : io_words(*seen), order_of(there) >= order_of(wanted), false};
+        first = there.io_class == IoClass::realtime;
+    }
+    add("io priority", io_words(plan_.io_priority), Evidence::read, look).binding = first;
+}
+
+// "0-3,7" of a status text.
+std::vector<unsigned> numbers_of(std::string_view list) {
+    std::vector<unsigned> numbers;
+    while (!list.empty()) {
+        const std::string_view part = list.substr(0, list.find(','));
+        list.remove_prefix(std::min(list.size(), part.size() + 1));
+        const std::size_t dash = part.find('-');
+        const auto first = number_in<unsigned>(part);
+        const auto last = dash == part.npos ? first : number_in<unsigned>(part.substr(dash + 1));
+        for (unsigned number = first.value_or(1); number <= last.value_or(0); ++number) numbers.push_back(number);
+    }
+    return numbers;
+}
+
+// The program may choose among all of its cpuset itself.
+void Comparer::processors() {
+    const auto in_words = [](const std::vector<unsigned>& list) {
+        std::string words;
+        for (const unsigned one : list) words += (words.empty() ? "" : " ") + std::to_string(one);
+        return words;
+    };
+    std::optional<Look> look;
+    if (const auto field = status("Cpus_allowed_list")) {
+        const auto there = numbers_of(*field);
+        const bool within = plan_.cpus.empty() || std::ranges::includes(plan_.cpus, there);
+        look = Look{in_words(there), within && !there.empty(), false};
+    }
+    add("processors", plan_.cpus.empty() ? "those of warderd" : in_words(plan_.cpus), Evidence::read, look).binding = false;
 }
 
 // warderd's own directory is named from where cgroup v2 is mounted, the process's from the root of the hierarchy.

@@ -85,6 +85,9 @@ struct Observed {
     Namespaces ours{};
     std::optional<std::vector<int>> descriptors;
     std::optional<int> nice;
+    std::optional<IoPriority> io_priority;
+    std::optional<Scheduling> scheduling;
+    std::optional<bool> dumpable;        // not known of a process of root's
     std::optional<Proof> proof;
 };
 

@@ -67,6 +67,8 @@ Observed seen_web() {
                        .personality = 0,
                        .landlock = EACCES,
                        .calls = EPERM,
+                       .keyring = 7,
+                       .keyring_made = 7,
                        .descriptors = 0b1111};
     return seen;
 }
@@ -238,6 +240,9 @@ TEST_CASE("what the child could do although it was forbidden is a mismatch") {
     seen.proof->securebits = 0;
     CHECK_EQ(differs(expected_web(), seen), "securebits: wanted noroot, all locked, effective bits 0");
     seen = seen_web();
+    seen.proof->keyring = 8;
+    CHECK_EQ(differs(expected_web(), seen), "session keyring: wanted own, empty, effective serial 8");
+    seen = seen_web();
     seen.proof->descriptors = 0b101111;
     CHECK_EQ(differs(expected_web(), seen), "descriptors over exec: wanted 0 1 2 3, effective 0 1 2 3 5");
 }
@@ -251,6 +256,24 @@ TEST_CASE("a proof that did not come counts as not in force, unless its filter c
     CHECK_EQ(differs(mute, seen), "");
     CHECK(item(compare(mute, seen), "securebits").evidence == Evidence::none);
     CHECK_EQ(item(compare(mute, seen), "landlock").effective, "");
+}
+
+TEST_CASE("what takes a right to get is a mismatch, what a program may set itself is shown and not judged") {
+    Observed seen = seen_web();
+    seen.scheduling = Scheduling{Scheduler::fifo, 5};
+    CHECK_EQ(differs(expected_web(), seen), "scheduling: wanted other, effective fifo:5");
+    seen = seen_web();
+    seen.io_priority = IoPriority{IoClass::realtime, 0};
+    CHECK_EQ(differs(expected_web(), seen), "io priority: wanted by-nice, effective realtime:0");
+    seen = seen_web();
+    seen.io_priority = IoPriority{IoClass::best_effort, 0};
+    CHECK_EQ(differs(expected_web(), seen), "");
+    CHECK_FALSE(item(compare(expected_web(), seen), "io priority").matches);
+    seen = seen_web();
+    seen.dumpable = true;
+    Expected expected = expected_web();
+    expected.plan.dumpable = false;
+    CHECK_EQ(differs(expected, seen), "dumpable: wanted no, effective yes");
 }
 
 TEST_CASE("a process that is gone is not judged") {
@@ -282,6 +305,12 @@ TEST_CASE("the receipt of a whole cell is as its plan, by both kinds of evidence
         }
         CHECK_EQ(item(receipt, "limit nofile").effective, "100 of 200");
         CHECK_EQ(item(receipt, "nice").effective, "3");
+        CHECK_EQ(item(receipt, "hostname").effective, "tester");
+        CHECK_EQ(item(receipt, "scheduling").effective, "other");
+        CHECK_EQ(item(receipt, "io priority").effective, "by-nice");
+        CHECK_EQ(item(receipt, "dumpable").effective, "yes");
+        CHECK(item(receipt, "processors").evidence == Evidence::read);
+        CHECK(item(receipt, "session keyring").evidence == Evidence::proved);
         CHECK_EQ(item(receipt, "other mounts").effective, "none");
         CHECK_EQ(item(receipt, "descriptors over exec").effective, "0 1 2 3");
     }
