@@ -36,8 +36,7 @@ void put_request(JsonWriter& json, const Record& record) {
 
 }  // namespace
 
-std::string to_json(const Record& record) {
-    std::string line;
+void append_json(const Record& record, std::string& line) {
     JsonWriter json(line);
     json.begin_object();
     json.member("time", format_wall_clock(record.wall_clock)).member("kind", name_of(record.kind));
@@ -51,7 +50,6 @@ std::string to_json(const Record& record) {
     }
     if (record.text.truncated()) json.member("truncated", true);
     json.end_object();
-    return line;
 }
 
 }  // namespace warder::audit

@@ -37,9 +37,9 @@ struct Record {
     FixedString<255> text;              // cut where it is longer: truncated() says so
 };
 
-// One JSON object without a newline:
+// Appends one JSON object without a newline to `line`:
 // {"time":"…","kind":"request","worker":"web","pid":71,"operation":"read","grant":"site","target":"index.html",
 //  "verdict":"allowed","reason":"ok"}
-std::string to_json(const Record& record);
+void append_json(const Record& record, std::string& line);
 
 }  // namespace warder::audit

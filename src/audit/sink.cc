@@ -33,10 +33,12 @@ std::size_t gather(const Ring& ring, std::string& lines) {
     lines.clear();
     std::size_t count = 0;
     for (; count < ring.size(); ++count) {
-        const std::string line = to_json(ring.at(count));
-        if (count > 0 && lines.size() + line.size() + 1 > PIPE_BUF) break;
-        lines += line;
+        const std::size_t before = lines.size();
+        append_json(ring.at(count), lines);
         lines += '\n';
+        if (count == 0 || lines.size() <= PIPE_BUF) continue;
+        lines.resize(before);
+        break;
     }
     return count;
 }

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <ctime>
 
 namespace warder {
@@ -91,6 +90,11 @@ std::optional<std::uint64_t> parse_amounts(std::string_view text, const std::arr
     return total;
 }
 
+// The last `width` decimal digits of `value`, over what stands at `place`.
+void put_digits(std::string& text, std::size_t place, std::size_t width, std::uint64_t value) {
+    for (std::size_t i = width; i > 0; --i, value /= 10) text[place + i - 1] = static_cast<char>('0' + value % 10);
+}
+
 }  // namespace
 
 Instant monotonic_now() {
@@ -106,12 +110,18 @@ std::int64_t wall_clock_now() {
 }
 
 std::string format_wall_clock(std::int64_t nanoseconds) {
-    const std::time_t seconds = nanoseconds / 1'000'000'000;
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    char text[64];
-    const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    std::snprintf(text + size, sizeof text - size, ".%06dZ", static_cast<int>(nanoseconds % 1'000'000'000 / 1000));
+    const std::chrono::sys_time<std::chrono::nanoseconds> at{std::chrono::nanoseconds(nanoseconds)};
+    const auto day = std::chrono::floor<std::chrono::days>(at);
+    const std::chrono::year_month_day date{day};
+    const std::chrono::hh_mm_ss clock{std::chrono::floor<std::chrono::microseconds>(at - day)};
+    std::string text = "0000-00-00T00:00:00.000000Z";
+    put_digits(text, 0, 4, static_cast<std::uint64_t>(static_cast<int>(date.year())));
+    put_digits(text, 5, 2, static_cast<unsigned>(date.month()));
+    put_digits(text, 8, 2, static_cast<unsigned>(date.day()));
+    put_digits(text, 11, 2, static_cast<std::uint64_t>(clock.hours().count()));
+    put_digits(text, 14, 2, static_cast<std::uint64_t>(clock.minutes().count()));
+    put_digits(text, 17, 2, static_cast<std::uint64_t>(clock.seconds().count()));
+    put_digits(text, 20, 6, static_cast<std::uint64_t>(clock.subseconds().count()));
     return text;
 }
 

@@ -53,9 +53,11 @@ Opened open_for(const Task& task, int directory, const char* path, Patience pati
 
 // The owner of what was just made, and its emptying: only now, since O_TRUNC would have emptied a file that the gate
 // refuses.
-Result<void> prepare(const Task& task, int file, bool made) {
+Result<void> prepare(const Task& task, int file, bool made, Patience patience) {
     if (made && task.owned && ::fchown(file, task.owner, task.owner_group) != 0) return failure("fchown");
     if (has(task.flags, OpenFlag::truncate) && !made && ::ftruncate(file, 0) != 0) return failure("ftruncate");
+    // In line it is a regular file of the kernel's own, for which O_NONBLOCK means nothing (open(2)); a FUSE server is told of it.
+    if (patience == Patience::never) return {};
     if (::fcntl(file, F_SETFL, task.operation == Operation::append ? O_APPEND : 0) != 0) return failure("fcntl");
     return {};
 }
@@ -98,7 +100,7 @@ Performed open_file(const Task& task, Patience patience) {
     struct stat about;
     auto gated = passed(task, file.get(), about, Wanted::regular);
     if (gated.reason != Reason::ok) return gated;
-    if (const auto prepared = prepare(task, file.get(), opened.made); !prepared) return failed(prepared.error());
+    if (const auto prepared = prepare(task, file.get(), opened.made, patience); !prepared) return failed(prepared.error());
     return lent(std::move(file), about);
 }
 

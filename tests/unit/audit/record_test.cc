@@ -25,7 +25,8 @@ Record request(Reason reason, int error = 0) {
 }
 
 nlohmann::json parsed(const Record& record) {
-    const std::string line = to_json(record);
+    std::string line;
+    append_json(record, line);
     CHECK(std::ranges::none_of(line, [](char c) { return c == '\n' || c == '\r' || c == '\0' || c == '\x1b'; }));
     return nlohmann::json::parse(line);
 }

@@ -76,3 +76,11 @@ TEST_CASE("what is forgiven is not owed") {
     share.forgive();
     CHECK(share.charge(start + 1ms, start + 1ms + 2us) <= start + 1ms + 2us);
 }
+
+TEST_CASE("who was found to wait for its answers is trusted for some asks, and then looked at again") {
+    Share share;
+    share.forgive();
+    Instant at = start;
+    for (unsigned i = 0; i < Share::trust; ++i, at = at + 1ms) CHECK(share.charge(at, at + 1ms) <= at + 1ms);
+    CHECK(share.charge(at, at + 1ms) == at + 4ms);
+}

@@ -28,11 +28,23 @@ TEST_CASE("a file is opened for what was asked and no more, and close-on-exec") 
     const auto reading = stand.perform(stand.task(Operation::read, "file"));
     REQUIRE(reading.reason == Reason::ok);
     CHECK(reading.inode == stand.about("file").st_ino);
-    CHECK((::fcntl(reading.fd.get(), F_GETFL) & (O_ACCMODE | O_NONBLOCK)) == O_RDONLY);
+    CHECK((::fcntl(reading.fd.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
     CHECK((::fcntl(reading.fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
     const auto appending = stand.perform(stand.task(Operation::append, "file"));
     REQUIRE(appending.reason == Reason::ok);
     CHECK((::fcntl(appending.fd.get(), F_GETFL) & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND));
+}
+
+TEST_CASE("an opener, which may be on a file system that is told of O_NONBLOCK, lends without it") {
+    NEEDS_ROOT();
+    Stand stand;
+    stand.write("file", "hello");
+    for (const Operation operation : {Operation::read, Operation::append}) {
+        const auto lent = stand.perform(stand.task(operation, "file"), Patience::until_deadline);
+        REQUIRE(lent.reason == Reason::ok);
+        const int kept = operation == Operation::append ? O_WRONLY | O_APPEND : O_RDONLY;
+        CHECK((::fcntl(lent.fd.get(), F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK)) == kept);
+    }
 }
 
 TEST_CASE("T22, T23: a symlink, a way up and a directory are not opened") {
