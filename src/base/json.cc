@@ -1,6 +1,5 @@
 #include "base/json.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -38,8 +37,9 @@ bool is_plain(char byte) { return byte >= 0x20 && byte < 0x7f && byte != '"' && 
 
 // How many bytes can be taken over as they are: nearly always all of them.
 std::size_t plain_prefix(std::string_view text) {
-    const auto* const end = std::find_if_not(text.begin(), text.end(), is_plain);
-    return static_cast<std::size_t>(end - text.begin());
+    std::size_t length = 0;
+    while (length < text.size() && is_plain(text[length])) ++length;
+    return length;
 }
 
 // One byte below 0x80.

@@ -133,13 +133,14 @@ private:
         std::uint64_t awaits = 0;   // the question to the resolver without whose answer it cannot be done
         std::string_view text;
     };
-    // What one ask needs while it is answered.
+    // What one ask needs while it is answered. What an ask of one request touches lies together: each page more is one more that
+    // is not in the processor's tables after the worker ran.
     struct Desk {
-        std::array<std::byte, max_message> incoming;
-        Bytes asked;   // the ask that is being answered, in incoming
         Texts texts;
-        std::array<Answering, protocol::max_requests> work;
         std::size_t count = 0;
+        Bytes asked;   // the ask that is being answered, in incoming
+        std::array<Answering, protocol::max_requests> work;
+        std::array<std::byte, max_message> incoming;
     };
     struct SessionId {
         WorkerId worker{};
@@ -242,19 +243,19 @@ private:
     Instant next_deadline_ = Instant::never();
     std::size_t spare_in_flight_ = 1024;   // unless it is said
 
-    // Working memory. Members, so that it is neither cleared nor allocated for each ask.
-    std::unique_ptr<Desk> desk_ = std::make_unique<Desk>();
-    std::unique_ptr<Desk> aside_;   // where a wide ask lies meanwhile; made with the second worker
-    std::array<std::byte, max_message> outgoing_;
-    std::array<protocol::Outcome, protocol::max_requests> outcomes_;
-    std::array<JobItem, protocol::max_requests> job_items_;
-    policy::Filled words_;   // of a command
-
     Attention attention_;
     Instant served_until_{};             // the moment when the last who was charged had been served
     std::optional<WideAsk> wide_;
     std::vector<SessionId> postponed_;   // wide asks that wait for their turn
     std::vector<Paused> paused_;
+
+    // Working memory. Members, so that it is neither cleared nor allocated for each ask; the large last.
+    std::unique_ptr<Desk> desk_ = std::make_unique<Desk>();
+    std::unique_ptr<Desk> aside_;   // where a wide ask lies meanwhile; made with the second worker
+    std::array<protocol::Outcome, protocol::max_requests> outcomes_;
+    std::array<JobItem, protocol::max_requests> job_items_;
+    policy::Filled words_;   // of a command
+    std::array<std::byte, max_message> outgoing_;
 };
 
 }  // namespace warder::broker

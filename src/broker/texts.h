@@ -32,8 +32,8 @@ public:
     }
 
 private:
-    std::size_t used_ = 0;
     std::array<char, capacity> bytes_;
+    std::size_t used_ = 0;   // here, beside what its owner holds next: the first bytes are seldom written
 };
 
 }  // namespace warder::broker
