@@ -176,7 +176,7 @@ bool Daemon::open_control() {
     options.group = control_gid(daemon.control_group);
     options.access = options.group == 0 ? control::Access::root_only()
                                         : control::Access::root_and(options.group, daemon.control_group);
-    if (options.group == 0 && !daemon.control_group.empty()) {
+    if (options.group == 0 && !daemon.control_group.empty() && daemon.control_group != "root") {
         log_warning("no group \"" + daemon.control_group + "\": only root may use warderctl");
     }
     auto server = control::Server::create(options, *operators_, poller_);
