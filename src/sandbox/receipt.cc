@@ -464,12 +464,14 @@ void Comparer::other_mounts(const std::vector<SeenMount>& there) {
 
 void Comparer::limits() {
     for (const auto& wanted : plan_.limits) {
+        // Without core dumps that limit is another one, and 1 is less than 0: see below.
+        if (wanted.resource == RLIMIT_CORE && !plan_.core_dumps) continue;
         const auto* name = std::ranges::find(limit_names, wanted.resource, &LimitName::resource);
         if (name != std::end(limit_names)) limit(wanted, *name);
     }
     const auto core = find_limit(seen_.limits, "Max core file size");
     const bool planned = std::ranges::find(plan_.limits, RLIMIT_CORE, &Limit::resource) != plan_.limits.end();
-    if (planned) return;
+    if (planned && plan_.core_dumps) return;
     std::optional<Look> look;
     // Of 0 bytes a handler would still get one; the kernel takes 1 for "not even that" (core(5)).
     if (core) look = Look{core->hard <= 1 ? "none" : limit_text(core->hard), core->hard <= 1 || plan_.core_dumps, core->hard <= 1};
