@@ -8,10 +8,13 @@
 
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sandbox/plan.h"
+#include "sandbox/proof.h"
+#include "sandbox/receipt.h"
 #include "sandbox/spawn.h"
 #include "sys/process.h"
 
@@ -165,6 +168,45 @@ inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
     outcome.text = read_all(output.reading.get());
     outcome.ended = wait_for_end(*worker);
     return outcome;
+}
+
+// A worker that runs on, with its receipt.
+struct Life {
+    explicit Life(const Plan& plan, const Descriptors& descriptors = {})
+        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors), given(descriptors) {
+        REQUIRE(room.failure().stage == Stage::none);
+        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
+        REQUIRE(started);
+        worker = std::move(*started);
+        for (;;) {
+            pollfd status{worker.status.get(), POLLIN, 0};
+            REQUIRE(::poll(&status, 1, patience_ms) == 1);
+            if (const auto said = read_status(worker.status.get(), &proof)) {
+                REQUIRE(said->stage == Stage::none);
+                return;
+            }
+        }
+    }
+    ~Life() {
+        [[maybe_unused]] const auto killed = send_signal(worker.pidfd.get(), SIGKILL);
+        ended_within(worker.pidfd.get(), patience_ms);
+        [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
+    }
+    Receipt receipt() const { return take_receipt(expected_of(*prepared, given, {}), worker.pid, proof); }
+
+    PreparedCell prepared;
+    Room room;
+    Descriptors given;
+    Spawned worker;
+    std::optional<Proof> proof;
+};
+
+inline std::string open_items(const Receipt& receipt) {
+    std::string names;
+    for (const auto& one : receipt.items) {
+        if (!one.matches) names += in_words(one) + "\n";
+    }
+    return names;
 }
 
 }  // namespace cell

@@ -98,45 +98,6 @@ std::string differs_with(std::string Observed::* text, const std::string& from, 
     return differs(expected_web(), with(text, from, to));
 }
 
-// A worker that runs on, with its receipt.
-struct Life {
-    explicit Life(const Plan& plan, const Descriptors& descriptors = {})
-        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors), given(descriptors) {
-        REQUIRE(room.failure().stage == Stage::none);
-        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
-        REQUIRE(started);
-        worker = std::move(*started);
-        for (;;) {
-            pollfd status{worker.status.get(), POLLIN, 0};
-            REQUIRE(::poll(&status, 1, patience_ms) == 1);
-            if (const auto said = read_status(worker.status.get(), &proof)) {
-                REQUIRE(said->stage == Stage::none);
-                return;
-            }
-        }
-    }
-    ~Life() {
-        [[maybe_unused]] const auto killed = send_signal(worker.pidfd.get(), SIGKILL);
-        ended_within(worker.pidfd.get(), patience_ms);
-        [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
-    }
-    Receipt receipt() const { return take_receipt(expected_of(*prepared, given, {}), worker.pid, proof); }
-
-    PreparedCell prepared;
-    Room room;
-    Descriptors given;
-    Spawned worker;
-    std::optional<Proof> proof;
-};
-
-std::string open_items(const Receipt& receipt) {
-    std::string names;
-    for (const auto& one : receipt.items) {
-        if (!one.matches) names += in_words(one) + "\n";
-    }
-    return names;
-}
-
 }  // namespace
 
 TEST_CASE("what was seen as it was wanted is a receipt without a mismatch") {
@@ -316,6 +277,17 @@ TEST_CASE("the receipt of a whole cell is as its plan, by both kinds of evidence
     }
     ::close(pair[0]);
     ::close(pair[1]);
+}
+
+TEST_CASE("a limit of no bytes for core dumps is kept where there are to be none at all, by the limit that stops handlers too") {
+    NEEDS_ROOT();
+    Plan plan = plan_for({"/usr/bin/sleep", "60"});
+    plan.limits = {{RLIMIT_CORE, 0, 0}};
+    plan.core_dumps = false;
+    const Receipt receipt = Life(plan).receipt();
+    CHECK(mismatch(receipt) == nullptr);
+    CHECK_EQ(item(receipt, "core dumps").effective, "none");
+    CHECK(std::ranges::find(receipt.items, "limit core", &ReceiptItem::name) == receipt.items.end());
 }
 
 TEST_CASE("the receipt of an open cell claims nothing that is not there") {
