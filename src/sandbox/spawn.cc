@@ -66,6 +66,20 @@ Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descri
     return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
 }
 
+// clone(2): what a group answers. EAGAIN and ENOMEM may be anybody's.
+Stage stage_of(const Error& failed, const Descriptors& descriptors) {
+    if (descriptors.cgroup < 0) return Stage::none;
+    switch (failed.number) {
+        case EACCES:
+        case EBADF:
+        case EBUSY:
+        case ENODEV:
+        case ENOENT:
+        case EOPNOTSUPP: return Stage::cgroup;
+        default: return Stage::none;
+    }
+}
+
 // A proof comes first or not at all, and each is written at once, so the size tells them apart.
 std::optional<SetupFailure> read_status(int status_fd, std::optional<Proof>* proof) {
     static_assert(sizeof(Proof) > sizeof(SetupFailure));

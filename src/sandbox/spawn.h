@@ -83,6 +83,10 @@ bool needs_stub(const Prepared& prepared);
 // Makes the namespaces and the stub that is PID 1 in them. The caller kills it to end everything inside.
 Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors);
 
+// The stage at which a spawn with these descriptors failed before there was a child: Stage::cgroup where the group did not take
+// it, Stage::none where it was nothing of the cell's.
+Stage stage_of(const Error& failed, const Descriptors& descriptors);
+
 // Starts the program: inside the stub's namespaces if `stub_pidfd` is not -1. The caller's own pid namespace is as before
 // when this returns, whatever happened.
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd);

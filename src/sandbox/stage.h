@@ -26,11 +26,11 @@ enum class Stage : std::uint8_t {
     landlock = 14,        // 243 (warder's own use)
     seccomp = 15,         // 228 SECCOMP
     exec = 16,            // 203 EXEC
-    cgroup = 17,          // 219 CGROUP
+    cgroup = 17,          // 219 CGROUP: its group cannot be made ready, or does not take it; found by the parent, before there is a child
     session = 18,         // 220 SETSID
     standard_input = 19,  // 208 STDIN
     uts = 20,             // 226 NAMESPACE: the hostname
-    deadline = 21,        // set-up took too long and was killed by the parent
+    // 21 was set-up that took too long, which ends the child by a signal and is no stage.
     io_priority = 22,     // 211 IOPRIO
     scheduling = 23,      // 214 SETSCHEDULER
     affinity = 24,        // 215 CPUAFFINITY

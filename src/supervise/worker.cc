@@ -197,6 +197,7 @@ void Worker::spawn(Instant now) {
     reaped_ = {};
     reaped_pid_ = -1;
     proof_.reset();
+    failed_at_ = sandbox::Stage::none;
     problem_.clear();
     evidence_.clear();
     status_text_.clear();
@@ -207,8 +208,10 @@ void Worker::spawn(Instant now) {
 
 Result<void> Worker::begin() {
     TRY(renew_cell());
+    failed_at_ = sandbox::Stage::cgroup;
     TRY(renew_group());
     TRY(limit_group());
+    failed_at_ = sandbox::Stage::none;
     const auto memory = look_at_memory(group_ ? group_->path() : std::string());
     oom_kills_before_ = memory ? memory->kills : 0;
     cell_ = next_cell_;
@@ -236,9 +239,14 @@ sandbox::Descriptors Worker::descriptors(int broker, int store, int witness) con
             .cgroup = group_ ? group_->directory() : -1};
 }
 
+Result<sandbox::Spawned> Worker::noted(Result<sandbox::Spawned> spawned) {
+    if (!spawned) failed_at_ = sandbox::stage_of(spawned.error(), descriptors(-1, -1, -1));
+    return spawned;
+}
+
 // The stub gets no end of the channel: nobody but the program asks.
 Result<void> Worker::begin_stub() {
-    sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1, -1)));
+    sandbox::Spawned spawned = TRY(noted(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1, -1))));
     stub_ = Child(spawned.pid, std::move(spawned.pidfd));
     stub_status_ = std::move(spawned.status);
     watch(stub_.pidfd(), Watch::stub_exit);
@@ -253,7 +261,7 @@ Result<void> Worker::begin_main() {
     if (cell_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*cell_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
     given_ = descriptors(pair.theirs.get(), store.get(), witness.get());
-    sandbox::Spawned spawned = TRY(sandbox::spawn_worker(*cell_->prepared, given_, inside));
+    sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*cell_->prepared, given_, inside)));
     // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
     main_may_come_ = false;
@@ -298,7 +306,7 @@ void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
 
 void Worker::spawn_failed(const Error& error, Instant now) {
     if (problem_.empty()) problem_ = describe(error);
-    setup_failed({sandbox::Stage::none, error.number}, now);
+    setup_failed({failed_at_, error.number}, now);
 }
 
 // --- a life ends -------------------------------------------------------------------------------------------------

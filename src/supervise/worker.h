@@ -167,6 +167,7 @@ private:
     Result<ChannelPair> make_session() const;
     void setup_failed(sandbox::SetupFailure failure, Instant now);
     void spawn_failed(const Error& error, Instant now);
+    Result<sandbox::Spawned> noted(Result<sandbox::Spawned> spawned);
 
     void signal_main(int signal);
     void kill_all();
@@ -225,6 +226,7 @@ private:
     std::optional<sandbox::Proof> proof_;   // what its child saw before exec
     sandbox::Descriptors given_;     // numbers that are only looked at for whether they are there
     sandbox::Receipt receipt_;
+    sandbox::Stage failed_at_ = sandbox::Stage::none;   // of a beginning that failed before there was a child
     std::string problem_;            // of its set-up or its cell, in words
     std::string evidence_;           // what is known of why its cell ended it
     std::uint64_t oom_kills_before_ = 0;   // in its group, when this life began

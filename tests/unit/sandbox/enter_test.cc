@@ -1,6 +1,5 @@
-// Each stage made to fail: it says which and why down the status pipe, ends with systemd's number, and never comes back.
-// Not made to fail, because no value and no missing right can: session (a new child leads no group) and no_new_privileges
-// (the kernel always grants it). standard_input and deadline are not stages of the child.
+// Stages made to fail by values and by missing rights, as an administrator's mistake would: it says which and why down the status
+// pipe, ends with systemd's number, and never comes back. stage_failures_test.cc has every stage fail, by an injected errno.
 #include "sandbox/enter.h"
 
 #include <linux/capability.h>

@@ -35,11 +35,14 @@ TEST_CASE("every stage has a name of its own, and a number that is no stage has 
     std::set<std::string_view> names;
     for (int number = 0; number <= static_cast<int>(Stage::evidence); ++number) {
         const auto stage = static_cast<Stage>(number);
+        if (number == 21) continue;   // given up
         CHECK(name_of(stage) != "unknown");
         names.insert(name_of(stage));
         if (stage != Stage::none) CHECK(exit_status_of(stage) != 0);
     }
-    CHECK(names.size() == 30);
-    CHECK(name_of(static_cast<Stage>(99)) == "unknown");
-    CHECK(exit_status_of(static_cast<Stage>(99)) == 1);
+    CHECK(names.size() == 29);
+    for (const int number : {21, 99}) {
+        CHECK(name_of(static_cast<Stage>(number)) == "unknown");
+        CHECK(exit_status_of(static_cast<Stage>(number)) == 1);
+    }
 }
