@@ -63,6 +63,21 @@ int ask(int broker, std::uint16_t operation, const std::string& grant) {
 
 }  // namespace
 
+void take_descriptors(int socket, int (&lent)[lent_kinds]) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof lent)]{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return;
+    const cmsghdr* head = CMSG_FIRSTHDR(&message);
+    while (head != nullptr && head->cmsg_type != SCM_RIGHTS) head = CMSG_NXTHDR(&message, const_cast<cmsghdr*>(head));
+    if (head != nullptr) std::memcpy(lent, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+}
+
 void ask_for_descriptors(int broker, int (&lent)[lent_kinds], int& out) {
     std::vector<char> hello;
     put_head(hello, 1, 16, 0);

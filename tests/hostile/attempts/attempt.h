@@ -8,9 +8,11 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace attempts {
 
@@ -40,6 +42,11 @@ enum Mechanism : std::uint32_t {
     pass_rights = 1U << 21,       // SO_PASSRIGHTS is 0 on warderd's end
 };
 
+// "landlock_files" and back; 0: there is no such mechanism.
+std::uint32_t mechanism_of(std::string_view name);
+std::string names_of(std::uint32_t mechanisms);   // with commas
+
+
 // What was lent, by grants of a daemon or by the test.
 enum Lent : int { readable, appendable, writable, secret, terminal, stream, directory, listener, connected, datagram, lent_kinds };
 inline constexpr int none_lent = -1;
@@ -52,9 +59,14 @@ struct Context {
     std::map<std::string, std::string> told;
     int lent[lent_kinds];
 
-    std::string text(const std::string& key) const;
-    long number(const std::string& key) const;
+    std::string text(const std::string& key) const {
+        const auto found = told.find(key);
+        return found == told.end() ? std::string("/nothing-was-told") : found->second;
+    }
+    long number(const std::string& key) const { return std::strtol(text(key).c_str(), nullptr, 0); }
     std::string below(const char* path) const { return text("dir") + "/" + path; }
+    // In the directory that is the program's own, and by a name that no other cell uses.
+    std::string own(const char* name) const { return below("tmp/") + name + (told.contains("cell") ? "." + text("cell") : ""); }
 };
 
 using Function = int (*)(const Context&);
@@ -70,7 +82,7 @@ struct Attempt {
     const char* strict;              // "EPERM", "SIGSYS", "its own", "not lent"; "open": it succeeds, and that is declared
     const char* service;
     int needs = none_lent;
-    const char* absent = "";         // what it answers where the kernel has no such thing, with all mechanisms removed
+    const char* absent = "";         // with all mechanisms removed: what it answers where the kernel or the machine has no such thing, or refuses it
     Group group = Group::plain;
 };
 
@@ -106,6 +118,9 @@ int own_file(const Context& context, const char* name, int flags, mode_t mode = 
 bool copy_itself(const Context& context, int into);
 
 // ---- Parts of the program ----
+
+// Takes what a test lends, all at once.
+void take_descriptors(int socket, int (&lent)[lent_kinds]);
 
 // Asks warderd for what the grants lend.
 void ask_for_descriptors(int broker, int (&lent)[lent_kinds], int& out);

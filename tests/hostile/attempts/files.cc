@@ -48,7 +48,7 @@ int watch_directory(const Context& c) {
 int change_mode(const Context& c) { return done(::chmod(c.below("hidden/public").c_str(), 0644)); }
 
 int hard_link(const Context& c) {
-    const std::string mine = c.below("tmp/linked");
+    const std::string mine = c.own("linked");
     const int result = done(::link(c.below("hidden/shared").c_str(), mine.c_str()));
     ::unlink(mine.c_str());
     return result;
@@ -80,14 +80,20 @@ int mount_cgroups(const Context& c) {
     return done(::mount("cgroup2", c.below("tmp").c_str(), "cgroup2", 0, nullptr));
 }
 
+// Where it is no mount of its own, it is made one: only the right to change it is tried.
+void make_it_a_mount(const Context& c) { ::mount(c.below("shown").c_str(), c.below("shown").c_str(), nullptr, MS_BIND, nullptr); }
+
 int remount(const Context& c) {
     step_aside(CLONE_NEWNS);
+    make_it_a_mount(c);
     return done(::mount(nullptr, c.below("shown").c_str(), nullptr, MS_REMOUNT | MS_BIND, nullptr));
 }
 
 int unmount(const Context& c) {
     step_aside(CLONE_NEWNS);
-    return done(::umount2(c.below("shown").c_str(), MNT_DETACH));
+    make_it_a_mount(c);
+    const int result = done(::umount2(c.below("shown").c_str(), MNT_DETACH));
+    return result == EINVAL ? done(::umount2("/proc", MNT_DETACH)) : result;   // it could not be made a mount: one that is there
 }
 
 int pivot(const Context& c) {
@@ -111,9 +117,12 @@ int move_tree(const Context& c) {
 
 int change_mount(const Context& c) {
     step_aside(CLONE_NEWNS);
+    make_it_a_mount(c);
     mount_attr attributes{};
     attributes.attr_set = MOUNT_ATTR_NODIRATIME;
-    return done(::syscall(SYS_mount_setattr, AT_FDCWD, c.below("shown").c_str(), 0, &attributes, sizeof attributes));
+    const auto change = [&](const std::string& path) { return done(::syscall(SYS_mount_setattr, AT_FDCWD, path.c_str(), 0, &attributes, sizeof attributes)); };
+    const int result = change(c.below("shown"));
+    return result == EINVAL ? change("/proc") : result;
 }
 
 int list_mounts(const Context&) {
@@ -127,7 +136,7 @@ int list_mounts(const Context&) {
 }
 
 int make_device(const Context& c) {
-    const std::string path = c.below("tmp/device");
+    const std::string path = c.own("device");
     ::unlink(path.c_str());
     if (::mknod(path.c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0) return errno;
     const int result = open_and_close(path, O_RDWR);
@@ -188,7 +197,7 @@ int learn_the_group(const Context& c) {
 }
 
 int run_what_it_wrote(const Context& c) {
-    const std::string path = c.below("tmp/written");
+    const std::string path = c.own("written");
     const int file = own_file(c, "written", O_WRONLY | O_CREAT | O_TRUNC, 0700);
     if (file < 0) return errno;
     if (!copy_itself(c, file)) return EIO;
@@ -216,7 +225,7 @@ int give_capabilities(const Context& c) {
     if (file < 0) return errno;
     const std::uint32_t value[5] = {0x02000001, 1U << 13, 0, 0, 0};   // version 2, CAP_NET_RAW
     const int result = done(::fsetxattr(file, "security.capability", value, sizeof value, 0));
-    ::unlink(c.below("tmp/capable").c_str());
+    ::unlink(c.own("capable").c_str());
     return result;
 }
 
@@ -226,7 +235,7 @@ int make_immutable(const Context& c) {
     const int result = done(::ioctl(file, FS_IOC_SETFLAGS, &flags));
     flags = 0;
     if (result == 0) ::ioctl(file, FS_IOC_SETFLAGS, &flags);
-    ::unlink(c.below("tmp/fixed").c_str());
+    ::unlink(c.own("fixed").c_str());
     return result;
 }
 
@@ -235,11 +244,12 @@ int thaw(const Context& c) { return past_the_check(::ioctl(::open(c.below("tmp")
 int give_away(const Context& c) {
     const int file = own_file(c, "gift", O_WRONLY | O_CREAT);
     const int result = done(::fchown(file, static_cast<uid_t>(c.number("user.uid")), static_cast<gid_t>(-1)));
-    ::unlink(c.below("tmp/gift").c_str());
+    ::unlink(c.own("gift").c_str());
     return result;
 }
 
 constexpr std::uint32_t seen = mounts | landlock_files;
+constexpr std::uint32_t domain = landlock_files | landlock_ports | landlock_scope;   // whatever it is about: what is outside cannot be looked into
 constexpr std::uint32_t mounting = capabilities | filter | landlock_files;
 
 constexpr Attempt table[] = {
@@ -267,10 +277,10 @@ constexpr Attempt table[] = {
     {"mount-setattr", "changes a mount's attributes", change_mount, capabilities | filter, "EPERM", "EPERM"},
     {"listmount", "lists mounts by a call younger than libseccomp", list_mounts, filter, "ENOSYS", "ENOSYS", none_lent, "ENOSYS"},
     {"mknod", "makes a device and opens it", make_device, capabilities | seen, "EACCES", "EACCES"},
-    {"open-by-handle", "opens a hidden file by its handle (CVE-2014-9357, \"shocker\")", open_by_handle, capabilities | filter, "EPERM", "EPERM"},
+    {"open-by-handle", "opens a hidden file by its handle (CVE-2014-9357, \"shocker\")", open_by_handle, capabilities | filter | landlock_files, "EPERM", "EPERM"},
     {"name-to-handle", "makes a handle", make_handle, filter, "EPERM", "EPERM"},
-    {"proc-root", "goes through another process's root", through_a_process_root, capabilities | seen, "ENOENT", "ENOENT"},
-    {"proc-mem", "opens another process's memory", memory_file, capabilities | seen, "ENOENT", "ENOENT"},
+    {"proc-root", "goes through another process's root", through_a_process_root, capabilities | mounts | domain, "ENOENT", "ENOENT"},
+    {"proc-mem", "opens another process's memory", memory_file, capabilities | mounts | domain, "ENOENT", "ENOENT"},
     {"proc-environ", "reads another process's environment", environment_file, capabilities | seen, "ENOENT", "ENOENT"},
     {"proc-stat", "looks at another process", see_processes, seen, "ENOENT", "ENOENT"},
     {"core-pattern", "opens the kernel's core_pattern for writing", core_pattern, user | seen, "ENOENT", "ENOENT"},
@@ -282,9 +292,9 @@ constexpr Attempt table[] = {
     {"uevent-helper", "opens the path of a program that the kernel runs", uevent_helper, user | seen, "ENOENT", "ENOENT", none_lent, "ENOENT"},
     {"sysfs", "opens a file of sysfs for writing", kernel_state, user | seen, "ENOENT", "ENOENT", none_lent, "ENOENT"},
     {"dev-shm", "opens shared memory of another worker by name", shared_memory_file, mounts, "ENOENT", "ENOENT"},
-    {"leave-cgroup", "opens the list of processes of the group above", leave_the_group, user | seen, "ENOENT", "ENOENT"},
-    {"learn-cgroup", "reads where on the host its group is", learn_the_group, seen | cgroups, "ENOENT", "ENOENT"},
-    {"oom-score", "spares itself from the kernel when memory is short", lower_oom_score, user | seen, "ENOENT", "ENOENT"},
+    {"leave-cgroup", "opens the list of processes of the group above", leave_the_group, user | seen, "ENOENT", "ENOENT", none_lent, "ENOENT"},
+    {"learn-cgroup", "reads where on the host its group is", learn_the_group, seen | cgroups, "ENOENT", "ENOENT", none_lent, "its own"},
+    {"oom-score", "spares itself from the kernel when memory is short", lower_oom_score, capabilities | seen, "ENOENT", "ENOENT", none_lent, "EACCES"},
     {"run-written", "runs a program that it wrote", run_what_it_wrote, landlock_files, "EACCES", "EACCES"},
     {"run-another", "runs a program that it was not given", run_another, landlock_files, "EACCES", "EACCES"},
     {"run-memory", "runs a program from memory of its own", run_from_memory, 0, "open", "open"},

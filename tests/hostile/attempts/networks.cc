@@ -81,8 +81,9 @@ int make_socket(const Context& c, int family, int type, int protocol) {
 int raw(const Context& c) { return make_socket(c, AF_INET, SOCK_RAW, IPPROTO_ICMP); }
 int packet(const Context& c) { return make_socket(c, AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)); }
 int express(const Context& c) { return make_socket(c, 44, SOCK_RAW, 0); }   // AF_XDP
-int vsock(const Context& c) { return make_socket(c, 40, SOCK_STREAM, 0); }  // AF_VSOCK
-int algorithms(const Context& c) { return make_socket(c, 38, SOCK_SEQPACKET, 0); }   // AF_ALG
+// Of no network namespace.
+int vsock(const Context&) { return done(::socket(40, SOCK_STREAM | SOCK_CLOEXEC, 0)); }  // AF_VSOCK
+int algorithms(const Context&) { return done(::socket(38, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)); }   // AF_ALG
 int keys(const Context& c) { return make_socket(c, AF_KEY, SOCK_RAW, 2); }
 int bluetooth(const Context& c) { return make_socket(c, AF_BLUETOOTH, SOCK_RAW, 1); }
 int netlink(const Context& c) { return make_socket(c, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE); }

@@ -204,12 +204,15 @@ int keep_a_bounding_set(const Context&) { return done(::prctl(PR_CAPBSET_DROP, C
 
 // A program of another's rights, run by an ordinary user: it says whether it has them.
 int run_with_rights(const Context& c, const char* program, const char* question) {
-    if (!become_ordinary()) return EIO;
     const int status = run(c.below(program), question);
     return status < 0 ? -status : status == 0 ? 0 : EPERM;
 }
-int run_setuid(const Context& c) { return run_with_rights(c, "shown/setuid", "is-root"); }
-int run_capable(const Context& c) { return run_with_rights(c, "shown/capable", "has-raw"); }
+int run_setuid(const Context& c) { return become_ordinary() ? run_with_rights(c, "shown/setuid", "is-root") : EIO; }
+// A uid 0 without capabilities has no more of them than others.
+int run_capable(const Context& c) {
+    static_cast<void>(become_ordinary());
+    return run_with_rights(c, "shown/capable", "has-raw");
+}
 
 // A message that claims another sender.
 int forge_credentials(const Context& c) {
@@ -235,15 +238,16 @@ int forge_credentials(const Context& c) {
 
 // ---- Namespaces ----
 
-int user_namespace(const Context&) { return become_ordinary() ? done(::unshare(CLONE_NEWUSER)) : EIO; }
+// Without the right to become somebody else it stays who it is: this takes no capability.
+int user_namespace(const Context&) { return static_cast<void>(become_ordinary()), done(::unshare(CLONE_NEWUSER)); }
 
 long clone_with(unsigned long flags) {
     const long pid = ::syscall(SYS_clone, flags | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
     if (pid == 0) ::_exit(0);
     return pid;
 }
-int clone_user_namespace(const Context&) { return become_ordinary() ? done(clone_with(CLONE_NEWUSER)) : EIO; }
-int clone_network(const Context&) { return become_ordinary() ? done(clone_with(CLONE_NEWUSER | CLONE_NEWNET)) : EIO; }
+int clone_user_namespace(const Context&) { return static_cast<void>(become_ordinary()), done(clone_with(CLONE_NEWUSER)); }
+int clone_network(const Context&) { return static_cast<void>(become_ordinary()), done(clone_with(CLONE_NEWUSER | CLONE_NEWNET)); }
 
 long clone3_with(clone_args& arguments) {
     arguments.exit_signal = SIGCHLD;
@@ -255,7 +259,8 @@ long clone3_with(clone_args& arguments) {
 int clone3_user_namespace(const Context&) {
     clone_args arguments{};
     arguments.flags = CLONE_NEWUSER | CLONE_NEWNS;
-    return become_ordinary() ? done(clone3_with(arguments)) : EIO;
+    static_cast<void>(become_ordinary());
+    return done(clone3_with(arguments));
 }
 
 int choose_a_pid(const Context&) {
@@ -263,11 +268,11 @@ int choose_a_pid(const Context&) {
     clone_args arguments{};
     arguments.set_tid = reinterpret_cast<std::uint64_t>(&wanted);
     arguments.set_tid_size = 1;
-    return done(clone3_with(arguments));
+    return past_the_check(clone3_with(arguments), EEXIST);
 }
 
 int user_namespace_and_mount(const Context& c) {
-    if (!become_ordinary()) return EIO;
+    static_cast<void>(become_ordinary());
     if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return errno;
     return done(::mount("tmpfs", c.below("tmp").c_str(), "tmpfs", 0, nullptr));
 }
@@ -323,7 +328,8 @@ int map_writable_code(const Context&) {
 }
 
 int dump_core(const Context& c) {
-    if (::chdir(c.below("tmp").c_str()) != 0) return errno;
+    const std::string place = c.own("cores");   // where no other user's core lies
+    if ((::mkdir(place.c_str(), 0700) != 0 && errno != EEXIST) || ::chdir(place.c_str()) != 0) return errno;
     rlimit limit{};
     ::getrlimit(RLIMIT_CORE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -359,7 +365,7 @@ constexpr Attempt table[] = {
     {"tkill", "signals a thread by its number alone", signal_by_thread_alone, capabilities | pids | landlock_scope, "ESRCH", "ESRCH"},
     {"signal-queue", "signals another worker with a value", signal_with_value, capabilities | pids | landlock_scope, "ESRCH", "ESRCH"},
     {"signal-pidfd", "signals another worker by pidfd", signal_by_pidfd, capabilities | pids | landlock_scope, "ESRCH", "ESRCH"},
-    {"signal-owner", "lets the kernel signal another worker (F_SETOWN)", signal_by_owner, capabilities | pids | landlock_scope, "ESRCH", "ESRCH"},
+    {"signal-owner", "lets the kernel signal another worker (F_SETOWN)", signal_by_owner, user | pids | landlock_scope, "ESRCH", "ESRCH"},
     {"pidfd-open", "holds another worker by pidfd", hold, pids, "ESRCH", "ESRCH"},
     {"ptrace-worker", "traces another worker (D11)", trace_worker, into_another, "EPERM", "EPERM"},
     {"ptrace-root", "traces a process of root", trace_root, into_another, "EPERM", "EPERM"},
@@ -368,11 +374,11 @@ constexpr Attempt table[] = {
     {"pidfd-getfd", "takes a descriptor of another worker", take_descriptor, into_another, "ESRCH", "ESRCH"},
     {"kcmp", "compares descriptors of others", compare, into_another, "EPERM", "EPERM"},
     {"robust-list", "reads where another worker's locks are", read_robust_list, capabilities | pids | any_landlock, "ESRCH", "ESRCH"},
-    {"process-madvise", "pages another worker out", advise, into_another, "ESRCH", "ESRCH", none_lent, "ENOSYS"},
-    {"perf-worker", "counts events of another worker", count_events, into_another | daemon_filter, "EPERM", "EPERM", none_lent, "ENOSYS"},
+    {"process-madvise", "pages another worker out", advise, capabilities | pids | filter, "ESRCH", "ESRCH", none_lent, "ENOSYS"},
+    {"perf-worker", "counts events of another worker", count_events, capabilities | pids | filter | daemon_filter, "EPERM", "EPERM", none_lent, "ENOSYS"},
     {"move-pages", "moves another worker's memory", move_pages, into_another, "EPERM", "EPERM", none_lent, "ENOSYS"},
     {"setns", "joins another worker's mounts by pidfd", set_namespace, into_another, "ESRCH", "ESRCH"},
-    {"prlimit", "sets another worker's limits", limit_of_another, capabilities | pids, "ESRCH", "ESRCH"},
+    {"prlimit", "sets another worker's limits", limit_of_another, capabilities | pids, "ESRCH", "ESRCH", none_lent, "EPERM"},
     {"setpriority", "slows another worker down", slow_another, capabilities | pids, "ESRCH", "ESRCH"},
     {"setpriority-user", "slows all processes of a user down", slow_a_user, capabilities | pids, "ESRCH", "ESRCH"},
     {"setaffinity", "moves another worker to other processors", move_another, capabilities | pids, "ESRCH", "ESRCH"},
@@ -386,27 +392,27 @@ constexpr Attempt table[] = {
     {"setgroups", "joins the group of disks", join_groups, capabilities, "EPERM", "EPERM"},
     {"capset", "raises a capability", raise_capability, capabilities, "EPERM", "EPERM"},
     {"capbset", "changes its bounding set", keep_a_bounding_set, capabilities, "EPERM", "EPERM"},
-    {"setuid-program", "runs a setuid program of root's", run_setuid, no_new_privileges | mounts | landlock_files, "EACCES", "EACCES"},
+    {"setuid-program", "runs a setuid program of root's", run_setuid, no_new_privileges | mounts | landlock_files, "EACCES", "EACCES", none_lent, "EPERM"},
     {"capable-program", "runs a program with a file capability", run_capable, capabilities | no_new_privileges | mounts | landlock_files, "EACCES", "EACCES"},
     {"forge-credentials", "sends a message in another's name (T11)", forge_credentials, capabilities, "EPERM", "EPERM"},
-    {"user-namespace", "makes a user namespace", user_namespace, filter, "EPERM", "EPERM"},
-    {"clone-user", "clones into a user namespace", clone_user_namespace, filter, "EPERM", "EPERM"},
-    {"clone3-user", "clones into a user namespace by clone3", clone3_user_namespace, filter, "ENOSYS", "ENOSYS"},
-    {"clone-network", "clones into a network of its own", clone_network, filter, "EPERM", "EPERM"},
+    {"user-namespace", "makes a user namespace", user_namespace, filter, "EPERM", "EPERM", none_lent, "EPERM ENOSPC"},
+    {"clone-user", "clones into a user namespace", clone_user_namespace, filter, "EPERM", "EPERM", none_lent, "EPERM ENOSPC"},
+    {"clone3-user", "clones into a user namespace by clone3", clone3_user_namespace, filter, "ENOSYS", "ENOSYS", none_lent, "EPERM ENOSPC"},
+    {"clone-network", "clones into a network of its own", clone_network, filter, "EPERM", "EPERM", none_lent, "EPERM ENOSPC"},
     {"clone3-pid", "chooses a pid", choose_a_pid, capabilities | filter, "ENOSYS", "ENOSYS"},
-    {"user-namespace-mount", "mounts in a user namespace", user_namespace_and_mount, filter | landlock_files, "EPERM", "EPERM"},
+    {"user-namespace-mount", "mounts in a user namespace", user_namespace_and_mount, filter | landlock_files, "EPERM", "EPERM", none_lent, "EPERM ENOSPC"},
     {"mount-namespace", "makes a mount namespace", mount_namespace, capabilities | filter, "EPERM", "EPERM"},
-    {"find-key", "reads a key out of warderd's session keyring", find_key, filter | keyring, "EPERM", "EPERM"},
+    {"find-key", "reads a key out of warderd's session keyring", find_key, filter | keyring, "EPERM", "EPERM", none_lent, "EPERM ENOSYS"},
     {"add-key", "adds a key", add_key, filter, "EPERM", "EPERM"},
     {"request-key", "has the kernel look for a key", ask_for_key, filter, "EPERM", "EPERM"},
     {"shm", "attaches shared memory of another worker", shared_memory, capabilities | ipc, "EINVAL", "EINVAL"},
     {"shm-stat", "looks at shared memory of another worker", remove_shared_memory, capabilities | ipc, "EINVAL", "EINVAL"},
     {"msg", "sends to a message queue of another worker", message_queue, capabilities | ipc, "EINVAL", "EINVAL"},
     {"sem", "reads a semaphore of another worker", semaphore, capabilities | ipc, "EINVAL", "EINVAL"},
-    {"mq", "opens a named queue of another worker", named_queue, capabilities | ipc, "ENOENT", "ENOENT"},
+    {"mq", "opens a named queue of another worker", named_queue, capabilities | ipc | landlock_files, "ENOENT", "ENOENT", none_lent, "ENOSYS"},
     {"write-then-execute", "makes memory executable that it wrote", write_then_execute, executable_memory, "EACCES", "open"},
     {"map-writable-code", "maps memory both writable and executable", map_writable_code, executable_memory, "EACCES", "open"},
-    {"core", "leaves its memory in a core file", dump_core, no_core, "EPERM", "EPERM"},
+    {"core", "leaves its memory in a core file", dump_core, no_core, "EPERM", "EPERM", none_lent, "EPERM"},
 #if defined(__x86_64__)
     {"i386-call", "calls the kernel as i386 does", foreign_call, filter, "SIGSYS or SIGSEGV", "SIGSYS or SIGSEGV", none_lent, "SIGSEGV"},
     {"x32-call", "calls the kernel as x32 does", x32_call, filter, "SIGSYS", "SIGSYS", none_lent, "ENOSYS"},

@@ -352,7 +352,7 @@ public:
     std::array<std::size_t, std::size(cases)> in_order() const {
         std::array<std::size_t, std::size(cases)> order{};
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-        std::ranges::stable_sort(order, {}, [&](std::size_t i) { return tried_[i]; });
+        std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair(tried_[i], i); });
         return order;
     }
     void tried(std::size_t which) { ++tried_[which]; }
