@@ -45,6 +45,7 @@ enum Mechanism : std::uint32_t {
 // "landlock_files" and back; 0: there is no such mechanism.
 std::uint32_t mechanism_of(std::string_view name);
 std::string names_of(std::uint32_t mechanisms);   // with commas
+std::string legend();                             // a line for each: its name, and what it is
 
 
 // What was lent, by grants of a daemon or by the test.

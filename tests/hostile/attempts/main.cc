@@ -1,5 +1,5 @@
 // attempts: `run GROUP key=value...` tries each as a worker of warderd and writes a line for each to its grant `out`; `try
-// names=NAME,... key=value...` tries those in a cell of the test's; `list` prints the table; `victim key=value...` stands still and says what of it can be reached.
+// names=NAME,... key=value...` tries those in a cell of the test's; `list` prints the table, `legend` the mechanisms; `victim key=value...` stands still and says what of it can be reached.
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -226,6 +226,7 @@ int main(int count, char** arguments) {
     if (what == "is-root") return is_root() ? 0 : 1;
     if (what == "has-raw") return has_raw() ? 0 : 1;
     if (what == "list") return list();
+    if (what == "legend") return std::fputs(legend().c_str(), stdout) < 0 ? 1 : 0;
     if (what == "run" && count > 2) return run_group(arguments[2], arguments + 3);
     if (what == "try") return try_some(arguments + 2);
     if (what == "victim") {
