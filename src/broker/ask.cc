@@ -149,7 +149,8 @@ void Broker::aim(Principal& principal, Answering& one, Instant now) {
     task.address = one.decision.address;
     task.family = grant.address.family;
     task.protocol = grant.protocol;
-    task.interface = grant.interface;
+    // Of the config's, which stay where they are: an ask may narrow a grant behind a request that is already aimed by it.
+    task.interface = principal.settings.grants.at(one.decision.grant).interface;
     task.writes = grant.writes;
     if (!held.directory_path.empty()) aim_below(principal, one, held, now);
 }
@@ -236,7 +237,7 @@ void Broker::reach_worker(Principal& principal, Answering& one) {
     settle(one, Reason::ok, 0, {});
 }
 
-// The worker's own grants are made anew, smaller, for the rest of this life. Rare, so it may take memory.
+// The worker's own grant is made smaller for the rest of this life. Rare, so it may take memory.
 void Broker::narrow(Principal& principal, Answering& one) {
     Session& session = *principal.session;
     const auto id = one.decision.grant;

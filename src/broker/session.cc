@@ -23,15 +23,15 @@ policy::Request request_of(const Narrowing& narrowing) {
 }  // namespace
 
 Result<void> narrow_in(Session& session, const policy::GrantSet& grants, const policy::Request& request, GrantId id) {
-    std::vector<policy::Grant> all = copy_of(grants);
-    policy::Grant& grant = all[number(id)];
+    policy::Grant grant = grants.at(id);
     // Uses count from now on: what is left of them is what can be narrowed further. With none left it stays used up.
     const std::uint32_t used = session.allowances.used(id);
     const bool counted_anew = request.mode != 0 && (grant.shape.uses == 0 || grant.shape.uses > used);
     if (counted_anew && grant.shape.uses != 0) grant.shape.uses -= used;
-    grant = TRY(policy::narrowed(grant, request));
+    policy::Grant smaller = TRY(policy::narrowed(grant, request));
     if (counted_anew) session.allowances.reset(id);
-    session.narrowed = std::make_unique<policy::GrantSet>(grants.worker(), std::move(all));
+    if (!session.narrowed) session.narrowed = std::make_unique<policy::GrantSet>(grants.worker(), copy_of(grants));
+    session.narrowed->narrow(id, std::move(smaller));
     return {};
 }
 

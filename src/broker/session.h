@@ -156,7 +156,8 @@ struct Principal {
     std::uint64_t denied = 0;
 };
 
-// Makes the session's grants anew with grant `id` narrowed by `request`. Errors: those of policy::narrowed.
+// Narrows grant `id` of the session by `request`; the first time it gets grants of its own, a copy of `grants`. Errors: those of
+// policy::narrowed, and then nothing is touched.
 Result<void> narrow_in(Session& session, const policy::GrantSet& grants, const policy::Request& request, GrantId id);
 
 // Narrows the grants of a reload as the session's were. What cannot be narrowed so any more is given up whole.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <utility>
 
 namespace warder::policy {
@@ -21,6 +22,8 @@ NetworkKey network_key(const Prefix& prefix, const std::array<std::uint8_t, 16>&
 
 std::string_view text_of(const NetworkKey& key) { return {key.data(), key.size()}; }
 
+Prefix prefix_of(const AddressPattern& pattern) { return {pattern.transport, pattern.family, pattern.prefix_bits}; }
+
 // Ranges of ports of one host.
 HostKey host_key(Transport transport, std::string_view host) {
     HostKey key(name_of(transport));
@@ -33,8 +36,11 @@ HostKey host_key(Transport transport, std::string_view host) {
 GrantSet::GrantSet(std::string worker, std::vector<Grant> grants)
     : worker_(std::move(worker)), grants_(std::move(grants)) {
     for (std::uint32_t i = 0; i < grants_.size(); ++i) index(static_cast<GrantId>(i));
-    std::ranges::sort(prefixes_, std::ranges::greater{}, &Prefix::bits);
+    sort_prefixes();
 }
+
+// The longest first.
+void GrantSet::sort_prefixes() { std::ranges::sort(prefixes_, std::ranges::greater{}, &Prefix::bits); }
 
 void GrantSet::index(GrantId id) {
     const Grant& grant = at(id);
@@ -58,19 +64,34 @@ void GrantSet::index(GrantId id) {
     }
 }
 
+// Where those with this address are looked for.
+std::vector<GrantId>& GrantSet::found_by(const AddressPattern& pattern) {
+    if (pattern.single()) return by_address_[std::string(format(pattern.address()).view())];
+    if (pattern.family == Family::host) return by_network_[std::string(host_key(pattern.transport, pattern.name).view())];
+    return by_network_[std::string(text_of(network_key(prefix_of(pattern), pattern.ip)))];
+}
+
+// In the order of the config.
 void GrantSet::index_address(GrantId id) {
     const AddressPattern& pattern = at(id).address;
-    if (pattern.single()) {
-        by_address_[std::string(format(pattern.address()).view())].push_back(id);
-        return;
-    }
-    const Prefix prefix{pattern.transport, pattern.family, pattern.prefix_bits};
-    if (std::ranges::find(prefixes_, prefix) == prefixes_.end()) prefixes_.push_back(prefix);
-    if (pattern.family == Family::host) {
-        by_network_[std::string(host_key(pattern.transport, pattern.name).view())].push_back(id);
-    } else {
-        by_network_[std::string(text_of(network_key(prefix, pattern.ip)))].push_back(id);
-    }
+    auto& ids = found_by(pattern);
+    ids.insert(std::ranges::upper_bound(ids, id), id);
+    if (pattern.single()) return;
+    if (std::ranges::find(prefixes_, prefix_of(pattern)) == prefixes_.end()) prefixes_.push_back(prefix_of(pattern));
+}
+
+// A prefix without grants stays: it costs a look.
+void GrantSet::forget_address(GrantId id) { std::erase(found_by(at(id).address), id); }
+
+void GrantSet::narrow(GrantId id, Grant smaller) {
+    Grant& grant = grants_[number(id)];
+    assert(smaller.name == grant.name && smaller.kind == grant.kind && smaller.path == grant.path);
+    const bool elsewhere = smaller.address != grant.address;
+    if (elsewhere) forget_address(id);
+    grant = std::move(smaller);
+    if (!elsewhere) return;
+    index_address(id);
+    sort_prefixes();
 }
 
 std::optional<GrantId> GrantSet::named(std::string_view name) const {

@@ -133,7 +133,7 @@ struct Prefix {
     friend bool operator==(const Prefix&, const Prefix&) = default;
 };
 
-// The grants of one worker, indexed. Immutable once made; a reload makes another. Looking up allocates nothing.
+// The grants of one worker, indexed. A reload makes another; a narrowing replaces one of its grants. Looking up allocates nothing.
 class GrantSet {
 public:
     GrantSet() = default;
@@ -144,6 +144,10 @@ public:
     GrantSet& operator=(GrantSet&&) = default;
     GrantSet(const GrantSet&) = delete;
     GrantSet& operator=(const GrantSet&) = delete;
+
+    // Puts a smaller one in the place of grant `id`: its name, kind and path stay what they were. The others are not touched,
+    // so it costs the same however many there are.
+    void narrow(GrantId id, Grant smaller);
 
     const std::string& worker() const { return worker_; }
     std::span<const Grant> all() const { return grants_; }
@@ -177,6 +181,9 @@ private:
 
     void index(GrantId id);
     void index_address(GrantId id);
+    void forget_address(GrantId id);
+    void sort_prefixes();
+    std::vector<GrantId>& found_by(const AddressPattern& pattern);
     static std::span<const GrantId> find(const Index& index, std::string_view key);
 
     std::string worker_;

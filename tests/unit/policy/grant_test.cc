@@ -84,3 +84,21 @@ TEST_CASE("a worker without grants has none") {
     CHECK(grants.on_path("/a").empty());
     CHECK(grants.longest_tree() == 0);
 }
+
+TEST_CASE("a grant that is narrowed in its place is found by what it is now, in the order of the config") {
+    GrantSet grants("web", a_few());
+    Grant smaller = grants.at(GrantId{4});
+    smaller.address = parse_address_pattern("tcp:10.1.0.0/16:80").value();
+    grants.narrow(GrantId{4}, smaller);
+    const auto address = parse_address("tcp:10.1.2.3:80").value();
+    REQUIRE(grants.prefixes().front().bits == 16);
+    const auto found = grants.on_network(grants.prefixes().front(), address);
+    REQUIRE(found.size() == 2);
+    CHECK(found[0] == GrantId{4});
+    CHECK(found[1] == GrantId{5});
+    smaller.address = parse_address_pattern("tcp:10.1.2.3:80").value();
+    grants.narrow(GrantId{4}, smaller);
+    REQUIRE(grants.on_address("tcp:10.1.2.3:80").size() == 1);
+    CHECK(grants.on_network(grants.prefixes().front(), address).size() == 1);
+    CHECK(grants.at(GrantId{4}).address == smaller.address);
+}
