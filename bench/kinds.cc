@@ -73,7 +73,7 @@ constexpr Measured kinds[] = {
     {"sysctl, write", {.before = Kind::sysctl_read, .timed = Kind::sysctl_write}, opener},
     {"run", {.timed = Kind::run}, By::runner, 8},
     {"signal", {.timed = Kind::signal}, itself},
-    {"narrow", {.timed = Kind::narrow}, itself, rare},
+    {"narrow", {.before = Kind::signal, .timed = Kind::narrow}, itself, rare},   // ... and not on a loop that has gone cold
     {"store, put", {.timed = Kind::store_put, .after = Kind::store_fetch}, By::custodian},
     {"store, take", {.before = Kind::store_put, .timed = Kind::store_fetch}, By::custodian},
 };
