@@ -51,33 +51,44 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
     const Bytes datagram = Bytes(desk_->incoming).first(whole);
     desk_->asked = datagram;
+    desk_->requests = *requests;
+    desk_->count = requests->size();
     principal.session->last_size = datagram.size();
-    decide_all(principal, *requests, now);
-    for (const auto& one : std::span(desk_->work).first(desk_->count)) {
-        if (one.awaits != 0) return await(principal, one.awaits, datagram, sender, now);
-    }
+    if (too_wide(principal, now)) return begin_wide(principal, message.id, sender, now);
+    start_deciding(principal, now);
+    decide_some(principal, 0, desk_->count, now);
+    if (const auto query = awaited(0, desk_->count); query != 0) return await(principal, query, datagram, sender, now);
     const Answering& first = desk_->work[0];
     if (first.request.operation == Operation::run && !first.settled) return run(principal, message.id, sender, now);
-    if (too_wide(principal, now)) return begin_wide(principal, message.id, sender);
     if (!perform_some(principal, 0, desk_->count)) return delegate(principal, message.id, sender, now);
     say_failures(principal);
-    send_answer(principal, message.id, datagram, sender, now);
+    if (send_answer(principal, message.id, datagram, sender, now)) record_all(principal, sender, now);
 }
 
-void Broker::decide_all(Principal& principal, const protocol::Requests& requests, Instant now) {
-    desk_->count = requests.size();
+void Broker::start_deciding(Principal& principal, Instant now) {
     desk_->texts.clear();
-    const bool in_time = principal.session->requests.take(static_cast<std::uint32_t>(desk_->count), now);
-    for (std::size_t i = 0; i < desk_->count; ++i) {
+    desk_->in_time = principal.session->requests.take(static_cast<std::uint32_t>(desk_->count), now);
+}
+
+// The question to the resolver that one of them waits for, or 0.
+std::uint64_t Broker::awaited(std::size_t first, std::size_t last) const {
+    for (const auto& one : std::span(desk_->work).subspan(first, last - first)) {
+        if (one.awaits != 0) return one.awaits;
+    }
+    return 0;
+}
+
+void Broker::decide_some(Principal& principal, std::size_t first, std::size_t last, Instant now) {
+    for (std::size_t i = first; i < last; ++i) {
         Answering& one = desk_->work[i];
-        one.request = request_of(requests.at(i));
+        one.request = request_of(desk_->requests.at(i));
         one.decision = {};
         one.performed = Performed{};
         one.borrowed = -1;
         one.settled = one.done = one.taken = false;
         one.awaits = 0;
         one.text = {};
-        if (!in_time) {
+        if (!desk_->in_time) {
             settle(one, Reason::too_many, EDQUOT, "over the worker's requests_per_second: ask less often, or raise it in its table");
         } else if (desk_->count > 1 && stands_alone(one.request.operation)) {
             settle(one, Reason::bad_argument, EINVAL, "run, signal and restart are asked for alone in their message");
@@ -316,7 +327,8 @@ bool Broker::room_beyond_quotas(const Principal& principal, std::size_t fds) {
     return beyond <= spare_in_flight_;
 }
 
-void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
+// True when it is out: what was lent is still to be closed, and everything to be recorded.
+bool Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
     WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
     std::size_t fd_count = 0;
     for (std::size_t i = 0; i < desk_->count; ++i) {
@@ -326,23 +338,29 @@ void Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
     }
     Session& session = *principal.session;
     if (!room_in_flight(principal, fd_count)) {
-        return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
+        answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
+        return false;
     }
     const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
-    if (!message) return violate(principal, "a reply that does not fit");
-    if (acts_at_once(desk_->work[0].request.operation)) {
+    if (!message || acts_at_once(desk_->work[0].request.operation)) {
         reply(principal, message);
-        if (principal.session) record_all(principal, sender, now);
-        return;
+        return principal.session.has_value();
     }
     const auto sent = session.channel->send(*message, std::span(fds).first(fd_count));
+    if (sent) {
+        if (fd_count > 0) session.in_flight.sent(fd_count);
+        return true;
+    }
     for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();
-    if (sent && fd_count > 0) session.in_flight.sent(fd_count);
-    if (sent) return record_all(principal, sender, now);
+    const int error = sent.error().number;
+    if (error == EPIPE || error == ECONNRESET) return true;
     // The socket is full: the worker must read first, and then its ask is answered anew.
-    if (sent.error().number == EAGAIN) return park(principal, datagram, sender);
-    if (sent.error().number == EPIPE || sent.error().number == ECONNRESET) return record_all(principal, sender, now);
-    answer_with_failure(principal, id, sender, sent.error().number, now);
+    if (error == EAGAIN) {
+        park(principal, datagram, sender);
+    } else {
+        answer_with_failure(principal, id, sender, error, now);
+    }
+    return false;
 }
 
 }  // namespace warder::broker

@@ -139,6 +139,8 @@ private:
         Texts texts;
         std::size_t count = 0;
         Bytes asked;   // the ask that is being answered, in incoming
+        protocol::Requests requests;   // ... taken apart
+        bool in_time = true;           // within the worker's requests per second
         std::array<Answering, protocol::max_requests> work;
         std::array<std::byte, max_message> incoming;
     };
@@ -147,12 +149,15 @@ private:
         std::uint32_t generation = 0;
         bool operator==(const SessionId&) const = default;
     };
-    // An ask that is carried out in parts; it lies on `aside_`.
+    // An ask that is carried out in parts; it lies on `aside_`. All of it is decided, then all of it is performed, then it is
+    // answered, then our copies of what was lent are closed and all of it is recorded.
     struct WideAsk {
+        enum class Stage : std::uint8_t { deciding, performing, recording };
         SessionId session;
         RequestId id{};
         Credentials sender;
-        std::size_t next = 0;   // the first request that is not yet performed
+        Stage stage = Stage::deciding;
+        std::size_t next = 0;   // the first request that this is still to be done with
     };
     struct Paused {
         SessionId session;
@@ -174,7 +179,9 @@ private:
 
     // ask.cc: requests, from the decision to the reply.
     void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
-    void decide_all(Principal& principal, const protocol::Requests& requests, Instant now);
+    void start_deciding(Principal& principal, Instant now);
+    void decide_some(Principal& principal, std::size_t first, std::size_t last, Instant now);
+    std::uint64_t awaited(std::size_t first, std::size_t last) const;
     void decide_one(Principal& principal, Answering& one, Instant now);
     bool take_use(Principal& principal, Answering& one, Instant now);
     void carry_out(Principal& principal, Answering& one, Instant now);
@@ -193,7 +200,7 @@ private:
     void say_failure(const Principal& principal, Answering& one);
     bool room_in_flight(const Principal& principal, std::size_t fds);
     bool room_beyond_quotas(const Principal& principal, std::size_t fds);
-    void send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
+    bool send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
 
     // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
     void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
@@ -210,10 +217,13 @@ private:
 
     // turns.cc: whose turn it is.
     bool too_wide(const Principal& principal, Instant now) const;
-    void begin_wide(Principal& principal, RequestId id, Credentials sender);
+    void begin_wide(Principal& principal, RequestId id, Credentials sender, Instant now);
     void postpone(Principal& principal, Credentials sender);
     void take_up_postponed(Instant now);
-    void perform_part(std::size_t most, Instant now);
+    void take_part(bool whole, Instant now);
+    void decide_part(Principal& principal, std::size_t last, Instant now);
+    void perform_part(Principal& principal, std::size_t last, Instant now);
+    void record_part(Principal& principal, std::size_t last, Instant now);
     void finish_wide(WorkerId worker, Instant now);
     void abandon_wide(WorkerId worker);
     void charge(SessionId session, Instant began);
@@ -228,6 +238,7 @@ private:
     void violate(Principal& principal, std::string_view how);
 
     void record_all(Principal& principal, Credentials sender, Instant now);
+    void conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now);
     void record_request(const Principal& principal, Credentials sender, const Answering& one);
     void record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what);
 

@@ -27,8 +27,14 @@ protocol::Outcome Broker::outcome_of(const Answering& one) const {
 }
 
 void Broker::record_all(Principal& principal, Credentials sender, Instant now) {
+    conclude(principal, sender, 0, desk_->count, now);
+}
+
+// The last that is done with requests: our copy of what was lent is closed, and what became of them is remembered.
+void Broker::conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now) {
     const std::int64_t wall = wall_clock_now();
-    for (const auto& one : std::span(desk_->work).first(desk_->count)) {
+    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
+        one.performed.fd.reset();
         record_request(principal, sender, one);
         const bool allowed = one.performed.reason == Reason::ok;
         ++(allowed ? principal.allowed : principal.denied);

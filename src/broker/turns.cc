@@ -12,8 +12,10 @@
 namespace warder::broker {
 namespace {
 
-// Requests performed in one turn: about the time of one ask for one.
-constexpr std::size_t part = 4;
+// What of a wide ask is done in one turn: about the time of one ask for one.
+constexpr std::size_t part = 4;            // requests performed
+constexpr std::size_t decided_part = 12;   // ... decided
+constexpr std::size_t recorded_part = 12;  // ... recorded, and their descriptors closed
 
 // A socket that is not among the watched has lost its other end, which a worker may close.
 bool failed(const Result<void>& watched) { return !watched && watched.error().number != ENOENT; }
@@ -29,7 +31,7 @@ Duration Broker::patience() const {
 
 void Broker::go_on(Instant now) {
     if (!paused_.empty()) end_pauses(now);
-    if (wide_) return perform_part(part, now);
+    if (wide_) return take_part(false, now);
     if (!postponed_.empty()) take_up_postponed(now);
 }
 
@@ -39,15 +41,16 @@ bool Broker::too_wide(const Principal& principal, Instant now) const {
     return desk_->count > part && aside_ != nullptr && attention_.others_speak(principal.settings.id, now);
 }
 
-void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender) {
+// Nothing of it is done in this turn, in which it was received.
+void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender, Instant now) {
     if (wide_) return postpone(principal, sender);
-    wide_ = WideAsk{session_id(principal), id, sender, 0};
+    start_deciding(principal, now);
+    wide_ = WideAsk{session_id(principal), id, sender, WideAsk::Stage::deciding, 0};
     std::swap(desk_, aside_);
 }
 
 // One at a time: this one is kept as it came, like that of a worker that does not read, and answered anew.
 void Broker::postpone(Principal& principal, Credentials sender) {
-    give_back_uses(principal);
     Session& session = *principal.session;
     session.clogged = true;
     session.parked.assign(desk_->asked.begin(), desk_->asked.end());
@@ -68,36 +71,67 @@ void Broker::take_up_postponed(Instant now) {
     answer_again(*principal, datagram, principal->session->parked_sender, now);
 }
 
-// Performs up to `most` requests of the wide ask, and answers it when those were the last.
-void Broker::perform_part(std::size_t most, Instant now) {
+// One part of what is to be done next, or the whole of it.
+void Broker::take_part(bool whole, Instant now) {
+    using Stage = WideAsk::Stage;
     const Instant began = monotonic_now();
     const SessionId session = wide_->session;
     Principal& principal = *find(session);   // whose end would have ended this: abandon_wide
     std::swap(desk_, aside_);
-    const std::size_t first = std::exchange(wide_->next, std::min(wide_->next + most, desk_->count));
-    const bool here = perform_some(principal, first, wide_->next);
-    if (!here || wide_->next == desk_->count) {
-        const WideAsk whole = *std::exchange(wide_, std::nullopt);
-        if (!here) {
-            delegate(principal, whole.id, whole.sender, now);
-        } else {
-            say_failures(principal);
-            send_answer(principal, whole.id, desk_->asked, whole.sender, now);
-        }
+    const auto last = [&](std::size_t most) { return whole ? desk_->count : std::min(wide_->next + most, desk_->count); };
+    switch (wide_->stage) {
+        case Stage::deciding: decide_part(principal, last(decided_part), now); break;
+        case Stage::performing: perform_part(principal, last(part), now); break;
+        case Stage::recording: record_part(principal, last(recorded_part), now); break;
     }
     std::swap(desk_, aside_);
     if (attention_.others_speak(session.worker, now)) charge(session, began);
 }
 
-// What it asked for is decided and aimed at: before anything else happens to its worker, that is carried out.
-void Broker::finish_wide(WorkerId worker, Instant now) {
-    if (wide_ && wide_->session.worker == worker) perform_part(protocol::max_requests, now);
+void Broker::decide_part(Principal& principal, std::size_t last, Instant now) {
+    const std::size_t first = std::exchange(wide_->next, last);
+    decide_some(principal, first, last, now);
+    if (const auto query = awaited(first, last); query != 0) {
+        decide_some(principal, last, desk_->count, now);   // so that the resolver is asked for all names at once
+        const WideAsk whole = *std::exchange(wide_, std::nullopt);
+        return await(principal, query, desk_->asked, whole.sender, now);
+    }
+    if (last == desk_->count) wide_ = WideAsk{wide_->session, wide_->id, wide_->sender, WideAsk::Stage::performing, 0};
 }
 
+void Broker::perform_part(Principal& principal, std::size_t last, Instant now) {
+    const std::size_t first = std::exchange(wide_->next, last);
+    const bool here = perform_some(principal, first, last);
+    if (here && last < desk_->count) return;
+    // From here on it is an ask like others, and whatever becomes of it ends it.
+    const WideAsk whole = *std::exchange(wide_, std::nullopt);
+    if (!here) return delegate(principal, whole.id, whole.sender, now);
+    say_failures(principal);
+    if (!send_answer(principal, whole.id, desk_->asked, whole.sender, now)) return;
+    wide_ = WideAsk{whole.session, whole.id, whole.sender, WideAsk::Stage::recording, 0};
+}
+
+void Broker::record_part(Principal& principal, std::size_t last, Instant now) {
+    const std::size_t first = std::exchange(wide_->next, last);
+    conclude(principal, wide_->sender, first, last, now);
+    if (last == desk_->count) wide_.reset();
+}
+
+// What it asked for is decided and aimed at: before anything else happens to its worker, that is carried out.
+void Broker::finish_wide(WorkerId worker, Instant now) {
+    while (wide_ && wide_->session.worker == worker) take_part(true, now);
+}
+
+// What was not answered lends nothing; what was is recorded.
 void Broker::abandon_wide(WorkerId worker) {
     if (!wide_ || wide_->session.worker != worker) return;
-    wide_.reset();
-    for (auto& one : std::span(aside_->work).first(aside_->count)) one.performed.fd.reset();
+    const WideAsk whole = *std::exchange(wide_, std::nullopt);
+    std::swap(desk_, aside_);
+    if (whole.stage == WideAsk::Stage::recording) {
+        conclude(*find(whole.session), whole.sender, whole.next, desk_->count, monotonic_now());
+    }
+    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();
+    std::swap(desk_, aside_);
 }
 
 // ---- Shares of the time ----

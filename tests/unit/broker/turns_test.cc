@@ -111,7 +111,9 @@ TEST_CASE("L1: while others speak a wide ask is carried out in parts, and who as
     CHECK(turns > 3);
     CHECK(street.first_letter(7) == '7');
     CHECK(street.first_letter(59) == '5');
+    for (int rest = 0; rest < 20; ++rest) street.take_turn();   // what is recorded, in parts too
     CHECK(street.audit.size() >= 61);
+    CHECK(street.broker->patience() == Duration::max());
 }
 
 TEST_CASE("a wide ask of a worker that speaks alone is answered in one turn") {
@@ -141,7 +143,7 @@ TEST_CASE("T19: a wide ask whose worker's life ends in the middle lends nothing 
     Street street;
     const std::size_t before = open_descriptors();
     street.send(street.pair, 60);
-    street.take_turn();
+    for (int turns = 0; turns < 20 && open_descriptors() <= before; ++turns) street.take_turn();
     CHECK(open_descriptors() > before);
     street.broker->end_session(Street::worker);
     CHECK(open_descriptors() <= before);
@@ -150,6 +152,45 @@ TEST_CASE("T19: a wide ask whose worker's life ends in the middle lends nothing 
     street.send(street.line, 20);
     for (int turns = 0; turns < 10; ++turns) street.take_turn();
     CHECK(street.answered(street.line) == 20);
+}
+
+TEST_CASE("T19: a wide ask whose worker's life ends just when it is answered is recorded whole, and nothing is left open") {
+    Street street;
+    const std::size_t before = open_descriptors();
+    const std::size_t records = street.audit.size();
+    street.send(street.pair, 60);
+    std::optional<std::size_t> count;
+    for (int turns = 0; turns < 40 && !count; ++turns) {
+        street.take_turn();
+        count = street.answered(street.pair);
+    }
+    REQUIRE(count == 60);
+    for (auto& fd : street.fds) fd.reset();
+    CHECK(open_descriptors() > before);   // ours, which are closed in parts
+    CHECK(street.audit.size() - records < 60);
+    street.broker->end_session(Street::worker);
+    CHECK(open_descriptors() <= before);
+    CHECK(street.audit.size() - records == 60);
+    CHECK(street.broker->principal(Street::worker)->allowed == 60);
+}
+
+TEST_CASE("a worker that asks again as soon as it has the answer to a wide ask is answered again") {
+    Street street;
+    street.send(street.pair, 60);
+    std::optional<std::size_t> first;
+    for (int turns = 0; turns < 40 && !first; ++turns) {
+        street.take_turn();
+        first = street.answered(street.pair);
+    }
+    CHECK(first == 60);
+    street.send(street.pair, 3);
+    std::optional<std::size_t> second;
+    for (int turns = 0; turns < 40 && !second; ++turns) {
+        street.take_turn();
+        second = street.answered(street.pair);
+    }
+    CHECK(second == 3);
+    CHECK(street.broker->principal(Street::worker)->allowed == 63);
 }
 
 TEST_CASE("T19: a reload in the middle of a wide ask comes after it") {
