@@ -50,7 +50,7 @@ void Daemon::turn() {
     arm_timer();
     const auto events = poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
     now_ = monotonic_now();
-    pool_.set_now(now_);
+    pool_.collect(now_);
     runner_.set_now(now_);
     if (!events) {
         log_error(describe(events.error()));

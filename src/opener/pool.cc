@@ -16,6 +16,9 @@
 namespace warder::opener {
 namespace {
 
+// How long warderd may be without a turn until it wants to know how a job ended that nobody waits for.
+constexpr Duration unhurried = std::chrono::milliseconds(20);
+
 PollTag tag_of(broker::Watch watch, std::uint32_t index, std::uint32_t generation) {
     return {static_cast<std::uint8_t>(watch), index, generation};
 }
@@ -69,10 +72,13 @@ Result<void> Pool::spawn(Slot& slot, std::uint32_t index) {
     privileges_.become_root();
     ChannelPair pair = TRY(make_channel_pair());
     int pidfd = -1;
+    Board board = TRY(Board::create());
     const pid_t pid = fork_with_pidfd(pidfd);
     if (pid < 0) return failure("clone3");
-    if (pid == 0) run(pair.theirs.take());
+    if (pid == 0) run(pair.theirs.take(), board);
+    TRY(board.withhold());
     slot.channel = std::move(pair.ours);
+    slot.board = std::move(board);
     slot.pidfd = Fd(pidfd);
     slot.busy = false;
     slot.deadline = Instant::never();
@@ -104,12 +110,14 @@ Result<void> Pool::take(const broker::Job& job) {
 }
 
 Result<void> Pool::send(Slot& slot, WorkerId worker, Instant deadline, Bytes bytes, std::span<const int> fds) {
+    std::copy_n(bytes.begin(), sizeof slot.job_id, reinterpret_cast<std::byte*>(&slot.job_id));
+    slot.look = now_ + unhurried;
+    if (!waiting_.empty()) await(slot);
     TRY(slot.channel.send(bytes, fds));
     slot.busy = true;
     slot.worker = worker;
     slot.deadline = deadline;
     slot.bytes.assign(bytes.begin(), bytes.end());
-    std::copy_n(bytes.begin(), sizeof slot.job_id, reinterpret_cast<std::byte*>(&slot.job_id));
     ++next_job_;
     return {};
 }
@@ -123,7 +131,16 @@ Result<void> Pool::enqueue(WorkerId worker, Instant deadline, Bytes bytes, const
     }
     waiting_.push_back(std::move(waiting));
     ++next_job_;
+    for (auto& slot : slots_) {
+        if (slot.busy) await(slot);
+    }
     return {};
+}
+
+// Its end is told at once, by a word or, when it has ended just before it heard of this, in the next turn.
+void Pool::await(Slot& slot) {
+    slot.board.await(slot.job_id);
+    slot.look = slot.board.has(slot.job_id) ? now_ : Instant::never();
 }
 
 // The first that waits whose worker has nothing with an opener now, as long as one is idle.
@@ -143,25 +160,38 @@ void Pool::dispatch_waiting() {
     }
 }
 
+void Pool::collect(Instant now) {
+    now_ = now;
+    bool any = false;
+    for (auto& slot : slots_) {
+        if (!slot.busy || !slot.board.has(slot.job_id)) continue;
+        on_report(slot, now);
+        any = true;
+    }
+    if (any && !waiting_.empty()) dispatch_waiting();
+}
+
 void Pool::handle(const PollEvent& event, Instant now) {
     reap_abandoned();
     if (event.tag.id >= slots_.size()) return;
     Slot& slot = slots_[event.tag.id];
     if (event.tag.generation != slot.generation) return;
     now_ = now;
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener) && event.readable) on_report(slot, now);
+    // A word that was awaited says no more than that there is something to collect.
+    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener) && event.readable) {
+        (void)slot.channel.receive(scratch_);
+        collect(now);
+    }
     const bool exited = event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener_exit);
     if (exited && event.tag.generation == slot.generation) replace(slot, Reason::deadline, now);
     dispatch_waiting();
 }
 
 void Pool::on_report(Slot& slot, Instant now) {
-    const auto received = slot.channel.receive(scratch_);
-    if (!received || received->kind != Received::Kind::message) return;
-    const auto results = decode_results(received->bytes, results_);
-    if (!results || !slot.busy || results->id != slot.job_id) return;
+    const auto results = decode_results(slot.board.take(report_), results_);
+    if (!results || results->id != slot.job_id) return replace(slot, Reason::deadline, now);   // it is not what we forked
     slot.busy = false;
-    slot.deadline = Instant::never();
+    slot.deadline = slot.look = Instant::never();
     const auto job = decode(slot.bytes, {}, items_);
     if (!job) return;
     broker_->job_done(job->worker, job->generation, std::span(items_).first(job->count),
@@ -189,7 +219,7 @@ void Pool::replace(Slot& slot, Reason reason, Instant now) {
     abandoned_.push_back(std::move(slot.pidfd));
     reap_abandoned();
     const bool was_busy = std::exchange(slot.busy, false);
-    slot.deadline = Instant::never();
+    slot.deadline = slot.look = Instant::never();
     const std::vector<std::byte> bytes = std::move(slot.bytes);
     slot.bytes.clear();
     (void)spawn(slot, static_cast<std::uint32_t>(&slot - slots_.data()));
@@ -207,15 +237,18 @@ void Pool::reap_abandoned() {
 
 Instant Pool::next_deadline() const {
     Instant next = Instant::never();
-    for (const auto& slot : slots_) next = std::min(next, slot.deadline);
+    for (const auto& slot : slots_) {
+        if (slot.busy) next = std::min({next, slot.deadline, slot.look});
+    }
     for (const auto& job : waiting_) next = std::min(next, job.deadline);
     return next;
 }
 
 void Pool::run_due(Instant now) {
-    now_ = now;
+    collect(now);
     for (auto& slot : slots_) {
         if (slot.busy && slot.deadline <= now) replace(slot, Reason::deadline, now);
+        if (slot.busy && slot.look <= now) await(slot);   // it takes its time: its end is told
     }
     while (!waiting_.empty() && waiting_.front().deadline <= now) {
         const Waiting job = std::move(waiting_.front());

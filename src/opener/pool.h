@@ -11,6 +11,7 @@
 
 #include "broker/broker.h"
 #include "broker/outside.h"
+#include "opener/board.h"
 #include "opener/job.h"
 #include "sys/channel.h"
 #include "sys/poller.h"
@@ -38,23 +39,25 @@ public:
 
     Result<void> take(const broker::Job& job) override;
 
+    // Looks at how jobs ended: to be called at the beginning of each turn, before anything else happens in it. Deadlines of jobs
+    // that are taken in this turn go by `now`.
+    void collect(Instant now);
     void handle(const PollEvent& event, Instant now);
     Instant next_deadline() const;
     // Abandons openers whose job is past its deadline, and answers what has waited too long.
     void run_due(Instant now);
 
-    // The loop's present moment, for deadlines of jobs taken in this turn.
-    void set_now(Instant now) { now_ = now; }
-
 private:
     struct Slot {
         Channel channel;
+        Board board;
         Fd pidfd;
         std::uint32_t generation = 0;
         bool busy = false;
         std::uint64_t job_id = 0;
         WorkerId worker{};
         Instant deadline = Instant::never();
+        Instant look = Instant::never();   // when its board is looked at if there is no turn before
         std::vector<std::byte> bytes;   // of the job, to know what an answer is about
     };
 
@@ -71,6 +74,7 @@ private:
     Result<void> send(Slot& slot, WorkerId worker, Instant deadline, Bytes bytes, std::span<const int> fds);
     Result<void> enqueue(WorkerId worker, Instant deadline, Bytes bytes, const JobFds& fds);
     void dispatch_waiting();
+    void await(Slot& slot);
     void on_report(Slot& slot, Instant now);
     void reap_abandoned();
     void replace(Slot& slot, Reason reason, Instant now);
@@ -86,6 +90,7 @@ private:
     std::uint64_t next_job_ = 1;
     Instant now_{};
     std::array<std::byte, max_job> scratch_;
+    std::array<std::byte, Board::room> report_;
     std::array<broker::JobItem, protocol::max_requests> items_;
     std::array<broker::JobResult, protocol::max_requests> results_;
 };

@@ -23,7 +23,7 @@ constexpr int answer_patience_ms = 1000;   // with a worker that does not read i
 struct Workshop {
     std::array<std::byte, max_job> job;
     std::array<std::byte, max_message> reply;
-    std::array<std::byte, 16 * 1024> report;
+    std::array<std::byte, Board::room> report;
     std::array<Fd, kernel::scm_max_fd> received;
     std::array<broker::JobItem, protocol::max_requests> items;
     std::array<broker::Performed, protocol::max_requests> performed;
@@ -78,7 +78,7 @@ void perform_all(Workshop& shop, std::size_t count, Privileges& privileges, cons
 
 // Waits a moment for a worker that has not read its earlier replies; then this one is lost to it.
 Result<void> send(Workshop& shop, const JobView& job, const Channel& worker) {
-    std::array<int, protocol::max_requests> fds;
+    WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
     std::size_t count = 0;
     for (std::size_t i = 0; i < job.count; ++i) {
         if (shop.performed[i].fd) fds[count++] = shop.performed[i].fd.get();
@@ -124,8 +124,14 @@ void push(Workshop& shop, const Channel& worker) {
     if (event) (void)worker.send(*event, std::span(&fd, count));
 }
 
-void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, Privileges& privileges) {
-    std::array<int, kernel::scm_max_fd> numbers;
+// The parent sees it in its next turn; it is woken only when somebody waits for this opener.
+void report(Workshop& shop, const JobView& job, const Channel& parent, const Board& board) {
+    const auto results = encode_results(shop.report, job.id, std::span(shop.results).first(job.count));
+    if (results && board.put(job.id, *results)) (void)parent.send_waiting(Bytes(shop.report).first(sizeof job.id));
+}
+
+void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, const Board& board, Privileges& privileges) {
+    WARDER_UNINITIALIZED std::array<int, kernel::scm_max_fd> numbers;
     for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
     const auto job = decode(bytes, std::span(numbers).first(fd_count), shop.items);
     if (!job || fd_count == 0) return;
@@ -138,13 +144,12 @@ void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& pa
     }
     // Like the parent it keeps the credentials of the last job, until one needs others: there and back is a fifth of a job's time.
     for (auto& done : std::span(shop.performed).first(job->count)) done.fd.reset();
-    const auto report = encode_results(shop.report, job->id, std::span(shop.results).first(job->count));
-    if (report) (void)parent.send_waiting(*report);
+    report(shop, *job, parent, board);
 }
 
 }  // namespace
 
-void run(Fd socket) {
+void run(Fd socket, const Board& board) {
     ::prctl(PR_SET_NAME, "warder-opener");
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::prctl(PR_SET_DUMPABLE, 0);
@@ -159,8 +164,8 @@ void run(Fd socket) {
     for (;;) {
         const auto received = parent.receive_with_fds(shop.job, shop.received, 0);
         if (!received || received->received.kind != Received::Kind::message) ::_exit(0);
-        do_job(shop, received->received.bytes, received->fd_count, parent, privileges);
-        for (auto& fd : shop.received) fd.reset();
+        do_job(shop, received->received.bytes, received->fd_count, parent, board, privileges);
+        for (auto& fd : std::span(shop.received).first(received->fd_count)) fd.reset();
     }
 }
 

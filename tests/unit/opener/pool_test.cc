@@ -48,7 +48,7 @@ struct Openers : Bench {
         REQUIRE(begin());
         REQUIRE(greet());
         REQUIRE(pool->start(*broker));
-        pool->set_now(now);
+        pool->collect(now);
     }
     ~Openers() {
         pool->stop();
@@ -75,12 +75,13 @@ struct Openers : Bench {
     Result<protocol::Message> wait_for_reply() {
         for (const Instant until = monotonic_now() + std::chrono::seconds(30); monotonic_now() < until;) {
             if (auto reply = hear()) return reply;
-            const auto events = poller.wait(std::chrono::seconds(1));
+            const auto events = poller.wait(std::chrono::milliseconds(5));
             if (!events) return Failure(events.error());
             for (const auto& event : std::vector<PollEvent>(events->begin(), events->end())) {
                 if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::session)) broker->handle(event, now);
                 else pool->handle(event, now);
             }
+            pool->collect(now);
         }
         return failure(ETIMEDOUT, "waiting for an opener");
     }
@@ -143,6 +144,7 @@ TEST_CASE("T6: one that hangs is given up at the deadline and not before; what w
     Openers stand(1);
     stand.freeze();
     stand.send("new.html", RequestId{5});
+    stand.pool->run_due(stand.pool->next_deadline());   // it is not done yet: from here on its end is told
     const Instant deadline = stand.pool->next_deadline();
     CHECK(deadline == stand.now + PoolSettings{}.deadline);
     stand.pool->run_due(stand.now);
@@ -155,4 +157,33 @@ TEST_CASE("T6: one that hangs is given up at the deadline and not before; what w
     stand.send("third.html", RequestId{7});
     CHECK(stand.outcome().reason == Reason::ok);
     CHECK_FALSE(std::filesystem::exists(stand.folder.at("new.html")));
+}
+
+TEST_CASE("how a job ended is seen in the next turn, and at the latest when the pool looks by itself") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    stand.send("new.html", RequestId{5});
+    const auto& session = *stand.broker->principal(Bench::worker)->session;
+    CHECK(session.outstanding == 1);
+    const Instant look = stand.pool->next_deadline();
+    CHECK(look < stand.now + PoolSettings{}.deadline);
+    CHECK(stand.outcome().reason == Reason::ok);
+    for (int i = 0; i < 1000 && session.outstanding != 0; ++i) {
+        ::usleep(1000);
+        stand.pool->run_due(look);
+    }
+    CHECK(session.outstanding == 0);
+    CHECK(stand.pool->next_deadline() == Instant::never());
+}
+
+TEST_CASE("who waits behind another job is taken up when that ends, without a turn in between") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    stand.freeze();
+    stand.send("first.html", RequestId{5});
+    stand.send("second.html", RequestId{6});
+    CHECK(stand.pool->next_deadline() == stand.now + PoolSettings{}.deadline);   // nothing to look at: a word will come
+    REQUIRE(::kill(stand.pid(), SIGCONT) == 0);
+    CHECK(stand.outcome().reason == Reason::ok);
+    CHECK(stand.outcome().reason == Reason::ok);
 }

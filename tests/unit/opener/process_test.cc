@@ -1,4 +1,4 @@
-// A real opener, alone: jobs go in by its socket, answers come out of a worker's, reports come back by value.
+// A real opener, alone: jobs go in by its socket, answers come out of a worker's, reports lie on its board.
 #include "opener/process.h"
 
 #include <sys/resource.h>
@@ -26,6 +26,7 @@ struct Opener {
     Stand stand;
     ChannelPair ours = make_channel_pair().value();     // with the opener
     ChannelPair worker = make_channel_pair().value();   // the worker's, whose end it answers on
+    Board board = Board::create().value();
     pid_t pid = -1;
     std::unique_ptr<std::array<std::byte, max_job>> buffer = std::make_unique<std::array<std::byte, max_job>>();
     std::array<Fd, protocol::max_requests> fds;
@@ -39,7 +40,7 @@ struct Opener {
             ::setrlimit(RLIMIT_NOFILE, &limit);
             ::umask(077);
             ::alarm(60);
-            run(ours.theirs.take());
+            run(ours.theirs.take(), board);
         }
         ours.theirs.close();
         const timeval patience{patience_ms / 1000, 0};
@@ -57,6 +58,7 @@ struct Opener {
         JobFds along;
         const auto bytes = encode(*buffer, id, job, along);
         REQUIRE(bytes);
+        board.await(id);   // so that a word says when it is over
         REQUIRE(ours.ours.send_waiting(*bytes, std::span(along.numbers).first(along.count)));
     }
 
@@ -79,7 +81,7 @@ struct Opener {
         const auto taken = ours.ours.receive_with_fds(bytes, none, 0);
         REQUIRE(taken);
         std::vector<broker::JobResult> results(protocol::max_requests);
-        const auto view = decode_results(taken->received.bytes, results);
+        const auto view = decode_results(board.take(bytes), results);
         REQUIRE(view);
         results.resize(view->count);
         return results;
