@@ -3,7 +3,7 @@
 //
 //     warder-bench [--quick] [--json] [--only SECTION] [--warderd PATH] [--worker PATH]
 //
-// SECTION is messages, requests, kinds, fairness, lives or idle. All but messages need root.
+// SECTION is messages, requests, kinds, fairness, lives, idle or spawn. All but messages need root.
 #include <unistd.h>
 
 #include <climits>
@@ -16,6 +16,7 @@
 #include "bench/lives.h"
 #include "bench/messages.h"
 #include "bench/requests.h"
+#include "bench/spawns.h"
 
 namespace {
 
@@ -74,6 +75,10 @@ Result<std::vector<Section>> measure(const Options& options) {
             sections.push_back(section);
         }
     }
+    if (wanted("spawn")) {
+        sections.push_back(TRY(spawn_section(options.effort, beside_this_program("bench-nothing"),
+                                             beside_this_program("../src/sandbox/warder-stub"))));
+    }
     return sections;
 }
 
@@ -82,7 +87,7 @@ Result<std::vector<Section>> measure(const Options& options) {
 int main(int count, char** words) {
     const auto options = read_options(count, words);
     if (!options) {
-        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|kinds|fairness|lives|idle|messages] "
+        std::fprintf(stderr, "usage: warder-bench [--quick] [--json] [--only requests|kinds|fairness|lives|idle|messages|spawn] "
                              "[--warderd PATH] [--worker PATH]\n");
         return 2;
     }

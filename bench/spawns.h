@@ -1,0 +1,13 @@
+// What a cell costs: spawn to exec in profile "strict", beside the same system calls in a straight line, and beside bwrap.
+#pragma once
+
+#include "base/error.h"
+#include "bench/measure.h"
+#include "bench/requests.h"
+
+namespace warder::bench {
+
+// The last section of a run: this process has a small bounding set after it, as warderd has.
+Result<Section> spawn_section(const Effort& effort, const std::string& nothing, const std::string& stub);
+
+}  // namespace warder::bench
