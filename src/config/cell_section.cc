@@ -82,6 +82,7 @@ void apply(Profile profile, sandbox::Plan& cell) {
     cell.cgroup_namespace = profile != Profile::open;
     cell.core_dumps = profile == Profile::open;
     cell.refuse_executable_memory = profile == Profile::strict;
+    if (profile == Profile::strict) cell.calls.base = {"@strict-service"};
     if (profile == Profile::strict) return;
     cell.network = sandbox::Network::host;
     if (profile == Profile::service) return;

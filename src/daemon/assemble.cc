@@ -20,6 +20,7 @@ Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
 
 // As profile strict has it; an older kernel does not keep our own helpers from running.
 void make_strict(sandbox::Plan& plan) {
+    plan.calls.base = {"@strict-service"};
     plan.core_dumps = false;
     plan.refuse_executable_memory = true;
     plan.preferred = {"refuse_executable_memory"};

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "sandbox/call_groups.h"
 #include "sandbox/probe.h"
 
 namespace warder::daemon {
@@ -43,7 +44,16 @@ control::Evidence evidence_of(sandbox::Evidence evidence) {
     return control::Evidence::none;
 }
 
+bool lends_files(const policy::Grant& grant) {
+    const auto& rights = grant.rights;
+    if (grant.kind != policy::Kind::file && grant.kind != policy::Kind::tree) return false;
+    return rights.has(Operation::read) || rights.has(Operation::write) || rights.has(Operation::append) || rights.has(Operation::create);
+}
+
 void say_of_path(const policy::Grant& grant, std::vector<std::string>& say) {
+    if (lends_files(grant)) {
+        say.emplace_back("a lent file can be locked against others by flock, and its times be set where the worker's uid may");
+    }
     if (grant.rights.has(Operation::append)) {
         say.emplace_back("an append-only descriptor can lose O_APPEND by fcntl and overwrite the file");
     }
@@ -96,6 +106,27 @@ std::vector<std::string> what_stays_open(const std::vector<policy::Grant>& grant
     return open;
 }
 
+bool name_in(const std::vector<std::string>& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
+
+bool lets(const sandbox::Calls& calls, std::string_view call) {
+    const auto holds = [&](const std::string& name) { return name == call || name_in(sandbox::calls_of(name), call); };
+    const bool denied = std::ranges::any_of(calls.deny, [&](const auto& one) { return holds(one.name); });
+    return !calls.enabled || (!denied && (std::ranges::any_of(calls.base, holds) || std::ranges::any_of(calls.allow, holds)));
+}
+
+// What the cell itself leaves, whatever is granted; sentences.
+void say_of_cell(const config::Worker& worker, const sandbox::Plan& plan, std::vector<std::string>& say) {
+    const bool own_files = std::ranges::any_of(worker.grants, lends_files);
+    if (own_files && lets(plan.calls, "fchmod")) say.emplace_back("cell: the mode of a lent file that the worker's uid owns can be changed by fchmod");
+    if (plan.network == sandbox::Network::host) {
+        say.emplace_back("cell: what listens on the host's loopback can be reached as far as tcp_connect lets it, and ports be bound");
+    }
+    if (lets(plan.calls, "memfd_create") && lets(plan.calls, "execveat")) {
+        say.emplace_back("cell: a program that it made in memory can be run, with no more than the worker has");
+    }
+    if (!plan.refuse_executable_memory) say.emplace_back("cell: memory can be both written and executed");
+}
+
 // Whether something of it stays with the worker when it is taken away.
 bool leaves_something(const policy::Grant& grant) {
     using policy::Kind;
@@ -119,6 +150,7 @@ control::ShowReport describe_worker(const config::Worker& worker, const supervis
     show.restart = restart_in_words(worker.rule.restart);
     show.stop = signal_name(worker.rule.stop.signal) + ", KILL after " + format_duration(worker.rule.stop.timeout);
     show.open = what_stays_open(worker.grants);
+    say_of_cell(worker, plan, show.open);
     return show;
 }
 

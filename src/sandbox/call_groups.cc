@@ -38,9 +38,12 @@ constexpr Name fundamental[] = {
     "sysinfo", "time", "ugetrlimit", "umask", "uname",
 };
 
-constexpr Name file_system[] = {
+// Of a file that is open, by its descriptor alone: who was lent one could so give it other rights.
+constexpr Name file_modes[] = {"fchmod", "fremovexattr", "fsetxattr"};
+
+constexpr Name files[] = {
     "access", "chdir", "chmod", "copy_file_range", "creat", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir",
-    "fchmod", "fchmodat", "fcntl", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs",
+    "fchmodat", "fcntl", "fgetxattr", "flistxattr", "flock", "fstat", "fstatfs",
     "ftruncate", "futimesat", "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
     "inotify_init1", "inotify_rm_watch", "ioctl", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr",
     "lsetxattr", "lstat", "memfd_create", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2",
@@ -48,6 +51,8 @@ constexpr Name file_system[] = {
     "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "tee", "truncate", "unlink", "unlinkat", "utime", "utimensat",
     "utimes", "vmsplice",
 };
+
+constexpr Name file_system[] = {"@file-modes", "@files"};
 
 constexpr Name handles[] = {"name_to_handle_at", "open_by_handle_at"};
 
@@ -131,19 +136,23 @@ constexpr Name privileged[] = {
 
 // What a usual program needs. systemd's set of this name is the model; left out of it: what makes descriptors of other
 // processes or of handles, keyrings, userfaultfd, memory policy of others, and what only root could do.
-constexpr Name system_service[] = {
-    "@aio", "@basic-io", "@chown", "@default", "@file-system", "@io-event", "@ipc", "@memlock", "@network-io", "@pkey",
+constexpr Name strict_service[] = {
+    "@aio", "@basic-io", "@chown", "@default", "@files", "@io-event", "@ipc", "@memlock", "@network-io", "@pkey",
     "@process", "@resources", "@sandbox", "@setuid", "@signal", "@sync", "@timer",
 };
 
-constexpr std::array<CallGroup, 32> groups{{
+constexpr Name system_service[] = {"@file-modes", "@strict-service"};
+
+constexpr std::array<CallGroup, 35> groups{{
     {"@aio", "asynchronous input and output, io_setup(2)", aio},
     {"@basic-io", "reading, writing and closing descriptors", basic_io},
     {"@chown", "changing owners of files", chown},
     {"@clock", "setting the clock", clock},
     {"@debug", "looking into other processes, ptrace(2)", debug},
     {"@default", "what every program needs: memory, threads, its own ids, time, to end", fundamental},
+    {"@file-modes", "rights and attributes of an open file, by its descriptor alone", file_modes},
     {"@file-system", "files and directories by name and descriptor", file_system},
+    {"@files", "@file-system without @file-modes", files},
     {"@handles", "files by handle, around the mounts", handles},
     {"@io-event", "waiting for descriptors", io_event},
     {"@io-uring", "io_uring, whose operations no filter sees", io_uring},
@@ -164,9 +173,10 @@ constexpr std::array<CallGroup, 32> groups{{
     {"@sandbox", "a program that confines itself further", sandbox},
     {"@setuid", "changing ids and capabilities", setuid},
     {"@signal", "handling signals", signal},
+    {"@strict-service", "@system-service without @file-modes; where the filter of profile strict begins", strict_service},
     {"@swap", "swap space", swap},
     {"@sync", "writing out to disk", sync},
-    {"@system-service", "what a usual program needs; the base of every filter", system_service},
+    {"@system-service", "what a usual program needs; where the filter of profile service begins", system_service},
     {"@timer", "timers", timer},
     {"@userfault", "userfaultfd(2)", userfault},
 }};

@@ -43,6 +43,21 @@ class Cells(WarderTest):
         self.assertEqual((seen["ptrace"], seen["memory"], seen["state"], seen["processes"]), ("EPERM", "ENOENT", "ENOENT", "ENOENT"))
         self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "urandom", "zero"])
 
+    def test_what_a_cell_leaves_open_is_said(self):
+        def worker(name, profile, grants=""):
+            return (f'[worker.{name}]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.{name}.cell]\nprofile = "{profile}"\n'
+                    f"[worker.{name}.grants]\n{grants}\n")
+
+        file = f'data = {{ write = "{self.make("data")}" }}'
+        self.start(worker("tight", "strict", file) + worker("wide", "service", file) + worker("bare", "service"))
+        tight, wide, bare = (json.loads(self.ctl("show", name, "--json").stdout)["open"] for name in ("tight", "wide", "bare"))
+        self.assertTrue(any("locked against others" in one and one.startswith("grant data: ") for one in tight), tight)
+        self.assertEqual([one for one in tight if one.startswith("cell: ")],
+                         ["cell: a program that it made in memory can be run, with no more than the worker has"])
+        for what in ("changed by fchmod", "host's loopback", "both written and executed"):
+            self.assertTrue(any(what in one for one in wide), wide)
+        self.assertFalse(any("fchmod" in one or "locked" in one for one in bare), bare)
+
 
 class Plans(WarderTest):
     """Without a daemon: the plan in words, and what the kernel lacks."""

@@ -298,7 +298,7 @@ constexpr Attempt table[] = {
     {"run-written", "runs a program that it wrote", run_what_it_wrote, landlock_files, "EACCES", "EACCES"},
     {"run-another", "runs a program that it was not given", run_another, landlock_files, "EACCES", "EACCES"},
     {"run-memory", "runs a program from memory of its own", run_from_memory, 0, "open", "open"},
-    {"file-capability", "gives a file of its own a capability", give_capabilities, capabilities, "EPERM", "EPERM"},
+    {"file-capability", "gives a file of its own a capability", give_capabilities, capabilities | strict_filter, "EPERM", "EPERM"},
     {"immutable", "makes a file of its own immutable", make_immutable, capabilities, "EPERM", "EPERM", none_lent, "ENOTTY EOPNOTSUPP"},
     {"thaw", "freezes or thaws a file system", thaw, capabilities, "EPERM", "EPERM"},
     {"give-away", "gives a file of its own to another", give_away, capabilities, "EPERM", "EPERM"},

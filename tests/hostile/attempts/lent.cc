@@ -35,6 +35,16 @@ int change_mode_by_path(const Context& c) {
     constexpr long number = 452;   // fchmodat2 (6.6), of both ABIs
     return done(::syscall(number, c.lent[writable], "", 0666, AT_EMPTY_PATH));
 }
+int change_access_list(const Context& c) {
+    const struct {
+        std::uint32_t version = 2;
+        struct {
+            std::uint16_t kind, rights;
+            std::uint32_t id;
+        } entries[3] = {{0x01, 6, ~0U}, {0x04, 6, ~0U}, {0x20, 6, ~0U}};   // owner, group, others
+    } list;
+    return done(::fsetxattr(c.lent[writable], "system.posix_acl_access", &list, sizeof list, 0));
+}
 int change_owner(const Context& c) { return done(::fchown(c.lent[writable], static_cast<uid_t>(c.number("user.uid")), static_cast<gid_t>(-1))); }
 int change_times(const Context& c) { return done(::futimens(c.lent[writable], nullptr)); }
 int add_attribute(const Context& c) { return done(::fsetxattr(c.lent[writable], "security.hostile", "x", 1, 0)); }
@@ -266,10 +276,11 @@ constexpr Group sockets = Group::sockets;
 
 constexpr Attempt table[] = {
     {"D4-reopen", "opens a read-only file again for writing", open_again, mounts | landlock_files, "ENOENT", "ENOENT", readable},
-    {"D15-fchmod", "changes the mode of a lent file", change_mode, 0, "open", "open", writable},
+    {"D15-fchmod", "changes the mode of a lent file", change_mode, strict_filter, "EPERM", "open", writable},
     {"D15-fchmodat2", "changes the mode of a lent file by a younger call", change_mode_by_path, filter, "EPERM", "EPERM", writable, "ENOSYS"},
+    {"D15-acl", "lets others at a lent file by an access list", change_access_list, strict_filter, "EPERM", "open or EOPNOTSUPP", writable, "EOPNOTSUPP"},
     {"D15-fchown", "gives a lent file away", change_owner, capabilities, "EPERM", "EPERM", writable},
-    {"D15-xattr", "changes an attribute of a lent file that the kernel's own code reads", add_attribute, capabilities, "EPERM", "EPERM", writable, "EOPNOTSUPP"},
+    {"D15-xattr", "changes an attribute of a lent file that the kernel's own code reads", add_attribute, capabilities | strict_filter, "EPERM", "EPERM", writable, "EOPNOTSUPP"},
     {"D15-lease", "takes a lease: others wait for it", take_lease, filter, "EPERM", "EPERM", writable},
     {"D15-notify", "is told what happens in a directory (F_NOTIFY)", notify, filter, "EPERM", "EPERM", none_lent, "EINVAL"},
     {"D15-times", "changes the times of a lent file", change_times, 0, "open", "open", writable},
@@ -279,7 +290,7 @@ constexpr Attempt table[] = {
     {"D14-truncate", "empties what it may append to", empty_it, 0, "open", "open", appendable},
     {"D3-upwards", "goes up from a directory that was lent", upwards, landlock_files, "not lent", "not lent", directory},
     {"D9-exec", "runs a secret", run_secret, user | exec_seal, "EACCES", "EACCES", secret},
-    {"D9-chmod", "makes a secret executable", make_secret_executable, user | exec_seal, "EPERM", "EPERM", secret},
+    {"D9-chmod", "makes a secret executable", make_secret_executable, user | exec_seal | strict_filter, "EPERM", "EPERM", secret},
     {"D9-map", "maps a secret executable", map_secret_executable, 0, "open", "open", secret},
     {"D4-secret", "opens a secret again for writing", open_secret_again, user | mounts | seals, "ENOENT", "ENOENT", secret},
     {"secret-write", "writes to a secret", write_secret, seals, "EPERM", "EPERM", secret},

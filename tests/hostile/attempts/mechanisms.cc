@@ -127,6 +127,7 @@ Change change_of(std::uint32_t mechanism) {
             return [](Cell& cell) {
                 filter_of_service(cell);
                 cell.plan.calls.network = false;
+                cell.plan.calls.base = {"@strict-service"};
             };
         case attempts::landlock_files:
             return [](Cell& cell) {

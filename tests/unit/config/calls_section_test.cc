@@ -7,7 +7,8 @@ sandbox::Calls calls(const std::string& keys) { return testing::worker("[worker.
 std::string complaints_of(const std::string& keys) { return testing::worker_complaints("[worker.web.cell]\n" + keys); }
 
 TEST_CASE("the filter begins with the calls of a usual program, or with what is written") {
-    CHECK_EQ(calls("").base, std::vector<std::string>{"@system-service"});
+    CHECK_EQ(calls("").base, std::vector<std::string>{"@strict-service"});
+    CHECK_EQ(calls("profile = \"service\"\n").base, std::vector<std::string>{"@system-service"});
     CHECK_EQ(calls("calls = [\"@default\", \"read\"]\n").base, std::vector<std::string>{"@default", "read"});
 }
 

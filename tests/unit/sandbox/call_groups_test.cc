@@ -31,6 +31,21 @@ TEST_CASE("a group in a group comes along, and each call once") {
     CHECK(calls_of("@known").size() > 300);
 }
 
+TEST_CASE("profile strict keeps the rights of what was lent: its list is that of service without what changes them by a descriptor") {
+    auto strict = calls_of("@strict-service");
+    for (const auto& call : calls_of("@file-modes")) {
+        CHECK(std::ranges::find(strict, call) == strict.end());
+        strict.push_back(call);
+    }
+    auto service = calls_of("@system-service");
+    std::ranges::sort(strict);
+    std::ranges::sort(service);
+    CHECK(strict == service);
+    const auto files = calls_of("@file-system");
+    CHECK(std::ranges::find(files, "fchmod") != files.end());
+    CHECK(std::ranges::find(files, "openat") != files.end());
+}
+
 TEST_CASE("what could lead out of a cell is in no usual program's list") {
     const auto usual = calls_of("@system-service");
     for (const auto* group : {"@debug", "@io-uring", "@keyring", "@privileged", "@userfault", "@obsolete"}) {
