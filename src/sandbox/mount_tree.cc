@@ -41,6 +41,7 @@ public:
     Result<void> add_binds(Unfit& unfit);
     Result<void> add_files(Unfit& unfit);
     void add_program(const Chain& chain);
+    void show_file(const std::string& file);
     MountTree take();
 
 private:
@@ -234,11 +235,15 @@ bool Layout::shown(const std::string& path) const {
     return attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
 }
 
-// A program outside of /usr is shown alone, and so are its interpreters and the links that lead to them.
+void Layout::show_file(const std::string& file) {
+    tree_.seen.push_back(look_at(host_path(file, plan_.binds)));
+    if (exists(file) && !shown(file)) show(file, file, mounts::Access::read_only);
+}
+
+// A program outside of /usr is shown alone, and so are its interpreters, its libraries and the links that lead to them.
 void Layout::add_program(const Chain& chain) {
-    for (const auto& file : chain.files) {
-        tree_.seen.push_back(look_at(host_path(file, plan_.binds)));
-        if (exists(file) && !shown(file)) show(file, file, mounts::Access::read_only);
+    for (const auto* files : {&chain.files, &chain.libraries}) {
+        for (const auto& file : *files) show_file(file);
     }
     for (const auto& link : chain.links) {
         if (!shown(link.path) && !hidden(link.path)) add_node({Node::Kind::link, in_cell(link.path), link.text});

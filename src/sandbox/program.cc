@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
-#include <cstring>
+#include <cstdint>
 #include <iterator>
 #include <sstream>
 
+#include "sandbox/libraries.h"
 #include "sys/fd.h"
 
 namespace warder::sandbox {
@@ -20,13 +22,6 @@ constexpr std::size_t most_files = 12;
 constexpr int most_links = 16;
 constexpr std::size_t head_size = 4096;
 
-Fd open_regular(const std::string& path) {
-    Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    struct stat status;
-    if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
-    return file;
-}
-
 std::string read_at(const Fd& file, std::size_t size, off_t offset) {
     std::string bytes(size, '\0');
     const ssize_t got = ::pread(file.get(), bytes.data(), size, offset);
@@ -34,24 +29,12 @@ std::string read_at(const Fd& file, std::size_t size, off_t offset) {
     return bytes;
 }
 
-template <typename T>
-bool read_struct(const Fd& file, T& value, off_t offset) {
-    return ::pread(file.get(), &value, sizeof value, offset) == static_cast<ssize_t>(sizeof value);
-}
+bool is_elf(const Fd& file) { return read_at(file, SELFMAG, 0) == ELFMAG; }
 
 // The loader that an ELF program names, or nothing: a static one, or not ELF.
 std::string loader_of(const Fd& file) {
-    Elf64_Ehdr header;
-    if (!read_struct(file, header, 0) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return {};
-    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr)) return {};
-    for (unsigned i = 0; i < header.e_phnum; ++i) {
-        Elf64_Phdr segment;
-        const auto offset = static_cast<off_t>(header.e_phoff + i * sizeof segment);
-        if (!read_struct(file, segment, offset)) return {};
-        if (segment.p_type != PT_INTERP || segment.p_filesz > PATH_MAX) continue;
-        return std::string(read_at(file, segment.p_filesz, static_cast<off_t>(segment.p_offset)).c_str());
-    }
-    return {};
+    const auto decoded = elf::decode(reader_of(file));
+    return decoded ? decoded->loader : std::string();
 }
 
 // The words of "#!/usr/bin/env -S python3 -u", or none.
@@ -105,17 +88,10 @@ std::string link_text(const std::string& path) {
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
-// The links that stand in for the file itself (/usr/bin/java leads through /etc/alternatives), and the file at their end;
-// those in its directories are the mount tree's.
-void follow_links(std::string path, const std::vector<Bind>& binds, Chain& chain) {
-    const std::size_t links_before = chain.links.size();
-    for (int i = 0; i < most_links; ++i) {
-        const std::string text = link_text(host_path(path, binds));
-        if (text.empty()) break;
-        chain.links.push_back({path, text});
-        path = text.front() == '/' ? text : directory_of(path) + text;
-    }
-    if (chain.links.size() > links_before) chain.files.push_back(path);
+// Through links too: each name of the file is one.
+bool ends_here(const std::string& path, const std::vector<Bind>& binds) {
+    const Fd file = open_regular(host_path(path, binds));
+    return file && is_elf(file) && loader_of(file).empty();
 }
 
 }  // namespace
@@ -134,6 +110,29 @@ std::string host_path(const std::string& path, const std::vector<Bind>& binds) {
     return covering ? covering->source + path.substr(covering->target.size()) : path;
 }
 
+Fd open_regular(const std::string& path) {
+    Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    struct stat status;
+    if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+    return file;
+}
+
+elf::Reader reader_of(const Fd& file) {
+    return [fd = file.get()](std::uint64_t offset, void* to, std::size_t size) {
+        return offset <= INT64_MAX && ::pread(fd, to, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
+    };
+}
+
+std::string follow_links(std::string path, const std::vector<Bind>& binds, std::vector<FollowedLink>& links) {
+    for (int i = 0; i < most_links; ++i) {
+        const std::string text = link_text(host_path(path, binds));
+        if (text.empty()) break;
+        links.push_back({path, text});
+        path = text.front() == '/' ? text : directory_of(path) + text;
+    }
+    return path;
+}
+
 Chain chain_of(const Plan& plan) {
     Chain chain;
     std::vector<std::string> waiting{plan.program};
@@ -142,9 +141,11 @@ Chain chain_of(const Plan& plan) {
         waiting.pop_back();
         if (!path.starts_with('/')) continue;
         chain.files.push_back(path);
-        follow_links(path, plan.binds, chain);
+        if (const std::string end = follow_links(path, plan.binds, chain.links); end != path) chain.files.push_back(end);
         for (auto& next : next_of(path, plan)) waiting.push_back(std::move(next));
     }
+    std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan.binds); });
+    if (plan.root == Root::minimal) add_libraries(plan, chain);
     return chain;
 }
 

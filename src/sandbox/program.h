@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "sandbox/elf.h"
 #include "sandbox/plan.h"
+#include "sys/fd.h"
 
 namespace warder::sandbox {
 
@@ -17,8 +19,10 @@ struct FollowedLink {
 };
 
 struct Chain {
-    std::vector<std::string> files;   // as seen in the cell: the program, then its interpreters, then the loader
-    std::vector<FollowedLink> links;
+    std::vector<std::string> files{};       // as seen in the cell: the program, then its interpreters, then the loader
+    std::vector<FollowedLink> links{};
+    std::vector<std::string> libraries{};  // of a minimal root: what the files of the chain name, and what those name
+    std::vector<std::string> ends{};       // of files: ELF programs that name no loader, where exec ends
 };
 
 // Where `path` of the cell comes from on the host: through the bind that covers it, or the same path.
@@ -26,6 +30,20 @@ std::string host_path(const std::string& path, const std::vector<Bind>& binds);
 
 // Whether `path` is `directory` or lies below it, by whole components.
 bool lies_below(const std::string& path, const std::string& directory);
+
+// ---- Pieces for who looks for files of programs ----
+
+// A regular file, or none.
+Fd open_regular(const std::string& path);
+
+// Reads while `file` is open.
+elf::Reader reader_of(const Fd& file);
+
+// The links that stand in for the file itself (/usr/bin/java leads through /etc/alternatives), added to `links`; returns the file at
+// their end. Those in its directories are the mount tree's.
+std::string follow_links(std::string path, const std::vector<Bind>& binds, std::vector<FollowedLink>& links);
+
+// ---- All of it ----
 
 // A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it. For a script
 // that begins with "#!/usr/bin/env NAME" the program of that name in the PATH of `environment` belongs to the chain.

@@ -64,6 +64,7 @@ Rights rights_of(const Plan& plan, const Chain& chain, int abi) {
     for (const auto& file : plan.files) collector.allow(file.target, reading);
     // Links in the chain are followed, so the right falls on the file that is really run.
     for (const auto& file : chain.files) collector.allow(file, execute | read_file, true);
+    for (const auto& file : chain.libraries) collector.allow(file, read_file, true);
     Rights rights = collector.take();
     allow_ports(rights, plan.tcp_bind, bind_tcp);
     allow_ports(rights, plan.tcp_connect, connect_tcp);

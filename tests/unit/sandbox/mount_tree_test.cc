@@ -128,11 +128,11 @@ TEST_CASE("a bind on /tmp itself and a private /tmp contradict each other") {
 }
 
 TEST_CASE("a program outside of /usr is shown alone, one inside is there already") {
-    const MountTree inside = tree_for({}, {{"/usr/bin/env"}, {}});
+    const MountTree inside = tree_for({}, {.files = {"/usr/bin/env"}});
     CHECK_FALSE(attachment_at(inside, "usr/bin/env"));
-    const MountTree outside = tree_for({}, {{"/etc/hostname"}, {}});
+    const MountTree outside = tree_for({}, {.files = {"/etc/hostname"}});
     CHECK(attachment_at(outside, "etc/hostname"));
-    const MountTree absent = tree_for({}, {{"/no/such/program"}, {}});
+    const MountTree absent = tree_for({}, {.files = {"/no/such/program"}});
     CHECK_FALSE(attachment_at(absent, "no/such/program"));
     CHECK_FALSE(absent.seen.back().exists);
 }

@@ -15,7 +15,7 @@ std::uint64_t rights_on(const Rights& rights, const std::string& path) {
     return all;
 }
 
-const Chain chain{{"/usr/bin/app", "/lib64/ld.so"}, {}};
+const Chain chain{.files = {"/usr/bin/app", "/lib64/ld.so"}};
 
 }  // namespace
 

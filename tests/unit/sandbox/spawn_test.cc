@@ -763,13 +763,26 @@ TEST_CASE("a minimal root holds the program and what is listed, and no /usr besi
     NEEDS_ROOT();
     Plan plan = plan_for_view({"read:/usr/bin/env", "read:/usr/lib", "read:/etc/passwd"});
     plan.root = Root::minimal;
-    for (const auto* library : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"}) {
-        if (::access(library, F_OK) == 0) plan.binds.push_back({.source = library, .target = library});
-    }
     const auto outcome = run(plan);
     CHECK(outcome.failure.stage == Stage::none);
     CHECK(holds(outcome.text, "open /usr/bin/env ENOENT\n"));
     CHECK(holds(outcome.text, "open /etc/passwd ok\n"));
+}
+
+TEST_CASE("a minimal root holds the libraries that its program and those name, and no others") {
+    NEEDS_ROOT();
+    for (const char* program : {"/usr/bin/true", "/usr/bin/python3", "/usr/bin/ls"}) {
+        if (::access(program, X_OK) != 0) continue;
+        CAPTURE(program);
+        Plan plan = plan_for({program, "--version"});
+        plan.root = Root::minimal;
+        const auto outcome = run(plan);
+        CHECK(outcome.failure.stage == Stage::none);
+        CHECK(outcome.ended.value == 0);
+    }
+    Plan plan = plan_for_view({"read:/usr/lib/x86_64-linux-gnu/libdl.so.2"});
+    plan.root = Root::minimal;
+    CHECK(holds(run(plan).text, " ENOENT\n"));
 }
 
 TEST_CASE("directories of its own are made for the worker, shown and named, and one that belongs to a third is refused") {
