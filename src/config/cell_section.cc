@@ -61,6 +61,9 @@ constexpr std::array<OwnKind, 4> own_kinds{{
     {"runtime", "RUNTIME_DIRECTORY"},
 }};
 
+// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
+constexpr std::uint64_t reading_all = 1ULL << 1 | 1ULL << 2;
+
 std::string own_directory(std::string_view kind, const Daemon& daemon, const std::string& worker) {
     if (kind == "cache") return "/var/cache/warder/" + worker;
     if (kind == "runtime") return daemon.runtime_directory + "/worker/" + worker;
@@ -354,6 +357,7 @@ private:
         section_.flag("no_new_privileges", cell_.no_new_privileges);
         section_.flag("refuse_executable_memory", cell_.refuse_executable_memory);
         section_.flag("core_dumps", cell_.core_dumps);
+        read_dumpable();
         section_.flag("private_keyring", cell_.private_keyring);
         section_.path("terminal", cell_.terminal);
         const bool needed = cell_.landlock || cell_.calls.enabled;
@@ -362,6 +366,14 @@ private:
             error(*node, "without \"no_new_privileges\" there is neither Landlock nor a filter of calls",
                   "that goes with profile = \"open\" only");
         }
+    }
+
+    void read_dumpable() {
+        section_.flag("dumpable", cell_.dumpable);
+        const Node* node = section_.table().find("dumpable");
+        if (node == nullptr || cell_.dumpable) return;
+        if (!cell_.mount_namespace) error(*node, "\"dumpable\" can be false only in a root of its own", "write root = \"system\", or leave it out");
+        if ((cell_.capabilities & reading_all) != 0) error(*node, "\"dumpable\" cannot be false with a capability that reads every file");
     }
 
     // Keys that would do nothing, where one might think that they protect.

@@ -98,6 +98,7 @@ void add_cell(Lines& lines, const sandbox::Plan& cell) {
     lines.add("cell.hostname", cell.hostname).add("cell.no_new_privileges", cell.no_new_privileges);
     lines.add("cell.landlock", cell.landlock).add("cell.capabilities", cell.capabilities);
     lines.add("cell.refuse_executable_memory", cell.refuse_executable_memory).add("cell.core_dumps", cell.core_dumps);
+    lines.add("cell.dumpable", cell.dumpable);
     lines.add("cell.cgroup_namespace", cell.cgroup_namespace).add("cell.network", cell.network_path);
     lines.add("cell.time_offsets", cell.time_namespace).add("cell.time_offsets", cell.monotonic_offset);
     lines.add("cell.time_offsets", cell.boottime_offset).add("cell.scope_signals", cell.scope_signals);

@@ -181,6 +181,7 @@ void add_rights(Lines& lines, const Plan& plan) {
     lines.cell("no_new_privileges", in_words(plan.no_new_privileges));
     lines.cell("refuse_executable_memory", in_words(plan.refuse_executable_memory));
     lines.cell("core_dumps", in_words(plan.core_dumps));
+    lines.cell("dumpable", in_words(plan.dumpable));
     lines.cell("private_keyring", in_words(plan.private_keyring));
     lines.cell("terminal", in_words(plan.terminal));
     lines.cell("landlock", in_words(plan.landlock));

@@ -1,6 +1,7 @@
 #include "sandbox/calls.h"
 
 #include <linux/sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -106,6 +107,9 @@ private:
     Rules rules_;
 };
 
+// Asking, and giving it up once more, stay allowed.
+void deny_dumps(RuleMaker& rules) { rules.deny_if("prctl", {equals(0, PR_SET_DUMPABLE), differs(1, 0)}); }
+
 // Asking which it is stays allowed.
 void deny_personalities(RuleMaker& rules) { rules.deny_if("personality", {differs(0, 0), differs(0, 0xffffffffU)}); }
 
@@ -176,6 +180,7 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     for (const auto& name : calls.log) rules.log(name);
     deny_terminals_and_leases(rules);
     if (calls.lock_personality) deny_personalities(rules);
+    if (calls.stays_undumpable) deny_dumps(rules);
     deny_out_of_band(rules);
     deny_families(rules, calls.network && !calls.inet_sockets_lent && !calls.datagram_sockets_lent);
     deny_namespaces(rules, calls.namespaces);

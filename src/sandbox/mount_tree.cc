@@ -22,6 +22,9 @@ namespace {
 constexpr int build_timeout_ms = 5000;
 // Where what belongs below /tmp waits for it; nobody but root may look in.
 constexpr const char* aside = ".tmp";
+// ... and the copies of programs that it may not read.
+constexpr const char* copies_aside = ".programs";
+constexpr std::uint64_t most_copied = 256ULL << 20;
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
     unfit = {std::move(item), std::move(why)};
@@ -42,6 +45,8 @@ public:
     Result<void> add_files(Unfit& unfit);
     void add_program(const Chain& chain);
     void show_file(const std::string& file);
+    bool is_only_a_link(const std::string& file) const;
+    Result<void> make_unreadable(const Chain& chain, Unfit& unfit);
     MountTree take();
 
 private:
@@ -250,6 +255,34 @@ void Layout::add_program(const Chain& chain) {
     }
 }
 
+// The file at its end has another name, and is copied by that. One that is shown at the link's place is a file there.
+bool Layout::is_only_a_link(const std::string& file) const {
+    struct stat status;
+    const bool link = ::lstat(host_path(file, plan_.binds).c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+    return link && !made_.contains(in_cell(file));
+}
+
+// The kernel goes by the last file that it loads at exec: the loader of a dynamic program, which is small, or a static one.
+Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
+    if (plan_.dumpable) return {};
+    if (chain.ends.empty()) return refuse(unfit, plan_.program, "cannot be made undumpable: it leads to no ELF program", ENOENT);
+    std::set<std::string> copied;
+    for (const auto& file : chain.ends) {
+        if (!copied.insert(file).second || is_only_a_link(file)) continue;
+        const std::string source = host_path(file, plan_.binds);
+        struct stat status;
+        if (::stat(source.c_str(), &status) != 0) return refuse(unfit, source, "cannot be copied", errno);
+        const auto size = static_cast<std::uint64_t>(status.st_size);
+        if (size > most_copied) return refuse(unfit, source, "is too large for a copy in memory, which dumpable = false takes", EFBIG);
+        if (hidden(file)) return refuse(unfit, file, "lies below the private /tmp: put it elsewhere for dumpable = false", EINVAL);
+        const std::string copy = copies_aside + ("/" + std::to_string(tree_.unreadable.size()));
+        add_node({Node::Kind::program_copy, copy, source});
+        tree_.unreadable.push_back({copy, in_cell(file)});
+        tree_.size += size + 4096;
+    }
+    return {};
+}
+
 MountTree Layout::take() {
     tree_.root = plan_.root;
     return std::move(tree_);
@@ -271,7 +304,7 @@ Result<MountTree> lay_out_on_host(const Plan& plan, Unfit& unfit) {
 
 // What the child says when it is done, or where it failed.
 struct Report {
-    enum class Step : std::int32_t { done, prepare, copy, node, attach, pivot };
+    enum class Step : std::int32_t { done, prepare, copy, node, attach, program, pivot };
     Step step = Step::done;
     std::int32_t error = 0;
     std::uint32_t index = 0;
@@ -279,7 +312,8 @@ struct Report {
 
 class Builder {
 public:
-    Builder(const MountTree& tree, int report, int* copies) : tree_(tree), report_(report), copies_(copies) {}
+    Builder(const MountTree& tree, int report, int* copies)
+        : tree_(tree), size_(std::to_string(tree.size)), report_(report), copies_(copies) {}
     [[noreturn]] void run();
 
 private:
@@ -288,9 +322,11 @@ private:
         if (outcome < 0) stop(step, -outcome, index);
     }
     int make(const Node& node) const;
-    int attach(const Attachment& attachment, int copy) const;
+    int attach(const std::string& target, int copy) const;
+    int attach_program(const UnreadableProgram& program) const;
 
     const MountTree& tree_;
+    std::string size_;   // made by the parent
     int report_;
     int* copies_;   // room for one descriptor for each attachment, made before the fork
     int root_ = -1;
@@ -315,21 +351,54 @@ int write_text(int root, const Node& node) {
     return outcome;
 }
 
+// Without sendfile(2), which not every file system has.
+int copy_bytes(int from, int to) {
+    char buffer[16 * 1024];
+    for (;;) {
+        const ssize_t size = ::read(from, buffer, sizeof buffer);
+        if (size <= 0) return size < 0 ? -errno : 0;
+        const ssize_t written = ::write(to, buffer, static_cast<std::size_t>(size));
+        if (written != size) return written < 0 ? -errno : -ENOSPC;
+    }
+}
+
+int copy_program(int root, const Node& node) {
+    const int from = ::open(node.text.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (from < 0) return -errno;
+    const int to = ::openat(root, node.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0111);
+    const int outcome = to < 0 ? -errno : copy_bytes(from, to);
+    ::close(from);
+    if (to >= 0) ::close(to);
+    return outcome;
+}
+
+bool kept_aside(const std::string& path) { return path == aside || path == copies_aside; }
+
 int Builder::make(const Node& node) const {
     switch (node.kind) {
-        case Node::Kind::directory: return from_call(::mkdirat(root_, node.path.c_str(), node.path == aside ? 0700 : 0755));
+        case Node::Kind::directory: return from_call(::mkdirat(root_, node.path.c_str(), kept_aside(node.path) ? 0700 : 0755));
         case Node::Kind::link: return from_call(::symlinkat(node.text.c_str(), root_, node.path.c_str()));
         case Node::Kind::empty_file:
         case Node::Kind::text_file: return write_text(root_, node);
+        case Node::Kind::program_copy: return copy_program(root_, node);
     }
     return -EINVAL;
 }
 
-int Builder::attach(const Attachment& attachment, int copy) const {
-    const int target = mounts::open_inside(root_, attachment.target.c_str());
+int Builder::attach(const std::string& path, int copy) const {
+    const int target = mounts::open_inside(root_, path.c_str());
     if (target < 0) return target;
     const int outcome = mounts::attach(copy, target);
     ::close(target);
+    return outcome;
+}
+
+// Once the root is mounted somewhere, at the current directory: a tree that is mounted nowhere has no copies.
+int Builder::attach_program(const UnreadableProgram& program) const {
+    const int copy = mounts::copy_tree(program.copy.c_str(), mounts::Access::read_only, mounts::Devices::hidden);
+    if (copy < 0) return copy;
+    const int outcome = attach(program.target, copy);
+    ::close(copy);
     return outcome;
 }
 
@@ -345,15 +414,16 @@ void Builder::run() {
         copies_[i] = mounts::copy_tree(one.source.c_str(), one.access, one.devices, one.no_execute);
         check(copies_[i], Step::copy, i);
     }
-    root_ = mounts::make_tmpfs("1m", "0755");
+    root_ = mounts::make_tmpfs(size_.c_str(), "0755");
     check(root_, Step::prepare);
     for (std::size_t i = 0; i < tree_.nodes.size(); ++i) check(make(tree_.nodes[i]), Step::node, i);
     const int place = ::open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC);
     check(from_call(place), Step::pivot);
     check(mounts::attach(root_, place), Step::pivot);
-    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) check(attach(tree_.attachments[i], copies_[i]), Step::attach, i);
-    check(mounts::make_read_only(root_), Step::pivot);
+    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) check(attach(tree_.attachments[i].target, copies_[i]), Step::attach, i);
     check(from_call(::fchdir(root_)), Step::pivot);
+    for (std::size_t i = 0; i < tree_.unreadable.size(); ++i) check(attach_program(tree_.unreadable[i]), Step::program, i);
+    check(mounts::make_read_only(root_), Step::pivot);
     check(mounts::become_root_of_namespace(), Step::pivot);
     stop(Step::done, 0, 0);
 }
@@ -362,6 +432,7 @@ std::string place_of(const MountTree& tree, const Report& report) {
     switch (report.step) {
         case Report::Step::copy: return tree.attachments[report.index].source;
         case Report::Step::attach: return "/" + tree.attachments[report.index].target;
+        case Report::Step::program: return "/" + tree.unreadable[report.index].target;
         case Report::Step::node: return "/" + tree.nodes[report.index].path;
         case Report::Step::done:
         case Report::Step::prepare:
@@ -398,9 +469,10 @@ Result<Fd> build(const MountTree& tree, Unfit& unfit) {
     const Fd reading(ends[0]);
     Fd writing(ends[1]);
     std::vector<int> copies(tree.attachments.size(), -1);
+    Builder builder(tree, writing.get(), copies.data());
     const SignalsBlocked blocked;
     const Cloned child = TRY(clone_process(0, -1));
-    if (child.pid == 0) Builder(tree, writing.get(), copies.data()).run();
+    if (child.pid == 0) builder.run();
     writing.reset();
     auto name_space = take_namespace(tree, reading, child.pid, unfit);
     end_builder(child.pidfd);
@@ -421,6 +493,7 @@ std::string key_of(const MountTree& tree) {
         add(one.target);
         add(std::to_string(static_cast<int>(one.access)) + std::to_string(static_cast<int>(one.devices)) + (one.no_execute ? "x" : ""));
     }
+    for (const auto& one : tree.unreadable) add(one.target);
     for (const auto& seen : tree.seen) {
         add(seen.path);
         add(std::to_string(seen.device) + "." + std::to_string(seen.inode) + "." + std::to_string(seen.changed));
@@ -440,6 +513,7 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
     TRY(layout.add_memory_directories(unfit));
     layout.add_identity_files();
     layout.add_program(chain);
+    TRY(layout.make_unreadable(chain, unfit));
     return layout.take();
 }
 

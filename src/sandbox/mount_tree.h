@@ -20,10 +20,13 @@ namespace warder::sandbox {
 
 // Something made on the root's tmpfs. Paths are relative to the cell's "/".
 struct Node {
-    enum class Kind : std::uint8_t { directory, empty_file, text_file, link };
+    enum class Kind : std::uint8_t {
+        directory, empty_file, text_file, link,
+        program_copy,   // of a file of the host, which everybody may run and nobody but root may read
+    };
     Kind kind = Kind::directory;
     std::string path;
-    std::string text;   // of a text file; where a link leads
+    std::string text;   // of a text file; where a link leads; the file that is copied
 };
 
 // A tree of the host that is shown in the cell.
@@ -44,6 +47,12 @@ struct LateAttachment {
     std::vector<std::string> parents;        // to be made first, in this order
 };
 
+// A copied program, attached over what the host has there.
+struct UnreadableProgram {
+    std::string copy;      // a Node, relative to the cell's "/"
+    std::string target;    // likewise
+};
+
 // What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
 // so the time of change is looked at for files only (that of a directory changes with each name in it).
 struct Seen {
@@ -60,6 +69,8 @@ struct MountTree {
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
     std::vector<LateAttachment> late;
+    std::vector<UnreadableProgram> unreadable;
+    std::uint64_t size = 1 << 20;          // bytes that the root's tmpfs may hold
     std::vector<Seen> seen;                // what the layout was computed from
 };
 

@@ -129,6 +129,10 @@ std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
     for (const auto& one : prepared.tree.attachments) {
         mounts.push_back({"/" + one.target, one.access == mounts::Access::read_only, one.devices == mounts::Devices::usable});
     }
+    for (const auto& one : prepared.tree.unreadable) {
+        const std::string path = "/" + one.target;
+        if (std::ranges::find(mounts, path, &ExpectedMount::path) == mounts.end()) mounts.push_back({path, true, false});
+    }
     if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
     for (const auto& one : plan.memory_directories) mounts.push_back({one.target, false, false});
     if (plan.proc != ProcView::hidden) mounts.push_back({"/proc", false, false});

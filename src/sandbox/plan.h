@@ -115,6 +115,7 @@ struct Calls {
     bool network = false;                // the worker may make inet sockets of its own (Network::host)
     bool namespaces = false;             // clone and unshare with namespace flags
     bool lock_personality = true;        // it begins with the native one, and keeps it
+    bool stays_undumpable = false;       // it may not make itself dumpable again
     std::vector<std::string> base{"@system-service"};   // the list that the following change; names of calls and @groups
     std::vector<std::string> allow;      // more calls
     std::vector<DeniedCall> deny;        // fewer calls
@@ -180,7 +181,9 @@ struct Plan {
     bool no_new_privileges = true;
     bool refuse_executable_memory = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
     bool core_dumps = true;               // false: neither into a file nor to a handler
-    bool dumpable = true;                 // false: no other process of its user may look into its memory, nor trace it
+    // False: no other process of its user may look into its memory, nor trace it. What the kernel goes by at exec is whether the
+    // program may be read, so it runs a copy that may not be.
+    bool dumpable = true;
     bool private_keyring = true;          // a session keyring of its own, empty
     bool landlock = true;
     bool scope_signals = true;            // signals reach only its own kind (Landlock, 6.12)

@@ -1,6 +1,7 @@
 #include "sandbox/prepared.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -115,6 +116,8 @@ Result<void> check_values(const Plan& plan, Unfit& unfit) {
     return {};
 }
 
+constexpr std::uint64_t reading_all = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH;
+
 // Items that hold only together with another.
 Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     const bool mounts = plan.mount_namespace;
@@ -123,6 +126,10 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (!mounts && !plan.files.empty()) return refuse(unfit, "files", "need a mount namespace", EINVAL);
     if (!mounts && plan.private_tmp) return refuse(unfit, "private_tmp", "needs a mount namespace", EINVAL);
     if (!mounts && !plan.memory_directories.empty()) return refuse(unfit, "memory", "needs a mount namespace", EINVAL);
+    if (!plan.dumpable && (!mounts || plan.root == Root::host)) return refuse(unfit, "dumpable", "false needs a root of its own", EINVAL);
+    if (!plan.dumpable && (plan.capabilities & reading_all) != 0) {
+        return refuse(unfit, "dumpable", "false is nothing to who may read every file (dac_override, dac_read_search)", EINVAL);
+    }
     const bool shows_processes = plan.proc != ProcView::hidden;
     if (shows_processes && (plan.root == Root::host || !plan.pid_namespace)) {
         return refuse(unfit, "proc", "needs a root and a pid namespace of its own", EINVAL);
@@ -132,6 +139,13 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (!plan.no_new_privileges && filters) {
         return refuse(unfit, "no_new_privileges", "is needed for Landlock and seccomp", EINVAL);
     }
+    return {};
+}
+
+// fs.suid_dumpable is what a program gets that may not be read: 1 is for debugging, and makes it nothing.
+Result<void> check_dumps(const Plan& plan, Unfit& unfit) {
+    const auto text = plan.dumpable ? Result<std::string>(std::string()) : read_file("/proc/sys/fs/suid_dumpable", 16);
+    if (text && text->starts_with('1')) return refuse(unfit, "dumpable", "cannot be false: fs.suid_dumpable is 1 here; set it to 0 or 2");
     return {};
 }
 
@@ -179,6 +193,7 @@ Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Un
 // The plan as it is carried out: with what it prefers and cannot have left out, and its own directories shown and named.
 Plan completed(const Plan& from, const KernelFeatures& kernel) {
     Plan plan = without_lacking(from, kernel);
+    plan.calls.stays_undumpable = !plan.dumpable;
     for (const auto& own : plan.own_directories) {
         if (plan.mount_namespace) plan.binds.push_back({.source = own.path, .target = own.path, .writable = true});
         plan.environment.push_back(own.variable + "=" + own.path);
@@ -284,6 +299,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     TRY(check_values(plan, unfit));
     TRY(check_whole(plan, unfit));
     TRY(check_kernel(plan, kernel, unfit));
+    TRY(check_dumps(plan, unfit));
     for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
     PreparedCell prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);

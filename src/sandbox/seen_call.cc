@@ -1,5 +1,6 @@
 #include "sandbox/seen_call.h"
 
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -103,6 +104,7 @@ Remedy of_socket(const Calls& calls, const SeenCall& call) {
 Remedy of_argument(const Calls& calls, const SeenCall& call) {
     if (has_rule(calls, call)) return {"call_rules", "take the rule for " + quoted(call.name) + " out of call_rules"};
     if (is_one_of(call.name, {"socket", "socketpair"})) return of_socket(calls, call);
+    if (call.name == "prctl" && call.arguments[0] == PR_SET_DUMPABLE) return {"dumpable", "dumpable = true"};
     if (call.name == "personality") return {"lock_personality", "lock_personality = false"};
     return {"", "nothing: with these arguments it is denied to every worker under a filter"};
 }

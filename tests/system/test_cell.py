@@ -1,6 +1,7 @@
 """A worker's cell through the real daemon: each item of a config is what the kernel then says, and what it lacks is said."""
 
 import json
+import os
 import re
 import subprocess
 import unittest
@@ -57,6 +58,23 @@ class Cells(WarderTest):
         for what in ("changed by fchmod", "host's loopback", "both written and executed"):
             self.assertTrue(any(what in one for one in wide), wide)
         self.assertFalse(any("fchmod" in one or "locked" in one for one in bare), bare)
+
+
+    def test_a_minimal_root_needs_no_list_of_libraries_and_its_program_may_be_undumpable(self):
+        self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.idle.cell]\nroot = "minimal"\ndumpable = false\n')
+        self.wait_state("idle", "ready")
+        seen = {item["name"]: item for item in self.report("show", "idle")["cell"]}
+        self.assertEqual([name for name, item in seen.items() if not item["matches"]], [])
+        self.assertEqual((seen["dumpable"]["effective"], seen["dumpable"]["evidence"]), ("no", "read"))
+        self.assertTrue([name for name in seen if name.startswith("mount /") and "/libc.so" in name], seen.keys())
+        self.assertEqual(os.stat(f"/proc/{self.worker('idle')['pid']}/status").st_uid, 0)
+
+    def test_what_cannot_be_undumpable_is_refused_at_its_line(self):
+        for cell in ('profile = "open"\n', 'trusted_capabilities = ["dac_read_search"]\n'):
+            self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\n{cell}dumpable = false\n')
+            done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn('"dumpable" can', done.stdout + done.stderr)
 
 
 class Plans(WarderTest):

@@ -31,7 +31,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "io_priority = \"idle\"\n", "io_priority = \"best-effort:1\"\n", "scheduling = \"batch\"\n",
         "scheduling = \"fifo:1\"\n", "scheduling = \"fifo:2\"\n", "cpus = \"0\"\n", "cpus = \"1\"\n",
         "cell = { capabilities = [\"ipc_lock\"] }\n", "cell = { refuse_executable_memory = false }\n",
-        "cell = { core_dumps = true }\n", "cell = { private_keyring = false }\n", "cell = { lock_personality = false }\n",
+        "cell = { core_dumps = true }\n", "cell = { dumpable = false }\n", "cell = { private_keyring = false }\n", "cell = { lock_personality = false }\n",
         "cell = { terminal = \"/dev/a\" }\n", "cell = { profile = \"open\", no_new_privileges = false }\n",
         "limits = { core = 0 }\n", "limits = { nofile = \"1:2\" }\n", "logging = { keep = 1 }\n",
         "logging = { max_size = \"1MiB\" }\n", "cell = { profile = \"open\" }\n", "cell = { profile = \"service\" }\n",

@@ -124,6 +124,8 @@ void print_keyring() {
     std::printf("keyring %s %s\n", name_of(size), size >= 0 ? text : "");
 }
 
+void print_dumpable() { std::printf("dumpable %d\n", ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)); }
+
 void print_clocks() {
     timespec boot{};
     ::clock_gettime(CLOCK_BOOTTIME, &boot);
@@ -225,6 +227,7 @@ void answer(const std::string& question) {
     else if (word == "memory") print_memory();
     else if (word == "keyring") print_keyring();
     else if (word == "clocks") print_clocks();
+    else if (word == "dumpable") print_dumpable();
     else if (word == "namespace") print_namespace(rest.c_str());
     else if (word == "file") print_file(rest.c_str());
     else if (word == "directory") print_directory(rest.c_str());

@@ -29,7 +29,7 @@ std::uint32_t seed() {
     return given == nullptr ? 2026 : static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10));
 }
 
-// What binds show, and a program that its user may run and not read.
+// What binds show.
 class Scenery {
 public:
     Scenery() {
@@ -38,18 +38,13 @@ public:
         place = name;
         REQUIRE(::chmod(name, 0755) == 0);
         std::ofstream(place + "/text") << "text\n";
-        std::ofstream(unreadable(), std::ios::binary) << std::ifstream("/usr/bin/sleep", std::ios::binary).rdbuf();
-        REQUIRE(::chmod(unreadable().c_str(), 0111) == 0);
     }
     ~Scenery() {
         ::unlink((place + "/text").c_str());
-        ::unlink(unreadable().c_str());
         ::rmdir(place.c_str());
     }
     Scenery(const Scenery&) = delete;
     Scenery& operator=(const Scenery&) = delete;
-    std::string unreadable() const { return place + "/sleep"; }
-
     std::string place;
 };
 
@@ -98,7 +93,6 @@ private:
         plan.root = !plan.mount_namespace || once_in(5) ? Root::host : once_in(3) ? Root::minimal : Root::system;
         plan.private_tmp = plan.mount_namespace && !once_in(4);
         if (plan.root == Root::host) return;
-        if (plan.root == Root::minimal) plan.binds.push_back({.source = "/usr/lib", .target = "/usr/lib"});
         if (once_in(3)) plan.binds.push_back({.source = scenery_.place, .target = "/srv/shown", .writable = once_in(2), .no_execute = once_in(2)});
         if (once_in(4)) plan.binds.push_back({.source = scenery_.place + "/text", .target = "/opt/text"});
         if (once_in(4)) plan.files.push_back({"/etc/app.conf", "a = 1\n"});
@@ -106,8 +100,7 @@ private:
         if (once_in(3)) plan.devices.resize(below(5));
         if (plan.pid_namespace && once_in(3)) plan.proc = ProcView::processes;
         if (once_in(6)) {
-            plan.program = scenery_.unreadable();
-            plan.dumpable = false;   // nor by a capability that reads everything
+            plan.dumpable = false;   // which a capability that reads everything would undo
             held_by_worker_ &= ~(capabilities::bit(CAP_DAC_OVERRIDE) | capabilities::bit(CAP_DAC_READ_SEARCH));
         }
     }

@@ -626,6 +626,52 @@ TEST_CASE("without core dumps the limit is the one that also stops handlers") {
     CHECK(holds(run(plan).text, "limit 4 1 1\n"));
 }
 
+TEST_CASE("what is not to be dumpable is not after exec, and cannot make itself so again") {
+    NEEDS_ROOT();
+    constexpr int set_dumpable = 4;
+    const std::string call = "call:" + std::to_string(SYS_prctl) + "," + std::to_string(set_dumpable);
+    for (const char* root : {"system", "minimal"}) {
+        CAPTURE(root);
+        Plan plan = plan_for_view({"dumpable", call + ",1", call + ",0", "read:/lib64/ld-linux-x86-64.so.2"});
+        if (std::string(root) == "minimal") plan.root = Root::minimal;
+        CHECK(holds(run(plan).text, "dumpable 1\n"));
+        plan.dumpable = false;
+        const auto outcome = run(plan);
+        CHECK(holds(outcome.text, "dumpable 0\n"));
+        CHECK(holds(outcome.text, " EPERM\n"));
+        CHECK(holds(outcome.text, " ok\n"));
+        if (::access("/lib64/ld-linux-x86-64.so.2", F_OK) == 0) CHECK(holds(outcome.text, "/lib64/ld-linux-x86-64.so.2 EACCES\n"));
+    }
+}
+
+TEST_CASE("a script and a static program are not dumpable either, which a capability to read all files would undo") {
+    NEEDS_ROOT();
+    char script[] = "/tmp/warder-script-XXXXXX";
+    {
+        const Fd file(::mkstemp(script));
+        REQUIRE(::write(file.get(), "#!/usr/bin/tail -f\n", 19) == 19);
+        REQUIRE(::fchmod(file.get(), 0755) == 0);
+    }
+    const std::string here = cell_view();
+    const std::string stub = here.substr(0, here.rfind("/tests/")) + "/src/sandbox/warder-stub";
+    for (const std::string& program : {std::string(script), stub}) {
+        CAPTURE(program);
+        Plan plan = plan_for({program});
+        plan.dumpable = false;
+        const Running running(plan);
+        struct stat status {};
+        REQUIRE(::stat(("/proc/" + std::to_string(running.worker.pid) + "/status").c_str(), &status) == 0);
+        CHECK(status.st_uid == 0);
+    }
+    ::unlink(script);
+    Plan plan = plan_for({"/usr/bin/true"});
+    plan.dumpable = false;
+    plan.capabilities = 1ULL << CAP_DAC_READ_SEARCH;
+    Unfit unfit;
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK_EQ(unfit.item, "dumpable");
+}
+
 TEST_CASE("a terminal that is asked for is the controlling one, and all three standard descriptors") {
     NEEDS_ROOT();
     const Fd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
