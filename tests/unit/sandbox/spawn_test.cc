@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -689,6 +690,27 @@ TEST_CASE("a terminal that is asked for is the controlling one, and all three st
     CHECK(std::string(said) == "terminal 1 1\r\nterminal 1 1\r\nterminal 1 1\r\n");
     plan.terminal = "/dev/no-such-terminal";
     CHECK(run(plan).failure.stage == Stage::standard_input);
+}
+
+TEST_CASE("/dev/tty is there on request, is its own terminal and nobody else's, and nothing can be typed into it") {
+    NEEDS_ROOT();
+    const Fd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    REQUIRE(master);
+    REQUIRE(::unlockpt(master.get()) == 0);
+    char name[64];
+    REQUIRE(::ptsname_r(master.get(), name, sizeof name) == 0);
+    const std::string type = "call:" + std::to_string(SYS_ioctl) + ",0," + std::to_string(TIOCSTI) + ",0";
+    Plan plan = plan_for_view({"write:/dev/tty", type});
+    CHECK(holds(run(plan).text, "open /dev/tty ENOENT\n"));
+    plan.devices = {"null", "tty"};
+    CHECK(holds(run(plan).text, "open /dev/tty ENXIO\n"));
+    plan.terminal = name;
+    const Fd kept(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    CHECK(run(plan).failure.stage == Stage::none);
+    char said[256]{};
+    CHECK(::read(master.get(), said, sizeof said - 1) > 0);
+    CHECK(holds(said, "open /dev/tty ok\r\n"));
+    CHECK(holds(said, " EPERM\r\n"));
 }
 
 TEST_CASE("a call has the answer that the plan gives it: another errno, the end of the worker, or by its argument") {
