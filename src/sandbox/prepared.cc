@@ -303,7 +303,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
     PreparedCell prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);
-    if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock);
+    if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock, kernel.landlock_errata);
     TRY(prepare_calls(*prepared, kernel, unfit));
     TRY(prepare_mounts(*prepared, chain, unfit));
     TRY(prepare_descriptors(*prepared, stub_path, unfit));

@@ -68,6 +68,26 @@ std::string controllers_of_kernel() {
     return text ? text->substr(0, text->find('\n')) : std::string();
 }
 
+// Those that its ABI has and that it does not say are mended.
+std::string faults_of(const KernelFeatures& features) {
+    struct Fault {
+        unsigned bit;
+        int since;
+        const char* words;
+    };
+    constexpr Fault faults[] = {
+        {landlock::tcp_only, 4, "ports bind MPTCP and SMC too"},
+        {landlock::signals_of_threads, 6, "scope_signals binds threads among themselves"},
+        {landlock::disconnected, 1, "what leaves a bind mount can gain rights"},
+    };
+    std::string words;
+    for (const auto& fault : faults) {
+        const bool there = features.landlock >= fault.since && (features.landlock_errata & fault.bit) == 0;
+        if (there) words += (words.empty() ? "" : "; ") + std::string(fault.words);
+    }
+    return words;
+}
+
 }  // namespace
 
 KernelFeatures probe_kernel() {
@@ -97,7 +117,7 @@ KernelFeatures probe_kernel() {
 
 std::vector<Feature> list_features(const KernelFeatures& features) {
     std::string abi = features.landlock > 0 ? "ABI " + std::to_string(features.landlock) : std::string();
-    if (features.landlock_errata != 0) abi += ", errata " + std::to_string(features.landlock_errata);
+    if (const std::string faults = faults_of(features); !faults.empty()) abi += ", not mended: " + faults;
     return {
         {"seccomp", features.seccomp, {}},
         {"landlock", features.landlock > 0, abi},

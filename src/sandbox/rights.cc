@@ -39,8 +39,11 @@ std::uint64_t handled_of_net(const Plan& plan, std::uint64_t known) {
     return known & ((plan.tcp_bind.restricted ? bind_tcp : 0) | (plan.tcp_connect.restricted ? connect_tcp : 0));
 }
 
-std::uint64_t scopes_of(const Plan& plan, std::uint64_t known) {
-    return known & ((plan.scope_signals ? scope_signal : 0) | (plan.scope_abstract_sockets ? scope_abstract_unix_socket : 0));
+// Programs with threads break where threads of one process cannot signal each other. A pid namespace of its own keeps it from all
+// others' processes as well; without one the scope stays.
+std::uint64_t scopes_of(const Plan& plan, std::uint64_t known, unsigned errata) {
+    const bool breaks_threads = (errata & signals_of_threads) == 0;
+    return known & ((plan.scope_signals && !(breaks_threads && plan.pid_namespace) ? scope_signal : 0) | (plan.scope_abstract_sockets ? scope_abstract_unix_socket : 0));
 }
 
 void allow_ports(Rights& rights, const Ports& ports, std::uint64_t right) {
@@ -50,10 +53,10 @@ void allow_ports(Rights& rights, const Ports& ports, std::uint64_t right) {
 
 }  // namespace
 
-Rights rights_of(const Plan& plan, const Chain& chain, int abi) {
+Rights rights_of(const Plan& plan, const Chain& chain, int abi, unsigned errata) {
     Handled handled = all_of(abi);
     handled.net = handled_of_net(plan, handled.net);
-    handled.scoped = scopes_of(plan, handled.scoped);
+    handled.scoped = scopes_of(plan, handled.scoped, errata);
     Collector collector(handled);
     // The host's own tree is "untouched": there Landlock holds only network and scope.
     if (plan.root == Root::host || !plan.mount_namespace) collector.allow("/", handled.files);

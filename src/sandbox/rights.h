@@ -29,7 +29,7 @@ struct Rights {
     std::vector<PortRight> ports;
 };
 
-// Rights for a kernel with this Landlock ABI.
-Rights rights_of(const Plan& plan, const Chain& chain, int abi);
+// Rights for a kernel with this Landlock ABI, of whose faults these are mended.
+Rights rights_of(const Plan& plan, const Chain& chain, int abi, unsigned errata);
 
 }  // namespace warder::sandbox

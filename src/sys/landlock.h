@@ -43,7 +43,11 @@ struct Handled {
 // The running kernel's ABI; 0: no Landlock here.
 int abi();
 
-// Which of its faults this kernel has mended, as bits; 0 where it does not say (before 6.15).
+// Which of its faults this kernel has mended, as bits; 0 where it does not say: then none is taken to be. A fault is there from its
+// ABI on. Never renumber: the kernel's own.
+inline constexpr unsigned tcp_only = 1U << 0;              // 4: rights on TCP ports bind other protocols of streams (MPTCP, SMC) too
+inline constexpr unsigned signals_of_threads = 1U << 1;    // 6: the scope keeps threads of one process from signalling each other
+inline constexpr unsigned disconnected = 1U << 2;          // 1: what is moved out of a bind mount can gain rights by rename and link
 unsigned errata();
 
 // All rights on files, net and scopes that this ABI can restrict.

@@ -38,7 +38,10 @@ TEST_CASE("a kernel without Landlock is listed as one") {
     KernelFeatures features;
     CHECK_FALSE(list_features(features)[1].present);
     features.landlock = 4;
+    features.landlock_errata = 5;
     CHECK(list_features(features)[1].detail == "ABI 4");
+    features.landlock_errata = 1;
+    CHECK(list_features(features)[1].detail == "ABI 4, not mended: what leaves a bind mount can gain rights");
     CHECK(list_features(features)[2].present);
     CHECK_FALSE(list_features(features)[3].present);
 }

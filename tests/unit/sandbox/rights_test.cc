@@ -22,7 +22,7 @@ const Chain chain{.files = {"/usr/bin/app", "/lib64/ld.so"}};
 TEST_CASE("only the chain and binds with execute may be run") {
     Plan plan;
     plan.binds = {{.source = "/a", .target = "/tools", .writable = false, .execute = true}, {.source = "/b", .target = "/data"}};
-    const Rights rights = rights_of(plan, chain, 7);
+    const Rights rights = rights_of(plan, chain, 7, 7);
     CHECK((rights_on(rights, "/usr/bin/app") & landlock::execute) != 0);
     CHECK((rights_on(rights, "/lib64/ld.so") & landlock::execute) != 0);
     CHECK((rights_on(rights, "/tools") & landlock::execute) != 0);
@@ -36,7 +36,7 @@ TEST_CASE("only /tmp and writable binds may be written, and no device is ever ma
     Plan plan;
     plan.binds = {{.source = "/a", .target = "/state", .writable = true}, {.source = "/b", .target = "/data"}};
     plan.files = {{"/opt/conf", ""}};
-    const Rights rights = rights_of(plan, chain, 7);
+    const Rights rights = rights_of(plan, chain, 7, 7);
     constexpr auto writing = landlock::write_file | landlock::make_reg | landlock::remove_file | landlock::truncate;
     CHECK((rights_on(rights, "/tmp") & writing) == writing);
     CHECK((rights_on(rights, "/state") & writing) == writing);
@@ -46,28 +46,36 @@ TEST_CASE("only /tmp and writable binds may be written, and no device is ever ma
     }
     for (const auto& one : rights.paths) CHECK((one.rights & (landlock::make_char | landlock::make_block)) == 0);
     plan.private_tmp = false;
-    CHECK(rights_on(rights_of(plan, chain, 7), "/tmp") == 0);
+    CHECK(rights_on(rights_of(plan, chain, 7, 7), "/tmp") == 0);
 }
 
 TEST_CASE("no right is given that the kernel does not handle") {
     for (int abi = 1; abi <= 7; ++abi) {
         CAPTURE(abi);
-        const Rights rights = rights_of(Plan{}, chain, abi);
+        const Rights rights = rights_of(Plan{}, chain, abi, 7);
         for (const auto& one : rights.paths) CHECK((one.rights & ~rights.handled.files) == 0);
     }
 }
 
 TEST_CASE("the host's network is not restricted, an empty one is") {
     Plan plan;
-    CHECK(rights_of(plan, chain, 7).handled.net == 3);
+    CHECK(rights_of(plan, chain, 7, 7).handled.net == 3);
     plan.network = Network::host;
-    CHECK(rights_of(plan, chain, 7).handled.net == 0);
-    CHECK(rights_of(plan, chain, 7).handled.scoped == 3);
+    CHECK(rights_of(plan, chain, 7, 7).handled.net == 0);
+    CHECK(rights_of(plan, chain, 7, 7).handled.scoped == 3);
 }
 
 TEST_CASE("the host's own tree is untouched") {
     Plan plan;
     plan.root = Root::host;
-    const Rights rights = rights_of(plan, chain, 7);
+    const Rights rights = rights_of(plan, chain, 7, 7);
     CHECK(rights_on(rights, "/") == rights.handled.files);
+}
+
+TEST_CASE("where the scope of signals breaks threads, a pid namespace of its own stands in for it") {
+    Plan plan;
+    CHECK(rights_of(plan, chain, 6, landlock::signals_of_threads).handled.scoped == 3);
+    CHECK(rights_of(plan, chain, 6, 0).handled.scoped == landlock::scope_abstract_unix_socket);
+    plan.pid_namespace = false;
+    CHECK(rights_of(plan, chain, 6, 0).handled.scoped == 3);
 }
