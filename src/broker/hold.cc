@@ -115,12 +115,12 @@ mode_t directory_mode_of(const policy::Grant& grant) {
 }
 
 Identity owner_of(const policy::Grant& grant, const Identity& worker) {
-    return grant.owner == policy::Owner::worker ? worker : root_identity;
+    return grant.owner == policy::Owner::worker ? worker : own_identity();
 }
 
 // Only a file that `maker` or the owner made, under one name, is given to the owner: a hard link planted in a directory
 // that others may write to must not carry somebody else's file along (CVE-2016-1247).
-Result<void> give(int fd, const Identity& owner, uid_t maker = 0) {
+Result<void> give(int fd, const Identity& owner, uid_t maker = own_identity().uid) {
     struct stat about;
     if (::fstat(fd, &about) != 0) return failure("fstat");
     if (about.st_uid == owner.uid && about.st_gid == owner.gid) return {};

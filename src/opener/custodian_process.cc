@@ -20,6 +20,7 @@
 #include "protocol/codec.h"
 #include "sys/channel.h"
 #include "sys/kernel.h"
+#include "sys/privileges.h"
 #include "sys/seccomp.h"
 
 namespace warder::opener {
@@ -311,9 +312,7 @@ bool drop_capabilities() {
 bool confine(const CustodianOrders& orders) {
     const auto calls = few_calls();
     if (!calls) return false;
-    if (::syscall(SYS_setgroups, 0, nullptr) != 0) return false;
-    if (::syscall(SYS_setresgid, orders.gid, orders.gid, orders.gid) != 0) return false;
-    if (::syscall(SYS_setresuid, orders.uid, orders.uid, orders.uid) != 0) return false;
+    if (!settle_as(orders.uid, orders.gid)) return false;
     if (!drop_capabilities()) return false;
     if (::prctl(PR_SET_DUMPABLE, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return false;
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;

@@ -19,6 +19,7 @@
 #include "broker/sentence.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
+#include "sys/privileges.h"
 #include "sys/process.h"
 
 namespace warder::opener {
@@ -118,9 +119,7 @@ private:
     // Another user than root keeps no capability: leaving uid 0 clears them, and none is inheritable or ambient here.
     void become_user() {
         must(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-        must(::syscall(SYS_setgroups, 0, nullptr));
-        must(::syscall(SYS_setresgid, birth_.gid, birth_.gid, birth_.gid));
-        must(::syscall(SYS_setresuid, birth_.uid, birth_.uid, birth_.uid));
+        if (!settle_as(birth_.uid, birth_.gid)) fail(errno);
     }
 
     // After the change of credentials, which clears it.

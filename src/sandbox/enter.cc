@@ -52,6 +52,7 @@ class Child {
 public:
     Child(const Prepared& prepared, const Given& given) : prepared_(prepared), plan_(prepared.plan), status_(given.status) {}
 
+    void let_itself_be_seen();
     void reset_signals();
     void start_session();
     int open_terminal();
@@ -124,6 +125,12 @@ void Child::fail(Stage stage, int number) {
     failure.error = number;
     [[maybe_unused]] const ssize_t size = ::write(status_, &failure, sizeof failure);
     for (;;) ::syscall(SYS_exit_group, exit_status_of(stage));
+}
+
+// The files in /proc of a process that may not be dumped are root's: an ordinary user's child could not write its own, and its
+// parent could not read them. This copy of the parent's memory is gone at exec; workers see no process but their own meanwhile.
+void Child::let_itself_be_seen() {
+    if (plan_.without_root) must(Stage::memory, ::prctl(PR_SET_DUMPABLE, 1));
 }
 
 // The parent blocked everything before the fork, so none of its handlers can run here. Ignored signals would stay ignored
@@ -360,6 +367,7 @@ void Child::set_secure_bits(std::uint64_t kept) {
 }
 
 void Child::become_user() {
+    if (plan_.without_root) return;
     must(Stage::group, ::syscall(SYS_setgroups, plan_.groups.size(), plan_.groups.data()));
     must(Stage::group, ::syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
     must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
@@ -567,6 +575,7 @@ const StringVector& environment_for(const Prepared& prepared, const Given& given
 void enter_as_stub(const Prepared& prepared, const Given& given) {
     Child child(prepared, given);
     const int mounts = prepared.mounts ? prepared.mounts->name_space.get() : -1;
+    child.let_itself_be_seen();
     child.reset_signals();
     child.start_session();
     child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get(), -1});
@@ -591,6 +600,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     const int null = prepared.null.get();
     const int written = or_else(given.output, null);
     const int mounts = prepared.mounts && given.stub < 0 ? prepared.mounts->name_space.get() : -1;
+    child.let_itself_be_seen();
     child.reset_signals();
     child.start_session();
     const int terminal = child.open_terminal();

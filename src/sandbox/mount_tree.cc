@@ -406,6 +406,8 @@ int Builder::attach_program(const UnreadableProgram& program) const {
 void Builder::run() {
     using Step = Report::Step;
     ::umask(0);
+    // Without root the parent may take the namespace only of who may be looked at.
+    if (::getuid() != 0) ::prctl(PR_SET_DUMPABLE, 1);
     check(from_call(::prctl(PR_SET_PDEATHSIG, SIGKILL)), Step::prepare);
     check(from_call(::unshare(CLONE_NEWNS)), Step::prepare);
     check(mounts::make_private(), Step::prepare);

@@ -89,11 +89,12 @@ std::optional<Scheduling> scheduling_of(pid_t pid) {
     return Scheduling{static_cast<Scheduler>(scheduler & ~SCHED_RESET_ON_FORK), parameters.sched_priority};
 }
 
-// proc(5): what is in /proc/PID belongs to root if the process may not be dumped, otherwise to its effective user.
+// proc(5): what is in /proc/PID belongs to root if the process may not be dumped, otherwise to its effective user. (In a user
+// namespace without root's number that root is shown as 65534.)
 std::optional<bool> dumpable_at(const Fd& process, uid_t uid) {
     struct stat status;
     if (uid == 0 || ::fstatat(process.get(), "status", &status, 0) != 0) return std::nullopt;
-    return status.st_uid != 0;
+    return status.st_uid == uid;
 }
 
 Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>& proof) {

@@ -151,6 +151,8 @@ struct Plan {
     uid_t uid = 65534;
     gid_t gid = 65534;
     std::vector<gid_t> groups;            // supplementary; empty for a worker of its own
+    bool without_root = false;            // warderd is an ordinary user in a user namespace: these ids and groups are its own, and
+                                          // cannot be changed
 
     // Namespaces
     bool mount_namespace = true;

@@ -180,11 +180,11 @@ std::vector<std::string> memory_options_of(const Plan& plan) {
 // Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone.
 Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Unfit& unfit) {
     TRY(make_directories(wanted.path.substr(0, wanted.path.rfind('/')), 0755));
-    if (::mkdir(wanted.path.c_str(), 0) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
+    if (::mkdir(wanted.path.c_str(), 0700) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
     const Fd directory(::open(wanted.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat status;
     if (!directory || ::fstat(directory.get(), &status) != 0) return refuse(unfit, wanted.path, "is no directory", errno);
-    if (status.st_uid != 0 && status.st_uid != plan.uid) return refuse(unfit, wanted.path, "belongs to another user", EPERM);
+    if (status.st_uid != ::getuid() && status.st_uid != plan.uid) return refuse(unfit, wanted.path, "belongs to another user", EPERM);
     if (::fchown(directory.get(), plan.uid, plan.gid) != 0) return refuse(unfit, wanted.path, "cannot be given to the worker", errno);
     if (::fchmod(directory.get(), wanted.mode) != 0) return refuse(unfit, wanted.path, "cannot be given its mode", errno);
     return {};

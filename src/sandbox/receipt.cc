@@ -263,7 +263,8 @@ void Comparer::four_ids(const char* name, const char* key, std::uint32_t wanted)
         const bool same = words.size() == 4 && std::ranges::all_of(words, [&](auto word) { return word == text; });
         std::string all;
         for (const auto word : words) all += (all.empty() ? "" : " ") + std::string(word);
-        look = Look{same ? text : all, same, same && wanted != 0};
+        look = Look{same ? text : all, same, same && wanted != 0 && !plan_.without_root};
+        if (plan_.without_root) look->words += ", not separated: warderd's own";
     }
     add(name, text, Evidence::read, look);
 }

@@ -29,14 +29,24 @@ Result<StatusPipe> make_status_pipe() {
 
 using Entrance = void (*)(const Prepared&, const Given&);
 
+struct Birth {
+    std::uint64_t namespaces = 0;   // made for it
+    int cgroup = -1;
+    bool by_helper = false;         // in the pid namespace of the stub, where warderd itself cannot go and come back
+};
+
+Result<Cloned> give_birth(const Birth& birth, int stub) {
+    return birth.by_helper ? clone_through_helper(stub, birth.cgroup) : clone_process(birth.namespaces, birth.cgroup);
+}
+
 // Clones a child that goes through `entrance` and never comes back.
-Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, std::uint64_t namespaces, int cgroup) {
+Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, const Birth& birth) {
     StatusPipe pipe = TRY(make_status_pipe());
     const Fd self = TRY(open_pidfd(::getpid()));
     given.status = pipe.writing.get();
     given.parent = self.get();
     const SignalsBlocked blocked;
-    Cloned child = TRY(clone_process(namespaces, cgroup));
+    Cloned child = TRY(give_birth(birth, given.stub));
     if (child.pid == 0) {
         entrance(prepared, given);
         ::_exit(exit_status_of(Stage::exec));   // never reached, and never into the parent's code
@@ -53,17 +63,20 @@ Given given_by(const Descriptors& descriptors) {
 
 Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors) {
     if (!needs_stub(prepared)) return failure(EINVAL, "starting a stub without a pid namespace");
-    return start(prepared, {}, enter_as_stub, CLONE_NEWPID, descriptors.cgroup);
+    return start(prepared, {}, enter_as_stub, {.namespaces = CLONE_NEWPID, .cgroup = descriptors.cgroup});
 }
 
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd) {
     if (needs_stub(prepared) != (stub_pidfd >= 0)) return failure(EINVAL, "starting a worker");
     if (prepared.plan.calls.witnessed != (descriptors.witness >= 0)) return failure(EINVAL, "starting a worker with its witness");
     Given given = given_by(descriptors);
-    if (stub_pidfd < 0) return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
+    Birth birth{.cgroup = descriptors.cgroup};
+    if (stub_pidfd < 0) return start(prepared, given, enter_as_worker, birth);
     given.stub = stub_pidfd;
+    birth.by_helper = prepared.plan.without_root;
+    if (birth.by_helper) return start(prepared, given, enter_as_worker, birth);
     const BirthInside inside = TRY(BirthInside::enter(stub_pidfd, prepared.own_pid_namespace));
-    return start(prepared, given, enter_as_worker, 0, descriptors.cgroup);
+    return start(prepared, given, enter_as_worker, birth);
 }
 
 // clone(2): what a group answers. EAGAIN and ENOMEM may be anybody's.

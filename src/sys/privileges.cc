@@ -34,6 +34,17 @@ bool operator==(const Identity& a, const Identity& b) {
     return a.uid == b.uid && a.gid == b.gid && std::ranges::equal(a.supplementary(), b.supplementary());
 }
 
+Identity own_identity() {
+    const uid_t uid = ::getuid();
+    return uid == 0 ? root_identity : Identity{.uid = uid, .gid = ::getgid()};
+}
+
+bool settle_as(uid_t uid, gid_t gid) {
+    if (uid != 0 && ::getuid() == uid && ::getgid() == gid) return true;
+    return ::syscall(SYS_setgroups, 0, nullptr) == 0 && ::syscall(SYS_setresgid, gid, gid, gid) == 0 &&
+           ::syscall(SYS_setresuid, uid, uid, uid) == 0;
+}
+
 Result<void> Privileges::become(const Identity& identity) {
     if (identity == current_) return {};
     if (identity == own_) {

@@ -28,10 +28,18 @@ struct Identity {
 
 inline constexpr Identity root_identity{.uid = 0, .gid = 0};
 
+// Whose warderd itself is: root's, or where it runs without root (--user) the one uid and gid of its user namespace. The real
+// ids, which stay the same whoever it performs for just now.
+Identity own_identity();
+
+// For good, in a child: real, effective and saved ids, and no other groups. Who is that user already and not root has nothing to
+// change, and may not. False: errno says why not.
+bool settle_as(uid_t uid, gid_t gid);
+
 class Privileges {
 public:
-    // What this process may do: without root (a foreground run by an ordinary user) there is nothing to switch.
-    explicit Privileges(Identity own = root_identity) : own_(own), current_(own) {}
+    // Without root there is nothing to switch: each worker has warderd's own ids.
+    explicit Privileges(Identity own = own_identity()) : own_(own), current_(own) {}
 
     // Performs with `identity` from here on. Nothing is done if it does already. Errors: those of setresuid(2),
     // setresgid(2) and setgroups(2); the process is then root again and must not perform for the worker.

@@ -34,6 +34,11 @@ struct Cloned {
 // Errors: clone3's own; EOPNOTSUPP where the kernel cannot clone into a cgroup (before 5.7).
 Result<Cloned> clone_process(std::uint64_t namespaces, int cgroup);
 
+// A child of this process that is born in the pid namespace of `stub`'s process, where this process could not come back from it
+// itself (its own belongs to a user namespace above): a helper goes there and makes its own sibling. Waits for those two calls.
+// Errors: clone3's, setns's, and those of pipe2.
+Result<Cloned> clone_through_helper(int stub, int cgroup);
+
 // A pidfd of `pid`. Of a child that we have not reaped it cannot name another process.
 Result<Fd> open_pidfd(pid_t pid);
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 using namespace warder;
@@ -75,4 +76,35 @@ TEST_CASE("a pidfd of nobody is an error") {
     const auto pidfd = open_pidfd(0x7ffffff0);
     REQUIRE_FALSE(pidfd);
     CHECK(pidfd.error().number == ESRCH);
+}
+
+TEST_CASE("a child that a helper makes in another pid namespace is our own child, and the helper is gone") {
+    const auto first = clone_process(CLONE_NEWPID, -1);
+    if (!first) {
+        MESSAGE("skipped: no pid namespace can be made here: " << describe(first.error()));
+        return;
+    }
+    if (first->pid == 0) {
+        for (;;) ::pause();
+    }
+    const auto child = clone_through_helper(first->pidfd.get(), -1);
+    REQUIRE(child);
+    if (child->pid == 0) ::_exit(::getpid() == 2 && ::getppid() == 0 ? 7 : 1);
+    CHECK(child->pid > 0);
+    CHECK((::fcntl(child->pidfd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(end_of(*child).value == 7);
+    CHECK(send_signal(first->pidfd.get(), SIGKILL));
+    CHECK(end_of(*first).by_signal);
+    // This process makes its children where it lives itself, as before.
+    const auto later = clone_process(0, -1);
+    REQUIRE(later);
+    if (later->pid == 0) ::_exit(::getppid() != 0 ? 3 : 1);
+    CHECK(end_of(*later).value == 3);
+}
+
+TEST_CASE("a helper that cannot go where it is sent says so, and makes no child") {
+    const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const auto child = clone_through_helper(file.get(), -1);
+    REQUIRE_FALSE(child);
+    CHECK(child.error().number == EINVAL);
 }
