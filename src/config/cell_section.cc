@@ -11,12 +11,14 @@ enum class Profile : std::uint8_t {
     strict,    // nothing but what is granted
     service,   // strict, with the host's network: a usual daemon makes its own sockets
     open,      // another uid, no capabilities and no new privileges, and else the host as it is
+    user,      // strict, as far as it goes without root: warderd --user has it in the place of strict
 };
 
-constexpr std::array<Choice<Profile>, 3> profile_choices{{
+constexpr std::array<Choice<Profile>, 4> profile_choices{{
     {"strict", Profile::strict},
     {"service", Profile::service},
     {"open", Profile::open},
+    {"user", Profile::user},
 }};
 
 constexpr std::array<Choice<sandbox::Root>, 3> root_choices{{
@@ -65,7 +67,7 @@ constexpr std::array<OwnKind, 4> own_kinds{{
 constexpr std::uint64_t reading_all = 1ULL << 1 | 1ULL << 2;
 
 std::string own_directory(std::string_view kind, const Daemon& daemon, const std::string& worker) {
-    if (kind == "cache") return "/var/cache/warder/" + worker;
+    if (kind == "cache") return daemon.cache_directory + "/" + worker;
     if (kind == "runtime") return daemon.runtime_directory + "/worker/" + worker;
     return daemon.state_directory + "/" + std::string(kind) + "/" + worker;
 }
@@ -84,9 +86,10 @@ bool shown(const sandbox::Plan& cell, std::string_view path) {
 void apply(Profile profile, sandbox::Plan& cell) {
     cell.cgroup_namespace = profile != Profile::open;
     cell.core_dumps = profile == Profile::open;
-    cell.refuse_executable_memory = profile == Profile::strict;
-    if (profile == Profile::strict) cell.calls.base = {"@strict-service"};
-    if (profile == Profile::strict) return;
+    const bool strict = profile == Profile::strict || profile == Profile::user;
+    cell.refuse_executable_memory = strict;
+    if (strict) cell.calls.base = {"@strict-service"};
+    if (strict) return;
     cell.network = sandbox::Network::host;
     if (profile == Profile::service) return;
     cell.root = sandbox::Root::host;
@@ -105,6 +108,7 @@ public:
 
     void read() {
         section_.choice("profile", profile_, profile_choices);
+        choose_by_standing();
         apply(profile_, cell_);
         worker_.profile = profile_choices[static_cast<std::size_t>(profile_)].name;
         read_root();
@@ -130,6 +134,14 @@ public:
 private:
     void error(const Node& node, std::string what, std::string suggestion = {}) {
         section_.complaints().error(node.place, std::move(what), std::move(suggestion));
+    }
+
+    void choose_by_standing() {
+        const bool without_root = daemon_.standing.without_root;
+        if (without_root && profile_ == Profile::strict) profile_ = Profile::user;
+        const Node* node = section_.table().find("profile");
+        if (without_root || profile_ != Profile::user || node == nullptr) return;
+        error(*node, "profile = \"user\" goes with warderd --user only", "write profile = \"strict\"");
     }
 
     // A profile has it where the kernel does, which Debian 12's does not; who writes it down requires it.

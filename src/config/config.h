@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/standing.h"
 #include "policy/grant.h"
 #include "sandbox/plan.h"
 #include "supervise/rule.h"
@@ -64,6 +65,7 @@ struct Daemon {
     std::string runtime_directory = "/run/warder";
     std::string state_directory = "/var/lib/warder";
     std::string log_directory = "/var/log/warder";
+    std::string cache_directory = "/var/cache/warder";   // of workers; no key of its own
     std::string control_socket;             // empty: runtime_directory/control.sock
     std::string control_group = "warder";   // members may use the control socket, beside root
     std::string cgroup = "auto";            // "auto", "none", or a directory of cgroup v2 that is ours
@@ -75,6 +77,8 @@ struct Daemon {
     std::vector<std::string> require;       // of sandbox::kernel_items: without them nothing is started
     bool log_keeper = true;                 // false: workers write to warderd's own standard error
     std::uint64_t reserve_capabilities = 0; // bit by number: kept by warderd although nothing in the config needs them
+    Standing standing;                      // no file says it: how warderd was started
+    Marks marks;
 };
 
 struct Worker {
@@ -88,7 +92,7 @@ struct Worker {
     // uid, gid and groups are set by resolve(); with an empty `user` they stay for who gives numbers out of the range.
     // `user` in it is the named user, or the worker's name.
     sandbox::Plan cell;
-    std::string profile = "strict";         // that the cell differs from
+    std::string profile = "strict";         // that the cell differs from; "user" where that is without root
     std::vector<policy::Grant> grants;
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once

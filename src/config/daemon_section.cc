@@ -92,6 +92,7 @@ void read_require(Section& section, std::vector<std::string>& into) {
 }
 
 void read_daemon(const Node& node, Complaints& complaints, Daemon& daemon) {
+    for (const Node& item : node.items) daemon.marks.insert_or_assign(item.key, complaints.mark(item.key_place));
     Section section(node, "[daemon]", complaints);
     section.path("runtime_directory", daemon.runtime_directory);
     section.path("state_directory", daemon.state_directory);

@@ -59,7 +59,7 @@ std::vector<filesystem::path> drop_ins(const filesystem::path& directory, std::v
 
 }  // namespace
 
-Parsed load(const std::string& path) {
+Parsed load(const std::string& path, const Daemon& initial) {
     std::error_code ignored;
     const bool directory = filesystem::is_directory(path, ignored);
     const filesystem::path main = directory ? filesystem::path(path) / "warder.toml" : filesystem::path(path);
@@ -67,7 +67,7 @@ Parsed load(const std::string& path) {
     std::vector<Problem> problems;
     read_source(main, sources, problems);
     for (const auto& drop_in : drop_ins(main.parent_path() / "conf.d", problems)) read_source(drop_in, sources, problems);
-    Parsed parsed = parse(sources);
+    Parsed parsed = parse(sources, initial);
     parsed.problems.insert(parsed.problems.begin(), problems.begin(), problems.end());
     return parsed;
 }

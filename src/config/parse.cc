@@ -240,8 +240,9 @@ void read_all(std::vector<Document>& documents, Config& config) {
 
 bool Parsed::ok() const { return !any_error(problems); }
 
-Parsed parse(const std::vector<Source>& sources) {
+Parsed parse(const std::vector<Source>& sources, const Daemon& initial) {
     Parsed parsed;
+    parsed.config.daemon = initial;
     std::vector<Document> documents;
     documents.reserve(sources.size());
     for (const Source& source : sources) {

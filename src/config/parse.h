@@ -22,11 +22,12 @@ struct Parsed {
 
 // Pure: reads no file, resolves no user (that is check.h). Later sources add workers and override keys of [daemon]; the same worker in two
 // sources is an error.
-Parsed parse(const std::vector<Source>& sources);
+// [daemon] begins as `initial`.
+Parsed parse(const std::vector<Source>& sources, const Daemon& initial = {});
 
 // Reads `path` (a directory means its warder.toml) and then the conf.d/*.toml beside it in order of name, and parses. A
 // file that cannot be read is a Problem. What needs the world beyond the files' text is left to resolve() of check.h.
-Parsed load(const std::string& path);
+Parsed load(const std::string& path, const Daemon& initial = {});
 
 // As compilers print it, ending in a newline:
 //

@@ -1,0 +1,42 @@
+// Standing: whether warderd is root or an ordinary user (--user), and what follows for a config. Known before a file is read, so
+// that its defaults are right; what an ordinary user cannot have is refused here, by line, so that nothing later has to be skipped.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace warder::config {
+
+struct Config;
+struct Daemon;
+struct Problem;
+
+struct Standing {
+    bool without_root = false;   // an ordinary user, in a user namespace with one uid and gid: every worker has these
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups;   // supplementary ones, which cannot be given up
+    int nice = 0;                // as warderd was started: an ordinary user gets no lower
+    int oom_score_adjust = 0;    // likewise
+};
+
+// Where an ordinary user's things lie, where the files do not say.
+struct Places {
+    std::string runtime;
+    std::string state;
+    std::string cache;
+};
+
+// What [daemon] is before a file says otherwise.
+Daemon initial_daemon(const Standing& standing, const Places& places);
+
+// Without root: adds an error for each thing that takes it, and gives every worker warderd's own ids, niceness and oom score
+// where its file says nothing else. Otherwise nothing. Call after resolve(). Refreshes each fingerprint.
+void settle(Config& config, std::vector<Problem>& problems);
+
+// What the profile "user" lacks beside "strict", a sentence a line, for whoever starts warderd.
+std::vector<std::string> lacks_without_root(const Standing& standing);
+
+}  // namespace warder::config
