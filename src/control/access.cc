@@ -3,8 +3,12 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "control/command.h"
+#include "sys/files.h"
+#include "sys/kernel.h"
+#include "sys/process.h"
 
 namespace warder::control {
 namespace {
@@ -44,6 +48,26 @@ bool same_user(const Peer& peer, const Received& received) {
     return received.authenticated && received.sender.pid > 0 && received.sender.uid == peer.uid;
 }
 
+// The pidfd's own word names the process in each pid namespace that it is in, from ours downwards. Before 6.5 the pid that the
+// kernel gave at connect(2) is looked up; a process that ended since may have left its number to another of this user's.
+bool in_own_pid_namespace(int connection, const Peer& peer) {
+    int number = -1;
+    socklen_t size = sizeof number;
+    if (::getsockopt(connection, SOL_SOCKET, kernel::so_peerpidfd, &number, &size) != 0) {
+        if (errno != ENOPROTOOPT || peer.pid <= 0) return false;
+        auto opened = open_pidfd(peer.pid);
+        if (!opened) return false;
+        number = opened->release();
+    }
+    const Fd pidfd(number);
+    const auto info = read_file("/proc/self/fdinfo/" + std::to_string(pidfd.get()), 4096);
+    if (!info) return false;
+    const auto at = info->find("\nNSpid:\t");
+    if (at == info->npos) return false;
+    const std::string numbers = info->substr(at + 8, info->find('\n', at + 1) - at - 8);
+    return std::atoi(numbers.c_str()) > 0 && numbers.find('\t', 1) == numbers.npos;
+}
+
 Scope scope_of(protocol::Verb verb) {
     switch (verb) {
         case protocol::Verb::status:
@@ -75,6 +99,12 @@ Access Access::root_and(gid_t group, std::string name) {
     return access;
 }
 
+Access Access::only(uid_t user) {
+    Access access;
+    access.users = {user};
+    return access;
+}
+
 bool may(const Access& access, const Peer& peer, protocol::Verb verb) {
     if (std::find(access.users.begin(), access.users.end(), peer.uid) != access.users.end()) return true;
     if (any_of(access.change_groups, peer.groups)) return true;
@@ -82,7 +112,8 @@ bool may(const Access& access, const Peer& peer, protocol::Verb verb) {
 }
 
 std::string explain_refusal(const Access& access, const Peer& peer, protocol::Verb verb) {
-    std::string text = "uid " + std::to_string(peer.uid) + " may not " + name_of(verb) + ": the control socket lets in root";
+    std::string text = "uid " + std::to_string(peer.uid) + " may not " + name_of(verb) + ": the control socket lets in " +
+                       (access.users == std::vector<uid_t>{0} ? "root" : "uid " + std::to_string(access.users.front()));
     if (!access.group_name.empty()) text += " and members of group " + access.group_name;
     return text;
 }

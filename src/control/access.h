@@ -28,6 +28,10 @@ Result<Peer> peer_of(int connection);
 // and the kernel names the sender of each message.
 bool same_user(const Peer& peer, const Received& received);
 
+// Whether the peer of a connection lives in this process's own pid namespace. One of a worker's does not, and where workers have
+// the operator's uid that is what tells them apart. A peer that has ended is not known to: false.
+bool in_own_pid_namespace(int connection, const Peer& peer);
+
 enum class Scope : std::uint8_t { look, change };
 
 // What a verb asks for; verbs that nobody knows count as change.
@@ -43,6 +47,8 @@ struct Access {
     // Root, and the members of one group, may do everything.
     static Access root_and(gid_t group, std::string name);
     static Access root_only() { return {}; }
+    // Without root: the user that warderd is.
+    static Access only(uid_t user);
 };
 
 bool may(const Access& access, const Peer& peer, protocol::Verb verb);

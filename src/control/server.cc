@@ -231,6 +231,9 @@ void Server::State::welcome(Fd fd, const Clock& clock) {
     static_cast<void>(channel.refuse_descriptors());
     auto peer = peer_of(channel.get());
     if (!peer || !channel.pass_credentials()) return;
+    if (options.only_own_pid_namespace && !in_own_pid_namespace(channel.get(), *peer)) {
+        return operators.note("control connection of " + in_words(*peer) + " refused: it comes from another pid namespace");
+    }
     Client* client = free_place();
     if (client == nullptr) return;
     generations = (generations + 1) & 0x00ffffffU;

@@ -26,6 +26,7 @@ struct ServerOptions {
     std::string path;
     Access access;
     gid_t group = 0;   // owns the socket beside root, which then has mode 0660; 0: mode 0600
+    bool only_own_pid_namespace = false;   // where workers have the operator's uid, their connections are refused by this
 };
 
 class Server {

@@ -1,5 +1,7 @@
 #include "ctl/options.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -8,6 +10,7 @@
 
 #include "ctl/render.h"
 #include "ctl/words.h"
+#include "sys/user_directories.h"
 
 namespace warder::ctl {
 namespace {
@@ -17,7 +20,9 @@ constexpr const char* footer =
     "4 nobody can tell: no warderd, no permission, (status) no such worker.";
 
 void add_globals(CLI::App& app, Options& options) {
-    app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")->capture_default_str();
+    app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")
+        ->default_str("/run/warder/control.sock, or that of this user's own warderd");
+    app.add_flag("--user", options.user, "this user's own warderd (warderd --user), and configs as that one takes them");
     app.add_flag("--json", options.json, "answer with the report itself; one object per line");
     const auto choose = [&options](const std::string& word) {
         if (word == "auto") options.color = ColorChoice::automatic;
@@ -137,6 +142,15 @@ std::string unknown_verb(const CLI::App& app) {
     return "no verb \"" + printable(*word) + "\"" + (nearest.empty() ? "; see --help" : "; did you mean \"" + nearest + "\"?");
 }
 
+// An ordinary user's own warderd comes first if there is one; who operates the machine's says so by --socket. Its config is
+// checked as it takes it.
+void choose_socket(Options& options) {
+    const std::string own = ::geteuid() != 0 || options.user ? user_control_socket(::geteuid()) : std::string();
+    const bool there = !own.empty() && ::access(own.c_str(), F_OK) == 0;
+    if (options.config.empty() && there) options.user = true;
+    options.socket = options.user || there ? own : "/run/warder/control.sock";
+}
+
 }  // namespace
 
 Parsed parse_options(int argc, char** argv) {
@@ -159,6 +173,7 @@ Parsed parse_options(int argc, char** argv) {
         }
         return {std::nullopt, app.exit(error) == 0 ? exit_done : exit_usage};
     }
+    if (options.socket.empty()) choose_socket(options);
     return {options, exit_done};
 }
 

@@ -19,7 +19,8 @@ enum class ColorChoice : std::uint8_t { automatic, always, never };
 
 struct Options {
     Command command = Command::status;
-    std::string socket = "/run/warder/control.sock";
+    std::string socket;        // "/run/warder/control.sock", or an ordinary user's own
+    bool user = false;         // of the warderd --user of this user; offline: as it would take a config
     bool json = false;
     ColorChoice color = ColorChoice::automatic;
     std::vector<std::string> workers;

@@ -238,6 +238,11 @@ int say_offline(const Voice& voice, const Result<Finished>& finished, Render ren
     return voice.json ? voice.complain(code, "warderd gave no report: what it said is on standard error") : code;
 }
 
+std::vector<std::string> in_mode(const Options& options, std::vector<std::string> arguments) {
+    if (options.user) arguments.insert(arguments.begin(), "--user");
+    return arguments;
+}
+
 // As a command carries them: a NUL between each two.
 std::string joined_words(const std::vector<std::string>& words) {
     std::string text;
@@ -265,7 +270,7 @@ int why(const Options& options, const Voice& voice) {
         for (const auto& flag : options.open_flags) arguments.insert(arguments.end(), {"--flag", flag});
         arguments.insert(arguments.end(), {"--why", options.workers.front(), options.operation, "--"});
         arguments.insert(arguments.end(), options.words.begin(), options.words.end());
-        return say_offline(voice, run_warderd(arguments), render);
+        return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), render);
     }
     protocol::Command command = about(options);
     command.argument = options.operation;
@@ -296,14 +301,14 @@ int show_cell(const Options& options, const Voice& voice) {
     std::vector<std::string> arguments{"--json", "--show-cell", options.workers.front()};
     const std::string config = options.config.empty() ? present_config(options) : options.config;
     if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
-    return say_offline(voice, run_warderd(arguments), [&](const json& report) { return render_cell_plan(report, voice.colors); });
+    return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), [&](const json& report) { return render_cell_plan(report, voice.colors); });
 }
 
 int check_kernel(const Options& options, const Voice& voice) {
     std::vector<std::string> arguments{"--json", "--check-kernel"};
     const std::string config = options.config.empty() ? present_config(options) : options.config;
     if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
-    return say_offline(voice, run_warderd(arguments), [&](const json& report) { return render_kernel(report, voice.colors); });
+    return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), [&](const json& report) { return render_kernel(report, voice.colors); });
 }
 
 int check(const Options& options, const Voice& voice) {
@@ -315,7 +320,7 @@ int check(const Options& options, const Voice& voice) {
     std::vector<std::string> arguments{"--json", "--check"};
     const std::string config = options.config.empty() ? present_config(options) : options.config;
     if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
-    return say_offline(voice, run_warderd(arguments), render);
+    return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), render);
 }
 
 // ---- logs

@@ -51,6 +51,17 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     return made;
 }
 
+// For what warderd brings along, which no file names, as well.
+Assembled assemble_without_root(const config::Worker& worker, const config::Standing& standing) {
+    Assembled made = assemble(worker, standing.uid, standing.gid);
+    auto& plan = made.life.plan;
+    plan.without_root = true;
+    plan.groups = standing.groups;
+    plan.nice = std::max(plan.nice, standing.nice);
+    plan.oom_score_adjust = std::max(plan.oom_score_adjust, standing.oom_score_adjust);
+    return made;
+}
+
 config::Worker log_keeper(const config::Daemon& daemon, const std::string& program) {
     config::Worker keeper;
     keeper.name = config::log_keeper_name;

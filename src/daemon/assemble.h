@@ -16,6 +16,9 @@ struct Assembled {
 // `uid` and `gid` are the worker's own: of its named user, or out of the range.
 Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid);
 
+// Without root: its ids are warderd's own.
+Assembled assemble_without_root(const config::Worker& worker, const config::Standing& standing);
+
 // The worker that keeps the logs: pipes in, files out, nothing else.
 config::Worker log_keeper(const config::Daemon& daemon, const std::string& program);
 

@@ -30,10 +30,14 @@ bool has_namespaces(const sandbox::Plan& cell) {
            cell.network != sandbox::Network::host || cell.cgroup_namespace || cell.time_namespace;
 }
 
-void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
+void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
     if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
     if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
     if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
+}
+
+void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
+    add_namespaces(needs, worker, cell);
     if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
     if (cell.oom_score_adjust < 0) needs.add(CAP_SYS_RESOURCE, worker + " has a lower oom score than 0");
     const bool realtime = cell.io_priority.io_class == sandbox::IoClass::realtime ||
@@ -90,6 +94,15 @@ void add_worker(Needs& needs, const config::Worker& worker) {
     for (const auto& grant : worker.grants) add_grant(needs, name + ", grant " + grant.name, grant);
 }
 
+// Those of its user namespace. No right over files is among them: what this user may not open is not lent, and what it may is.
+Needs needed_without_root(const config::Config& config) {
+    Needs needs;
+    needs.add(CAP_SETPCAP, "the bounding set of each cell is emptied");
+    if (config.daemon.log_keeper) add_namespaces(needs, "the log keeper", sandbox::Plan{});
+    for (const auto& worker : config.workers) add_namespaces(needs, "worker " + worker.name, worker.cell);
+    return needs;
+}
+
 }  // namespace
 
 void Needs::add(int capability, std::string reason) {
@@ -113,6 +126,7 @@ std::string Needs::reason_for(int capability) const {
 }
 
 Needs needed_by(const config::Config& config) {
+    if (config.daemon.standing.without_root) return needed_without_root(config);
     Needs needs;
     add_always(needs);
     if (config.daemon.log_keeper) {

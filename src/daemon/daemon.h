@@ -111,6 +111,7 @@ private:
     bool prepare_openers();
     bool has_what_it_requires(const std::string& controllers);
     bool put_on_cell();
+    bool give_up_groups();
     std::optional<Member> take_out(const std::string& name);
     bool add(const config::Worker& worker);
     Result<Fd> output_for(const config::Worker& worker);

@@ -3,6 +3,7 @@
 #include "daemon/log.h"
 #include "daemon/offline.h"
 #include "daemon/options.h"
+#include "daemon/standing.h"
 
 #include <unistd.h>
 
@@ -18,10 +19,12 @@ int main(int argc, char** argv) {
     if (options.mode == Options::Mode::why) return why(options);
     if (options.mode == Options::Mode::show_cell) return show_cell(options);
     if (options.mode == Options::Mode::check_kernel) return check_kernel(options);
-    if (::geteuid() != 0) {
-        log_error("warderd must be started by root: it gives workers other uids, namespaces and what only root may open");
+    if (!options.user && ::geteuid() != 0) {
+        log_error("warderd must be started by root: it gives workers other uids, namespaces and what only root may open; "
+                  "warderd --user does without, and says what it lacks");
         return EXIT_FAILURE;
     }
+    if (options.user && !enter_user_mode()) return EXIT_FAILURE;
     auto config = load_config(options);
     if (!config) return exit_config;
     const auto daemon = Daemon::create(options, std::move(*config));

@@ -12,6 +12,7 @@
 #include "daemon/capabilities.h"
 #include "daemon/cell_plan.h"
 #include "daemon/own_cell.h"
+#include "daemon/standing.h"
 
 namespace warder::daemon {
 namespace {
@@ -64,6 +65,10 @@ void print_lacks(const std::vector<control::KernelLack>& lacks) {
     }
 }
 
+void print_what_is_lacking(const config::Standing& standing) {
+    for (const auto& lack : config::lacks_without_root(standing)) std::printf("without root: %s\n", lack.c_str());
+}
+
 }  // namespace
 
 namespace {
@@ -82,19 +87,20 @@ void complain_of_denied_calls(const config::Config& config, std::vector<config::
 
 }  // namespace
 
-Loaded load_and_resolve(const std::string& path) {
+Loaded load_and_resolve(const Options& options) {
     Loaded loaded;
-    auto parsed = config::load(path);
+    auto parsed = config::load(options.config, initial_daemon(options));
     loaded.config = std::move(parsed.config);
     loaded.problems = std::move(parsed.problems);
     config::resolve(loaded.config, loaded.problems, config::host_lookup());   // the machine's complaints beside the file's
+    config::settle(loaded.config, loaded.problems);
     complain_of_denied_calls(loaded.config, loaded.problems);
     loaded.ok = !config::any_error(loaded.problems);
     return loaded;
 }
 
 std::optional<config::Config> load_config(const Options& options) {
-    Loaded loaded = load_and_resolve(options.config);
+    Loaded loaded = load_and_resolve(options);
     print_problems(loaded.problems);
     if (!loaded.ok) return std::nullopt;
     return std::move(loaded.config);
@@ -112,18 +118,19 @@ control::ProblemReport report_of(const config::Problem& problem) {
 }
 
 int check(const Options& options) {
-    const Loaded loaded = load_and_resolve(options.config);
+    const Loaded loaded = load_and_resolve(options);
     if (options.json) {
         std::printf("%s\n", control::check_json(check_report(loaded)).c_str());
     } else {
         print_problems(loaded.problems);
         if (loaded.ok) std::printf("%s: %zu workers, no errors\n", options.config.c_str(), loaded.config.workers.size());
+        if (loaded.ok && options.user) print_what_is_lacking(loaded.config.daemon.standing);
     }
     return loaded.ok ? EX_OK : exit_config;
 }
 
 int why(const Options& options) {
-    const Loaded loaded = load_and_resolve(options.config);
+    const Loaded loaded = load_and_resolve(options);
     print_problems(loaded.problems);
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
@@ -141,7 +148,7 @@ int why(const Options& options) {
 }
 
 int show_cell(const Options& options) {
-    const Loaded loaded = load_and_resolve(options.config);
+    const Loaded loaded = load_and_resolve(options);
     print_problems(loaded.problems);
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
@@ -157,7 +164,7 @@ int show_cell(const Options& options) {
 }
 
 int check_kernel(const Options& options) {
-    const Loaded loaded = load_and_resolve(options.config);
+    const Loaded loaded = load_and_resolve(options);
     print_problems(loaded.problems);
     if (!loaded.ok) return exit_config;
     const auto report = describe_kernel(loaded.config, sandbox::probe_kernel());

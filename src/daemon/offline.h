@@ -21,7 +21,7 @@ struct Loaded {
     std::vector<config::Problem> problems;
     bool ok = false;
 };
-Loaded load_and_resolve(const std::string& path);
+Loaded load_and_resolve(const Options& options);
 
 control::ProblemReport report_of(const config::Problem& problem);
 

@@ -197,7 +197,8 @@ control::ShowReport Operators::show_warderd() const {
     show.worker.desired = supervise::Desired::up;
     show.worker.since = daemon_.started_;
     show.worker.pid = ::getpid();
-    show.worker.uid = show.worker.gid = 0;
+    show.worker.uid = ::getuid();
+    show.worker.gid = ::getgid();
     show.worker.cgroup = daemon_.cgroup_;
     show.origin = daemon_.options_.config;
     show.cell = daemon_.cell_.receipt(daemon_.cgroup_);
@@ -315,7 +316,9 @@ control::SecurityReport Operators::security_of(const Daemon::Member& member) con
     const sandbox::Score score = sandbox::score_of(receipt);
     control::SecurityReport report{member.config.name, receipt.taken, score.exposure_tenths(), {}};
     for (const auto& item : score.items) {
-        report.items.push_back({std::string(item.weight.item), item.weight.weight, item.confined, std::string(item.weight.raise)});
+        const bool of_mode = daemon_.config_.daemon.standing.without_root && item.weight.item == "uid";
+        const std::string_view raise = of_mode ? "run warderd as root, not with --user: a number of its own is given" : item.weight.raise;
+        report.items.push_back({std::string(item.weight.item), item.weight.weight, item.confined, std::string(raise)});
     }
     return report;
 }
@@ -351,7 +354,7 @@ control::Answer<control::LogsReport> Operators::logs(std::string_view name) cons
 }
 
 control::CheckReport Operators::check() const {
-    const Loaded loaded = load_and_resolve(daemon_.options_.config);
+    const Loaded loaded = load_and_resolve(daemon_.options_);
     control::CheckReport report;
     report.files = loaded.config.files;
     for (const auto& worker : loaded.config.workers) report.workers.push_back(worker.name);

@@ -1,11 +1,13 @@
 #include "daemon/options.h"
 
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
 #include "base/operation.h"
 #include "daemon/version.h"
+#include "sys/user_directories.h"
 
 namespace warder::daemon {
 namespace {
@@ -16,6 +18,11 @@ std::uint16_t flag_named(const std::string& word) {
     return static_cast<std::uint16_t>(*flag);
 }
 
+std::string usual_config(bool user) {
+    if (!user) return "/etc/warder/warder.toml";
+    return user_directories(::getuid()).config + "/warder.toml";
+}
+
 }  // namespace
 
 Parsed parse_options(int argc, char** argv) {
@@ -24,7 +31,8 @@ Parsed parse_options(int argc, char** argv) {
     CLI::App app("warderd: the privileged parent. It starts sandboxed workers and lends them what their grants name.", "warderd");
     app.set_version_flag("--version", std::string("warderd ") + version);
     app.add_option("--config", options.config, "the config: a TOML file, or a directory with warder.toml in it")
-        ->capture_default_str();
+        ->default_str("/etc/warder/warder.toml, with --user ~/.config/warder/warder.toml");
+    app.add_flag("--user", options.user, "without root, as an ordinary user; what that cannot enforce is refused or listed");
     bool check = false;
     app.add_flag("--check", check, "say what is wrong with the config, and start nothing");
     auto* why_option = app.add_option("--why", why, "WORKER OPERATION [WORD...]: decide one request, and start nothing")->expected(2, 66);
@@ -43,6 +51,7 @@ Parsed parse_options(int argc, char** argv) {
         const int code = app.exit(error);
         return {std::nullopt, code == 0 ? 0 : EX_USAGE};
     }
+    if (options.config.empty()) options.config = usual_config(options.user);
     if (check) options.mode = Options::Mode::check;
     if (check_kernel) options.mode = Options::Mode::check_kernel;
     if (show_option->count() > 0) options.mode = Options::Mode::show_cell;

@@ -17,7 +17,8 @@ struct Options {
         check_kernel,   // say what of the config this kernel lacks, touch nothing
     };
     Mode mode = Mode::run;
-    std::string config = "/etc/warder/warder.toml";
+    std::string config;      // "/etc/warder/warder.toml", and with `user` ~/.config/warder/warder.toml
+    bool user = false;       // without root, as an ordinary user
     bool json = false;
     bool debug = false;
     std::string worker;      // why, show_cell

@@ -117,7 +117,8 @@ std::vector<control::CellItem> OwnCell::receipt(const std::string& cgroup) const
     const auto field = [&](const char* key) { return status ? std::string(sandbox::status_field(*status, key)) : std::string(); };
     const auto set = [&](const char* key) { return capabilities::in_words(std::strtoull(field(key).c_str(), nullptr, 16)); };
     const std::string kept = capabilities::in_words(kept_);
-    items.push_back(item("uid", "0 0 0 0", [&] {
+    const std::string uid = std::to_string(::getuid());
+    items.push_back(item("uid", uid + " " + uid + " " + uid + " " + uid, [&] {
         std::string ids = field("Uid");
         std::ranges::replace(ids, '\t', ' ');
         return ids;

@@ -93,8 +93,7 @@ std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
 bool Daemon::prepare() {
     now_ = monotonic_now();
     broker_.set_spare_in_flight(spare_in_flight());
-    if (::setgroups(0, nullptr) != 0) return said("leaving supplementary groups", failure("setgroups"));
-    if (!said("self-test", Privileges::self_test(privileges_, config_.daemon.runtime_directory.c_str()))) return false;
+    if (!give_up_groups()) return false;
     const PollTag timer_tag{static_cast<std::uint8_t>(Watch::timer), 0, 0};
     const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
@@ -115,6 +114,17 @@ bool Daemon::prepare() {
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
     return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+}
+
+// Without root there is nobody else's credentials to take, and no groups can be given up: what that leaves open is said.
+bool Daemon::give_up_groups() {
+    const auto& standing = config_.daemon.standing;
+    if (standing.without_root) {
+        for (const auto& lack : config::lacks_without_root(standing)) log_warning("without root: " + lack);
+        return true;
+    }
+    if (::setgroups(0, nullptr) != 0) return said("leaving supplementary groups", failure("setgroups"));
+    return said("self-test", Privileges::self_test(privileges_, config_.daemon.runtime_directory.c_str()));
 }
 
 // Of controllers those count that workers can have.
@@ -176,6 +186,10 @@ bool Daemon::open_control() {
     options.group = control_gid(daemon.control_group);
     options.access = options.group == 0 ? control::Access::root_only()
                                         : control::Access::root_and(options.group, daemon.control_group);
+    if (daemon.standing.without_root) {
+        options.access = control::Access::only(daemon.standing.uid);
+        options.only_own_pid_namespace = true;
+    }
     if (options.group == 0 && !daemon.control_group.empty() && daemon.control_group != "root") {
         log_warning("no group \"" + daemon.control_group + "\": only root may use warderctl");
     }
@@ -207,11 +221,13 @@ bool Daemon::open_audit() {
 bool Daemon::add_keeper() {
     const std::string program = find_program("helpers/warder-log-keeper", WARDER_LIBEXECDIR "/warder-log-keeper");
     config::Worker keeper = log_keeper(config_.daemon, program);
-    const auto uid = uids_.number_of(keeper.name);
+    const auto& standing = config_.daemon.standing;
+    const auto uid = standing.without_root ? Result<uid_t>(standing.uid) : uids_.number_of(keeper.name);
     if (!uid) return said(keeper.name, Failure(uid.error()));
+    const gid_t gid = standing.without_root ? standing.gid : control_gid(config_.daemon.control_group);
     const std::string& directory = config_.daemon.log_directory;
     if (!said("making " + directory, make_directories(directory, 0755))) return false;
-    if (::chown(directory.c_str(), *uid, control_gid(config_.daemon.control_group)) != 0 ||
+    if (::chown(directory.c_str(), *uid, gid) != 0 ||
         ::chmod(directory.c_str(), 02750) != 0) {
         return said(directory, failure("chown"));
     }
@@ -221,6 +237,8 @@ bool Daemon::add_keeper() {
 }
 
 Result<Assembled> Daemon::assembled(const config::Worker& worker) {
+    const auto& standing = config_.daemon.standing;
+    if (standing.without_root) return assemble_without_root(worker, standing);
     if (!worker.user.empty()) return assemble(worker, worker.cell.uid, worker.cell.gid);
     const uid_t uid = TRY(uids_.number_of(worker.name));
     return assemble(worker, uid, worker.group.empty() ? static_cast<gid_t>(uid) : worker.cell.gid);

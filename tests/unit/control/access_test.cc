@@ -1,7 +1,9 @@
 #include "control/access.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -10,6 +12,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+
+#include "sys/process.h"
 
 using namespace warder;
 using namespace warder::control;
@@ -165,4 +169,38 @@ TEST_CASE("access: a group that may look may not change, and an unknown verb cou
     for (const Verb verb : {Verb::start, Verb::stop, Verb::restart, Verb::reload, Verb::shutdown, static_cast<Verb>(99)}) {
         CHECK_FALSE(may(access, member, verb));
     }
+}
+
+// A peer in the pid namespace that `namespaces` makes, connected, and alive until the test closes.
+bool lives_with_us(std::uint64_t namespaces) {
+    const Listener listener;
+    const auto peer = clone_process(namespaces, -1);
+    REQUIRE(peer);
+    if (peer->pid == 0) child(listener, {::getuid(), ::getgid(), {}}, false);
+    const Fd connection(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    REQUIRE(connection);
+    const auto who = peer_of(connection.get());
+    REQUIRE(who);
+    CHECK(who->pid == peer->pid);   // by that number alone the two cannot be told apart
+    const bool found = in_own_pid_namespace(connection.get(), *who);
+    (void)send_signal(peer->pidfd.get(), SIGKILL);
+    REQUIRE(ended_within(peer->pidfd.get(), 10'000));
+    CHECK_FALSE(in_own_pid_namespace(connection.get(), *who));   // who has ended is not known to
+    (void)reap(peer->pidfd.get());
+    return found;
+}
+
+TEST_CASE("access: a peer in a worker's pid namespace is told from one that lives beside warderd") {
+    CHECK(lives_with_us(0));
+    CHECK_FALSE(lives_with_us(CLONE_NEWPID));
+}
+
+TEST_CASE("access: without root it is the one user that is let in, and the sentence says which") {
+    const Access access = Access::only(somebody);
+    Peer peer;
+    peer.uid = somebody;
+    CHECK(may(access, peer, Verb::stop));
+    peer.uid = 0;
+    CHECK_FALSE(may(access, peer, Verb::status));
+    CHECK(explain_refusal(access, peer, Verb::stop) == "uid 0 may not stop: the control socket lets in uid 64990");
 }

@@ -1,0 +1,59 @@
+#include "daemon/standing.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "daemon/log.h"
+#include "sys/files.h"
+#include "sys/user_directories.h"
+#include "sys/user_namespace.h"
+
+namespace warder::daemon {
+namespace {
+
+std::vector<gid_t> own_groups() {
+    std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+    const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+    groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+    return groups;
+}
+
+int own_oom_score() {
+    const auto text = read_file("/proc/self/oom_score_adj", 32);
+    return text ? std::atoi(text->c_str()) : 0;
+}
+
+config::Standing own_standing() {
+    config::Standing standing;
+    standing.without_root = true;
+    standing.uid = ::getuid();
+    standing.gid = ::getgid();
+    standing.groups = own_groups();
+    standing.nice = std::max(::getpriority(PRIO_PROCESS, 0), 0);
+    standing.oom_score_adjust = std::max(own_oom_score(), 0);
+    return standing;
+}
+
+}  // namespace
+
+// Root's own files would be open to workers of root's uid.
+bool enter_user_mode() {
+    if (::geteuid() == 0 || ::getuid() != ::geteuid()) {
+        log_error("warderd --user is for an ordinary user: root starts warderd without it");
+        return false;
+    }
+    const auto entered = enter_user_namespace();
+    if (!entered) log_error(explain_no_user_namespace(entered.error()));
+    return entered.has_value();
+}
+
+config::Daemon initial_daemon(const Options& options) {
+    if (!options.user) return {};
+    const UserDirectories mine = user_directories(::getuid());
+    return config::initial_daemon(own_standing(), {mine.runtime, mine.state, mine.cache});
+}
+
+}  // namespace warder::daemon
