@@ -140,6 +140,16 @@ class UserModeTest(unittest.TestCase):
                  "warderd answers: " + self.log_text(), 30)
         self.assertIsNone(self.daemon.poll(), self.log_text())
 
+    def said_by(self, name, count):
+        """What a scripted worker wrote to its grant `out`, at least so many JSON values."""
+        def read():
+            with contextlib.suppress(OSError, ValueError), open(self.path(f"user/{name}.out")) as lines:
+                values = [json.loads(line) for line in lines]
+                return values if len(values) >= count else None
+            return None
+
+        return wait_for(read, f"{count} results of {name}", 20)
+
     def log_text(self):
         with contextlib.suppress(OSError), open(self.log, errors="replace") as log:
             return log.read()
@@ -229,6 +239,60 @@ time.sleep(1000)
         self.assertIn("refused: it comes from another pid namespace", self.log_text())
         # ... and who lives beside warderd is answered as ever.
         self.assertEqual(self.ctl("status").returncode, 0)
+
+    def test_who_asks_is_known_by_its_pid_where_the_uid_says_nothing(self):
+        self.make("site/a", "content")
+        shutil.copy(os.path.join(ROOT, "tests/hostile/attacks.py"), self.path("attacks.py"))
+        workers = ""
+        for name, case in (("child", "T13_a_child_asks"), ("forger", "T11_forged_credentials")):
+            workers += f"""
+                [worker.{name}]
+                exec = ["{PYTHON}", "{self.path('attacks.py')}", "{case}"]
+                environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
+                restart = "never"
+                [worker.{name}.cell]
+                bind = ["{self.path('attacks.py')}", "{self.path('python')}"]
+                [worker.{name}.grants]
+                site = {{ read = "{self.path('site')}/" }}
+                out = {{ append = "{self.path('user')}/{name}.out", owner = "worker", type = "file" }}
+                """
+        self.start(workers)
+        said = self.said_by("child", 2)
+        child = next(line["child"] for line in said if "child" in line)
+        self.assertEqual((child["errno"], child["fds"]), ("EPERM", 0))
+        main = next(line["main"] for line in said if "main" in line)
+        self.assertEqual((main["errno"], main["fds"]), (0, 1))
+        said = self.said_by("forger", 5)
+        # Of another uid or gid there is none in the user namespace: EINVAL; of another pid it is refused.
+        self.assertLessEqual({line["sent"] for line in said if "sent" in line}, {"EPERM", "EINVAL"})
+        self.assertEqual([line["user_namespace"] for line in said if "user_namespace" in line], ["EPERM"])
+
+    def test_abstract_sockets_of_its_user_are_out_of_reach_on_the_hosts_network(self):
+        name = f"warder-test-{os.getpid()}"
+        self.make("talk.py", f"""
+import socket, time
+with socket.socket(socket.AF_UNIX) as peer:
+    try:
+        peer.connect("\\0{name}")
+        print("reached", flush=True)
+    except OSError as error:
+        print("stopped:", error.strerror, flush=True)
+time.sleep(1000)
+""")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"\0{name}")
+            listener.listen(4)
+            self.start(f"""
+                [worker.talker]
+                exec = ["{PYTHON}", "{self.path('talk.py')}"]
+                restart = "never"
+                [worker.talker.cell]
+                profile = "service"
+                bind = ["{self.path('talk.py')}"]
+                """)
+            self.ready("talker")
+            heard = wait_for(lambda: self.ctl("logs", "talker").stdout, "what the worker could do")
+            self.assertIn("stopped: Operation not permitted", heard)
 
     def test_the_receipt_says_that_the_uid_is_not_separated_and_everything_else_holds(self):
         self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.other]\nexec = ["/usr/bin/sleep", "1001"]\n')
