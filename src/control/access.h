@@ -29,7 +29,7 @@ Result<Peer> peer_of(int connection);
 bool same_user(const Peer& peer, const Received& received);
 
 // Whether the peer of a connection lives in this process's own pid namespace. One of a worker's does not, and where workers have
-// the operator's uid that is what tells them apart. A peer that has ended is not known to: false.
+// the operator's uid that is what tells them apart. A peer that is gone is not known to: false.
 bool in_own_pid_namespace(int connection, const Peer& peer);
 
 enum class Scope : std::uint8_t { look, change };

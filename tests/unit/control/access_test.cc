@@ -185,8 +185,8 @@ bool lives_with_us(std::uint64_t namespaces) {
     const bool found = in_own_pid_namespace(connection.get(), *who);
     (void)send_signal(peer->pidfd.get(), SIGKILL);
     REQUIRE(ended_within(peer->pidfd.get(), 10'000));
-    CHECK_FALSE(in_own_pid_namespace(connection.get(), *who));   // who has ended is not known to
     (void)reap(peer->pidfd.get());
+    CHECK_FALSE(in_own_pid_namespace(connection.get(), *who));   // who is gone is not known to
     return found;
 }
 

@@ -115,3 +115,15 @@ TEST_CASE("of many reasons the first few are kept") {
     for (int i = 0; i < 50; ++i) grants.push_back(grant_of(policy::Kind::raw, "g" + std::to_string(i)));
     for (const auto& report : capability_reports(config_with(grants))) CHECK(report.reasons.size() <= 4);
 }
+
+TEST_CASE("without root nothing is kept that reaches over files or ids, whatever is granted") {
+    auto file = grant_of(policy::Kind::file, "file");
+    file.as = policy::As::worker;
+    config::Config config = config_with({file, grant_of(policy::Kind::secret), listener_on(8080)});
+    config.daemon.log_keeper = true;
+    config.daemon.standing.without_root = true;
+    const auto kept = needed_by(config).set();
+    CHECK(kept == (capabilities::bit(CAP_SETPCAP) | capabilities::bit(CAP_SYS_ADMIN) | capabilities::bit(CAP_SYS_CHROOT)));
+    config.workers.at(0).cell.time_namespace = true;
+    CHECK(needed_by(config).set() == (kept | capabilities::bit(CAP_SYS_TIME)));
+}

@@ -365,3 +365,13 @@ TEST_CASE("a limit of the group is in the receipt as its file has it, and one th
     CHECK_FALSE(item(bad, "limit pids_max").matches);
     CHECK(item(compare(expected, {}), "limit memory_max").evidence == Evidence::none);
 }
+
+TEST_CASE("without root the uid matches and confines nothing, and the receipt says why") {
+    Expected expected = expected_web();
+    expected.plan.without_root = true;
+    const Receipt receipt = compare(expected, seen_web());
+    CHECK_EQ(open_items(receipt), "");
+    CHECK_EQ(item(receipt, "uid").effective, "64001, not separated: warderd's own");
+    CHECK_FALSE(item(receipt, "uid").confines);
+    CHECK(item(compare(expected_web(), seen_web()), "uid").confines);
+}
