@@ -16,6 +16,7 @@ class Board {
 public:
     static constexpr std::size_t room = 8 * 1024;   // bytes of a report
 
+    Board() = default;   // none
     // Errors: mmap(2).
     static Result<Board> create();
     // Keeps processes that are forked from here on from having it. Errors: madvise(2).
@@ -38,9 +39,6 @@ private:
     };
     explicit Board(Shared* shared) : shared_(shared) {}
     std::unique_ptr<Shared, Unmap> shared_;
-
-public:
-    Board() = default;   // none
 };
 
 }  // namespace warder::opener
