@@ -116,6 +116,32 @@ TEST_CASE("a lookup waits for the resolver, and is then answered from what is kn
     CHECK(town.outside.asked.size() == 1);
 }
 
+TEST_CASE("a wide ask asks the resolver for all that is not known, at once, and is then answered whole") {
+    Town town({lookup_grant()});
+    std::vector<std::string> names;
+    for (int i = 0; i < 30; ++i) names.push_back("user:u" + std::to_string(i));
+    std::vector<protocol::Request> requests(20, request_for(Operation::read, "site", "index.html"));
+    for (const auto& name : names) requests.push_back(request_for(Operation::lookup, "people", name));
+    CHECK_FALSE(town.ask(requests));
+    REQUIRE(town.outside.asked.size() == names.size());
+    CHECK(town.session().outstanding == 1);
+    CHECK(town.broker->patience() == Duration::max());
+    for (const auto& [query, name] : std::vector(town.outside.asked)) {
+        town.resolver_finds(query, 0, std::string(name) + ":x:7:7::/:/\n");
+        while (town.broker->patience() == Duration::zero()) town.turn();
+    }
+    const auto message = town.hear();
+    REQUIRE(message);
+    const auto outcomes = protocol::decode_answer(*message);
+    REQUIRE(outcomes);
+    REQUIRE(outcomes->size() == 50);
+    CHECK(town.fd_count == 20);
+    CHECK(outcomes->at(20).text == "user:u0:x:7:7::/:/\n");
+    CHECK(outcomes->at(49).text == "user:u29:x:7:7::/:/\n");
+    CHECK(town.session().outstanding == 0);
+    CHECK(town.outside.asked.size() == names.size());
+}
+
 TEST_CASE("what the resolver does not find has the errno that it says") {
     Town town({lookup_grant()});
     CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", "user:nobody-here")));
