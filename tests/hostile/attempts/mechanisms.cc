@@ -80,7 +80,7 @@ void rules_of_a_root(Prepared& prepared, Plan as, const std::string& home) {
     as.root = Root::system;
     as.mount_namespace = true;
     as.binds = {{.source = home + "/shown", .target = home + "/shown"}, {.source = home + "/tmp", .target = home + "/tmp", .writable = true}};
-    prepared.rights = rights_of(as, chain_of(as), landlock::abi());
+    prepared.rights = rights_of(as, chain_of(as), landlock::abi(), landlock::errata());
     prepared.rights.handled.net = prepared.rights.handled.scoped = 0;
     std::erase_if(prepared.rights.paths, [](const auto& right) { return ::access(right.path.c_str(), F_OK) != 0; });
 }
