@@ -76,7 +76,7 @@ int collect_rules(const Prepared& prepared) {
 
 void give_up_capabilities(const Prepared& prepared) {
     for (unsigned capability = 0; capability <= prepared.last_capability; ++capability) {
-        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 0) must(::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
+        if ((prepared.bounding >> capability & 1) != 0) must(::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
     }
     must(::prctl(PR_SET_SECUREBITS, sandbox::worker_securebits, 0, 0, 0));
 }

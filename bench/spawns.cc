@@ -158,8 +158,8 @@ std::string fastest_tenth(const Measured& all) {
 
 Result<Section> spawn_section(const Effort& effort, const std::string& nothing, const std::string& stub) {
     sandbox::Unfit unfit;
-    const auto prepared = TRY(sandbox::prepare(strict_plan(nothing), unfit, stub));
     drop_bounding_set();
+    const auto prepared = TRY(sandbox::prepare(strict_plan(nothing), unfit, stub));
     move_to(Place::one_cpu);
     const auto measured = measure(*prepared, nothing, effort.lives * 4);
     move_to(Place::any_cpu);

@@ -352,8 +352,8 @@ bool has(std::uint64_t set, unsigned capability) { return (set >> capability & 1
 // What is not in the bounding set cannot come back by exec.
 void Child::drop_bounding_set(std::uint64_t kept) {
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
-        // Dropping makes new credentials each time, asking does not; warderd's own set is small.
-        if (has(kept, capability) || ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 0) continue;
+        // Dropping makes new credentials each time; what the parent did not have when it prepared, nobody has. Its set is small.
+        if (has(kept, capability) || !has(prepared_.bounding, capability)) continue;
         must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
     }
 }
@@ -490,9 +490,19 @@ void Child::confine_worker_calls() {
     if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH);
 }
 
-bool stays_open(int fd) {
-    const int flags = ::fcntl(fd, F_GETFD);
-    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+// Which of the first 32 are open, by one call; then which of those stay open over exec. A worker that may have fewer cannot poll
+// as many: then all are asked about.
+std::uint32_t open_over_exec() {
+    pollfd table[32];
+    for (int fd = 0; fd < 32; ++fd) table[fd] = {fd, 0, 0};
+    const bool told = ::poll(table, 32, 0) >= 0;
+    std::uint32_t open = 0;
+    for (const auto& entry : table) {
+        if (told && (entry.revents & POLLNVAL) != 0) continue;
+        const int flags = ::fcntl(entry.fd, F_GETFD);
+        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) open |= 1U << entry.fd;
+    }
+    return open;
 }
 
 // What only the process itself can ask, and what no filter can change any more.
@@ -506,9 +516,7 @@ void Child::look_at_itself() {
     utsname names{};
     if (::uname(&names) == 0) std::memcpy(proof_.hostname, names.nodename, sizeof proof_.hostname);
     // Nothing was left open above the slots; what is there now would have been opened since, and low numbers come first.
-    for (int fd = 0; fd < 32; ++fd) {
-        if (stays_open(fd)) proof_.descriptors |= 1U << fd;
-    }
+    proof_.descriptors = open_over_exec();
 }
 
 // Only where it made one: asking for what is not there would make one that is shared with its user.

@@ -155,6 +155,14 @@ unsigned last_capability() {
     return capability;
 }
 
+std::uint64_t bounding_set(unsigned last) {
+    std::uint64_t set = 0;
+    for (unsigned capability = 0; capability <= last; ++capability) {
+        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 0) set |= 1ULL << capability;
+    }
+    return set;
+}
+
 // What this kernel would have to do.
 Result<void> check_kernel(const Plan& plan, const KernelFeatures& kernel, Unfit& unfit) {
     for (const auto& lack : lacks_of(plan, kernel)) return refuse(unfit, lack.item, lack.why + "; instead: " + lack.instead);
@@ -308,6 +316,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     TRY(prepare_mounts(*prepared, chain, unfit));
     TRY(prepare_descriptors(*prepared, stub_path, unfit));
     prepared->last_capability = last_capability();
+    prepared->bounding = bounding_set(prepared->last_capability);
     prepare_proofs(*prepared);
     return prepared;
 }

@@ -56,6 +56,7 @@ public:
     MountTree tree;
     std::shared_ptr<const MountTemplate> mounts;   // of a root of its own
     unsigned last_capability = 0;
+    std::uint64_t bounding = 0;             // this process's own set, which can only get smaller
     ForbiddenCall forbidden_call;           // what the child tries, to prove the filter and
     ForbiddenAct forbidden_act = ForbiddenAct::none;   // ... Landlock
     unsigned inherited_filters = 0;         // seccomp filters that this process is under itself

@@ -97,6 +97,26 @@ TEST_CASE("T7: after exec the descriptors are exactly those that were listed") {
     for (const int fd : {kept, high, pair[0], pair[1]}) ::close(fd);
 }
 
+TEST_CASE("descriptors are proved also where fewer than 32 may be open") {
+    NEEDS_ROOT();
+    Plan plan = plan_for_view({"fds"});
+    plan.limits = {{RLIMIT_NOFILE, 16, 16}};
+    const PreparedCell prepared = prepare_or_fail(plan);
+    Room room(*prepared);
+    auto worker = spawn_worker(*prepared, {}, room.pidfd());
+    REQUIRE(worker);
+    std::optional<Proof> proof;
+    std::optional<SetupFailure> said;
+    while (!(said = read_status(worker->status.get(), &proof))) {
+        pollfd status{worker->status.get(), POLLIN, 0};
+        REQUIRE(::poll(&status, 1, patience_ms) == 1);
+    }
+    CHECK(said->stage == Stage::none);
+    REQUIRE(proof);
+    CHECK(proof->descriptors == 0b111);
+    CHECK(wait_for_end(*worker).value == 0);
+}
+
 TEST_CASE("descriptors reach their places whatever numbers they had before") {
     NEEDS_ROOT();
     // The broker's socket as 1, the output as 3: each stands where the other is to go.
