@@ -81,11 +81,14 @@ class Nginx(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.assertEqual(self.get(), (200, "a page\n"))
         self.assertEqual(self.get("/nothing")[0], 404)
-        with open(self.path("state/logs/nginx/access.log")) as log:
-            self.assertEqual(len(log.readlines()), 2)
+        wait_for(lambda: self.logged() == 2, "both are in its log, where they come after the answer")
         held = self.report("fds", "nginx")["fds"]
         self.assertEqual([(one["grant"], one["open"]) for one in held], [("http", True)])
         self.assert_confined("nginx")
+
+    def logged(self):
+        with open(self.path("state/logs/nginx/access.log")) as log:
+            return len(log.readlines())
 
     def test_it_is_in_a_network_without_an_interface(self):
         with open(f"/proc/{self.worker('nginx')['pid']}/net/dev") as devices:
