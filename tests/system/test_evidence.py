@@ -101,6 +101,7 @@ class Evidence(WarderTest):
         script = f"""
 import threading
 signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)   # SA_RESTART: what the witness had not taken yet is asked again
 signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
 answers = []
 def ask():

@@ -96,7 +96,7 @@ class Store(Doing):
         raw = "(s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE'])))).send(b'\\xff' * 40)"
         self.start(self.worker_of("doer", "keep = { store = 2 }", [raw]) + self.worker_of("bystander", "", ["1"]))
         self.audited(kind="violation", worker="doer")
-        self.assertEqual(self.worker("bystander")["state"], "ready")
+        self.wait_state("bystander", "ready")
 
     def test_t2_stray_descriptors_reach_neither_the_parent_nor_stay_with_the_custodian(self):
         steps = ["c.store.list()"]
