@@ -47,6 +47,16 @@ struct Row {
     bool (*possible)(const KernelFeatures&) = nullptr;
 };
 
+// AddressSanitizer makes calls of its own before a function that does not return; a stub's filter denies them, and it gives up.
+bool stub_can_say_so(const KernelFeatures&) {
+#if defined(__SANITIZE_ADDRESS__)
+    MESSAGE("not tried under AddressSanitizer: a stub that cannot be executed");
+    return false;
+#else
+    return true;
+#endif
+}
+
 const Row rows[] = {
     {Stage::descriptors, 202, {SYS_dup3, any, 0, EMFILE}},
     {Stage::descriptors, 202, {SYS_close_range, any, 0, ENOSYS}},
@@ -68,7 +78,7 @@ const Row rows[] = {
     {Stage::landlock, 243, {SYS_landlock_restrict_self, any, 0, E2BIG}, Rooms::both, nullptr, [](const KernelFeatures& k) { return k.landlock > 0; }},
     {Stage::seccomp, 228, {SYS_seccomp, 0, SECCOMP_SET_MODE_FILTER, ENOMEM}},
     {Stage::exec, 203, {SYS_execve, any, 0, ENOEXEC}},
-    {Stage::exec, 203, {SYS_execveat, any, 0, ENOMEM}, Rooms::inside},
+    {Stage::exec, 203, {SYS_execveat, any, 0, ENOMEM}, Rooms::inside, nullptr, stub_can_say_so},
     {Stage::cgroup, 219, {SYS_clone3, any, 0, EBUSY}},
     {Stage::session, 220, {SYS_setsid, any, 0, EPERM}},
     {Stage::standard_input, 208, {SYS_ioctl, 1, TIOCSCTTY, EIO}, Rooms::both, [](Plan& plan) { plan.terminal = "/dev/null"; }},
