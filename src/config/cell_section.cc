@@ -40,8 +40,8 @@ constexpr std::array<std::string_view, 7> system_directories = {
 // Over these the cell puts its own.
 constexpr std::array<std::string_view, 4> cells_own = {"/proc", "/sys", "/dev", "/tmp"};
 
-constexpr std::array<std::string_view, 8> of_a_mount_tree = {
-    "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "devices", "proc",
+constexpr std::array<std::string_view, 9> of_a_mount_tree = {
+    "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "overlays", "devices", "proc",
 };
 
 // All that goes into the filter, and all that goes into the Landlock domain.
@@ -80,7 +80,8 @@ bool shown(const sandbox::Plan& cell, std::string_view path) {
     const auto holds = [&](std::string_view directory) { return same_or_below(directory, path); };
     const bool system = cell.root == sandbox::Root::system;
     return (system && std::any_of(system_directories.begin(), system_directories.end(), holds)) ||
-           std::any_of(cell.binds.begin(), cell.binds.end(), [&](const auto& bind) { return holds(bind.target); });
+           std::any_of(cell.binds.begin(), cell.binds.end(), [&](const auto& bind) { return holds(bind.target); }) ||
+           std::any_of(cell.overlays.begin(), cell.overlays.end(), [&](const auto& one) { return holds(one.target); });
 }
 
 void apply(Profile profile, sandbox::Plan& cell) {
@@ -118,6 +119,7 @@ public:
         read_binds("files", false);
         read_execute();
         read_own_content();
+        read_overlays();
         section_.size("tmp_size", cell_.tmp_size, 4096);
         read_hostname();
         read_time_offsets();
@@ -227,6 +229,72 @@ private:
             return error(item, quoted(one.target) + " in the cell is the cell's own");
         }
         cell_.memory_directories.push_back(std::move(one));
+    }
+
+    void read_overlays() {
+        constexpr std::string_view example = "write [{ target = \"/srv/tree\", lower = [\"/usr/share/a\"], size = \"16MiB\" }]";
+        const Node* list = section_.take("overlays", Node::Kind::list, example);
+        if (list == nullptr) return;
+        for (const Node& item : list->items) {
+            if (item.kind != Node::Kind::table) section_.refuse_entry(item, "overlays", "a table");
+            else read_overlay(item);
+        }
+    }
+
+    void read_overlay(const Node& item) {
+        sandbox::Overlay one;
+        bool execute = false;
+        Section table(item, "an overlay of " + section_.what(), section_.complaints());
+        table.path("target", one.target);
+        table.paths("lower", one.lower);
+        table.size("size", one.size, 4096);
+        table.mode("mode", one.mode);
+        table.flag("execute", execute);
+        table.refuse_the_rest();
+        one.no_execute = !execute;
+        for (const std::string_view key : {"target", "lower", "size"}) {
+            if (item.find(key) == nullptr) return error(item, "an overlay has a \"target\", a \"lower\" and a \"size\": " + quoted(key) + " is not there");
+        }
+        if (one.target.empty() || one.lower.size() != item.find("lower")->items.size()) return;   // complained of already
+        if (!check_layers(*item.find("lower"), one.lower) || !check_place(*item.find("target"), one)) return;
+        cell_.overlays.push_back(std::move(one));
+    }
+
+    bool check_layers(const Node& node, const std::vector<std::string>& lower) {
+        constexpr std::size_t most = 64;
+        const bool good = !lower.empty() && lower.size() <= most;
+        if (!good) error(node, "an overlay has from 1 to 64 layers in \"lower\"");
+        for (std::size_t i = 0; i < lower.size(); ++i) {
+            for (std::size_t other = 0; other < lower.size(); ++other) {
+                if (other == i || !same_or_below(lower[other], lower[i]) || (lower[i] == lower[other] && other > i)) continue;
+                error(node.items[i], quoted(lower[i]) + " is part of " + quoted(lower[other]) + ", and layers of one overlay cannot overlap");
+                return false;
+            }
+        }
+        return good;
+    }
+
+    // It is made last, over everything that is there.
+    bool check_place(const Node& node, const sandbox::Overlay& one) {
+        const auto refuse = [&](std::string what, std::string suggestion = {}) {
+            error(node, std::move(what), std::move(suggestion));
+            return false;
+        };
+        for (const auto directory : cells_own) {
+            if (same_or_below(directory, one.target)) return refuse(quoted(one.target) + " in the cell is the cell's own");
+        }
+        const auto hides = [&](std::string_view path) { return same_or_below(one.target, path); };
+        const auto hidden = [&](std::string_view path) { return refuse(quoted(path) + " would be hidden by the overlay at " + quoted(one.target)); };
+        for (const auto& bind : cell_.binds) if (hides(bind.target)) return hidden(bind.target);
+        for (const auto& file : cell_.files) if (hides(file.target)) return hidden(file.target);
+        for (const auto& memory : cell_.memory_directories) if (hides(memory.target)) return hidden(memory.target);
+        for (const auto& own : cell_.own_directories) if (hides(own.path)) return hidden(own.path);
+        for (const auto& other : cell_.overlays) {
+            if (hides(other.target) || same_or_below(other.target, one.target)) return refuse(quoted(one.target) + " and the overlay at " + quoted(other.target) + " lie one in the other");
+        }
+        const bool runs_from_it = !cell_.program.empty() && hides(cell_.program);
+        if (runs_from_it && one.no_execute) return refuse("the program " + quoted(cell_.program) + " lies in an overlay that runs nothing", "add execute = true");
+        return true;
     }
 
     void read_directories() {

@@ -45,6 +45,7 @@ public:
             resolve_identity(worker);
             check_program(worker);
             check_binds(worker);
+            check_layers(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
         }
         check_shared_uids();
@@ -105,12 +106,23 @@ private:
     }
 
     // What is bound to another place in the cell is looked for where it is bound from.
-    static std::string on_the_host(const sandbox::Plan& cell, const std::string& path) {
+    std::string on_the_host(const sandbox::Plan& cell, const std::string& path) const {
+        for (const sandbox::Overlay& one : cell.overlays) {
+            if (policy::covers(one.target, path)) return in_layers(one, path.substr(one.target.size()));
+        }
         for (const sandbox::Bind& bind : cell.binds) {
             if (path == bind.target) return bind.source;
             if (policy::covers(bind.target, path)) return bind.source + path.substr(bind.target.size());
         }
         return path;
+    }
+
+    // The first layer that has it is on top.
+    std::string in_layers(const sandbox::Overlay& one, const std::string& rest) const {
+        for (const std::string& layer : one.lower) {
+            if (lookup_.path(layer + rest).type != Type::absent) return layer + rest;
+        }
+        return one.lower.front() + rest;
     }
 
     // An empty program or path was complained of when it was read.
@@ -135,6 +147,21 @@ private:
                 warning(worker, "cell", path + " " + fault_of(facts) + ": the worker cannot start without it");
             }
         }
+    }
+
+    void check_layers(const Worker& worker) {
+        for (const sandbox::Overlay& one : worker.cell.overlays) {
+            for (const std::string& layer : one.lower) check_layer(worker, layer);
+        }
+    }
+
+    void check_layer(const Worker& worker, const std::string& layer) {
+        constexpr const char* key = "cell.overlays";
+        const PathFacts facts = lookup_.path(layer);
+        const std::string path = "layer " + quoted(layer);
+        if (!facts.kernel_filesystem.empty()) return error(worker, key, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
+        if (facts.type == Type::absent) return warning(worker, key, path + " " + fault_of(facts) + ": the worker cannot start without it");
+        if (facts.type == Type::file || facts.type == Type::other) error(worker, key, path + " is no directory");
     }
 
     void resolve_grant(const Worker& worker, Grant& grant) {

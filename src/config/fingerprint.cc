@@ -72,6 +72,10 @@ void add_mounts(Lines& lines, const sandbox::Plan& cell) {
         lines.add("cell.memory_directories", one.target).add("cell.memory_directories", one.size);
         lines.add("cell.memory_directories", one.mode).add("cell.memory_directories", one.no_execute);
     }
+    for (const auto& one : cell.overlays) {
+        lines.add("cell.overlays", one.target).add("cell.overlays", one.lower).add("cell.overlays", one.size);
+        lines.add("cell.overlays", one.mode).add("cell.overlays", one.no_execute);
+    }
     for (const auto& own : cell.own_directories) lines.add("cell.directories", own.path).add("cell.directories", own.variable);
     lines.add("cell.devices", cell.devices).add("cell.proc", cell.proc);
     for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);

@@ -89,6 +89,9 @@ private:
         if (cell.network == sandbox::Network::named) {
             error("cell.network", "a network namespace of the machine cannot be joined", "write network = \"empty\" or \"host\"");
         }
+        if (!cell.overlays.empty()) {
+            error("cell.overlays", "an overlay cannot be had", "it takes rights over files that warderd gives up; write bind, or memory_directories");
+        }
         if (cell.proc != sandbox::ProcView::hidden) error("cell.proc", "/proc cannot be mounted in a cell", "write proc = \"hidden\"");
         if (cell.capabilities != 0) {
             const bool trusted = worker_.marks.contains("cell.trusted_capabilities");

@@ -33,6 +33,7 @@ bool has_namespaces(const sandbox::Plan& cell) {
 void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
     if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
     if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
+    if (!cell.overlays.empty()) needs.add(CAP_DAC_OVERRIDE, worker + " has overlays: the kernel copies what is changed by the mounter's rights");
     if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
 }
 

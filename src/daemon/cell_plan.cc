@@ -55,6 +55,10 @@ std::string bind_in_words(const sandbox::Bind& bind) {
     return text;
 }
 
+std::string overlay_in_words(const sandbox::Overlay& one) {
+    return one.target + " over " + joined(one.lower) + " with " + format_size(one.size) + " to write" + (one.no_execute ? "" : " (execute)");
+}
+
 std::string scheduler_in_words(const sandbox::Scheduling& scheduling) {
     const std::string level = ":" + std::to_string(scheduling.priority);
     switch (scheduling.scheduler) {
@@ -159,6 +163,7 @@ void add_mounts(Lines& lines, const Plan& plan) {
     lines.cell("memory_directories", joined(plan.memory_directories, [](const sandbox::MemoryDirectory& one) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
+    lines.cell("overlays", joined(plan.overlays, overlay_in_words));
     lines.cell("directories", joined(plan.own_directories, [](const sandbox::OwnDirectory& own) { return own.path; }));
     lines.cell("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
     lines.cell("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");

@@ -106,6 +106,7 @@ private:
     void make_host_mounts();
     void mount_tmp();
     void mount_memory(std::size_t index);
+    void mount_overlay(std::size_t index);
     void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
     void create_ruleset();
@@ -237,6 +238,7 @@ void Child::make_mounts() {
     if (plan_.root == Root::host) make_host_mounts();
     if (plan_.private_tmp) mount_tmp();
     for (std::size_t i = 0; i < plan_.memory_directories.size(); ++i) mount_memory(i);
+    for (std::size_t i = 0; i < plan_.overlays.size(); ++i) mount_overlay(i);
     if (plan_.proc == ProcView::processes) mount_proc();
 }
 
@@ -244,6 +246,18 @@ void Child::mount_memory(std::size_t index) {
     const auto& one = plan_.memory_directories[index];
     const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
     must(Stage::mounts, ::mount("tmpfs", one.target.c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()));
+}
+
+// The kernel copies what is changed with the rights of whoever mounts it, now; who may change it is asked of the worker each time.
+void Child::mount_overlay(std::size_t index) {
+    const auto& one = plan_.overlays[index];
+    const auto& made = prepared_.overlays[index];
+    const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
+    must(Stage::mounts, ::mount("tmpfs", made.top.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, made.top_options.c_str()));
+    must(Stage::mounts, ::mkdir(made.upper.c_str(), one.mode));
+    must(Stage::mounts, ::chown(made.upper.c_str(), plan_.uid, plan_.gid));
+    must(Stage::mounts, ::mkdir(made.work.c_str(), 0700));
+    must(Stage::mounts, ::mount("overlay", made.target.c_str(), "overlay", flags, made.options.c_str()));
 }
 
 // Of the pid namespace that we are in: nobody else's processes, and nothing of the kernel's.

@@ -58,7 +58,7 @@ private:
     };
 
     std::optional<elf::File> decode(const std::string& path) const {
-        const Fd file = open_regular(host_path(path, plan_.binds));
+        const Fd file = open_regular(host_path(path, plan_));
         return file ? elf::decode(reader_of(file)) : std::nullopt;
     }
 
@@ -112,7 +112,7 @@ private:
 
     void add(const std::string& path, const std::vector<std::string>& inherited) {
         if (chain_.libraries.size() >= most_libraries || !known_.insert(path).second) return;
-        const std::string end = follow_links(path, plan_.binds, chain_.links);
+        const std::string end = follow_links(path, plan_, chain_.links);
         chain_.libraries.push_back(path);
         if (end != path && known_.insert(end).second) chain_.libraries.push_back(end);
         waiting_.push_back({path, inherited});

@@ -24,6 +24,8 @@ constexpr int build_timeout_ms = 5000;
 constexpr const char* aside = ".tmp";
 // ... and the copies of programs that it may not read.
 constexpr const char* copies_aside = ".programs";
+// ... and the layers of overlays.
+constexpr const char* layers_aside = ".overlays";
 constexpr std::uint64_t most_copied = 256ULL << 20;
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
@@ -40,6 +42,7 @@ public:
     void add_system_directories();
     Result<void> add_devices(Unfit& unfit);
     Result<void> add_memory_directories(Unfit& unfit);
+    Result<void> add_overlays(Unfit& unfit);
     void add_identity_files();
     Result<void> add_binds(Unfit& unfit);
     Result<void> add_files(Unfit& unfit);
@@ -53,6 +56,8 @@ private:
     std::string in_cell(const std::string& path) const;
     bool attached(const std::string& relative) const;
     bool hidden(const std::string& path) const;
+    bool overlaid(const std::string& path) const;
+    bool is_directory_there(const std::string& relative) const;
     bool shown(const std::string& path) const;
     void add_directory(const std::string& relative);
     void add_parents(const std::string& relative);
@@ -63,6 +68,7 @@ private:
     void attach_late(const std::string& source, const std::string& target, mounts::Access access, bool no_execute);
     void show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute = false);
     Result<void> add_bind(const Bind& bind, Unfit& unfit);
+    Result<void> add_overlay(const Overlay& one, Unfit& unfit);
 
     const Plan& plan_;
     MountTree tree_;
@@ -85,6 +91,10 @@ bool Layout::attached(const std::string& relative) const {
 }
 
 bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(path, "/tmp"); }
+
+bool Layout::overlaid(const std::string& path) const {
+    return std::ranges::any_of(plan_.overlays, [&](const Overlay& one) { return lies_below(path, one.target); });
+}
 
 void Layout::add_node(Node node) {
     if (!made_.insert(node.path).second) return;
@@ -185,6 +195,52 @@ Result<void> Layout::add_memory_directories(Unfit& unfit) {
     return {};
 }
 
+// In the tree of the host that is on top at that place, looked at on the host.
+bool Layout::is_directory_there(const std::string& relative) const {
+    const Attachment* found = nullptr;
+    for (const auto& one : tree_.attachments) {
+        const bool deeper = found == nullptr || one.target.size() >= found->target.size();
+        if (lies_below(relative, one.target) && deeper) found = &one;
+    }
+    return found != nullptr && is_directory(found->source + relative.substr(found->target.size()));
+}
+
+Result<void> Layout::add_overlay(const Overlay& one, Unfit& unfit) {
+    const std::string target = in_cell(one.target);
+    if (hidden(one.target)) return refuse(unfit, one.target, "lies in the private /tmp, which is new at each start itself", EINVAL);
+    if (!attached(target)) add_directory(target);
+    else if (!is_directory_there(target)) return refuse(unfit, one.target, "lies in a directory of the host, and is no directory there", ENOENT);
+    const std::string kept = layers_aside + ("/" + std::to_string(tree_.layers.size()));
+    Layers layers{.target = "/" + target, .lower = {}, .top = "/" + kept + "/top"};
+    for (const auto& source : one.lower) {
+        if (!is_directory(source)) return refuse(unfit, source, "is to be a layer of an overlay, but is no directory", ENOENT);
+        const std::string layer = kept + "/" + std::to_string(layers.lower.size());
+        add_directory(layer);
+        attach(source, layer, mounts::Access::read_only, mounts::Devices::hidden);
+        layers.lower.push_back("/" + layer);
+    }
+    add_directory(kept + "/top");
+    tree_.layers.push_back(std::move(layers));
+    return {};
+}
+
+// They are made last, so nothing else can be below one.
+Result<void> Layout::add_overlays(Unfit& unfit) {
+    std::vector<std::string> others;
+    for (const auto& bind : plan_.binds) others.push_back(bind.target);
+    for (const auto& file : plan_.files) others.push_back(file.target);
+    for (const auto& one : plan_.memory_directories) others.push_back(one.target);
+    for (const auto& one : plan_.overlays) {
+        for (const auto& other : others) {
+            if (lies_below(other, one.target)) return refuse(unfit, other, "would be hidden by the overlay at " + one.target, EINVAL);
+        }
+        const auto covers = [&](const Overlay& other) { return &other != &one && lies_below(one.target, other.target); };
+        if (std::ranges::any_of(plan_.overlays, covers)) return refuse(unfit, one.target, "lies in another overlay", EINVAL);
+        TRY(add_overlay(one, unfit));
+    }
+    return {};
+}
+
 void Layout::add_identity_files() {
     const std::string uid = std::to_string(plan_.uid);
     const std::string gid = std::to_string(plan_.gid);
@@ -237,11 +293,11 @@ Result<void> Layout::add_files(Unfit& unfit) {
 bool Layout::shown(const std::string& path) const {
     const std::string relative = in_cell(path);
     const auto covers = [&](const LateAttachment& one) { return lies_below(path, one.target); };
-    return attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
+    return overlaid(path) || attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
 }
 
 void Layout::show_file(const std::string& file) {
-    tree_.seen.push_back(look_at(host_path(file, plan_.binds)));
+    tree_.seen.push_back(look_at(host_path(file, plan_)));
     if (exists(file) && !shown(file)) show(file, file, mounts::Access::read_only);
 }
 
@@ -258,7 +314,7 @@ void Layout::add_program(const Chain& chain) {
 // The file at its end has another name, and is copied by that. One that is shown at the link's place is a file there.
 bool Layout::is_only_a_link(const std::string& file) const {
     struct stat status;
-    const bool link = ::lstat(host_path(file, plan_.binds).c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+    const bool link = ::lstat(host_path(file, plan_).c_str(), &status) == 0 && S_ISLNK(status.st_mode);
     return link && !made_.contains(in_cell(file));
 }
 
@@ -269,12 +325,13 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
     std::set<std::string> copied;
     for (const auto& file : chain.ends) {
         if (!copied.insert(file).second || is_only_a_link(file)) continue;
-        const std::string source = host_path(file, plan_.binds);
+        const std::string source = host_path(file, plan_);
         struct stat status;
         if (::stat(source.c_str(), &status) != 0) return refuse(unfit, source, "cannot be copied", errno);
         const auto size = static_cast<std::uint64_t>(status.st_size);
         if (size > most_copied) return refuse(unfit, source, "is too large for a copy in memory, which dumpable = false takes", EFBIG);
         if (hidden(file)) return refuse(unfit, file, "lies below the private /tmp: put it elsewhere for dumpable = false", EINVAL);
+        if (overlaid(file)) return refuse(unfit, file, "lies in an overlay: put it elsewhere for dumpable = false", EINVAL);
         const std::string copy = copies_aside + ("/" + std::to_string(tree_.unreadable.size()));
         add_node({Node::Kind::program_copy, copy, source});
         tree_.unreadable.push_back({copy, in_cell(file)});
@@ -372,7 +429,7 @@ int copy_program(int root, const Node& node) {
     return outcome;
 }
 
-bool kept_aside(const std::string& path) { return path == aside || path == copies_aside; }
+bool kept_aside(const std::string& path) { return path == aside || path == copies_aside || path == layers_aside; }
 
 int Builder::make(const Node& node) const {
     switch (node.kind) {
@@ -513,6 +570,7 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
     TRY(layout.add_binds(unfit));
     TRY(layout.add_files(unfit));
     TRY(layout.add_memory_directories(unfit));
+    TRY(layout.add_overlays(unfit));
     layout.add_identity_files();
     layout.add_program(chain);
     TRY(layout.make_unreadable(chain, unfit));

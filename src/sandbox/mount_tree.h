@@ -47,6 +47,13 @@ struct LateAttachment {
     std::vector<std::string> parents;        // to be made first, in this order
 };
 
+// An overlay's layers, out of the worker's reach. The overlay itself is new at each start, so the child makes it.
+struct Layers {
+    std::string target;                      // absolute, in the cell, without the links in it that are the cell's own
+    std::vector<std::string> lower;          // absolute, in the template: where those of the plan's Overlay are
+    std::string top;                         // likewise: an empty directory, for what the worker will write
+};
+
 // A copied program, attached over what the host has there.
 struct UnreadableProgram {
     std::string copy;      // a Node, relative to the cell's "/"
@@ -69,6 +76,7 @@ struct MountTree {
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
     std::vector<LateAttachment> late;
+    std::vector<Layers> layers;            // of the plan's overlays, in their order
     std::vector<UnreadableProgram> unreadable;
     std::uint64_t size = 1 << 20;          // bytes that the root's tmpfs may hold
     std::vector<Seen> seen;                // what the layout was computed from

@@ -136,6 +136,11 @@ std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
     }
     if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
     for (const auto& one : plan.memory_directories) mounts.push_back({one.target, false, false});
+    for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
+        const Layers& layers = prepared.tree.layers[i];
+        mounts.push_back({layers.top, false, false});
+        mounts.push_back({layers.target, false, false, ExpectedOverlay{plan.overlays[i], layers.lower, layers.top}});
+    }
     if (plan.proc != ProcView::hidden) mounts.push_back({"/proc", false, false});
     for (const auto& late : prepared.tree.late) {
         const auto kept = std::ranges::find(mounts, late.kept, &ExpectedMount::path);

@@ -47,6 +47,16 @@ struct MemoryDirectory {
     bool no_execute = true;
 };
 
+// Directories of the host, read-only, one above the other, and above them what the worker writes: in memory, new at each start. What
+// it changes or deletes of theirs is a matter of permissions, as the files themselves have them; the top of the tree is the worker's.
+struct Overlay {
+    std::string target;               // absolute, in the cell
+    std::vector<std::string> lower;   // absolute, the first is on top; what is mounted below one of them is not part of it
+    std::uint64_t size = 0;           // bytes that the worker may write
+    mode_t mode = 0755;               // of the top
+    bool no_execute = true;
+};
+
 // A directory of the host that belongs to the worker: made when the cell is prepared, shown writable at the same path, and
 // named to the program by a variable of its environment.
 struct OwnDirectory {
@@ -133,10 +143,10 @@ struct Ports {
 };
 
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
-inline constexpr std::array<std::string_view, 18> kernel_items = {
+inline constexpr std::array<std::string_view, 19> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
     "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
-    "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence",
+    "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence", "overlays",
 };
 
 struct Plan {
@@ -172,6 +182,7 @@ struct Plan {
     std::vector<Bind> binds;
     std::vector<TextFile> files;
     std::vector<MemoryDirectory> memory_directories;
+    std::vector<Overlay> overlays;
     std::vector<OwnDirectory> own_directories;
     std::vector<std::string> devices{"null", "zero", "full", "random", "urandom"};   // names in /dev
     ProcView proc = ProcView::hidden;

@@ -82,6 +82,8 @@ bool clean_path(const std::string& path) {
     return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
 }
 
+constexpr std::size_t most_layers = 64;   // whose names fit into a page
+
 constexpr unsigned most_cpus = 8192;   // CONFIG_NR_CPUS goes no further
 
 // What makes no sense anywhere.
@@ -108,6 +110,13 @@ Result<void> check_values(const Plan& plan, Unfit& unfit) {
     for (const auto& one : plan.memory_directories) {
         if (!clean_path(one.target) || one.target == "/") return refuse(unfit, one.target, "is no place for a directory in memory", EINVAL);
     }
+    for (const auto& one : plan.overlays) {
+        if (!clean_path(one.target) || one.target == "/") return refuse(unfit, one.target, "is no place for an overlay", EINVAL);
+        if (one.lower.empty() || one.lower.size() > most_layers) return refuse(unfit, one.target, "is an overlay of 1 to 64 layers", EINVAL);
+        for (const auto& layer : one.lower) {
+            if (!clean_path(layer)) return refuse(unfit, layer, "is not an absolute path", EINVAL);
+        }
+    }
     for (const auto& one : plan.own_directories) {
         if (!clean_path(one.path) || one.path == "/") return refuse(unfit, one.path, "is no path for a directory", EINVAL);
     }
@@ -126,6 +135,8 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (!mounts && !plan.files.empty()) return refuse(unfit, "files", "need a mount namespace", EINVAL);
     if (!mounts && plan.private_tmp) return refuse(unfit, "private_tmp", "needs a mount namespace", EINVAL);
     if (!mounts && !plan.memory_directories.empty()) return refuse(unfit, "memory", "needs a mount namespace", EINVAL);
+    if (!plan.overlays.empty() && (!mounts || plan.root == Root::host)) return refuse(unfit, "overlays", "need a root of their own", EINVAL);
+    if (!plan.overlays.empty() && plan.without_root) return refuse(unfit, "overlays", "take rights over files, which there are none without root", EINVAL);
     if (!plan.dumpable && (!mounts || plan.root == Root::host)) return refuse(unfit, "dumpable", "false needs a root of its own", EINVAL);
     if (!plan.dumpable && (plan.capabilities & reading_all) != 0) {
         return refuse(unfit, "dumpable", "false is nothing to who may read every file (dac_override, dac_read_search)", EINVAL);
@@ -183,6 +194,16 @@ std::vector<std::string> memory_options_of(const Plan& plan) {
                           ",gid=" + std::to_string(plan.gid));
     }
     return options;
+}
+
+// The names in `options` are ours alone, so nothing in them is to be escaped, and many of them fit into the page that mount(2) takes.
+OverlayMounts mounts_of(const Overlay& plan, const Layers& layers) {
+    std::string lower;
+    for (const auto& layer : layers.lower) lower += (lower.empty() ? "" : ":") + layer;
+    const std::string upper = layers.top + "/upper";
+    const std::string work = layers.top + "/work";
+    return {.top = layers.top, .top_options = "mode=0700,size=" + std::to_string(plan.size), .upper = upper, .work = work,
+            .target = layers.target, .options = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work};
 }
 
 // Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone.
@@ -252,6 +273,9 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
 Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit) {
     if (!prepared.plan.mount_namespace) return {};
     prepared.tree = TRY(lay_out(prepared.plan, chain, unfit));
+    for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
+        prepared.overlays.push_back(mounts_of(prepared.plan.overlays[i], prepared.tree.layers[i]));
+    }
     if (prepared.plan.root != Root::host) prepared.mounts = TRY(make_template(prepared.tree, unfit));
     return {};
 }

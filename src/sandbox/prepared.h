@@ -32,6 +32,17 @@ private:
     std::vector<char*> pointers_{nullptr};
 };
 
+// What the child needs for one overlay: a file system for what is written, in it a directory that becomes the top of the tree and one
+// that the kernel works in, and then the overlay.
+struct OverlayMounts {
+    std::string top;
+    std::string top_options;
+    std::string upper;
+    std::string work;
+    std::string target;
+    std::string options;
+};
+
 class Prepared {
 public:
     explicit Prepared(const Plan& from);
@@ -45,6 +56,7 @@ public:
     std::string hostname;
     std::string tmp_options;
     std::vector<std::string> memory_options;   // of each memory directory
+    std::vector<OverlayMounts> overlays;    // of each overlay
     std::string time_offsets;
     std::vector<Limit> limits;              // the plan's, and what core dumps want
     std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "sys/files.h"
 #include "sys/kernel.h"
 #include "sys/landlock.h"
+#include "sys/mounts.h"
 #include "sys/process.h"
 #include "sys/seccomp.h"
 
@@ -60,6 +62,53 @@ bool has_refusal_of_executable_memory() { return ::prctl(kernel::pr_get_mdwe, 0,
 
 // A serial number that no key has: EINVAL or ENOKEY from a kernel with keyrings.
 bool has_keyrings() { return ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, 0, 0) >= 0 || (errno != ENOSYS && errno != EPERM); }
+
+// What the child that tries found out, as its exit code.
+enum class Trial : int { works = 0, lacking = 1, not_permitted = 2 };
+
+Trial outcome_of_failure() { return errno == EPERM || errno == EACCES ? Trial::not_permitted : Trial::lacking; }
+
+// In a mount namespace that ends with the child. A directory that is made where one of a layer was deleted must hide what was in that:
+// the kernel notes that down in an extended attribute, which not every tmpfs has.
+Trial try_overlay() {
+    ::umask(0);
+    if (::unshare(CLONE_NEWNS) != 0 || mounts::make_private() != 0) return outcome_of_failure();
+    if (::mount("tmpfs", "/usr", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k") != 0) return outcome_of_failure();
+    for (const char* path : {"/usr/lower", "/usr/lower/there", "/usr/upper", "/usr/work", "/usr/merged"}) {
+        if (::mkdir(path, 0755) != 0) return outcome_of_failure();
+    }
+    const char* const options = "lowerdir=/usr/lower,upperdir=/usr/upper,workdir=/usr/work";
+    if (::mount("overlay", "/usr/merged", "overlay", MS_NOSUID | MS_NODEV, options) != 0) return outcome_of_failure();
+    const bool replaced = ::rmdir("/usr/merged/there") == 0 && ::mkdir("/usr/merged/there", 0755) == 0;
+    return replaced ? Trial::works : outcome_of_failure();
+}
+
+Trial trial_of_overlay() {
+    constexpr int patience_ms = 5000;
+    const SignalsBlocked blocked;
+    const auto child = clone_process(0, -1);
+    if (!child) return Trial::not_permitted;
+    if (child->pid == 0) ::_exit(static_cast<int>(try_overlay()));
+    if (!ended_within(child->pidfd.get(), patience_ms)) [[maybe_unused]] const auto killed = send_signal(child->pidfd.get(), SIGKILL);
+    ended_within(child->pidfd.get(), patience_ms);
+    const auto ended = reap(child->pidfd.get());
+    if (!ended || !*ended || (*ended)->by_signal) return Trial::lacking;
+    return static_cast<Trial>((*ended)->value);
+}
+
+bool kernel_lists_overlay() {
+    const auto types = read_file("/proc/filesystems", 64 * 1024);
+    return types && types->find("\toverlay\n") != std::string::npos;
+}
+
+// Tried until it worked once. Who may not try goes by what the kernel says that it has.
+bool has_overlays() {
+    static bool worked = false;
+    if (worked) return true;
+    const Trial trial = ::geteuid() == 0 ? trial_of_overlay() : Trial::not_permitted;
+    worked = trial == Trial::works;
+    return worked || (trial == Trial::not_permitted && kernel_lists_overlay());
+}
 
 // What cgroup v2 has at its top; what of it warderd's own group is given is another question, and warderd's to ask.
 std::string controllers_of_kernel() {
@@ -110,6 +159,7 @@ KernelFeatures probe_kernel() {
     features.cgroup_namespaces = has_namespace("/proc/self/ns/cgroup");
     features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
     features.user_notification = seccomp::can_tell();
+    features.overlays = has_overlays();
     features.landlock_errata = landlock::errata();
     features.controllers = controllers_of_kernel();
     return features;
@@ -140,6 +190,7 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"time namespaces", features.time_namespaces, {}},
         {"cgroup controllers", !features.controllers.empty(), features.controllers},
         {"seccomp user notification", features.user_notification, {}},
+        {"overlays over tmpfs", features.overlays, {}},
     };
 }
 

@@ -64,14 +64,14 @@ std::string find_in_path(const std::string& name, const Plan& plan) {
     std::istringstream directories(search_path_of(plan.environment));
     for (std::string directory; std::getline(directories, directory, ':');) {
         const std::string path = directory + "/" + name;
-        if (directory.starts_with('/') && open_regular(host_path(path, plan.binds))) return path;
+        if (directory.starts_with('/') && open_regular(host_path(path, plan))) return path;
     }
     return {};
 }
 
 // What the kernel, or env, runs next when it is told to run `path`.
 std::vector<std::string> next_of(const std::string& path, const Plan& plan) {
-    const Fd file = open_regular(host_path(path, plan.binds));
+    const Fd file = open_regular(host_path(path, plan));
     if (!file) return {};
     const auto words = script_line_of(file);
     if (words.empty()) return {loader_of(file)};
@@ -89,9 +89,24 @@ std::string link_text(const std::string& path) {
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 // Through links too: each name of the file is one.
-bool ends_here(const std::string& path, const std::vector<Bind>& binds) {
-    const Fd file = open_regular(host_path(path, binds));
+bool ends_here(const std::string& path, const Plan& plan) {
+    const Fd file = open_regular(host_path(path, plan));
     return file && is_elf(file) && loader_of(file).empty();
+}
+
+// Nothing else is shown below one.
+const Overlay* overlay_over(const std::string& path, const Plan& plan) {
+    const auto found = std::ranges::find_if(plan.overlays, [&](const Overlay& one) { return lies_below(path, one.target); });
+    return found == plan.overlays.end() ? nullptr : &*found;
+}
+
+std::string in_layers(const std::string& path, const Overlay& over) {
+    const std::string rest = path.substr(over.target.size());
+    struct stat status;
+    for (const auto& layer : over.lower) {
+        if (::lstat((layer + rest).c_str(), &status) == 0) return layer + rest;
+    }
+    return over.lower.front() + rest;
 }
 
 }  // namespace
@@ -101,9 +116,10 @@ bool lies_below(const std::string& path, const std::string& directory) {
     return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
 }
 
-std::string host_path(const std::string& path, const std::vector<Bind>& binds) {
+std::string host_path(const std::string& path, const Plan& plan) {
+    if (const Overlay* over = overlay_over(path, plan)) return in_layers(path, *over);
     const Bind* covering = nullptr;
-    for (const auto& bind : binds) {
+    for (const auto& bind : plan.binds) {
         if (!lies_below(path, bind.target)) continue;
         if (!covering || bind.target.size() > covering->target.size()) covering = &bind;
     }
@@ -123,9 +139,9 @@ elf::Reader reader_of(const Fd& file) {
     };
 }
 
-std::string follow_links(std::string path, const std::vector<Bind>& binds, std::vector<FollowedLink>& links) {
+std::string follow_links(std::string path, const Plan& plan, std::vector<FollowedLink>& links) {
     for (int i = 0; i < most_links; ++i) {
-        const std::string text = link_text(host_path(path, binds));
+        const std::string text = link_text(host_path(path, plan));
         if (text.empty()) break;
         links.push_back({path, text});
         path = text.front() == '/' ? text : directory_of(path) + text;
@@ -141,10 +157,10 @@ Chain chain_of(const Plan& plan) {
         waiting.pop_back();
         if (!path.starts_with('/')) continue;
         chain.files.push_back(path);
-        if (const std::string end = follow_links(path, plan.binds, chain.links); end != path) chain.files.push_back(end);
+        if (const std::string end = follow_links(path, plan, chain.links); end != path) chain.files.push_back(end);
         for (auto& next : next_of(path, plan)) waiting.push_back(std::move(next));
     }
-    std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan.binds); });
+    std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan); });
     if (plan.root == Root::minimal) add_libraries(plan, chain);
     return chain;
 }

@@ -25,8 +25,9 @@ struct Chain {
     std::vector<std::string> ends{};       // of files: ELF programs that name no loader, where exec ends
 };
 
-// Where `path` of the cell comes from on the host: through the bind that covers it, or the same path.
-std::string host_path(const std::string& path, const std::vector<Bind>& binds);
+// Where `path` of the cell comes from on the host: through the bind that covers it, the first layer of an overlay that has it, or
+// the same path.
+std::string host_path(const std::string& path, const Plan& plan);
 
 // Whether `path` is `directory` or lies below it, by whole components.
 bool lies_below(const std::string& path, const std::string& directory);
@@ -41,7 +42,7 @@ elf::Reader reader_of(const Fd& file);
 
 // The links that stand in for the file itself (/usr/bin/java leads through /etc/alternatives), added to `links`; returns the file at
 // their end. Those in its directories are the mount tree's.
-std::string follow_links(std::string path, const std::vector<Bind>& binds, std::vector<FollowedLink>& links);
+std::string follow_links(std::string path, const Plan& plan, std::vector<FollowedLink>& links);
 
 // ---- All of it ----
 

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/mount_table.h"
+#include "base/time.h"
 #include "sandbox/group_limits.h"
 #include "sandbox/program.h"
 #include "sys/capabilities.h"
@@ -103,6 +104,8 @@ struct SeenMount {
     bool nosuid = false;
     bool nodev = false;
     bool noexec = false;
+    std::string type;
+    std::string own_options;   // of the file system itself
 };
 
 bool has_option(std::string_view options, std::string_view wanted) {
@@ -114,8 +117,10 @@ std::vector<SeenMount> mounts_in(std::string_view mountinfo) {
     for (std::size_t at = 0; at < mountinfo.size(); at = std::min(mountinfo.find('\n', at), mountinfo.size()) + 1) {
         const auto words = words_in(line_after(mountinfo, at));
         if (words.size() < 6) continue;
+        const auto dash = static_cast<std::size_t>(std::ranges::find(words, "-") - words.begin());
+        const auto behind = [&](std::size_t count) { return dash + count < words.size() ? std::string(words[dash + count]) : std::string(); };
         mounts.push_back({unescape_mount_word(words[4]), has_option(words[5], "ro"), has_option(words[5], "nosuid"),
-                          has_option(words[5], "nodev"), has_option(words[5], "noexec")});
+                          has_option(words[5], "nodev"), has_option(words[5], "noexec"), behind(1), behind(3)});
     }
     return mounts;
 }
@@ -126,6 +131,17 @@ std::string mount_words(bool read_only, bool nosuid, bool nodev) {
 
 bool as_tight(const SeenMount& seen, const ExpectedMount& wanted) {
     return (seen.read_only || !wanted.read_only) && seen.nosuid && (seen.nodev || wanted.devices);
+}
+
+// "lowerdir=/a:/b,upperdir=/c": each value of a key, in the order in which they stand there.
+std::vector<std::string> option_values(std::string_view options, std::string_view key) {
+    std::vector<std::string> values;
+    while (!options.empty()) {
+        const std::string_view one = options.substr(0, options.find(','));
+        options.remove_prefix(std::min(options.size(), one.size() + 1));
+        if (one.starts_with(key) && one.substr(key.size()).starts_with('=')) values.push_back(unescape_mount_word(one.substr(key.size() + 1)));
+    }
+    return values;
 }
 
 // The last mount at a place is the one on top.
@@ -227,6 +243,7 @@ private:
     void name_space(const char* name, std::size_t index, bool own);
     void mounts();
     void one_mount(const ExpectedMount& wanted, const std::vector<SeenMount>& there);
+    void one_overlay(const ExpectedMount& wanted, const std::vector<SeenMount>& there);
     void other_mounts(const std::vector<SeenMount>& there);
     void limits();
     void limit(const Limit& wanted, const LimitName& name);
@@ -429,7 +446,8 @@ void Comparer::mounts() {
     }
     const auto there = mounts_in(seen_.mountinfo);
     for (const auto& wanted : expected_.mounts) {
-        if (!wanted.path.starts_with("/.")) one_mount(wanted, there);
+        if (wanted.overlay) one_overlay(wanted, there);
+        else if (!wanted.path.starts_with("/.")) one_mount(wanted, there);
     }
     other_mounts(there);
 }
@@ -441,6 +459,60 @@ void Comparer::one_mount(const ExpectedMount& wanted, const std::vector<SeenMoun
         look = Look{mount_words(mount->read_only, mount->nosuid, mount->nodev), as_tight(*mount, wanted), as_tight(*mount, wanted)};
     }
     add("mount " + wanted.path, mount_words(wanted.read_only, true, !wanted.devices), Evidence::read, look);
+}
+
+constexpr std::uint64_t page = 4096;
+
+std::string overlay_words(const std::vector<std::string>& layers, const std::string& size, const std::string& attributes) {
+    return "overlay of " + joined(layers, ", ") + ", " + size + ", " + attributes;
+}
+
+// The layers as the kernel names them: each must be the read-only mount that was prepared for it.
+std::vector<std::string> layers_seen(const ExpectedOverlay& wanted, const SeenMount& overlay, const std::vector<SeenMount>& there) {
+    std::vector<std::string> layers;
+    const auto lists = option_values(overlay.own_options, "lowerdir");
+    std::string_view list = lists.empty() ? std::string_view() : std::string_view(lists.front());
+    while (!list.empty()) {
+        const std::string name(list.substr(0, list.find(':')));
+        list.remove_prefix(std::min(list.size(), name.size() + 1));
+        const auto known = static_cast<std::size_t>(std::ranges::find(wanted.lower, name) - wanted.lower.begin());
+        const SeenMount* mount = find_mount(there, name);
+        const bool tight = mount != nullptr && mount->read_only && mount->nosuid && mount->nodev;
+        layers.push_back(known < wanted.plan.lower.size() && tight ? wanted.plan.lower[known] : name);
+    }
+    return layers;
+}
+
+// Of the tmpfs that is written to; tmpfs tells it in KiB, and only where it is not what it would be by itself.
+std::optional<std::uint64_t> size_seen(const ExpectedOverlay& wanted, const SeenMount& overlay, const std::vector<SeenMount>& there) {
+    const auto upper = option_values(overlay.own_options, "upperdir");
+    const SeenMount* top = find_mount(there, wanted.top);
+    if (top == nullptr || top->type != "tmpfs" || upper.empty() || !lies_below(upper.front(), wanted.top)) return std::nullopt;
+    const auto sizes = option_values(top->own_options, "size");
+    if (sizes.empty() || !sizes.front().ends_with('k')) return std::nullopt;
+    const auto kibibytes = number_in<std::uint64_t>(sizes.front());
+    return kibibytes ? std::optional(*kibibytes * 1024) : std::nullopt;
+}
+
+void Comparer::one_overlay(const ExpectedMount& wanted, const std::vector<SeenMount>& there) {
+    const Overlay& plan = wanted.overlay->plan;
+    const auto attributes = [](bool read_only, bool nosuid, bool nodev, bool noexec) {
+        return mount_words(read_only, nosuid, nodev) + (noexec ? ", noexec" : "");
+    };
+    const auto attributes_of = [&](const SeenMount& mount) { return attributes(mount.read_only, mount.nosuid, mount.nodev, mount.noexec); };
+    const std::uint64_t size = (plan.size + page - 1) / page * page;
+    std::optional<Look> look;
+    if (const SeenMount* mount = find_mount(there, wanted.path); mount != nullptr && mount->type != "overlay") {
+        look = Look{mount->type + ", " + attributes_of(*mount), false, false};
+    } else if (mount != nullptr) {
+        const auto layers = layers_seen(*wanted.overlay, *mount, there);
+        const auto most = size_seen(*wanted.overlay, *mount, there);
+        const bool tight = as_tight(*mount, wanted) && (mount->noexec || !plan.no_execute) && layers == plan.lower && most && *most <= size;
+        const std::string limit = !most ? "no size told" : *most == size ? format_size(plan.size) : format_size(*most);
+        look = Look{overlay_words(layers, limit, attributes_of(*mount)), tight, tight};
+    }
+    const std::string planned = attributes(wanted.read_only, true, true, plan.no_execute);
+    add("mount " + wanted.path, overlay_words(plan.lower, format_size(plan.size), planned), Evidence::read, look);
 }
 
 // What came along below a tree of the host must be as tight as the tree; anything else must not be there.

@@ -53,10 +53,17 @@ std::string in_words(const ReceiptItem& item);
 inline constexpr std::array<const char*, 8> namespace_kinds = {"mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time"};
 using Namespaces = std::array<std::uint64_t, namespace_kinds.size()>;   // inodes; 0: not known
 
+struct ExpectedOverlay {
+    Overlay plan;
+    std::vector<std::string> lower;   // where its layers are in the cell, each a mount of its own
+    std::string top;                  // the tmpfs that is written to
+};
+
 struct ExpectedMount {
     std::string path;          // in the cell
     bool read_only = false;
     bool devices = false;      // device files work below it
+    std::optional<ExpectedOverlay> overlay = {};
 };
 
 // What one life is held against.

@@ -89,6 +89,8 @@ constexpr std::array requirements = std::to_array<Requirement>({
     {"evidence", "Linux 5.0 (seccomp user notification)", "or a filter that warderd is under has the one listener that there may be",
      "evidence = \"errno\", or preferred = [\"evidence\"]", [](const Plan& p) { return p.calls.enabled && p.calls.witnessed; },
      [](const Kernel& k) { return k.user_notification; }, [](Plan& p) { p.calls.witnessed = false; }},
+    {"overlays", "Linux 5.8, and tmpfs with extended attributes", "CONFIG_OVERLAY_FS, CONFIG_TMPFS_XATTR", "bind, or memory_directories",
+     [](const Plan& p) { return !p.overlays.empty(); }, [](const Kernel& k) { return k.overlays; }, nullptr},
 });
 
 static_assert(requirements.size() == kernel_items.size());

@@ -30,7 +30,8 @@ void allow_system(Collector& collector, const Plan& plan) {
     collector.allow("/dev", using_devices);
     if (plan.private_tmp) collector.allow("/tmp", owning);
     if (plan.proc != ProcView::hidden) collector.allow("/proc", reading);
-    for (const auto& one : plan.memory_directories) collector.allow(one.target, owning);
+    for (const auto& one : plan.memory_directories) collector.allow(one.target, owning | (one.no_execute ? 0 : execute));
+    for (const auto& one : plan.overlays) collector.allow(one.target, owning | (one.no_execute ? 0 : execute));
 }
 
 // In a network of its own nothing is allowed; elsewhere only what the plan restricts is asked about.

@@ -139,12 +139,12 @@ ProgramFacts look_at_program(const sandbox::Plan& plan) {
     const auto chain = sandbox::chain_of(plan);
     for (const auto& file : chain.files) {
         struct stat status {};
-        const std::string there = sandbox::host_path(file, plan.binds);
+        const std::string there = sandbox::host_path(file, plan);
         const bool exists = ::stat(there.c_str(), &status) == 0;
         if (exists && may_run(status, plan)) continue;
         return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists};
     }
-    facts.on_host = !chain.files.empty() || ::access(sandbox::host_path(plan.program, plan.binds).c_str(), F_OK) == 0;
+    facts.on_host = !chain.files.empty() || ::access(sandbox::host_path(plan.program, plan).c_str(), F_OK) == 0;
     return facts;
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -75,6 +76,79 @@ class Cells(WarderTest):
             done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn('"dumpable" can', done.stdout + done.stderr)
+
+
+class Overlays(WarderTest):
+    """Layers of the host under what a worker writes."""
+
+    def setUp(self):
+        super().setUp()
+        self.upper = os.path.join(self.home, "a:b")
+        self.lower = os.path.join(self.home, "lower")
+        for directory in (self.upper, self.lower):
+            os.mkdir(directory)
+        for path, text in ((self.upper + "/both", "first\n"), (self.lower + "/both", "second\n"), (self.lower + "/mine", "low\n"),
+                           (self.lower + "/roots", "low\n")):
+            with open(path, "w") as file:
+                file.write(text)
+        shutil.copy("/usr/bin/true", self.lower + "/tool")
+        os.chmod(self.lower + "/tool", 0o4755)
+        os.mknod(self.lower + "/null", 0o20666, os.makedev(1, 3))
+        os.chmod(self.lower + "/null", 0o666)
+        os.chmod(self.lower + "/mine", 0o666)
+
+    def config(self, more=""):
+        overlay = f'overlays = [{{ target = "/srv/tree", lower = ["{self.upper}", "{self.lower}"], size = "1MiB"{more} }}]'
+        return f'[worker.layers]\n{python_worker(f"{ROOT}/tests/system/layers.py", "/srv/tree")}\n[worker.layers.cell]\n{CELL}{overlay}\n'
+
+    def said(self, lives):
+        def lines():
+            found = [line for line in self.worker_log("layers").splitlines() if "{" in line]
+            return [json.loads(line[line.index("{"):]) for line in found] if len(found) == lives else None
+
+        return wait_for(lines, "what the worker saw:\n" + self.log_text()[-3000:])[-1]
+
+    def test_each_life_has_its_own_and_the_layers_stay_as_they_are(self):
+        self.start(self.config())
+        for life in (1, 2):
+            self.wait_state("layers", "ready")
+            self.assertEqual(self.said(life), {
+                "before": ["both", "mine", "null", "roots", "tool"], "both": "first\n", "nosuid": True, "nodev": True, "device": "EACCES",
+                "run": "EACCES", "make a device": "EACCES", "change": "done", "changed": "low\nmore\n", "change root's": "EACCES",
+                "delete": "done", "make": "done", "owner": True, "top": "0o755", "fill": "ENOSPC",
+                "after": ["big", "mine", "new", "null", "roots", "tool"], "layers": "EACCES"})
+            self.ctl("restart", "layers")
+        self.assertEqual(sorted(os.listdir(self.upper) + os.listdir(self.lower)), ["both", "both", "mine", "null", "roots", "tool"])
+        with open(self.lower + "/mine") as mine:
+            self.assertEqual(mine.read(), "low\n")
+
+    def test_the_receipt_names_its_layers_and_a_change_of_them_is_a_restart(self):
+        self.start(self.config())
+        self.wait_state("layers", "ready")
+        seen = {item["name"]: item for item in self.report("show", "layers")["cell"]}
+        self.assertEqual([name for name, item in seen.items() if not item["matches"]], [])
+        overlay = seen["mount /srv/tree"]
+        self.assertEqual(overlay["effective"], f"overlay of {self.upper}, {self.lower}, 1MiB, writable, nosuid, nodev, noexec")
+        self.assertEqual((overlay["wanted"], overlay["evidence"]), (overlay["effective"], "read"))
+        plan = json.loads(self.ctl("show", "--cell", "layers", "--config", self.path("warder.toml"), "--json").stdout)["plan"]
+        line = next(line for line in plan if line["key"] == "cell.overlays")
+        self.assertEqual(line["value"], f"/srv/tree over {self.upper}, {self.lower} with 1MiB to write")
+        self.assertRegex(line["origin"], r"warder\.toml:\d+$")
+        caps = self.ctl("check", "--caps", "--config", self.path("warder.toml")).stdout
+        self.assertIn("worker layers has overlays", caps)
+        self.write_config(self.config(", execute = true"))
+        changes = self.ctl("reload", "--plan").stdout
+        self.assertIn("cell.overlays", changes)
+        self.ctl("reload")
+        self.wait_state("layers", "ready")
+        self.assertEqual(self.said(2)["run"], 0)
+
+    def test_what_they_cannot_be_is_said_at_its_place(self):
+        self.write_config(self.config().replace('"1MiB"', '"1MiB", lowr = []'))
+        done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout + done.stderr, r"warder\.toml:\d+:\d+")
+        self.assertIn('did you mean "lower"?', done.stdout + done.stderr)
 
 
 class Plans(WarderTest):

@@ -134,6 +134,46 @@ TEST_CASE("what is in the cell beside binds: texts, memory, devices, processes")
     }
 }
 
+TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is told at its place") {
+    const sandbox::Plan plan = cell("overlays = [{ target = \"/srv/tree\", lower = [\"/opt/a:b\", \"/opt/b\"], size = \"16MiB\", mode = \"0750\" },\n"
+                                    " { target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n");
+    REQUIRE_EQ(plan.overlays.size(), 2);
+    CHECK_EQ(plan.overlays[0].target, "/srv/tree");
+    CHECK_EQ(plan.overlays[0].lower, std::vector<std::string>{"/opt/a:b", "/opt/b"});
+    CHECK_EQ(plan.overlays[0].size, 16U << 20);
+    CHECK_EQ(plan.overlays[0].mode, 0750);
+    CHECK(plan.overlays[0].no_execute);
+    CHECK_EQ(plan.overlays[1].mode, 0755);
+    CHECK_FALSE(plan.overlays[1].no_execute);
+
+    const auto one = [](const std::string& keys) { return cell_complaints("overlays = [{ " + keys + " }]\n"); };
+    const auto says = [](const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; };
+    CHECK(says(one("target = \"/a\", lower = [\"/b\"]"), "w.toml:4:13"));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\"]"), "\"size\" is not there"));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\", lowr = [\"/b\"]"), "did you mean \"lower\"?"));
+    CHECK(says(one("target = \"/a\", lower = [\"b\"], size = \"1MiB\""), "w.toml:4:39"));
+    CHECK(says(one("target = \"/a\", lower = [], size = \"1MiB\""), "from 1 to 64 layers"));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\", \"/b/c\"], size = \"1MiB\""), "\"/b/c\" is part of \"/b\""));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\", \"/b\"], size = \"1MiB\""), "layers of one overlay cannot overlap"));
+    CHECK(says(one("target = \"/tmp/a\", lower = [\"/b\"], size = \"1MiB\""), "\"/tmp/a\" in the cell is the cell's own"));
+    CHECK(says(one("target = \"/\", lower = [\"/b\"], size = \"1MiB\""), "w.toml:4:24"));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1\""), "size"));
+    CHECK(says(one("target = \"/usr/bin\", lower = [\"/b\"], size = \"1MiB\""), "add execute = true"));
+    CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\" }, { target = \"/a/c\", lower = [\"/b\"], size = \"1MiB\""), "lie one in the other"));
+    CHECK(says(cell_complaints("bind = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
+               "\"/a/b\" would be hidden by the overlay at \"/a\""));
+    CHECK(says(cell_complaints("profile = \"open\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
+    CHECK(says(cell_complaints("overlays = [\"/a\"]\n"), "w.toml:4:13"));
+}
+
+TEST_CASE("a program in an overlay is not bound beside it") {
+    const sandbox::Plan plan =
+        good("[worker.web]\nexec = \"/opt/app/web\"\n[worker.web.cell]\noverlays = [{ target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n")
+            .workers.at(0)
+            .cell;
+    CHECK(plan.binds.empty());
+}
+
 TEST_CASE("directories of its own lie where their kind does, and are named to the program") {
     const sandbox::Plan plan = cell("directories = [\"runtime\", \"state\", \"cache\", \"logs\"]\n");
     REQUIRE_EQ(plan.own_directories.size(), 4);

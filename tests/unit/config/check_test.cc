@@ -61,6 +61,27 @@ std::string said(const std::string& keys, const Machine& machine = {}) { return 
 // The complaint about one grant, which stands in line 3.
 std::string said_of(const std::string& grant) { return said("grants.g = " + grant + "\n"); }
 
+TEST_CASE("layers of an overlay are directories that are there, and of no view of the kernel's") {
+    const auto with = [](const std::string& layer) {
+        return said("[worker.web.cell]\noverlays = [{ target = \"/a\", lower = [\"" + layer + "\"], size = \"1MiB\" }]\n");
+    };
+    CHECK_EQ(with("/srv"), "");
+    CHECK_NE(with("/srv/a.txt").find("layer \"/srv/a.txt\" is no directory"), std::string::npos);
+    CHECK_NE(with("/nowhere").find("layer \"/nowhere\" is not there: the worker cannot start without it"), std::string::npos);
+    CHECK_NE(with("/sys").find("lies in sysfs, which no cell shows"), std::string::npos);
+}
+
+TEST_CASE("a program in an overlay is looked for in its layers") {
+    const auto with = [](const std::string& exec) {
+        return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.cell]\n"
+                                   "overlays = [{ target = \"/app\", lower = [\"/srv\", \"/usr/bin\"], size = \"1MiB\", execute = true }]\n").problems);
+    };
+    CHECK_NE(with("/app/web").find("layer \"/usr/bin\" is not there"), std::string::npos);   // of this machine: a warning, and nothing else
+    CHECK_EQ(with("/app/web").find("program"), std::string::npos);
+    CHECK_NE(with("/app/other").find("program \"/app/other\" is not there"), std::string::npos);
+    CHECK_NE(with("/app/a.txt").find("program \"/app/a.txt\" is not executable"), std::string::npos);
+}
+
 TEST_CASE("a worker without a user keeps its open numbers") {
     const Resolved result = resolved("");
     CHECK_EQ(shown(result.problems), "");

@@ -85,6 +85,12 @@ TEST_CASE("standing: what keeps workers of one uid apart is not optional") {
     CHECK_EQ(said("[worker.web.cell]\nprofile = \"service\"\npreferred = [\"refuse_executable_memory\"]\n"), "");
 }
 
+TEST_CASE("standing: an overlay takes rights over files, which warderd gives up without root") {
+    const std::string text = said("[worker.web.cell]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\"], size = \"1MiB\" }]\n");
+    CHECK(says(text, "w.toml:4:"));
+    CHECK(says(text, "an overlay cannot be had"));
+}
+
 TEST_CASE("standing: what is better than warderd's own is refused, what is not is taken") {
     CHECK(says(said("nice = 4\n"), "its niceness cannot be below warderd's own, 5"));
     CHECK_EQ(said("nice = 5\n"), "");

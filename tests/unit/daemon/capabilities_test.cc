@@ -81,6 +81,10 @@ TEST_CASE("each item of a cell says which capability it needs") {
     plan.limits.clear();
     plan.oom_score_adjust = -100;
     CHECK(needs(config_with({}, plan), CAP_SYS_RESOURCE));
+    CHECK_FALSE(needs(config_with({}), CAP_DAC_OVERRIDE));
+    sandbox::Plan layered;
+    layered.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
+    CHECK(needs(config_with({}, layered), CAP_DAC_OVERRIDE));
 }
 
 TEST_CASE("what is reserved is kept, and its reason is that") {

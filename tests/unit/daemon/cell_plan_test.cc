@@ -32,6 +32,10 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
     CHECK(line(report, "cell.network").value == "host");
     CHECK(line(report, "cell.network").origin == "profile service");
     CHECK(line(report, "cell.bind").origin == "w.toml:7");
+    CHECK(line(report, "cell.overlays").value == "none");
+    const auto layered = cell("[worker.web.cell]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
+    CHECK(line(layered, "cell.overlays").value == "/srv/tree over /opt/a, /opt/b with 1MiB to write");
+    CHECK(line(layered, "cell.overlays").origin == "w.toml:4");
 }
 
 TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {

@@ -136,3 +136,43 @@ TEST_CASE("a program outside of /usr is shown alone, one inside is there already
     CHECK_FALSE(attachment_at(absent, "no/such/program"));
     CHECK_FALSE(absent.seen.back().exists);
 }
+
+TEST_CASE("layers of an overlay are kept aside, read-only, and an overlay may lie over a directory of a tree that is shown") {
+    Plan plan;
+    plan.overlays = {{.target = "/srv/tree", .lower = {"/usr/share", "/usr/bin"}, .size = 4096},
+                     {.target = "/usr/lib", .lower = {"/usr/share"}, .size = 4096}};
+    const MountTree tree = tree_for(plan);
+    REQUIRE(tree.layers.size() == 2);
+    CHECK(tree.layers[0].target == "/srv/tree");
+    CHECK(tree.layers[0].lower == std::vector<std::string>{"/.overlays/0/0", "/.overlays/0/1"});
+    CHECK(tree.layers[0].top == "/.overlays/0/top");
+    CHECK(tree.layers[1].target == "/usr/lib");
+    for (const auto* kept : {".overlays/0/0", ".overlays/0/1", ".overlays/1/0"}) {
+        CAPTURE(kept);
+        const Attachment* layer = attachment_at(tree, kept);
+        REQUIRE(layer);
+        CHECK(layer->access == mounts::Access::read_only);
+        CHECK(layer->devices == mounts::Devices::hidden);
+    }
+    CHECK(attachment_at(tree, ".overlays/0/0")->source == "/usr/share");
+    CHECK(node_at(tree, "srv/tree") != nullptr);
+    CHECK(node_at(tree, "usr/lib") == nullptr);
+}
+
+TEST_CASE("what an overlay cannot be is refused by its path") {
+    const auto refused = [](const std::vector<Overlay>& overlays, const std::vector<Bind>& binds = {}) {
+        Plan plan;
+        plan.overlays = overlays;
+        plan.binds = binds;
+        Unfit unfit;
+        const auto tree = lay_out(plan, {}, unfit);
+        return tree ? "nothing" : unfit.item;
+    };
+    CHECK(refused({{.target = "/srv", .lower = {"/usr/share"}, .size = 4096}}) == "nothing");
+    CHECK(refused({{.target = "/srv", .lower = {"/no/such/directory"}, .size = 4096}}) == "/no/such/directory");
+    CHECK(refused({{.target = "/srv", .lower = {"/etc/passwd"}, .size = 4096}}) == "/etc/passwd");
+    CHECK(refused({{.target = "/tmp/a", .lower = {"/usr/share"}, .size = 4096}}) == "/tmp/a");
+    CHECK(refused({{.target = "/usr/no/such/place", .lower = {"/usr/share"}, .size = 4096}}) == "/usr/no/such/place");
+    CHECK(refused({{.target = "/srv", .lower = {"/usr/share"}, .size = 4096}}, {{.source = "/etc", .target = "/srv/a"}}) == "/srv/a");
+    CHECK(refused({{.target = "/srv", .lower = {"/usr/share"}, .size = 4096}, {.target = "/srv/a", .lower = {"/usr/bin"}, .size = 4096}}) == "/srv/a");
+}

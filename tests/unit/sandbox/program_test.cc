@@ -102,12 +102,13 @@ TEST_CASE("scripts that name each other, absent files and torn headers end the c
 }
 
 TEST_CASE("a path comes from the bind that covers it most closely") {
-    const std::vector<Bind> binds{{.source = "/host/a", .target = "/srv"}, {.source = "/host/b", .target = "/srv/deep"}};
-    CHECK(host_path("/srv/x", binds) == "/host/a/x");
-    CHECK(host_path("/srv/deep/x", binds) == "/host/b/x");
-    CHECK(host_path("/srv/deeper", binds) == "/host/a/deeper");
-    CHECK(host_path("/srvx", binds) == "/srvx");
-    CHECK(host_path("/srv", binds) == "/host/a");
+    Plan plan;
+    plan.binds = {{.source = "/host/a", .target = "/srv"}, {.source = "/host/b", .target = "/srv/deep"}};
+    CHECK(host_path("/srv/x", plan) == "/host/a/x");
+    CHECK(host_path("/srv/deep/x", plan) == "/host/b/x");
+    CHECK(host_path("/srv/deeper", plan) == "/host/a/deeper");
+    CHECK(host_path("/srvx", plan) == "/srvx");
+    CHECK(host_path("/srv", plan) == "/host/a");
 }
 
 TEST_CASE("lying below counts whole components") {
@@ -116,4 +117,13 @@ TEST_CASE("lying below counts whole components") {
     CHECK(lies_below("/a", "/"));
     CHECK_FALSE(lies_below("/ab", "/a"));
     CHECK_FALSE(lies_below("/", "/a"));
+}
+
+TEST_CASE("a path in an overlay comes from the first layer that has it") {
+    Plan plan;
+    plan.overlays = {{.target = "/opt", .lower = {"/usr/share", "/usr"}, .size = 4096}};
+    CHECK(host_path("/opt/bin/env", plan) == "/usr/bin/env");
+    CHECK(host_path("/opt/doc", plan) == "/usr/share/doc");
+    CHECK(host_path("/opt/no/such/file", plan) == "/usr/share/no/such/file");
+    CHECK(host_path("/optional", plan) == "/optional");
 }

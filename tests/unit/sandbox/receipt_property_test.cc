@@ -38,9 +38,11 @@ public:
         place = name;
         REQUIRE(::chmod(name, 0755) == 0);
         std::ofstream(place + "/text") << "text\n";
+        for (const char* layer : {"/one", "/other"}) REQUIRE(::mkdir((place + layer).c_str(), 0755) == 0);
     }
     ~Scenery() {
         ::unlink((place + "/text").c_str());
+        for (const char* layer : {"/one", "/other"}) ::rmdir((place + layer).c_str());
         ::rmdir(place.c_str());
     }
     Scenery(const Scenery&) = delete;
@@ -97,12 +99,20 @@ private:
         if (once_in(4)) plan.binds.push_back({.source = scenery_.place + "/text", .target = "/opt/text"});
         if (once_in(4)) plan.files.push_back({"/etc/app.conf", "a = 1\n"});
         if (once_in(4)) plan.memory_directories.push_back({.target = "/run/mine", .size = 1U << 20});
+        if (kernel_.overlays && once_in(4)) overlay(plan, "/srv/tree");
+        if (kernel_.overlays && once_in(8)) overlay(plan, plan.root == Root::system ? "/usr/share" : "/opt/tree");
         if (once_in(3)) plan.devices.resize(below(5));
         if (plan.pid_namespace && once_in(3)) plan.proc = ProcView::processes;
         if (once_in(6)) {
             plan.dumpable = false;   // which a capability that reads everything would undo
             held_by_worker_ &= ~(capabilities::bit(CAP_DAC_OVERRIDE) | capabilities::bit(CAP_DAC_READ_SEARCH));
         }
+    }
+
+    void overlay(Plan& plan, const char* target) {
+        Overlay one{.target = target, .lower = {scenery_.place + "/one"}, .size = (1 + below(64)) * 4096 - below(2), .no_execute = once_in(2)};
+        if (once_in(2)) one.lower.insert(one.lower.begin() + below(2), scenery_.place + "/other");
+        plan.overlays.push_back(std::move(one));
     }
 
     void rights(Plan& plan) {
@@ -247,6 +257,19 @@ std::string read_only_mount(Expected& expected, Drawing& drawing) {
     return "mount " + one.path;
 }
 
+// The first overlay with one thing about it that is not as it was made.
+std::string another_overlay(Expected& expected, Drawing& drawing) {
+    const auto found = std::ranges::find_if(expected.mounts, [](const auto& one) { return one.overlay.has_value(); });
+    if (found == expected.mounts.end()) return {};
+    auto& overlay = *found->overlay;
+    switch (drawing.below(3)) {
+        case 0: overlay.lower[0] = "/usr"; break;
+        case 1: overlay.plan.size = overlay.plan.size > 4096 ? 4096 : 0; break;
+        default: overlay.plan.lower.push_back("/usr"); break;
+    }
+    return "mount " + found->path;
+}
+
 std::string mount_without_devices(Expected& expected, Drawing&) {
     const auto with = std::ranges::find_if(expected.mounts, &ExpectedMount::devices);
     if (with == expected.mounts.end()) return {};
@@ -302,6 +325,7 @@ constexpr Case cases[] = {
     {"time namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::time_namespace>(e), "time namespace"); }},
     {"mount", read_only_mount},
     {"mount", mount_without_devices},
+    {"mount", another_overlay},
     {"other mounts", one_mount_less},
     {"limit", smaller_limit},
     {"core dumps", no_core_dumps},

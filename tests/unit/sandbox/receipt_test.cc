@@ -375,3 +375,42 @@ TEST_CASE("without root the uid matches and confines nothing, and the receipt sa
     CHECK_FALSE(item(receipt, "uid").confines);
     CHECK(item(compare(expected_web(), seen_web()), "uid").confines);
 }
+
+TEST_CASE("an overlay is held against its layers, its size and what it lets through, as the kernel names them") {
+    Expected expected;
+    expected.plan.root = Root::system;
+    expected.mounts = {{"/", true, false}, {"/.overlays/0/0", true, false}, {"/.overlays/0/1", true, false}, {"/.overlays/0/top", false, false},
+                       {"/srv/tree", false, false,
+                        ExpectedOverlay{{.target = "/srv/tree", .lower = {"/opt/a", "/opt/b"}, .size = 1 << 20},
+                                        {"/.overlays/0/0", "/.overlays/0/1"}, "/.overlays/0/top"}}};
+    const std::string text = "1 0 0:9 / / ro,nosuid,nodev - tmpfs tmpfs rw\n"
+                             "2 1 254:0 /opt/a /.overlays/0/0 ro,nosuid,nodev - ext4 /dev/vda rw\n"
+                             "3 1 254:0 /opt/b /.overlays/0/1 ro,nosuid,nodev - ext4 /dev/vda rw\n"
+                             "4 1 0:10 / /.overlays/0/top rw,nosuid,nodev,noexec - tmpfs tmpfs rw,size=1024k,mode=700\n"
+                             "5 1 0:11 / /srv/tree rw,nosuid,nodev,noexec,relatime - overlay overlay rw,lowerdir=/.overlays/0/0:/.overlays/0/1,"
+                             "upperdir=/.overlays/0/top/upper,workdir=/.overlays/0/top/work,uuid=on\n";
+    const auto said = [&](const std::string& from, const std::string& to) {
+        Observed seen;
+        seen.there = true;
+        seen.mountinfo = text;
+        if (!from.empty()) {
+            REQUIRE(seen.mountinfo.find(from) != std::string::npos);
+            seen.mountinfo.replace(seen.mountinfo.find(from), from.size(), to);
+        }
+        for (const auto& one : compare(expected, seen).items) {
+            if (one.name == "mount /srv/tree") return (one.matches ? "" : "differs: ") + one.effective;
+        }
+        return std::string("not there");
+    };
+    CHECK_EQ(said("", ""), "overlay of /opt/a, /opt/b, 1MiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("lowerdir=/.overlays/0/0:/.overlays/0/1", "lowerdir=/.overlays/0/1:/.overlays/0/0"),
+             "differs: overlay of /opt/b, /opt/a, 1MiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("/.overlays/0/1,", "/etc,"), "differs: overlay of /opt/a, /etc, 1MiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("/.overlays/0/1 ro", "/.overlays/0/1 rw"), "differs: overlay of /opt/a, /.overlays/0/1, 1MiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("size=1024k", "size=2048k"), "differs: overlay of /opt/a, /opt/b, 2MiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("size=1024k", "size=512k"), "overlay of /opt/a, /opt/b, 512KiB, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said(",size=1024k", ""), "differs: overlay of /opt/a, /opt/b, no size told, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("upperdir=/.overlays/0/top/", "upperdir=/var/"), "differs: overlay of /opt/a, /opt/b, no size told, writable, nosuid, nodev, noexec");
+    CHECK_EQ(said("nodev,noexec,relatime", "nodev,relatime"), "differs: overlay of /opt/a, /opt/b, 1MiB, writable, nosuid, nodev");
+    CHECK_EQ(said("- overlay overlay", "- tmpfs overlay"), "differs: tmpfs, writable, nosuid, nodev, noexec");
+}

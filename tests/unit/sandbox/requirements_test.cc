@@ -12,6 +12,7 @@ KernelFeatures whole() {
     kernel.seccomp = kernel.mount_namespaces = kernel.pid_namespaces = kernel.ipc_namespaces = kernel.uts_namespaces = true;
     kernel.network_namespaces = kernel.mount_attributes = kernel.close_range = kernel.pidfd_setns = true;
     kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = kernel.user_notification = true;
+    kernel.overlays = true;
     kernel.landlock = 7;
     kernel.controllers = "cpu io memory pids";
     return kernel;
@@ -22,6 +23,7 @@ Plan wanting_all() {
     Plan plan;
     plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = true;
     plan.calls.witnessed = true;
+    plan.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
     plan.network = Network::named;
     plan.tcp_bind.restricted = true;
     for (const char* file : {"memory.max", "cpu.max", "io.weight", "pids.max"}) plan.group_limits.push_back({file, "1", {}, {}});

@@ -49,6 +49,17 @@ TEST_CASE("only /tmp and writable binds may be written, and no device is ever ma
     CHECK(rights_on(rights_of(plan, chain, 7, 7), "/tmp") == 0);
 }
 
+TEST_CASE("an overlay and a directory in memory are the worker's to write, and to run only if they say so") {
+    Plan plan;
+    plan.overlays = {{.target = "/srv/tree", .lower = {"/a"}, .size = 4096}, {.target = "/srv/app", .lower = {"/b"}, .size = 4096, .no_execute = false}};
+    plan.memory_directories = {{.target = "/run/a", .size = 4096}, {.target = "/run/b", .size = 4096, .no_execute = false}};
+    const Rights rights = rights_of(plan, chain, 7, 7);
+    constexpr auto writing = landlock::write_file | landlock::make_reg | landlock::remove_file | landlock::truncate | landlock::refer;
+    for (const auto* path : {"/srv/tree", "/srv/app", "/run/a", "/run/b"}) CHECK((rights_on(rights, path) & writing) == writing);
+    for (const auto* path : {"/srv/tree", "/run/a"}) CHECK((rights_on(rights, path) & landlock::execute) == 0);
+    for (const auto* path : {"/srv/app", "/run/b"}) CHECK((rights_on(rights, path) & landlock::execute) != 0);
+}
+
 TEST_CASE("no right is given that the kernel does not handle") {
     for (int abi = 1; abi <= 7; ++abi) {
         CAPTURE(abi);

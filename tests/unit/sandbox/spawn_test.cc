@@ -912,3 +912,108 @@ TEST_CASE("nothing on a mount that is noexec can be run, whatever Landlock lets 
     plan.binds[0].no_execute = true;
     CHECK(holds(run(plan).text, "execute /opt/bin/true EACCES\n"));
 }
+
+namespace {
+
+// Two layers on the host, with names that options of mount(2) would have to escape.
+class LayersOfTest {
+public:
+    LayersOfTest() {
+        char name[] = "/tmp/warder-layers-XXXXXX";
+        REQUIRE(::mkdtemp(name) != nullptr);
+        place = name;
+        upper = place + "/a:b,c\\d";
+        lower = place + "/b";
+        REQUIRE(::chmod(name, 0755) == 0);
+        for (const auto& directory : {upper, lower, lower + "/own", lower + "/roots"}) REQUIRE(::mkdir(directory.c_str(), 0755) == 0);
+        write(upper + "/both", "of the first\n");
+        write(lower + "/both", "of the second\n");
+        write(lower + "/mine", "low\n");
+        write(lower + "/own/a", "a\n");
+        write(lower + "/roots/a", "a\n");
+        for (const auto& path : {lower + "/mine", lower + "/own", lower + "/own/a"}) REQUIRE(::chown(path.c_str(), worker_uid, worker_uid) == 0);
+    }
+    ~LayersOfTest() {
+        for (const char* path : {"/b/own/a", "/b/roots/a", "/b/mine", "/b/both", "/a:b,c\\d/both", "/b/null", "/b/tool"}) ::unlink((place + path).c_str());
+        for (const auto& path : {lower + "/own", lower + "/roots", lower, upper, place}) ::rmdir(path.c_str());
+    }
+    LayersOfTest(const LayersOfTest&) = delete;
+    LayersOfTest& operator=(const LayersOfTest&) = delete;
+
+    static std::string text(const std::string& path) {
+        std::ifstream file(path);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    std::vector<Overlay> overlay(std::uint64_t size = 1 << 20) const { return {{.target = "/srv/tree", .lower = {upper, lower}, .size = size}}; }
+
+    std::string place;
+    std::string upper;
+    std::string lower;
+
+private:
+    static void write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+};
+
+}  // namespace
+
+TEST_CASE("an overlay shows its layers, the first on top, takes what the worker writes, and is as it was for the next") {
+    NEEDS_ROOT();
+    if (!probe_kernel().overlays) return;
+    const LayersOfTest layers;
+    const std::string script = "cd /srv/tree && cat both && echo more >>mine && cat mine && rm both own/a && rmdir own && mkdir own && ls own && "
+                               "mv mine mine2 && echo new >new && ls && stat -c '%u %g %a' . new && (echo x >roots/a; rm -f roots/a; true) 2>&1";
+    Plan plan = plan_for_shell(script);
+    plan.overlays = layers.overlay();
+    for (int life = 0; life < 2; ++life) {
+        const auto outcome = run(plan);
+        CHECK(outcome.failure.stage == Stage::none);
+        CHECK(outcome.ended.value == 0);
+        CHECK(outcome.text.starts_with("of the first\nlow\nmore\nmine2\nnew\nown\nroots\n64123 64123 755\n64123 64123 600\n"));
+        // What belongs to root stays root's.
+        CHECK(holds(outcome.text, "cannot create roots/a: Permission denied"));
+        CHECK(holds(outcome.text, "'roots/a': Permission denied"));
+    }
+    CHECK(LayersOfTest::text(layers.upper + "/both") == "of the first\n");
+    CHECK(LayersOfTest::text(layers.lower + "/mine") == "low\n");
+    CHECK(LayersOfTest::text(layers.lower + "/own/a") == "a\n");
+}
+
+TEST_CASE("an overlay holds as much as was planned, opens no device, and runs nothing unless that was planned") {
+    NEEDS_ROOT();
+    if (!probe_kernel().overlays) return;
+    const LayersOfTest layers;
+    const std::string tool = layers.lower + "/tool";
+    REQUIRE(::system(("cp /usr/bin/true '" + tool + "' && chmod 4755 '" + tool + "'").c_str()) == 0);
+    const bool device = ::mknod((layers.lower + "/null").c_str(), S_IFCHR | 0666, 1U << 8 | 3U) == 0 && ::chmod((layers.lower + "/null").c_str(), 0666) == 0;
+    Plan plan = plan_for_shell("cd /srv/tree; head -c 3000000 /dev/zero >big; stat -c %s big; ./tool && echo ran; echo x >null");
+    plan.overlays = layers.overlay();
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "No space left on device"));
+    CHECK(holds(outcome.text, "./tool: Permission denied"));
+    CHECK_FALSE(holds(outcome.text, "ran\n"));
+    if (device) CHECK(holds(outcome.text, "cannot create null: Permission denied"));
+    plan.overlays[0].no_execute = false;
+    CHECK(holds(run(plan).text, "ran\n"));
+}
+
+TEST_CASE("a program runs from an overlay, and an overlay over a part of /usr is on top of it") {
+    NEEDS_ROOT();
+    if (!probe_kernel().overlays) return;
+    const LayersOfTest layers;
+    const std::string tool = layers.lower + "/tool";
+    REQUIRE(::system(("cp /usr/bin/cat '" + tool + "'").c_str()) == 0);
+    Plan plan = plan_for({"/usr/share/tool", "/usr/share/both"});
+    plan.overlays = layers.overlay();
+    plan.overlays[0].target = "/usr/share";
+    plan.overlays[0].no_execute = false;
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(outcome.text == "of the first\n");
+    plan.root = Root::minimal;
+    CHECK(run(plan).text == "of the first\n");
+    plan.overlays[0].no_execute = true;
+    const auto refused = run(plan);
+    CHECK(refused.failure.stage == Stage::exec);
+    CHECK(refused.failure.error == EACCES);
+}
