@@ -109,7 +109,7 @@ void Broker::refuse_relative(Principal& principal, const protocol::Message& mess
         one.request = request_of(requests->at(i));
         settle(one, Reason::not_requester, EPERM, i == 0 ? text : std::string_view());
         outcomes_[i] = outcome_of(one);
-        record_request(principal, sender, one);
+        record_request(principal, sender, one, wall_clock_now());
     }
     principal.denied += desk_->count;
     reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(desk_->count)));

@@ -78,7 +78,8 @@ class Resolver {
 public:
     virtual ~Resolver() = default;
     // `key`: "host:db.example", "user:web", "uid:0", "group:...", "gid:...", "service:http/tcp".
-    // Errors: EAGAIN when the resolver is not running or has too much to do.
+    // One that is still starting is asked when it has begun (Broker::resolver_began).
+    // Errors: EAGAIN when the resolver was stopped or failed for good, or has too much to do.
     virtual Result<void> look_up(std::uint64_t query, std::string_view key) = 0;
 };
 

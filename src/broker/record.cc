@@ -1,4 +1,6 @@
 // What became of requests: how an outcome is put, what is remembered of it, and the audit.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "broker/broker.h"
@@ -30,12 +32,27 @@ void Broker::record_all(Principal& principal, Credentials sender, Instant now) {
     conclude(principal, sender, 0, desk_->count, now);
 }
 
+// Our copies of what was lent. Opened one after the other they mostly have numbers in a row, and a row is one call.
+void Broker::close_lent(std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last;) {
+        const int from = desk_->work[i++].performed.fd.release();
+        if (from < 0) continue;
+        int to = from;
+        while (i < last && desk_->work[i].performed.fd.get() == to + 1) to = desk_->work[i++].performed.fd.release();
+        if (to == from) {
+            ::close(from);
+        } else {
+            ::close_range(static_cast<unsigned>(from), static_cast<unsigned>(to), 0);
+        }
+    }
+}
+
 // The last that is done with requests: our copy of what was lent is closed, and what became of them is remembered.
 void Broker::conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now) {
     const std::int64_t wall = wall_clock_now();
+    close_lent(first, last);
     for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
-        one.performed.fd.reset();
-        record_request(principal, sender, one);
+        record_request(principal, sender, one, wall);
         const bool allowed = one.performed.reason == Reason::ok;
         ++(allowed ? principal.allowed : principal.denied);
         if (!allowed && one.taken) principal.session->allowances.give_back(one.decision.grant);
@@ -48,7 +65,7 @@ void Broker::conclude(Principal& principal, Credentials sender, std::size_t firs
     }
 }
 
-void Broker::record_request(const Principal& principal, Credentials sender, const Answering& one) {
+void Broker::record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall) {
     audit::Record* record = audit_.push();
     if (record == nullptr) return;
     const policy::Grant* grant =
@@ -58,7 +75,7 @@ void Broker::record_request(const Principal& principal, Credentials sender, cons
     record->reason = one.performed.reason;
     record->error = one.performed.error;
     record->grant = one.decision.grant;
-    record->wall_clock = wall_clock_now();
+    record->wall_clock = wall;
     record->pid = sender.pid;
     record->uid = sender.uid;
     record->worker.clear();

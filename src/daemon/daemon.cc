@@ -306,7 +306,9 @@ void Daemon::witness_lost(WorkerId id) {
 // ---- What workers ask of each other, and of the resolver ----
 
 Result<void> Daemon::look_up(std::uint64_t query, std::string_view key) {
-    if (!resolver_up_) return failure(EAGAIN, "asking the resolver");
+    const auto* worker = resolver_ ? roster_->find(resolver_->id) : nullptr;
+    if (worker == nullptr || worker->at_rest()) return failure(EAGAIN, "asking the resolver");
+    if (!resolver_up_) return {};   // it is told all that is open when it is ready: Broker::resolver_began
     return broker_.send_event(resolver_->id, protocol::Type::lookup, {key, query, 0});
 }
 
