@@ -34,18 +34,19 @@ struct Lent {
     std::int64_t wall_clock = 0;
 };
 
-// The latest things lent in a life; the oldest entry gives way. A fixed number, so that a worker cannot make it grow.
+// The latest things lent in a life; the oldest entry gives way. At most a fixed number, so that a worker cannot make it grow;
+// most workers are lent a few things, so room for more is made with the first that is more.
 class LentTable {
 public:
     static constexpr std::size_t capacity = 64;
 
     void note(const Lent& lent) {
         ++total_;
-        for (auto& entry : std::span(entries_).first(size_)) {
+        for (const auto& entry : entries_) {
             if (entry.grant == lent.grant && entry.inode == lent.inode && entry.device == lent.device) return;
         }
-        if (size_ < capacity) {
-            entries_[size_++] = lent;
+        if (entries_.size() < capacity) {
+            entries_.push_back(lent);
         } else {
             entries_[next_] = lent;
             next_ = (next_ + 1) % capacity;
@@ -56,25 +57,21 @@ public:
     // not told any more.
     template <typename Function>
     void renumber(const Function& number_now) {
-        std::size_t kept = 0;
-        for (Lent entry : std::span(entries_).first(size_)) {
-            entry.grant = number_now(entry.grant);
-            if (entry.grant != GrantId::none) entries_[kept++] = entry;
-        }
-        size_ = kept;
+        for (auto& entry : entries_) entry.grant = number_now(entry.grant);
+        std::erase_if(entries_, [](const Lent& entry) { return entry.grant == GrantId::none; });
         next_ = 0;
     }
 
-    std::span<const Lent> entries() const { return std::span(entries_).first(size_); }
+    std::span<const Lent> entries() const { return entries_; }
     std::uint64_t total() const { return total_; }
     void clear() {
-        size_ = next_ = 0;
+        entries_.clear();
+        next_ = 0;
         total_ = 0;
     }
 
 private:
-    std::array<Lent, capacity> entries_;
-    std::size_t size_ = 0;
+    std::vector<Lent> entries_;
     std::size_t next_ = 0;
     std::uint64_t total_ = 0;
 };

@@ -366,7 +366,6 @@ private:
 
 void resolve(Config& config, std::vector<Problem>& problems, const Lookup& lookup) {
     Resolver(config, problems, lookup).run();
-    for (Worker& worker : config.workers) worker.fingerprint = fingerprint_of(worker);
     sort_problems(problems, config.files);
 }
 

@@ -41,7 +41,7 @@ Lookup host_lookup();
 
 // Fills in what parse() left open (uid, gid, groups, Kind of a grant with kind_by_disk) and adds to `problems`, which is in
 // order of files and lines again afterwards. A config that parse() found errors in may be given too, so that all errors are
-// told at once. On errors the config is not to be used. Refreshes each fingerprint.
+// told at once. On errors the config is not to be used.
 void resolve(Config& config, std::vector<Problem>& problems, const Lookup& lookup);
 
 // Whether there is an error among them.

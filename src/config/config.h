@@ -99,10 +99,10 @@ struct Worker {
     std::uint32_t requests_per_second = 50'000;   // with as many in one burst
     std::uint32_t max_in_flight = 0;        // descriptors sent and not yet received; 0: its share, which resolve() gives it
     Marks marks;
-    std::string fingerprint;                // equal fingerprints: the same config, a reload leaves the worker alone
 };
 
-// The text of everything that makes two configs of a worker equal, a line a key. Not in it: where it stands in its file.
+// The text of everything that makes two configs of a worker equal, a line a key; after resolve(), with what was resolved. Equal
+// texts: a reload leaves the worker alone. Not in it: where it stands in its file.
 std::string fingerprint_of(const Worker& worker);
 
 // What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so

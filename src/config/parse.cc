@@ -253,7 +253,6 @@ Parsed parse(const std::vector<Source>& sources, const Daemon& initial) {
     }
     read_all(documents, parsed.config);
     check_together(parsed.config, parsed.problems);
-    for (Worker& worker : parsed.config.workers) worker.fingerprint = fingerprint_of(worker);
     sort_problems(parsed.problems, parsed.config.files);
     return parsed;
 }

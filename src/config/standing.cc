@@ -192,7 +192,6 @@ void take_own(Worker& worker, const Standing& standing) {
     cell.gid = standing.gid;
     if (!worker.marks.contains("nice")) cell.nice = standing.nice;
     if (!worker.marks.contains("oom_score_adjust")) cell.oom_score_adjust = standing.oom_score_adjust;
-    worker.fingerprint = fingerprint_of(worker);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct Places {
 Daemon initial_daemon(const Standing& standing, const Places& places);
 
 // Without root: adds an error for each thing that takes it, and gives every worker warderd's own ids, niceness and oom score
-// where its file says nothing else. Otherwise nothing. Call after resolve(). Refreshes each fingerprint.
+// where its file says nothing else. Otherwise nothing. Call after resolve().
 void settle(Config& config, std::vector<Problem>& problems);
 
 // What the profile "user" lacks beside "strict", a sentence a line, for whoever starts warderd.

@@ -80,7 +80,6 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     logs.origin = "warderd itself";
     keeper.grants.push_back(std::move(logs));
     keeper.max_in_flight = in_flight_of_ours;
-    keeper.fingerprint = config::fingerprint_of(keeper);
     return keeper;
 }
 
@@ -101,7 +100,6 @@ config::Worker resolver(const std::string& program) {
     worker.rule.ready = supervise::ReadyBy::channel;
     worker.rule.restart.limit = 0;
     worker.max_in_flight = in_flight_of_ours;
-    worker.fingerprint = config::fingerprint_of(worker);
     return worker;
 }
 

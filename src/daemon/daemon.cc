@@ -1,6 +1,7 @@
 // The loop: what happens in a turn, and the news that rooms have for each other. Getting ready is setup.cc.
 #include "daemon/daemon.h"
 
+#include <malloc.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -28,6 +29,7 @@ bool is(std::uint8_t kind, Watch watch) { return kind == static_cast<std::uint8_
 Daemon::~Daemon() = default;
 
 int Daemon::run() {
+    ::malloc_trim(0);   // reading configs and preparing cells leaves holes, which every child's page tables would copy
     now_ = monotonic_now();
     started_ = now_;
     roster_->start_all(now_);
@@ -140,8 +142,14 @@ void Daemon::tend_keeper() { keeper_due_ = pipes_.deliver(broker_) ? now_ + retr
 void Daemon::on_signal(int signal) {
     if (signal != SIGHUP) return shut_down(signal == SIGINT ? "interrupted" : "told to stop");
     service_.reloading(now_);
-    const auto report = Reload(*this).run(control::ReloadMode::apply);
+    const auto report = reload(control::ReloadMode::apply);
     service_.ready(report.ok ? "reloaded" : "reload refused: the config has errors");
+}
+
+control::ReloadReport Daemon::reload(control::ReloadMode mode) {
+    auto report = Reload(*this).run(mode);
+    ::malloc_trim(0);
+    return report;
 }
 
 // ---- Stopping: the workers first, then the log keeper, which has their last lines to write ----

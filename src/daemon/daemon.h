@@ -126,6 +126,7 @@ private:
     void tend_audit();
     void tend_keeper();
     void on_signal(int signal);
+    control::ReloadReport reload(control::ReloadMode mode);
     void shut_down(std::string_view why);
     void continue_shutdown();
     bool is_keeper(WorkerId id) const { return keeper_ && id == keeper_->id; }

@@ -395,7 +395,7 @@ control::Answer<void> Operators::restart(std::string_view name) {
 
 control::Answer<control::ReloadReport> Operators::reload(control::ReloadMode mode) {
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
-    return Reload(daemon_).run(mode);
+    return daemon_.reload(mode);
 }
 
 control::Answer<void> Operators::shutdown() {

@@ -110,20 +110,22 @@ control::ReloadReport Reload::compare(const config::Config& next) const {
         const auto running = daemon_.members_.find(worker.name);
         if (running == daemon_.members_.end()) {
             report.changes.push_back({worker.name, control::ChangeKind::add, {}, {}});
-        } else if (running->second.config.fingerprint != worker.fingerprint) {
-            const auto& before = running->second.config;
-            const auto kind = kind_of(before, worker);
-            report.changes.push_back({worker.name, kind, changed_keys(before.fingerprint, worker.fingerprint), {}});
-            if (kind == control::ChangeKind::live) report.changes.back().left = left_behind(before.grants, worker.grants);
+            continue;
         }
+        const auto& before = running->second.config;
+        const auto keys = changed_keys(fingerprint_of(before), fingerprint_of(worker));
+        if (keys.empty()) continue;
+        const auto kind = kind_of(before, worker, keys);
+        report.changes.push_back({worker.name, kind, keys, {}});
+        if (kind == control::ChangeKind::live) report.changes.back().left = left_behind(before.grants, worker.grants);
     }
     return report;
 }
 
 // A change of grants alone is live, unless the cell must change with it: what a lent socket can still do is closed by the
 // filter, and a filter cannot be changed on a running process.
-control::ChangeKind Reload::kind_of(const config::Worker& before, const config::Worker& after) const {
-    const auto keys = changed_keys(before.fingerprint, after.fingerprint);
+control::ChangeKind Reload::kind_of(const config::Worker& before, const config::Worker& after,
+                                    const std::vector<std::string>& keys) const {
     if (!std::ranges::all_of(keys, [](const auto& key) { return is_live(key); })) return control::ChangeKind::restart;
     const auto calls_before = assemble(before, before.cell.uid, before.cell.gid).life.plan.calls;
     const auto calls_after = assemble(after, after.cell.uid, after.cell.gid).life.plan.calls;

@@ -113,7 +113,9 @@ bool Daemon::prepare() {
     if (config_.daemon.log_keeper && !add_keeper()) return false;
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
-    return std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+    const bool added = std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+    config_.workers = {};   // each is a member now
+    return added;
 }
 
 // Without root there is nobody else's credentials to take, and no groups can be given up: what that leaves open is said.

@@ -344,8 +344,8 @@ TEST_CASE("fingerprints follow what was resolved") {
     Machine moved;
     moved.users["www"] = {2001, 2002};
     const std::string keys = "user = \"www\"\n";
-    CHECK_EQ(resolved(keys).web().fingerprint, resolved(keys).web().fingerprint);
-    CHECK_NE(resolved(keys).web().fingerprint, resolved(keys, moved).web().fingerprint);
+    CHECK_EQ(fingerprint_of(resolved(keys).web()), fingerprint_of(resolved(keys).web()));
+    CHECK_NE(fingerprint_of(resolved(keys).web()), fingerprint_of(resolved(keys, moved).web()));
 }
 
 }  // namespace
