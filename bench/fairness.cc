@@ -78,12 +78,13 @@ public:
         TRY(against(flooding, Doing::flood, 1));
         TRY(against(wide, Doing::flood, 64));
         TRY(against(hanging, Doing::hang, 1));
+        TRY(against(computing, Doing::compute, 1));
         return {};
     }
 
     // What was measured in rounds to warm up does not count.
     void forget() {
-        for (Trial* trial : {&idle, &flooding, &wide, &hanging}) {
+        for (Trial* trial : {&idle, &flooding, &wide, &hanging, &computing}) {
             trial->samples.clear();
             trial->p50s.clear();
             trial->p99s.clear();
@@ -95,6 +96,7 @@ public:
     Trial flooding{.name = "while another floods, one open an ask", .samples = {}, .p50s = {}, .p99s = {}};
     Trial wide{.name = "while another floods, 64 opens an ask", .samples = {}, .p50s = {}, .p99s = {}};
     Trial hanging{.name = "while another hangs on a FUSE file system", .samples = {}, .p50s = {}, .p99s = {}};
+    Trial computing{.name = "while another computes, and asks nothing", .samples = {}, .p50s = {}, .p99s = {}};
 
 private:
     Result<void> measure(Trial& trial) {
@@ -147,7 +149,7 @@ Result<Section> measured(const std::string& title, Visitor& one, Visitor& other,
         if (i == 0) fairness.forget();   // the first is to warm up
     }
     Section section{.title = title, .rows = {}, .notes = {}};
-    for (const Trial* trial : {&fairness.idle, &fairness.flooding, &fairness.wide, &fairness.hanging}) {
+    for (const Trial* trial : {&fairness.idle, &fairness.flooding, &fairness.wide, &fairness.hanging, &fairness.computing}) {
         report(section, *trial, fairness.idle);
     }
     return section;

@@ -81,7 +81,7 @@ constexpr Measured kinds[] = {
 const char* reason_of(By by) {
     switch (by) {
         case By::itself: return "by warderd itself: what it costs to decide and to record is its own";
-        case By::opener: return "by an opener: a process more on the way, since it may wait or since closing it may";
+        case By::opener: return "by an opener, since it may wait, or closing it may: beside the floor with a relay";
         case By::runner: return "by the runner, with a cgroup for each command";
         case By::custodian: return "by the custodian";
     }
@@ -200,32 +200,53 @@ private:
 
 struct Compared {
     Samples floor;
+    Samples relayed;
     Samples warderd;
     double ratio = 0;
+    double ratio_to_relayed = 0;
 };
 
-Result<Compared> compare(const Measured& kind, Visitor& worker, KindFloor& floor, const Stage& stage, const Effort& effort) {
+struct Floors {
+    KindFloor bare;
+    KindFloor relayed;
+};
+
+double ratio_of(const Samples& above, const Samples& below) {
+    return percentile(above, 0.5) / std::max(percentile(below, 0.5), 0.001);
+}
+
+void append(Samples& to, const Samples& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+Result<Compared> compare(const Measured& kind, Visitor& worker, Floors& floors, const Stage& stage, const Effort& effort) {
     Compared compared;
     std::vector<double> ratios;
+    std::vector<double> ratios_to_relayed;
     const std::size_t least = kind.effort == rare ? 2 : 10;
     const std::size_t count = std::max(effort.requests / 10 / kind.effort, least);
     for (std::size_t i = 0; i <= effort.rounds; ++i) {
-        const Samples below = TRY(floor.measure(kind.steps, count));
+        const Samples below = TRY(floors.bare.measure(kind.steps, count));
+        const Samples relayed = kind.by == opener ? TRY(floors.relayed.measure(kind.steps, count)) : Samples();
         const Samples above = TRY(worker.kind(kind.steps, count));
         stage.drain();
         if (i == 0) continue;   // to warm up
-        compared.floor.insert(compared.floor.end(), below.begin(), below.end());
-        compared.warderd.insert(compared.warderd.end(), above.begin(), above.end());
-        ratios.push_back(percentile(above, 0.5) / std::max(percentile(below, 0.5), 0.001));
+        append(compared.floor, below);
+        append(compared.relayed, relayed);
+        append(compared.warderd, above);
+        ratios.push_back(ratio_of(above, below));
+        if (kind.by == opener) ratios_to_relayed.push_back(ratio_of(above, relayed));
     }
     compared.ratio = median(std::move(ratios));
+    if (kind.by == opener) compared.ratio_to_relayed = median(std::move(ratios_to_relayed));
     return compared;
 }
 
-std::string note_of(const Measured& kind, double ratio) {
+std::string note_of(const Measured& kind, const Compared& compared) {
     char text[200];
-    std::snprintf(text, sizeof text, "over %.1f x: %-32s %5.2f x  %s", allowed, kind.name, ratio, reason_of(kind.by));
-    return text;
+    const int size = std::snprintf(text, sizeof text, "over %.1f x: %-32s %5.2f x  %s", allowed, kind.name, compared.ratio, reason_of(kind.by));
+    std::string note(text, static_cast<std::size_t>(size));
+    if (kind.by != opener) return note;
+    std::snprintf(text, sizeof text, " %.2f x", compared.ratio_to_relayed);
+    return note + text;
 }
 
 // Whoever is lent datagram sockets may not send descriptors, so there are two of them.
@@ -252,24 +273,29 @@ Result<Section> kinds_section(const Programs& programs, const Effort& effort) {
     Askers askers = TRY(askers_of(scratch));
     const Credentials who = askers.kinds.who;
     TRY(stage.give(who));
-    KindFloor floor = TRY(KindFloor::start({stage.tree(), stage.secret(), stage.port(), who.uid, who.gid}));
-    floor.move(Place::one_cpu);
+    const KindPlaces places{stage.tree(), stage.secret(), stage.port(), who.uid, who.gid};
+    Floors floors{TRY(KindFloor::start(places, Relay::without)), TRY(KindFloor::start(places, Relay::with))};
+    floors.bare.move(Place::one_cpu);
+    floors.relayed.move(Place::one_cpu);
     subject.move(Place::one_cpu);
     Section section{.title = "Each kind of request, all sides on one CPU", .rows = {}, .notes = {}};
     for (const Measured& kind : kinds) {
         Visitor& worker = kind.by == By::custodian ? askers.keeper : askers.kinds;
-        const auto compared = compare(kind, worker, floor, stage, effort);
+        const auto compared = compare(kind, worker, floors, stage, effort);
         if (!compared) {
             std::fprintf(stderr, "warder-bench: %s\n", kind.name);
             show_log(scratch);
             return Failure(compared.error());
         }
         section.rows.push_back(row(std::string("floor: ") + kind.name, compared->floor));
+        if (kind.by == opener) section.rows.push_back(row(std::string("floor with a relay: ") + kind.name, compared->relayed));
         section.rows.push_back(row(std::string("warderd: ") + kind.name, compared->warderd, compared->ratio, "floor"));
-        if (compared->ratio > allowed) section.notes.push_back(note_of(kind, compared->ratio));
+        if (compared->ratio > allowed) section.notes.push_back(note_of(kind, *compared));
     }
     section.notes.emplace_back("The floor makes the same system calls in one process: it decides nothing, records nothing, and waits "
                                "where its caller's file or peer makes it wait.");
+    section.notes.emplace_back("The floor with a relay takes the question in one process and does it in another, which answers; what "
+                               "hangs there does not hang the first. It decides nothing either.");
     section.notes.emplace_back("Channels are brought at start and not asked for; a restart is begun and not waited for: its cost is "
                                "that of a life (--only lives).");
     return section;

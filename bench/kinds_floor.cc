@@ -343,7 +343,9 @@ private:
         for (auto& pipe : pipes) {
             if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return false;
         }
-        const pid_t child = ::fork();
+        while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+        }
+        const pid_t child = ::fork();   // stays until it is waited for, so that there is a pidfd of it
         if (child < 0) return false;
         if (child == 0) {
             ::dup2(pipes[0][0], 0);
@@ -417,9 +419,9 @@ bool reply(int socket, Bare& bare, Kind kind, Fd received) {
     return ::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0;
 }
 
-[[noreturn]] void serve(int socket, const KindPlaces& places) {
+// Questions come on one socket and are answered on another, which is the same without a relay.
+[[noreturn]] void serve(int socket, int answers, const KindPlaces& places) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::signal(SIGCHLD, SIG_IGN);   // nobody waits for the commands
     Bare bare(places);
     if (!bare.open()) ::_exit(1);
     for (;;) {
@@ -433,7 +435,23 @@ bool reply(int socket, Bare& bare, Kind kind, Fd received) {
         if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof question)) ::_exit(0);
         Fd received;
         if (!read_control(message, received)) ::_exit(1);
-        if (!reply(socket, bare, question.kind, std::move(received))) ::_exit(1);
+        if (!reply(answers, bare, question.kind, std::move(received))) ::_exit(1);
+    }
+}
+
+// Learns who asks, as a broker must, and passes the question on.
+[[noreturn]] void relay(int socket, int onwards) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        Question question;
+        iovec part{&question, sizeof question};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof question)) ::_exit(0);
+        if (::send(onwards, &question, sizeof question, MSG_NOSIGNAL) < 0) ::_exit(1);
     }
 }
 
@@ -497,26 +515,38 @@ private:
 
 }  // namespace
 
-Result<KindFloor> KindFloor::start(const KindPlaces& places) {
+Result<KindFloor> KindFloor::start(const KindPlaces& places, Relay with) {
     ChannelPair pair = TRY(make_channel_pair());
-    const pid_t child = ::fork();
-    if (child < 0) return failure("fork");
-    if (child == 0) {
+    ChannelPair inner = TRY(make_channel_pair());
+    std::vector<pid_t> children;
+    children.push_back(::fork());
+    if (children.back() < 0) return failure("fork");
+    if (children.back() == 0) {
         pair.theirs.close();
-        serve(pair.ours.get(), places);
+        inner.theirs.close();
+        serve(with == Relay::with ? inner.ours.get() : pair.ours.get(), pair.ours.get(), places);
     }
-    return KindFloor(child, std::move(pair.theirs));
+    if (with == Relay::with) {
+        children.push_back(::fork());
+        if (children.back() < 0) return failure("fork");
+        if (children.back() == 0) {
+            pair.theirs.close();
+            inner.ours.close();
+            relay(pair.ours.get(), inner.theirs.get());
+        }
+    }
+    return KindFloor(std::move(children), std::move(pair.theirs));
 }
 
 KindFloor::~KindFloor() {
     if (!channel_) return;   // moved from
     channel_.close();
-    ::waitpid(child_, nullptr, 0);
+    for (const pid_t child : children_) ::waitpid(child, nullptr, 0);
 }
 
 void KindFloor::move(Place place) {
     move_to(place);
-    move_to(place, child_);
+    for (const pid_t child : children_) move_to(place, child);
 }
 
 Result<Samples> KindFloor::measure(const KindSteps& steps, std::size_t count) {

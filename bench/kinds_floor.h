@@ -1,10 +1,14 @@
 // The floor of each kind of request: the system calls that it takes, in a bare broker of one process. As bench/floor.h, but
-// for everything that may be asked for.
+// for everything that may be asked for. And the floor of who decides in one process and acts in another, so that what hangs is not
+// the one who decides: a question goes through a relay, which does nothing but pass it on.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "bench/measure.h"
@@ -22,9 +26,11 @@ struct KindPlaces {
     gid_t gid = 0;
 };
 
+enum class Relay : std::uint8_t { without, with };
+
 class KindFloor {
 public:
-    static Result<KindFloor> start(const KindPlaces& places);
+    static Result<KindFloor> start(const KindPlaces& places, Relay relay);
     KindFloor(KindFloor&&) = default;
     KindFloor& operator=(KindFloor&&) = delete;
     ~KindFloor();
@@ -33,8 +39,8 @@ public:
     void move(Place place);
 
 private:
-    KindFloor(pid_t child, Channel channel) : child_(child), channel_(std::move(channel)) {}
-    pid_t child_ = -1;
+    KindFloor(std::vector<pid_t> children, Channel channel) : children_(std::move(children)), channel_(std::move(channel)) {}
+    std::vector<pid_t> children_;
     Channel channel_;
 };
 

@@ -13,6 +13,7 @@ struct Hello {
 enum class Doing : std::uint32_t {
     measure,   // open the page `count` times, `width` times in each request; the answer is `count` samples of 32 bits, in ns
     flood,     // ask for the page without waiting for answers, `width` times in each request
+    compute,   // ask for nothing, and use the processor
     hang,      // ask for what never opens, again whenever its deadline has come
     kind,      // do one kind of request `count` times: `before`, `width` and `after` are numbers of Kind; as many samples of `width`
 };
