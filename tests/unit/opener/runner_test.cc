@@ -371,6 +371,7 @@ TEST_CASE("T19: a runner that hangs is given up; who waits for it is told that i
     Stand stand(settings);
     auto lent = stand.run({"/bin/true"});
     const pid_t first = stand.runner->pid();
+    REQUIRE(stand.until([&] { return !stand.heard.begun.empty(); }));   // the worker may have heard of it before us
     REQUIRE(::kill(first, SIGSTOP) == 0);
     REQUIRE(stand.ask({"/bin/true"}));
     const Instant due = stand.runner->next_deadline();
