@@ -13,10 +13,10 @@ enum class Watch : std::uint8_t {
     runner_exit = 20,
     custodian = 21, // id: the worker, generation: its custodian's life. The socket to it
     custodian_exit = 22,
-    rotation = 24,  // a secret's file changed
-    witness = 25,   // id: the worker, generation: its witness's life. The socket to it
-    witness_exit = 26,
     joiner_exit = 23,   // id: the pair, generation: the attempt. Who made a channel's two ends and sent them has ended
+    rotation = 24,      // a secret's file changed
+    witness = 25,       // id: the worker, generation: its witness's life. The socket to it
+    witness_exit = 26,
 };
 
 }  // namespace warder::broker

@@ -1,6 +1,5 @@
 #include "sandbox/forbidden.h"
 
-#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
@@ -35,16 +34,6 @@ constexpr Candidate candidates[] = {
     {"ptrace", SYS_ptrace, {nothing, nothing}, {ESRCH, EINVAL, EIO, ENOSYS}},
     {"fanotify_mark", SYS_fanotify_mark, {nothing, 0, 0, nothing}, {EINVAL, EBADF, EFAULT, ENOSYS}},
 };
-
-#if defined(__x86_64__)
-constexpr std::uint32_t native_abi = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr std::uint32_t native_abi = AUDIT_ARCH_AARCH64;
-#elif defined(__riscv) && __riscv_xlen == 64
-constexpr std::uint32_t native_abi = AUDIT_ARCH_RISCV64;
-#else
-#error "name this architecture as seccomp(2) does"
-#endif
 
 // What filters are made of (classic BPF on struct seccomp_data): loads, comparisons, masks, returns.
 std::uint32_t run(const seccomp::Program& program, const seccomp_data& data) {
@@ -81,7 +70,7 @@ bool proves(const seccomp::Program& program, const Candidate& one) {
 std::uint32_t verdict_of(const seccomp::Program& program, long number, const unsigned long (&arguments)[6]) {
     seccomp_data data{};
     data.nr = static_cast<int>(number);
-    data.arch = native_abi;
+    data.arch = seccomp::native_abi;
     for (std::size_t i = 0; i < 6; ++i) data.args[i] = arguments[i];
     return run(program, data);
 }

@@ -1,7 +1,6 @@
 #include "sandbox/witness_process.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -37,14 +36,6 @@ constexpr Duration report_interval = std::chrono::milliseconds(100);
 // Of one worker. More than that wait for their answer: a flood of denied calls slows down who makes it.
 constexpr Duration pace_interval = std::chrono::milliseconds(100);
 constexpr int answers_in_an_interval = 1000;
-
-#if defined(__x86_64__)
-constexpr std::uint32_t native_abi = AUDIT_ARCH_X86_64;
-constexpr std::uint32_t first_foreign_number = 0x40000000;   // x32
-#else
-constexpr std::uint32_t native_abi = AUDIT_ARCH_AARCH64;
-constexpr std::uint32_t first_foreign_number = 0xffffffff;
-#endif
 
 // Room for what a newer kernel has to say beyond what we know.
 template <typename T>
@@ -207,7 +198,8 @@ private:
 
     void record(const seccomp_notif& asked, int error) {
         const auto& call = asked.data;
-        const bool foreign = call.arch != native_abi || static_cast<std::uint32_t>(call.nr) >= first_foreign_number;
+        const bool foreign =
+            call.arch != seccomp::native_abi || static_cast<std::uint32_t>(call.nr) >= seccomp::first_foreign_number;
         const auto found = std::ranges::find_if(seen_, [&](const Entry& one) {
             return one.number == call.nr && one.error == error && (one.foreign != 0) == foreign;
         });

@@ -1,7 +1,6 @@
 #include "sys/seccomp.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -20,16 +19,6 @@
 
 namespace warder::seccomp {
 namespace {
-
-#if defined(__x86_64__)
-constexpr std::uint32_t native_abi = AUDIT_ARCH_X86_64;
-constexpr std::uint32_t first_foreign_number = 0x40000000;   // x32
-#elif defined(__aarch64__)
-constexpr std::uint32_t native_abi = AUDIT_ARCH_AARCH64;
-constexpr std::uint32_t first_foreign_number = 0xffffffff;
-#else
-#error "warder knows the calls of x86_64 and aarch64 only"
-#endif
 
 constexpr std::uint32_t number_at = offsetof(seccomp_data, nr);
 constexpr std::uint32_t abi_at = offsetof(seccomp_data, arch);

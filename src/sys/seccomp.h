@@ -2,6 +2,7 @@
 // sandbox's to say; this room turns lists into a program.
 #pragma once
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 
 #include <cerrno>
@@ -15,6 +16,17 @@
 namespace warder::seccomp {
 
 using Program = std::vector<sock_filter>;
+
+// What seccomp_data.arch says of a call of our own ABI, and from which number on it is one of another that says the same.
+#if defined(__x86_64__)
+inline constexpr std::uint32_t native_abi = AUDIT_ARCH_X86_64;
+inline constexpr std::uint32_t first_foreign_number = 0x40000000;   // x32
+#elif defined(__aarch64__)
+inline constexpr std::uint32_t native_abi = AUDIT_ARCH_AARCH64;
+inline constexpr std::uint32_t first_foreign_number = 0xffffffff;
+#else
+#error "warder knows the calls of x86_64 and aarch64 only"
+#endif
 
 // One 32-bit half of a call's argument is compared. The kernel reads int arguments as 32 bits, so a test of all 64 would be
 // walked around with a one in the upper half.
