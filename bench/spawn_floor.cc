@@ -48,7 +48,7 @@ void write_oom_score() {
 
 [[noreturn]] void be_reaper(const Prepared& prepared, int parent) {
     must(::setsid());
-    must(::unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP));
+    must(::unshare(CLONE_NEWIPC | CLONE_NEWUTS));
     must(::unshare(CLONE_NEWNET));
     must(::setns(prepared.mounts->name_space.get(), CLONE_NEWNS));
     must(::unshare(CLONE_NEWNS));
@@ -100,7 +100,8 @@ void become_user(const sandbox::Plan& plan) {
     must(::dup3(inside, 4, O_CLOEXEC));
     must(::syscall(SYS_close_range, 5, ~0U, 0));
     write_oom_score();
-    must(::setns(4, static_cast<int>(prepared.namespaces)));
+    must(::setns(4, static_cast<int>(prepared.namespaces & ~std::uint64_t{CLONE_NEWCGROUP})));
+    must(::unshare(CLONE_NEWCGROUP));
     must(::chdir("/"));
     const int ruleset = collect_rules(prepared);
     for (const auto& limit : prepared.limits) {
@@ -147,36 +148,29 @@ Result<Pipe> make_pipe() {
     return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-Result<Fd> spawn_reaper(const Prepared& prepared, int self) {
+}  // namespace
+
+Result<Fd> spawn_bare_reaper(const Prepared& prepared) {
+    const Fd self = TRY(open_pidfd(::getpid()));
     Pipe pipe = TRY(make_pipe());
     Cloned child = TRY(clone_process(CLONE_NEWPID, -1));
-    if (child.pid == 0) be_reaper(prepared, self);
+    if (child.pid == 0) be_reaper(prepared, self.get());
     pipe.writing.reset();
     TRY(wait_for_exec(std::move(pipe.reading), child.pidfd.get()));
     return std::move(child.pidfd);
 }
 
-Result<Fd> spawn_program(const Prepared& prepared, int reaper) {
+Result<Fd> spawn_bare_program(const Prepared& prepared, const Fd& reaper) {
     Pipe pipe = TRY(make_pipe());
     Cloned child;
     {
-        const BirthInside inside = TRY(BirthInside::enter(reaper, prepared.own_pid_namespace));
+        const BirthInside inside = TRY(BirthInside::enter(reaper.get(), prepared.own_pid_namespace));
         child = TRY(clone_process(0, -1));
-        if (child.pid == 0) be_program(prepared, reaper, pipe.writing.get());
+        if (child.pid == 0) be_program(prepared, reaper.get(), pipe.writing.get());
     }
     pipe.writing.reset();
     TRY(wait_for_exec(std::move(pipe.reading), child.pidfd.get()));
     return std::move(child.pidfd);
-}
-
-}  // namespace
-
-Result<BareCell> spawn_bare_cell(const Prepared& prepared) {
-    const Fd self = TRY(open_pidfd(::getpid()));
-    BareCell cell;
-    cell.reaper = TRY(spawn_reaper(prepared, self.get()));
-    cell.program = TRY(spawn_program(prepared, cell.reaper.get()));
-    return cell;
 }
 
 }  // namespace warder::bench

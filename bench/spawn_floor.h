@@ -8,12 +8,11 @@
 
 namespace warder::bench {
 
-struct BareCell {
-    Fd reaper;    // pidfds
-    Fd program;
-};
+// The room: namespaces and mounts, with a PID 1 in them. Returns a pidfd of that one, when it runs. Errors: those of pipe2 and clone3;
+// ECHILD where the child failed.
+Result<Fd> spawn_bare_reaper(const sandbox::Prepared& prepared);
 
-// Returns when the program runs. Errors: those of pipe2 and clone3; ECHILD where a child of it failed.
-Result<BareCell> spawn_bare_cell(const sandbox::Prepared& prepared);
+// The program in it. Returns a pidfd, when it runs. Errors: the same.
+Result<Fd> spawn_bare_program(const sandbox::Prepared& prepared, const Fd& reaper);
 
 }  // namespace warder::bench

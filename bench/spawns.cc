@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -75,11 +76,16 @@ struct Spawn {
     std::uint32_t to_exit = 0;
 };
 
-Result<Spawn> through_warder(const sandbox::Prepared& prepared) {
+// The room (namespaces and mounts, with the PID 1 in them) is made within what is timed, as for a first start, or before it, as for
+// the next life of a worker that has run for a while.
+enum class Room { on_the_path, ahead };
+
+Result<Spawn> through_warder(const sandbox::Prepared& prepared, Room room) {
     Spawn spawn;
-    const Instant start = monotonic_now();
-    const auto stub = TRY(sandbox::spawn_stub(prepared, {}));
+    Instant start = monotonic_now();
+    const auto stub = TRY(sandbox::spawn_stub(prepared));
     TRY(wait_until_runs(stub));
+    if (room == Room::ahead) start = monotonic_now();
     const auto worker = TRY(sandbox::spawn_worker(prepared, {}, stub.pidfd.get()));
     TRY(wait_until_runs(worker));
     spawn.to_exec = elapsed_since(start);
@@ -90,16 +96,33 @@ Result<Spawn> through_warder(const sandbox::Prepared& prepared) {
     return spawn;
 }
 
-Result<Spawn> bare(const sandbox::Prepared& prepared) {
+Result<Spawn> bare(const sandbox::Prepared& prepared, Room room) {
     Spawn spawn;
-    const Instant start = monotonic_now();
-    const BareCell cell = TRY(spawn_bare_cell(prepared));
+    Instant start = monotonic_now();
+    const Fd reaper = TRY(spawn_bare_reaper(prepared));
+    if (room == Room::ahead) start = monotonic_now();
+    const Fd program = TRY(spawn_bare_program(prepared, reaper));
     spawn.to_exec = elapsed_since(start);
-    if (!ended_within(cell.program.get(), patience_ms)) return failure(ETIMEDOUT, "waiting for its end");
+    if (!ended_within(program.get(), patience_ms)) return failure(ETIMEDOUT, "waiting for its end");
     spawn.to_exit = elapsed_since(start);
-    end(cell.program);
-    end(cell.reaper);
+    end(program);
+    end(reaper);
     return spawn;
+}
+
+// From the start of a launcher to its end, with status 0.
+Result<std::uint32_t> through(const char* launcher, std::vector<std::string> words) {
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    char* const environment[] = {nullptr};
+    const Instant start = monotonic_now();
+    pid_t pid = -1;
+    if (const int error = ::posix_spawn(&pid, launcher, nullptr, nullptr, arguments.data(), environment)) return failure(error, "posix_spawn");
+    int status = 0;
+    if (::waitpid(pid, &status, 0) != pid) return failure("waitpid");
+    if (status != 0) return failure(ECHILD, launcher);
+    return elapsed_since(start);
 }
 
 constexpr const char* bwrap = "/usr/bin/bwrap";
@@ -107,50 +130,84 @@ constexpr const char* bwrap = "/usr/bin/bwrap";
 // The nearest that it has: all namespaces, /usr to read, a /dev and a /tmp of its own, no capability. It has no list of system calls
 // of its own, no Landlock, no limits.
 Result<std::uint32_t> through_bwrap(const std::string& program) {
-    std::vector<std::string> words{bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr",
-                                   "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin",
-                                   "--ro-bind", program, program, "--dev", "/dev", "--tmpfs", "/tmp.own", "--", program};
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    char* const environment[] = {nullptr};
-    const Instant start = monotonic_now();
-    pid_t pid = -1;
-    if (const int error = ::posix_spawn(&pid, bwrap, nullptr, nullptr, arguments.data(), environment)) return failure(error, "posix_spawn");
-    int status = 0;
-    if (::waitpid(pid, &status, 0) != pid) return failure("waitpid");
-    if (status != 0) return failure(ECHILD, "bwrap");
-    return elapsed_since(start);
+    return through(bwrap, {bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr",
+                           "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin",
+                           "--ro-bind", program, program, "--dev", "/dev", "--tmpfs", "/tmp.own", "--", program});
 }
 
+constexpr const char* systemd_run = "/usr/bin/systemd-run";
+
+bool systemd_runs() { return ::access(systemd_run, X_OK) == 0 && ::access("/run/systemd/system", F_OK) == 0; }
+
+// The nearest that it has (252): no pid namespace, no root of its own, no Landlock.
+Result<std::uint32_t> through_systemd(const std::string& program) {
+    std::vector<std::string> words{systemd_run, "--wait", "--quiet", "--collect"};
+    for (const char* property :
+         {"User=64999", "Group=64999", "PrivateNetwork=yes", "PrivateIPC=yes", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectSystem=strict",
+          "ProtectHome=yes", "ProtectProc=invisible", "ProcSubset=pid", "ProtectHostname=yes", "ProtectClock=yes", "ProtectKernelTunables=yes",
+          "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectControlGroups=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
+          "SystemCallFilter=@system-service", "SystemCallErrorNumber=EPERM", "SystemCallArchitectures=native", "RestrictNamespaces=yes",
+          "RestrictAddressFamilies=AF_UNIX", "RestrictRealtime=yes", "RestrictSUIDSGID=yes", "LockPersonality=yes",
+          "MemoryDenyWriteExecute=yes", "KeyringMode=private", "LimitCORE=0", "UMask=0077"}) {
+        words.push_back(std::string("--property=") + property);
+    }
+    words.push_back("--");
+    words.push_back(program);
+    return through(systemd_run, std::move(words));
+}
+
+// To exec, and to the end of a program that ends at once.
+struct Both {
+    Samples to_exec, to_exit;
+    void take(const Spawn& spawn) {
+        to_exec.push_back(spawn.to_exec);
+        to_exit.push_back(spawn.to_exit);
+    }
+};
+
 struct Measured {
-    Samples bare, bare_exit, warder, warder_exit, bwrap;
+    Both bare, bare_ahead, warder, warder_ahead;
+    Samples bwrap, systemd;
 };
 
 // One of each by turns: what the kernel still tidies up after one is everybody's.
 Result<Measured> measure(const sandbox::Prepared& prepared, const std::string& program, std::size_t count) {
     Measured all;
     for (std::size_t i = 0; i < count; ++i) {
-        const Spawn floor = TRY(bare(prepared));
-        const Spawn ours = TRY(through_warder(prepared));
-        all.bare.push_back(floor.to_exec);
-        all.bare_exit.push_back(floor.to_exit);
-        all.warder.push_back(ours.to_exec);
-        all.warder_exit.push_back(ours.to_exit);
+        all.bare.take(TRY(bare(prepared, Room::on_the_path)));
+        all.warder.take(TRY(through_warder(prepared, Room::on_the_path)));
+        all.bare_ahead.take(TRY(bare(prepared, Room::ahead)));
+        all.warder_ahead.take(TRY(through_warder(prepared, Room::ahead)));
         if (::access(bwrap, X_OK) == 0) all.bwrap.push_back(TRY(through_bwrap(program)));
+        if (systemd_runs()) all.systemd.push_back(TRY(through_systemd(program)));
     }
     return all;
 }
 
 double ratio(const Samples& samples, const Samples& floor) { return percentile(samples, 0.5) / percentile(floor, 0.5); }
 
+std::string rounded(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.2f", value);
+    return text;
+}
+
+// Another launcher beside both of ours, or that it is not here.
+void compare(Section& section, const Measured& all, const Samples& other, const char* name) {
+    if (other.empty()) return section.notes.push_back("No " + std::string(name) + " here to compare with.");
+    section.rows.push_back(row(std::string(name) + ", the same", other, ratio(other, all.warder_ahead.to_exit), "room ahead"));
+    section.notes.push_back(std::string(name) + " takes " + rounded(ratio(other, all.warder.to_exit)) + " x as long as warder that makes the room on the path, " +
+                            rounded(ratio(other, all.warder_ahead.to_exit)) + " x as long as with the room made ahead, " +
+                            rounded(ratio(other, all.bare.to_exit)) + " x as long as the bare calls.");
+}
+
 // On a machine that is not quiet the fastest tell more than the median.
 std::string fastest_tenth(const Measured& all) {
-    std::string text = "The fastest tenth took at most: bare " + std::to_string(std::lround(percentile(all.bare, 0.1))) + " us, warder " +
-                       std::to_string(std::lround(percentile(all.warder, 0.1))) + " us to exec; to the end bare " +
-                       std::to_string(std::lround(percentile(all.bare_exit, 0.1))) + " us, warder " +
-                       std::to_string(std::lround(percentile(all.warder_exit, 0.1))) + " us";
-    if (!all.bwrap.empty()) text += ", bwrap " + std::to_string(std::lround(percentile(all.bwrap, 0.1))) + " us";
+    const auto told = [](const Samples& samples) { return std::to_string(std::lround(percentile(samples, 0.1))) + " us"; };
+    std::string text = "The fastest tenth took at most, to the end: bare " + told(all.bare.to_exit) + ", warder " + told(all.warder.to_exit) +
+                       "; with the room ahead bare " + told(all.bare_ahead.to_exit) + ", warder " + told(all.warder_ahead.to_exit);
+    if (!all.bwrap.empty()) text += "; bwrap " + told(all.bwrap);
+    if (!all.systemd.empty()) text += "; systemd-run " + told(all.systemd);
     return text + ".";
 }
 
@@ -165,17 +222,19 @@ Result<Section> spawn_section(const Effort& effort, const std::string& nothing, 
     move_to(Place::any_cpu);
     const Measured all = TRY(measured);
     Section section{.title = "A spawn in a strict cell, all on one CPU", .rows = {}, .notes = {}};
-    section.rows.push_back(row("bare system calls of the plan, to exec", all.bare));
-    section.rows.push_back(row("warder, to exec", all.warder, ratio(all.warder, all.bare), "bare"));
-    section.rows.push_back(row("bare, to the end of a program that ends at once", all.bare_exit));
-    section.rows.push_back(row("warder, the same", all.warder_exit, ratio(all.warder_exit, all.bare_exit), "bare"));
-    if (all.bwrap.empty()) {
-        section.notes.emplace_back("No bwrap here to compare with.");
-    } else {
-        section.rows.push_back(row("bwrap --unshare-all, the same", all.bwrap, ratio(all.bwrap, all.warder_exit), "warder"));
-    }
+    auto& rows = section.rows;
+    rows.push_back(row("bare system calls of the plan, to exec", all.bare.to_exec));
+    rows.push_back(row("warder, a first start, to exec", all.warder.to_exec, ratio(all.warder.to_exec, all.bare.to_exec), "bare"));
+    rows.push_back(row("bare, the room made ahead, to exec", all.bare_ahead.to_exec));
+    rows.push_back(row("warder, a restart (room made ahead), to exec", all.warder_ahead.to_exec, ratio(all.warder_ahead.to_exec, all.bare_ahead.to_exec), "that"));
+    rows.push_back(row("bare, to the end of a program that ends at once", all.bare.to_exit));
+    rows.push_back(row("warder, a first start, the same", all.warder.to_exit, ratio(all.warder.to_exit, all.bare.to_exit), "bare"));
+    rows.push_back(row("warder, a restart, the same", all.warder_ahead.to_exit, ratio(all.warder_ahead.to_exit, all.bare.to_exit), "bare"));
+    compare(section, all, all.bwrap, "bwrap --unshare-all");
+    compare(section, all, all.systemd, "systemd-run --wait");
     section.notes.push_back(fastest_tenth(all));
-    section.notes.emplace_back("Bare does not confine its PID 1, proves nothing and names no failure; bwrap has no filter and no Landlock.");
+    section.notes.emplace_back("Bare does not confine its PID 1, proves nothing and names no failure; bwrap has no filter and no Landlock; "
+                               "systemd-run has no pid namespace and no Landlock, and the manager that it asks is on any CPU.");
     return section;
 }
 

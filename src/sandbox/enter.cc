@@ -60,6 +60,7 @@ public:
     void place_descriptors(const int (&wanted)[slots]);
     void set_oom_score();
     void make_namespaces();
+    void make_cgroup_namespace();
     void join_namespaces();
     void join_network();
     void make_time();
@@ -198,11 +199,16 @@ void Child::set_oom_score() {
 
 // Here and not by flags of clone3: making a network namespace takes its time, and the parent must not.
 void Child::make_namespaces() {
-    const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP));
+    const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS));
     if (apart != 0) must(Stage::namespaces, ::unshare(apart));
     if (plan_.network == Network::empty) must(Stage::network, ::unshare(CLONE_NEWNET));
     if (plan_.network == Network::named) join_network();
     if (plan_.time_namespace) make_time();
+}
+
+// The worker's own in any case: its root is the group of whoever makes it, and the stub is in none of a worker's.
+void Child::make_cgroup_namespace() {
+    if (plan_.cgroup_namespace) must(Stage::namespaces, ::unshare(CLONE_NEWCGROUP));
 }
 
 // By its name at each start: who makes it anew makes it for the next life.
@@ -227,7 +233,8 @@ void Child::make_time() {
 }
 
 void Child::join_namespaces() {
-    if (prepared_.namespaces != 0) must(Stage::namespaces, ::setns(stub, static_cast<int>(prepared_.namespaces)));
+    const auto of_the_stub = static_cast<int>(prepared_.namespaces & ~std::uint64_t{CLONE_NEWCGROUP});
+    if (of_the_stub != 0) must(Stage::namespaces, ::setns(stub, of_the_stub));
 }
 
 // A copy of the template, which is nobody's, with a /tmp of its own in it.
@@ -637,6 +644,7 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
         child.make_mounts();
         child.set_hostname();
     }
+    child.make_cgroup_namespace();
     child.change_directory();
     child.build_worker_rules();
     child.begin_handover();

@@ -358,4 +358,10 @@ const seccomp::Program& filter_of(const Prepared& prepared) { return prepared.ca
 
 bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; }
 
+bool may_be_made_ahead(const Prepared& prepared) {
+    const Plan& plan = prepared.plan;
+    const bool counts_processes = std::ranges::find(prepared.limits, RLIMIT_NPROC, &Limit::resource) != prepared.limits.end();
+    return needs_stub(prepared) && prepared.mounts && plan.network != Network::named && !counts_processes;
+}
+
 }  // namespace warder::sandbox

@@ -61,9 +61,9 @@ Given given_by(const Descriptors& descriptors) {
 
 }  // namespace
 
-Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors) {
+Result<Spawned> spawn_stub(const Prepared& prepared) {
     if (!needs_stub(prepared)) return failure(EINVAL, "starting a stub without a pid namespace");
-    return start(prepared, {}, enter_as_stub, {.namespaces = CLONE_NEWPID, .cgroup = descriptors.cgroup});
+    return start(prepared, {}, enter_as_stub, {.namespaces = CLONE_NEWPID});
 }
 
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd) {

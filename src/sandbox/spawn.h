@@ -1,6 +1,6 @@
 // Starting a process in a cell. Prepared holds everything that can be made once and used at each start: argument vectors,
 // the seccomp program, the mount tree. spawn_stub() makes the room (namespaces, with a small reaper as its PID 1);
-// spawn_worker() lets the worker move in as the caller's own child. Neither ever waits for a child: the status pipe says
+// spawn_worker() lets the worker move in as the caller's own child. A room may be made ahead of need. Neither ever waits for a child: the status pipe says
 // how it went, and the caller's loop watches it. Nothing here knows of grants or of lives.
 #pragma once
 
@@ -80,8 +80,13 @@ bool needs_stub(const Prepared& prepared);
 // nice or the oom score get better than its own. Errors: those of clone3, setns and pipe2; EOPNOTSUPP where the kernel
 // cannot clone into a cgroup.
 
-// Makes the namespaces and the stub that is PID 1 in them. The caller kills it to end everything inside.
-Result<Spawned> spawn_stub(const Prepared& prepared, const Descriptors& descriptors);
+// Makes the namespaces and the stub that is PID 1 in them. The caller kills it to end everything inside. The stub itself stays
+// in the caller's cgroup: it is no process of the worker's, and may be there before the worker's group is.
+Result<Spawned> spawn_stub(const Prepared& prepared);
+
+// Whether a stub may be made long before its worker moves in. Not where what it makes is to be looked up at each start (a network
+// by path, the host's own mounts), and not where it would count against the worker's own limit of processes.
+bool may_be_made_ahead(const Prepared& prepared);
 
 // The stage at which a spawn with these descriptors failed before there was a child: Stage::cgroup where the group did not take
 // it, Stage::none where it was nothing of the cell's.

@@ -326,7 +326,7 @@ int live(const Cell& cell, const attempts::Context& context, const std::string& 
     send_over(pair->ours.get(), lent);
     Spawned stub;
     const Fd group(::open(context.text("cgroup").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (needs_stub(*prepared)) stub = begun(spawn_stub(*prepared, {.cgroup = group.get()}));
+    if (needs_stub(*prepared)) stub = begun(spawn_stub(*prepared));
     const Descriptors given{.broker = pair->theirs.get(), .output = STDOUT_FILENO, .error = STDERR_FILENO, .cgroup = group.get()};
     const Spawned worker = begun(spawn_worker(*prepared, given, stub.pidfd ? stub.pidfd.get() : -1));
     if (!ended_within(worker.pidfd.get(), patience_ms)) give_up("it does not end");

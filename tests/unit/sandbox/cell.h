@@ -94,9 +94,9 @@ inline Ended wait_for_end(const Spawned& spawned) {
 // A stub, or nothing where the plan wants none. Ends with everything in it when it goes out of scope.
 class Room {
 public:
-    explicit Room(const Prepared& prepared, const Descriptors& descriptors = {}) {
+    explicit Room(const Prepared& prepared) {
         if (!needs_stub(prepared)) return;
-        auto stub = spawn_stub(prepared, descriptors);
+        auto stub = spawn_stub(prepared);
         if (!stub) FAIL("spawn_stub: " << describe(stub.error()));
         stub_ = std::move(*stub);
         failure_ = wait_for_status(stub_);
@@ -173,7 +173,7 @@ inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
 // A worker that runs on, with its receipt.
 struct Life {
     explicit Life(const Plan& plan, const Descriptors& descriptors = {})
-        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors), given(descriptors) {
+        : prepared(prepare_or_fail(plan)), room(*prepared), given(descriptors) {
         REQUIRE(room.failure().stage == Stage::none);
         auto started = spawn_worker(*prepared, descriptors, room.pidfd());
         REQUIRE(started);

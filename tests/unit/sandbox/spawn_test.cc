@@ -43,7 +43,7 @@ int count_descriptors() {
 // A worker that runs on, for looking at from outside.
 struct Running {
     explicit Running(const Plan& plan, const Descriptors& descriptors = {})
-        : prepared(prepare_or_fail(plan)), room(*prepared, descriptors) {
+        : prepared(prepare_or_fail(plan)), room(*prepared) {
         REQUIRE(room.failure().stage == Stage::none);
         auto started = spawn_worker(*prepared, descriptors, room.pidfd());
         REQUIRE(started);
@@ -356,7 +356,7 @@ TEST_CASE("what the parent forks afterwards is born in its own pid namespace, af
 TEST_CASE("a stub that is dead takes no worker, and the parent is as before") {
     NEEDS_ROOT();
     const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds"}));
-    auto stub = spawn_stub(*prepared, {});
+    auto stub = spawn_stub(*prepared);
     REQUIRE(stub);
     REQUIRE(wait_for_status(*stub).stage == Stage::none);
     REQUIRE(send_signal(stub->pidfd.get(), SIGKILL));

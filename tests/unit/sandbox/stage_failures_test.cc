@@ -79,7 +79,7 @@ const Row rows[] = {
     {Stage::seccomp, 228, {SYS_seccomp, 0, SECCOMP_SET_MODE_FILTER, ENOMEM}},
     {Stage::exec, 203, {SYS_execve, any, 0, ENOEXEC}},
     {Stage::exec, 203, {SYS_execveat, any, 0, ENOMEM}, Rooms::inside, nullptr, stub_can_say_so},
-    {Stage::cgroup, 219, {SYS_clone3, any, 0, EBUSY}},
+    {Stage::cgroup, 219, {SYS_clone3, any, 0, EBUSY}, Rooms::alone},   // a stub is born in no group
     {Stage::session, 220, {SYS_setsid, any, 0, EPERM}},
     {Stage::standard_input, 208, {SYS_ioctl, 1, TIOCSCTTY, EIO}, Rooms::both, [](Plan& plan) { plan.terminal = "/dev/null"; }},
     {Stage::uts, 226, {SYS_sethostname, any, 0, EFAULT}},
@@ -156,9 +156,9 @@ Told of(const Result<Spawned>& spawned, const Descriptors& descriptors) {
 Told start(const Prepared& prepared, const Descriptors& descriptors, Trace& trace) {
     Spawned stub;
     if (needs_stub(prepared)) {
-        auto spawned = spawn_stub(prepared, descriptors);
+        auto spawned = spawn_stub(prepared);
         trace.pass();
-        const Told told = of(spawned, descriptors);
+        const Told told = of(spawned, {});
         if (told.stage != Stage::none || !spawned) return told;
         stub = std::move(*spawned);
     }
