@@ -106,7 +106,7 @@ bool Daemon::prepare() {
     if (!prepare_openers()) return false;
     roster_ = std::make_unique<supervise::Roster>(
         supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_,
-                                  .controllers = controllers, .seed = 0},
+                                  .controllers = controllers, .rooms_ahead = config_.daemon.rooms_ahead, .seed = 0},
         poller_, *this);
     operators_ = std::make_unique<Operators>(*this);
     if (!open_control()) return false;

@@ -361,7 +361,8 @@ bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; 
 bool may_be_made_ahead(const Prepared& prepared) {
     const Plan& plan = prepared.plan;
     const bool counts_processes = std::ranges::find(prepared.limits, RLIMIT_NPROC, &Limit::resource) != prepared.limits.end();
-    return needs_stub(prepared) && prepared.mounts && plan.network != Network::named && !counts_processes;
+    const bool looked_up = plan.network == Network::named || !plan.overlays.empty();
+    return needs_stub(prepared) && prepared.mounts && !looked_up && !counts_processes;
 }
 
 }  // namespace warder::sandbox

@@ -85,7 +85,7 @@ bool needs_stub(const Prepared& prepared);
 Result<Spawned> spawn_stub(const Prepared& prepared);
 
 // Whether a stub may be made long before its worker moves in. Not where what it makes is to be looked up at each start (a network
-// by path, the host's own mounts), and not where it would count against the worker's own limit of processes.
+// by path, the host's own mounts, the layers of an overlay, which must not change under it), and not where it would count against the worker's own limit of processes.
 bool may_be_made_ahead(const Prepared& prepared);
 
 // The stage at which a spawn with these descriptors failed before there was a child: Stage::cgroup where the group did not take

@@ -20,7 +20,8 @@ std::uint32_t seed_or_random(std::uint32_t seed) {
 
 Roster::Roster(RosterSettings settings, Poller& poller, Observer& observer)
     : around_{poller, observer, {}, std::minstd_rand(seed_or_random(settings.seed)),
-              std::move(settings.runtime_directory), std::move(settings.cgroup_directory), std::move(settings.controllers)} {}
+              std::move(settings.runtime_directory), std::move(settings.cgroup_directory), std::move(settings.controllers),
+              {settings.rooms_ahead}} {}
 
 Roster::~Roster() = default;
 
@@ -80,7 +81,7 @@ void Roster::run_due(Instant now) {
 }
 
 bool Roster::everything_stopped() const {
-    return std::all_of(workers_.begin(), workers_.end(), [](const auto& one) { return one.second->at_rest(); });
+    return std::all_of(workers_.begin(), workers_.end(), [](const auto& one) { return one.second->gone(); });
 }
 
 std::vector<Worker*> Roster::by_name() const {
@@ -101,7 +102,7 @@ bool Roster::is_gone(WorkerId id) {
     const auto found = workers_.find(number(id));
     if (found == workers_.end()) return true;
     Worker& worker = *found->second;
-    if (!worker.at_rest() || worker.busy()) return false;
+    if (!worker.gone() || worker.busy()) return false;
     around_.observer.removed(worker);
     workers_.erase(found);
     return true;

@@ -17,6 +17,7 @@ struct RosterSettings {
     std::string runtime_directory = "/run/warder";
     std::string cgroup_directory;   // delegated to us, of cgroup v2; empty: workers get no cgroup of their own
     std::string controllers{};      // that groups in it have, as cgroup.subtree_control names them
+    std::uint32_t rooms_ahead = 0;  // at most so many rooms of next lives stand at the same time
     std::uint32_t seed = 0;         // for the jitter; 0: from the kernel
 };
 
@@ -55,7 +56,7 @@ public:
     // Wakes those who are due, but not more than a few of them in one turn: next_deadline() then stays in the past.
     void run_due(Instant now);
 
-    // Whether every worker, those that are being removed too, is at rest: stopped or failed.
+    // Whether every worker, those that are being removed too, is at rest, stopped or failed, and has left nothing behind.
     bool everything_stopped() const;
 
     std::size_t size() const { return workers_.size(); }

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include <algorithm>
+#include <utility>
 
 #include "sys/files.h"
 
@@ -12,12 +13,13 @@ namespace {
 constexpr std::size_t deaths_kept = 8;
 constexpr int notifications_per_turn = 8;
 constexpr Duration look_interval = 50ms;
+constexpr Duration room_delay = 200ms;   // not while everybody is being started
 constexpr std::string_view notify_variable = "NOTIFY_SOCKET=";
 
 // A generation as a tag keeps it.
 constexpr std::uint32_t tag_generation(std::uint32_t life) { return life & 0x00ffffffU; }
 
-bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group; }
+bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group || what == Watch::next_room; }
 
 void set_variable(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
     std::erase_if(environment, [name](const std::string& one) { return one.starts_with(name); });
@@ -31,10 +33,15 @@ void show_in_cell(std::vector<sandbox::Bind>& binds, const std::string& source, 
 
 }  // namespace
 
+std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_ptr<const Cell>& cell) {
+    return {cell, cell->prepared.get()};
+}
+
 // --- what is made once -------------------------------------------------------------------------------------------
 
 Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around)
-    : id_(id), settings_(std::move(settings)), around_(around), output_(std::move(output)) {}
+    : id_(id), settings_(std::move(settings)), around_(around), output_(std::move(output)),
+      room_(around.poller, around.rooms, tag(Watch::next_room)) {}
 
 Result<std::unique_ptr<Worker>> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
                                                sandbox::Unfit& unfit) {
@@ -59,9 +66,10 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     const std::string controllers = group_ ? around_.controllers : std::string();
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit, {}, controllers));
     const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
+    const bool ahead = sandbox::may_be_made_ahead(*prepared);
     next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
                                                    plan.calls.may_send_descriptors, carried_out.calls.enabled,
-                                                   carried_out.calls.witnessed});
+                                                   carried_out.calls.witnessed, ahead});
     return {};
 }
 
@@ -111,6 +119,10 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
         return prepared;
     }
     settings_ = std::move(settings);
+    if (!room_.gone() && !room_.is_for(prepared_of(next_cell_))) {
+        room_again_ = true;
+        room_.put_away();
+    }
     return {};
 }
 
@@ -145,6 +157,7 @@ void Worker::run(const Event& event, Instant now) {
     const Step next = step(life_, with_chance, settings_.rule, now);
     life_ = next.life;
     for (std::size_t i = 0; i < next.actions.count; ++i) carry_out(next.actions.list[i], before, now);
+    if (event.kind == Event::Kind::program_runs) plan_room(now, room_delay);
 }
 
 void Worker::carry_out(const Action& action, State before, Instant now) {
@@ -160,6 +173,8 @@ void Worker::carry_out(const Action& action, State before, Instant now) {
 
 void Worker::announce(State before, Instant now) {
     if (life_.state == State::ready) ready_at_ = now;
+    if (life_.state == State::waiting) plan_room(now, Duration::zero());
+    if (at_rest()) room_.put_away();
     why_ = why_in_words(life_, settings_.rule, end_in_words());
     around_.observer.state_changed(*this, before, life_.state, why_);
 }
@@ -194,6 +209,7 @@ void Worker::spawn(Instant now) {
     started_ = now;
     ready_at_ = Instant::never();
     watchdog_at_ = Instant::never();
+    room_at_ = Instant::never();
     reaped_ = {};
     reaped_pid_ = -1;
     proof_.reset();
@@ -244,12 +260,18 @@ Result<sandbox::Spawned> Worker::noted(Result<sandbox::Spawned> spawned) {
     return spawned;
 }
 
-// The stub gets no end of the channel: nobody but the program asks.
+// The stub gets no end of the channel: nobody but the program asks. One that was made ahead may stand already.
 Result<void> Worker::begin_stub() {
-    sandbox::Spawned spawned = TRY(noted(sandbox::spawn_stub(*cell_->prepared, descriptors(-1, -1, -1))));
-    stub_ = Child(spawned.pid, std::move(spawned.pidfd));
-    stub_status_ = std::move(spawned.status);
+    if (auto room = room_.take(prepared_of(cell_))) {
+        stub_ = std::move(room->stub);
+        stub_status_ = std::move(room->status);
+    } else {
+        sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared));
+        stub_ = Child(spawned.pid, std::move(spawned.pidfd));
+        stub_status_ = std::move(spawned.status);
+    }
     watch(stub_.pidfd(), Watch::stub_exit);
+    if (!stub_status_) return begin_main();
     watch(stub_status_.get(), Watch::stub_status);
     return {};
 }
@@ -389,6 +411,7 @@ void Worker::handle(const PollEvent& event, Instant now) {
         case Watch::stub_exit: return on_stub_exit(now);
         case Watch::notify: return on_notify(now);
         case Watch::group: return on_group(now);
+        case Watch::next_room: return on_room(now);
     }
 }
 
@@ -489,6 +512,38 @@ void Worker::take(const Notification& said, Instant now) {
     if (said.ready) said_ready(ReadyBy::notify, now);
 }
 
+// --- the room of the next life -----------------------------------------------------------------------------------
+
+bool Worker::wants_room() const {
+    const bool runs = life_.program_runs && (life_.state == State::starting || life_.state == State::ready);
+    const bool comes_back = settings_.rule.restart.policy != RestartPolicy::never && life_.desired == Desired::up;
+    return comes_back && next_cell_->ahead && (runs || life_.state == State::waiting);
+}
+
+void Worker::plan_room(Instant now, Duration delay) {
+    if (!wants_room()) return;
+    if (!room_.gone()) {
+        room_again_ = !room_.is_for(prepared_of(next_cell_));
+    } else if (room_.reserve()) {
+        room_at_ = std::min(room_at_, now + delay);
+        arm(now);
+    }
+}
+
+void Worker::tend_room(Instant now) {
+    if (now < room_at_) return;
+    room_at_ = Instant::never();
+    if (!room_.gone()) room_.look();
+    else if (wants_room()) room_.make(prepared_of(next_cell_));
+    if (!room_.gone() && !room_.watched()) room_at_ = now + look_interval;
+}
+
+// One that died is not made again before the next life: whatever ended it may end the next one too.
+void Worker::on_room(Instant now) {
+    room_.look();
+    if (room_.gone() && std::exchange(room_again_, false)) plan_room(now, room_delay);
+}
+
 // --- the poller and the clock ------------------------------------------------------------------------------------
 
 PollTag Worker::tag(Watch what) const {
@@ -507,12 +562,13 @@ void Worker::unwatch(int fd) {
 
 void Worker::arm(Instant now) {
     const bool looks = poller_failed_ && !empty_told_;
-    around_.deadlines.set(id_, std::min(life_.deadline, looks ? now + look_interval : Instant::never()));
+    around_.deadlines.set(id_, std::min({life_.deadline, room_at_, looks ? now + look_interval : Instant::never()}));
 }
 
 // What has happened by now counts before what is late: when the loop itself was held up, that is not the program's fault.
 void Worker::wake(Instant now) {
     if (poller_failed_) look_at_everything(now);
+    tend_room(now);
     if (life_.state == State::starting) look_at_setup(now);
     if (now >= life_.deadline) feed({Event::Kind::timer, {}, 0}, now);
     arm(now);
@@ -543,6 +599,7 @@ Snapshot Worker::snapshot() const {
     seen.since = life_.since;
     seen.pid = pid();
     seen.stub = stub_ ? stub_.pid() : -1;
+    seen.next_room = room_.standing();
     seen.uid = settings_.plan.uid;
     seen.gid = settings_.plan.gid;
     seen.life = life_number_;

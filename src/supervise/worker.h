@@ -3,7 +3,8 @@
 // grants, requests or configs. It starts and kills with the caller's own credentials: call it as root.
 //
 // A life begins with the stub, where the plan has a pid namespace; when its status pipe closes the program follows, and when
-// that one closes the program runs. It ends when the main process is reaped: its session ends in the same breath, before
+// that one closes the program runs. While it runs, the room of the next life is made (next_room.h), if there is a place for one:
+// then that life begins with the program. It ends when the main process is reaped: its session ends in the same breath, before
 // the pid can be another's, then everything else of the life is killed, and when stub and cgroup are gone too it is over.
 #pragma once
 
@@ -23,6 +24,7 @@
 #include "supervise/evidence.h"
 #include "supervise/group.h"
 #include "supervise/lifecycle.h"
+#include "supervise/next_room.h"
 #include "supervise/notify.h"
 #include "supervise/observer.h"
 #include "supervise/snapshot.h"
@@ -56,6 +58,7 @@ struct Surroundings {
     std::string runtime_directory;   // NOTIFY_SOCKETs are in its notify/
     std::string cgroup_directory;    // delegated to us, of cgroup v2; empty: none
     std::string controllers;         // that groups in it have: "cpu memory"
+    RoomPlaces rooms;
 };
 
 class Worker {
@@ -76,6 +79,8 @@ public:
     const Life& life() const { return life_; }
     State state() const { return life_.state; }
     bool at_rest() const { return life_.state == State::stopped || life_.state == State::failed; }
+    // Nothing of it is left, a room that nobody took included.
+    bool gone() const { return at_rest() && room_.gone(); }
     std::uint32_t life_number() const { return life_number_; }
     pid_t pid() const { return main_ ? main_.pid() : -1; }
     // Our end of the channel, while there is a session.
@@ -141,9 +146,11 @@ private:
         bool may_send_descriptors = false;  // to its custodian or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
         bool witnessed = false;             // ... which tells a witness
+        bool ahead = false;                 // its room may be made ahead
     };
 
     Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
+    static std::shared_ptr<const sandbox::Prepared> prepared_of(const std::shared_ptr<const Cell>& cell);
 
     // Everything that is made from settings; what is there already is kept.
     Result<void> prepare(const WorkerSettings& settings, sandbox::Unfit& unfit);
@@ -179,10 +186,14 @@ private:
     void on_main_exit(Instant now);
     void on_stub_exit(Instant now);
     void on_group(Instant now);
+    void on_room(Instant now);
     void on_notify(Instant now);
     void take(const Notification& said, Instant now);
     void record_death(Instant now);
     void tell_what_is_gone(Instant now);
+    bool wants_room() const;
+    void plan_room(Instant now, Duration delay);
+    void tend_room(Instant now);
     void look_at_setup(Instant now);
     void look_at_everything(Instant now);
 
@@ -202,6 +213,9 @@ private:
     std::shared_ptr<const Cell> next_cell_;   // for the lives to come
     std::optional<Group> group_;
     std::optional<NotifySocket> notify_;
+    NextRoom room_;
+    Instant room_at_ = Instant::never();   // when it is to be made, or to be looked at
+    bool room_again_ = false;              // another one when this one is gone
 
     Life life_;
     std::string why_ = "not started yet";

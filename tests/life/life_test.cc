@@ -1,6 +1,4 @@
 // What a life goes through when its program ends, fails, or is told to.
-#include <sys/resource.h>
-
 #include "loop.h"
 
 using namespace life;
@@ -16,25 +14,6 @@ WorkerSettings exits_with(int code, RestartPolicy policy) {
     settings.rule.restart.success = {0, 5};
     return settings;
 }
-
-// Takes every descriptor that there is.
-struct NoFreeDescriptors {
-    rlimit before{};
-    mutable std::vector<Fd> taken;
-    NoFreeDescriptors() {
-        ::getrlimit(RLIMIT_NOFILE, &before);
-        const rlimit low{256, before.rlim_max};
-        ::setrlimit(RLIMIT_NOFILE, &low);
-        while (const int fd = ::dup(STDIN_FILENO)) {
-            if (fd < 0) break;
-            taken.emplace_back(fd);
-        }
-    }
-    void free() const {
-        taken.clear();
-        ::setrlimit(RLIMIT_NOFILE, &before);
-    }
-};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <dirent.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,6 +68,25 @@ inline int processes_of(uid_t uid) {
     ::closedir(directory);
     return count;
 }
+
+// Takes every descriptor that there is.
+struct NoFreeDescriptors {
+    rlimit before{};
+    mutable std::vector<Fd> taken;
+    NoFreeDescriptors() {
+        ::getrlimit(RLIMIT_NOFILE, &before);
+        const rlimit low{256, before.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &low);
+        while (const int fd = ::dup(STDIN_FILENO)) {
+            if (fd < 0) break;
+            taken.emplace_back(fd);
+        }
+    }
+    void free() const {
+        taken.clear();
+        ::setrlimit(RLIMIT_NOFILE, &before);
+    }
+};
 
 inline bool has_children() {
     siginfo_t info{};
@@ -133,13 +153,13 @@ struct Change {
 
 class Loop : public Observer {
 public:
-    explicit Loop(const std::string& cgroup = {}) : poller_(std::move(*Poller::create())) { new_roster(cgroup); }
+    explicit Loop(const std::string& cgroup = {}, std::uint32_t rooms = 0) : poller_(std::move(*Poller::create())) { new_roster(cgroup, rooms); }
 
     // Whatever the one before still had is left to its destructor.
-    void new_roster(const std::string& cgroup) {
+    void new_roster(const std::string& cgroup, std::uint32_t rooms = 0) {
         roster.reset();
         roster = std::make_unique<Roster>(
-            RosterSettings{.runtime_directory = folder_.path, .cgroup_directory = cgroup, .seed = 7}, poller_, *this);
+            RosterSettings{.runtime_directory = folder_.path, .cgroup_directory = cgroup, .rooms_ahead = rooms, .seed = 7}, poller_, *this);
     }
 
     // Stops everything and looks for what is left.

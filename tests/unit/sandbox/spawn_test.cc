@@ -798,6 +798,26 @@ TEST_CASE("a cgroup namespace of its own, and a network that somebody else made"
     CHECK(failed.failure.error == ENOENT);
 }
 
+TEST_CASE("a room may be made ahead, but not where something is looked up at each start, or where its process counts") {
+    NEEDS_ROOT();
+    const Plan usual = plan_for_view({"fds"});
+    CHECK(may_be_made_ahead(*prepare_or_fail(usual)));
+    Plan plan = usual;
+    plan.pid_namespace = false;
+    CHECK_FALSE(may_be_made_ahead(*prepare_or_fail(plan)));
+    plan = usual;
+    plan.network = Network::named;
+    plan.network_path = "/proc/self/ns/net";
+    CHECK_FALSE(may_be_made_ahead(*prepare_or_fail(plan)));
+    plan = usual;
+    plan.limits.push_back({RLIMIT_NPROC, 100, 100});
+    CHECK_FALSE(may_be_made_ahead(*prepare_or_fail(plan)));
+    plan = usual;
+    plan.root = Root::host;
+    plan.binds.clear();
+    CHECK_FALSE(may_be_made_ahead(*prepare_or_fail(plan)));
+}
+
 TEST_CASE("/proc shows the processes of the cell and nothing else") {
     NEEDS_ROOT();
     Plan plan = plan_for_view({"read:/proc/self/status", "read:/proc/1/stat", "read:/proc/cpuinfo", "read:/proc/sys/kernel/hostname",

@@ -1,0 +1,80 @@
+#include "supervise/next_room.h"
+
+#include <csignal>
+
+#include <utility>
+
+namespace warder::supervise {
+
+NextRoom::~NextRoom() {
+    put_away();
+    unwatch();
+    give_place_back();
+}
+
+bool NextRoom::reserve() {
+    if (stub_) return false;
+    if (reserved_) return true;
+    if (places_.free == 0) return false;
+    --places_.free;
+    reserved_ = true;
+    return true;
+}
+
+void NextRoom::give_place_back() {
+    if (std::exchange(reserved_, false)) ++places_.free;
+}
+
+void NextRoom::make(std::shared_ptr<const sandbox::Prepared> cell) {
+    if (stub_ || !reserved_) return;
+    auto spawned = sandbox::spawn_stub(*cell);
+    if (!spawned) return give_place_back();
+    cell_ = std::move(cell);
+    stub_ = Child(spawned->pid, std::move(spawned->pidfd));
+    status_ = std::move(spawned->status);
+    watched_ = poller_.watch(stub_.pidfd(), tag_) && poller_.watch(status_.get(), tag_);
+    if (!watched_) put_away();
+}
+
+std::optional<NextRoom::Taken> NextRoom::take(const std::shared_ptr<const sandbox::Prepared>& cell) {
+    look();
+    if (!is_for(cell)) {
+        put_away();
+        return std::nullopt;
+    }
+    unwatch();
+    cell_.reset();
+    give_place_back();
+    return Taken{std::exchange(stub_, {}), std::move(status_)};
+}
+
+void NextRoom::put_away() {
+    cell_.reset();
+    if (stub_) (void)stub_.send(SIGKILL);
+    else give_place_back();
+}
+
+void NextRoom::look() {
+    const auto said = status_ ? sandbox::read_status(status_.get()) : std::nullopt;
+    if (said) forget_status();
+    if (said && said->stage != sandbox::Stage::none) cell_.reset();
+    if (!stub_ || !stub_.ended()) return;
+    unwatch();
+    status_.reset();
+    cell_.reset();
+    (void)stub_.reap();
+    stub_ = {};
+    give_place_back();
+}
+
+void NextRoom::forget_status() {
+    if (status_) poller_.forget(status_.get());
+    status_.reset();
+}
+
+void NextRoom::unwatch() {
+    if (stub_) poller_.forget(stub_.pidfd());
+    if (status_) poller_.forget(status_.get());
+}
+
+}  // namespace warder::supervise

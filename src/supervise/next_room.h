@@ -1,0 +1,72 @@
+// NextRoom: the room of a worker's next life, made ahead of need: its namespaces and mounts with the stub as their PID 1, as
+// sandbox::spawn_stub() makes them. One life takes it, or none: what is not taken is killed with everything in it, which is
+// nothing. A room that cannot be made, or that dies, is no event in anybody's life: the next one makes its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "sandbox/spawn.h"
+#include "supervise/child.h"
+#include "sys/poller.h"
+
+namespace warder::supervise {
+
+// How many rooms may stand at the same time, of all workers together: each is a process and its namespaces.
+struct RoomPlaces {
+    std::uint32_t free = 0;
+};
+
+class NextRoom {
+public:
+    // Both outlive it. Its events carry `tag`.
+    NextRoom(Poller& poller, RoomPlaces& places, PollTag tag) : poller_(poller), places_(places), tag_(tag) {}
+    NextRoom(const NextRoom&) = delete;
+    NextRoom& operator=(const NextRoom&) = delete;
+    // Kills it, without waiting for it.
+    ~NextRoom();
+
+    // Takes a place for a room that is to be made. False: there is none, or it has one.
+    bool reserve();
+
+    // Begins to make one for lives in `cell`, which it keeps alive; a place must be reserved. When it fails the place is free again.
+    void make(std::shared_ptr<const sandbox::Prepared> cell);
+
+    struct Taken {
+        Child stub;
+        Fd status;   // while it is still being made
+    };
+    // Gives it to a life in `cell`. nullopt: there is none for this cell, and what there is is put away.
+    std::optional<Taken> take(const std::shared_ptr<const sandbox::Prepared>& cell);
+
+    // Kills it. It is gone when its end was seen.
+    void put_away();
+
+    // What its events are for: how it was made, and its end.
+    void look();
+
+    // For lives in `cell`.
+    bool is_for(const std::shared_ptr<const sandbox::Prepared>& cell) const { return cell_ == cell && cell_; }
+    bool gone() const { return !stub_; }
+    // The pid of its stub, if it is ready to be taken; -1: it is not.
+    pid_t standing() const { return cell_ && !status_ ? stub_.pid() : -1; }
+    // False: the poller did not take it, so it was put away; look() from time to time.
+    bool watched() const { return watched_; }
+
+private:
+    void forget_status();
+    void unwatch();
+    void give_place_back();
+
+    Poller& poller_;
+    RoomPlaces& places_;
+    PollTag tag_;
+    bool reserved_ = false;
+    bool watched_ = true;
+    std::shared_ptr<const sandbox::Prepared> cell_;   // none: it must not be taken
+    Child stub_;
+    Fd status_;
+};
+
+}  // namespace warder::supervise
