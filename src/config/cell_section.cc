@@ -123,6 +123,7 @@ public:
         section_.size("tmp_size", cell_.tmp_size, 4096);
         read_hostname();
         read_time_offsets();
+        read_user_namespace(section_, daemon_, cell_);
         section_.flag("cgroup_namespace", cell_.cgroup_namespace);
         read_rights();
         read_landlock();

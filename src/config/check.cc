@@ -48,6 +48,9 @@ public:
             check_layers(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
         }
+        for (const Worker& worker : config_.workers) {
+            if (worker.cell.user_namespace) check_id_maps(worker);
+        }
         check_shared_uids();
         share_descriptors();
         // Of a config that is wrong elsewhere the answers would be about something else.
@@ -146,6 +149,28 @@ private:
             } else if (facts.type == Type::absent) {
                 warning(worker, "cell", path + " " + fault_of(facts) + ": the worker cannot start without it");
             }
+        }
+    }
+
+    static bool holds(const std::vector<sandbox::IdRange>& map, std::uint32_t outside) {
+        return std::ranges::any_of(map, [&](const auto& range) { return outside >= range.outside && outside - range.outside < range.count; });
+    }
+
+    // A number out of "uid_range" is not known here: then only "self" can hold it.
+    void check_id_map(const Worker& worker, std::string_view key, const std::vector<sandbox::IdRange>& map, bool named, std::uint32_t own) {
+        if (holds(map, sandbox::own_id) || (named && holds(map, own)) || map.empty()) return;
+        const std::string number = named ? ", " + std::to_string(own) : "";
+        error(worker, "cell.user_namespace", quoted(key) + " does not hold the worker's own number" + number, "add \"0:self:1\"");
+    }
+
+    void check_id_maps(const Worker& worker) {
+        const auto& cell = worker.cell;
+        check_id_map(worker, "uid_map", cell.uid_map, !worker.user.empty(), cell.uid);
+        check_id_map(worker, "gid_map", cell.gid_map, !worker.user.empty() || !worker.group.empty(), cell.gid);
+        for (const Worker& other : config_.workers) {
+            if (other.user.empty() || other.cell.uid == stranger || &other == &worker) continue;
+            if (!holds(cell.uid_map, other.cell.uid) || (!worker.user.empty() && other.cell.uid == cell.uid)) continue;
+            warning(worker, "cell.user_namespace", "\"uid_map\" holds the uid of worker " + quoted(other.name) + ", which it could become");
         }
     }
 

@@ -105,6 +105,13 @@ void add_cell(Lines& lines, const sandbox::Plan& cell) {
     lines.add("cell.dumpable", cell.dumpable);
     lines.add("cell.cgroup_namespace", cell.cgroup_namespace).add("cell.network", cell.network_path);
     lines.add("cell.time_offsets", cell.time_namespace).add("cell.time_offsets", cell.monotonic_offset);
+    lines.add("cell.user_namespace", cell.user_namespace);
+    for (const auto* map : {&cell.uid_map, &cell.gid_map}) {
+        lines.add("cell.user_namespace", map->size());
+        for (const auto& range : *map) {
+            lines.add("cell.user_namespace", range.inside).add("cell.user_namespace", range.outside).add("cell.user_namespace", range.count);
+        }
+    }
     lines.add("cell.time_offsets", cell.boottime_offset).add("cell.scope_signals", cell.scope_signals);
     lines.add("cell.scope_abstract_sockets", cell.scope_abstract_sockets).add("cell.preferred", cell.preferred);
     lines.add("cell.tcp_bind", cell.tcp_bind.restricted).add("cell.tcp_bind", cell.tcp_bind.allowed);

@@ -25,6 +25,9 @@ void read_priorities(Section& worker, sandbox::Plan& into);
 // calls, allow_calls and the others about the filter
 void read_calls(Section& cell, sandbox::Calls& into);
 
+// user_namespace: whether there is one, and its maps
+void read_user_namespace(Section& cell, const Daemon& daemon, sandbox::Plan& into);
+
 // capabilities and trusted_capabilities, as bits by number
 void read_capabilities(Section& cell, std::uint64_t& into);
 

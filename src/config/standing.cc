@@ -89,6 +89,7 @@ private:
         if (cell.network == sandbox::Network::named) {
             error("cell.network", "a network namespace of the machine cannot be joined", "write network = \"empty\" or \"host\"");
         }
+        if (cell.user_namespace) error("cell.user_namespace", "it is in warderd's user namespace, and has no right there either", "leave it out");
         if (!cell.overlays.empty()) {
             error("cell.overlays", "an overlay cannot be had", "it takes rights over files that warderd gives up; write bind, or memory_directories");
         }

@@ -27,7 +27,7 @@ void add_keeper(Needs& needs) {
 
 bool has_namespaces(const sandbox::Plan& cell) {
     return cell.mount_namespace || cell.pid_namespace || cell.ipc_namespace || cell.uts_namespace ||
-           cell.network != sandbox::Network::host || cell.cgroup_namespace || cell.time_namespace;
+           cell.network != sandbox::Network::host || cell.cgroup_namespace || cell.time_namespace || cell.user_namespace;
 }
 
 void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
@@ -48,7 +48,8 @@ void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell
     if (realtime) needs.add(CAP_SYS_NICE, worker + " is scheduled in real time");
     if (!cell.terminal.empty()) needs.add(CAP_SYS_ADMIN, worker + " has a terminal, which may be another session's");
     for (int capability = 0; capability < 64; ++capability) {
-        const bool kept = (cell.capabilities & capabilities::bit(capability)) != 0;
+        // In a user namespace of its own they are the kernel's to give.
+        const bool kept = !cell.user_namespace && (cell.capabilities & capabilities::bit(capability)) != 0;
         if (kept) needs.add(capability, worker + " is given it");
     }
 }

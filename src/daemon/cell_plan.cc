@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/time.h"
+#include "sandbox/id_map.h"
 #include "sandbox/requirements.h"
 #include "sys/capabilities.h"
 
@@ -170,12 +171,22 @@ void add_mounts(Lines& lines, const Plan& plan) {
     lines.cell("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) : "the host's /tmp");
 }
 
+std::string user_namespace_in_words(const Plan& plan) {
+    if (!plan.user_namespace) return "none";
+    const std::vector<sandbox::IdRange> self{{sandbox::own_id, sandbox::own_id, 1}};
+    const std::vector<sandbox::IdRange> root{{0, sandbox::own_id, 1}};
+    if (plan.uid_map == self && plan.gid_map == self) return "self";
+    if (plan.uid_map == root && plan.gid_map == root) return "root";
+    return "uid_map " + sandbox::in_words(plan.uid_map) + ", gid_map " + sandbox::in_words(plan.gid_map);
+}
+
 void add_namespaces(Lines& lines, const Plan& plan) {
     lines.cell("network", network_in_words(plan));
     lines.cell("pid_namespace", in_words(plan.pid_namespace));
     lines.cell("ipc_namespace", in_words(plan.ipc_namespace));
     lines.cell("uts_namespace", in_words(plan.uts_namespace));
     lines.cell("cgroup_namespace", in_words(plan.cgroup_namespace));
+    lines.cell("user_namespace", user_namespace_in_words(plan));
     lines.cell("hostname", plan.hostname.empty() ? plan.user : plan.hostname);
     const std::string offsets = "monotonic " + std::to_string(plan.monotonic_offset) + "s, boottime " + std::to_string(plan.boottime_offset) + "s";
     lines.cell("time_offsets", plan.time_namespace ? offsets : "none");

@@ -34,7 +34,7 @@ namespace warder::sandbox {
 namespace {
 
 // Where descriptors stand in the child. 0 to 4 are what the program gets; the others close at exec.
-enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, witness, slots };
+enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, witness, user_namespace, slots };
 static_assert(broker == worker_socket && store == worker_store);
 
 // Above all slots, so that moving one into place never overwrites another.
@@ -75,7 +75,9 @@ public:
     void reset_personality();
     void drop_bounding_set(std::uint64_t kept);
     void set_secure_bits(std::uint64_t kept);
-    void become_user();
+    void set_groups();
+    void join_user_namespace();
+    void become_user(uid_t uid, gid_t gid);
     void join_keyring();
     void limit_capabilities(std::uint64_t kept);
     void refuse_executable_memory();
@@ -118,6 +120,7 @@ private:
     const Plan& plan_;
     int status_;
     int ruleset_ = -1;
+    bool bounded_by_parent_ = true;   // its bounding set has nothing that the parent's had not
     Proof proof_;
 };
 
@@ -374,7 +377,7 @@ bool has(std::uint64_t set, unsigned capability) { return (set >> capability & 1
 void Child::drop_bounding_set(std::uint64_t kept) {
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
         // Dropping makes new credentials each time; what the parent did not have when it prepared, nobody has. Its set is small.
-        if (has(kept, capability) || !has(prepared_.bounding, capability)) continue;
+        if (has(kept, capability) || (bounded_by_parent_ && !has(prepared_.bounding, capability))) continue;
         must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
     }
 }
@@ -387,11 +390,23 @@ void Child::set_secure_bits(std::uint64_t kept) {
     must(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
 }
 
-void Child::become_user() {
+// By their numbers on the host: in a user namespace of its own nobody may change them.
+void Child::set_groups() {
+    if (!plan_.without_root) must(Stage::group, ::syscall(SYS_setgroups, plan_.groups.size(), plan_.groups.data()));
+}
+
+// When nothing is left to do that takes a right over the host or over another namespace: here all of them end, and in it we have every
+// capability, with the secure bits and the bounding set of a new process. It is joined last and owns none of the others.
+void Child::join_user_namespace() {
+    if (!plan_.user_namespace) return;
+    must(Stage::namespaces, ::setns(user_namespace, CLONE_NEWUSER));
+    bounded_by_parent_ = false;
+}
+
+void Child::become_user(uid_t uid, gid_t gid) {
     if (plan_.without_root) return;
-    must(Stage::group, ::syscall(SYS_setgroups, plan_.groups.size(), plan_.groups.data()));
-    must(Stage::group, ::syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
-    must(Stage::user, ::syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
+    must(Stage::group, ::syscall(SYS_setresgid, gid, gid, gid));
+    must(Stage::user, ::syscall(SYS_setresuid, uid, uid, uid));
 }
 
 int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
@@ -607,7 +622,7 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     child.let_itself_be_seen();
     child.reset_signals();
     child.start_session();
-    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get(), -1});
+    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, prepared.stub.get(), -1, -1});
     child.set_oom_score();
     child.make_namespaces();
     child.make_mounts();
@@ -615,7 +630,8 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     child.build_stub_rules();
     child.drop_bounding_set(0);
     child.set_secure_bits(0);
-    child.become_user();
+    child.set_groups();
+    child.become_user(prepared.plan.uid, prepared.plan.gid);
     child.limit_capabilities(0);
     child.die_with_parent();
     child.refuse_new_privileges();
@@ -634,7 +650,8 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.start_session();
     const int terminal = child.open_terminal();
     child.place_descriptors({or_else(terminal, null), or_else(terminal, written), or_else(terminal, or_else(given.error, written)),
-                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1, given.witness});
+                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1, given.witness,
+                             prepared.user_namespace ? prepared.user_namespace.get() : -1});
     child.take_terminal();
     child.set_oom_score();
     if (given.stub >= 0) {
@@ -647,14 +664,19 @@ void enter_as_worker(const Prepared& prepared, const Given& given) {
     child.make_cgroup_namespace();
     child.change_directory();
     child.build_worker_rules();
-    child.begin_handover();
+    // A process of two threads cannot move into a user namespace; and root's are not counted against its limit.
+    const bool moves = prepared.plan.user_namespace;
+    if (!moves) child.begin_handover();
     child.set_limits();
     child.set_priorities();
     child.set_affinity();
     child.reset_personality();
+    child.set_groups();
+    child.join_user_namespace();
+    if (moves) child.begin_handover();
     child.drop_bounding_set(prepared.plan.capabilities);
     child.set_secure_bits(prepared.plan.capabilities);
-    child.become_user();
+    child.become_user(prepared.inside_uid, prepared.inside_gid);
     child.join_keyring();
     child.limit_capabilities(prepared.plan.capabilities);
     child.die_with_parent();

@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "sandbox/id_map.h"
 #include "sys/namespaces.h"
 #include "sys/process.h"
 
@@ -241,16 +242,23 @@ Result<void> Layout::add_overlays(Unfit& unfit) {
     return {};
 }
 
+// As the worker sees its own number.
+std::uint32_t seen_inside(bool apart, const std::vector<IdRange>& map, std::uint32_t own) {
+    return apart ? inside_of(resolved(map, own), own).value_or(own) : own;
+}
+
 void Layout::add_identity_files() {
-    const std::string uid = std::to_string(plan_.uid);
-    const std::string gid = std::to_string(plan_.gid);
+    const uid_t own_uid = seen_inside(plan_.user_namespace, plan_.uid_map, plan_.uid);
+    const gid_t own_gid = seen_inside(plan_.user_namespace, plan_.gid_map, plan_.gid);
+    const std::string uid = std::to_string(own_uid);
+    const std::string gid = std::to_string(own_gid);
     const std::string user = plan_.user.empty() ? "worker" : plan_.user;
     std::string passwd = "root:x:0:0:root:/:/usr/sbin/nologin\n";
     std::string group = "root:x:0:\n";
-    if (plan_.uid != 0) passwd += user + ":x:" + uid + ":" + gid + "::/:/usr/sbin/nologin\n";
-    if (plan_.gid != 0) group += user + ":x:" + gid + ":\n";
-    if (plan_.uid != 65534) passwd += "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
-    if (plan_.gid != 65534) group += "nogroup:x:65534:\n";
+    if (own_uid != 0) passwd += user + ":x:" + uid + ":" + gid + "::/:/usr/sbin/nologin\n";
+    if (own_gid != 0) group += user + ":x:" + gid + ":\n";
+    if (own_uid != 65534) passwd += "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
+    if (own_gid != 65534) group += "nogroup:x:65534:\n";
     const std::string name = plan_.hostname.empty() ? user : plan_.hostname;
     add_node({Node::Kind::text_file, "etc/passwd", passwd});
     add_node({Node::Kind::text_file, "etc/group", group});

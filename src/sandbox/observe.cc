@@ -109,6 +109,11 @@ Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>
     if (!expected.mounts.empty()) seen.mountinfo = read_at(process, "mountinfo");
     seen.cgroup = read_at(process, "cgroup");
     for (const auto& limit : expected.plan.group_limits) seen.group_limits.push_back(read_limit(expected.cgroup, limit));
+    if (expected.plan.user_namespace) {
+        seen.uid_map = read_at(process, "uid_map");
+        seen.gid_map = read_at(process, "gid_map");
+        seen.setgroups = read_at(process, "setgroups");
+    }
     seen.oom_score = read_at(process, "oom_score_adj");
     seen.theirs = namespaces_at(process);
     seen.ours = ours;

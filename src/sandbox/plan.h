@@ -65,6 +65,15 @@ struct OwnDirectory {
     mode_t mode = 0700;
 };
 
+// So many numbers from `inside` on, in a user namespace, are those from `outside` on, on the host.
+inline constexpr std::uint32_t own_id = 0xffffffffU;   // stands for the worker's own number
+struct IdRange {
+    std::uint32_t inside = 0;
+    std::uint32_t outside = own_id;
+    std::uint32_t count = 1;
+    friend bool operator==(const IdRange&, const IdRange&) = default;
+};
+
 // A small file made from text, read-only, mode 0444, in the cell.
 struct TextFile {
     std::string target;
@@ -143,10 +152,10 @@ struct Ports {
 };
 
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
-inline constexpr std::array<std::string_view, 19> kernel_items = {
+inline constexpr std::array<std::string_view, 20> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
     "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
-    "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence", "overlays",
+    "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence", "overlays", "user_namespaces",
 };
 
 struct Plan {
@@ -173,6 +182,10 @@ struct Plan {
     bool time_namespace = false;
     std::int64_t monotonic_offset = 0;    // seconds, in its time namespace
     std::int64_t boottime_offset = 0;
+    // All others belong to the namespace above it: what capabilities it has in this one is nothing to them.
+    bool user_namespace = false;
+    std::vector<IdRange> uid_map;         // each has the worker's own number in it
+    std::vector<IdRange> gid_map;
     Network network = Network::empty;
     std::string network_path;             // of Network::named: "/run/netns/blue"
     std::string hostname;                 // in its uts namespace; empty: the worker's name
@@ -190,7 +203,7 @@ struct Plan {
     bool private_tmp = true;
 
     // Rights
-    std::uint64_t capabilities = 0;       // bit by number; these in all five sets, and no other in any
+    std::uint64_t capabilities = 0;       // bit by number; these in all five sets, and no other in any; in its user namespace if it has one
     bool no_new_privileges = true;
     bool refuse_executable_memory = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
     bool core_dumps = true;               // false: neither into a file nor to a handler

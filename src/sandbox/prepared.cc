@@ -14,6 +14,7 @@
 
 #include "sandbox/calls.h"
 #include "sandbox/forbidden.h"
+#include "sandbox/id_map.h"
 #include "sandbox/probe.h"
 #include "sandbox/program.h"
 #include "sandbox/receipt.h"
@@ -21,6 +22,7 @@
 #include "sandbox/stub_path.h"
 #include "sys/files.h"
 #include "sys/namespaces.h"
+#include "sys/user_namespace.h"
 
 namespace warder::sandbox {
 namespace {
@@ -137,6 +139,7 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (!mounts && !plan.memory_directories.empty()) return refuse(unfit, "memory", "needs a mount namespace", EINVAL);
     if (!plan.overlays.empty() && (!mounts || plan.root == Root::host)) return refuse(unfit, "overlays", "need a root of their own", EINVAL);
     if (!plan.overlays.empty() && plan.without_root) return refuse(unfit, "overlays", "take rights over files, which there are none without root", EINVAL);
+    if (plan.user_namespace && plan.without_root) return refuse(unfit, "user_namespace", "is warderd's own already without root", EINVAL);
     if (!plan.dumpable && (!mounts || plan.root == Root::host)) return refuse(unfit, "dumpable", "false needs a root of its own", EINVAL);
     if (!plan.dumpable && (plan.capabilities & reading_all) != 0) {
         return refuse(unfit, "dumpable", "false is nothing to who may read every file (dac_override, dac_read_search)", EINVAL);
@@ -270,6 +273,24 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
     return {};
 }
 
+// Made once, and shared by its lives, one after the other: it holds nothing but the maps.
+Result<void> prepare_user_namespace(Prepared& prepared, Unfit& unfit) {
+    const Plan& plan = prepared.plan;
+    if (!plan.user_namespace) return {};
+    const auto uids = resolved(plan.uid_map, plan.uid);
+    const auto gids = resolved(plan.gid_map, plan.gid);
+    const auto uid = inside_of(uids, plan.uid);
+    const auto gid = inside_of(gids, plan.gid);
+    if (!uid) return refuse(unfit, "uid_map", "does not hold the worker's own uid, " + std::to_string(plan.uid), EINVAL);
+    if (!gid) return refuse(unfit, "gid_map", "does not hold the worker's own gid, " + std::to_string(plan.gid), EINVAL);
+    auto made = make_user_namespace(text_of(uids), text_of(gids));
+    if (!made) return refuse(unfit, "user_namespace", "cannot be made: " + describe(made.error()), made.error().number);
+    prepared.inside_uid = *uid;
+    prepared.inside_gid = *gid;
+    prepared.user_namespace = std::move(*made);
+    return {};
+}
+
 Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit) {
     if (!prepared.plan.mount_namespace) return {};
     prepared.tree = TRY(lay_out(prepared.plan, chain, unfit));
@@ -318,6 +339,8 @@ Prepared::Prepared(const Plan& from)
       hostname(from.hostname.empty() ? from.user : from.hostname),
       tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)),
       memory_options(memory_options_of(from)),
+      inside_uid(from.uid),
+      inside_gid(from.gid),
       time_offsets("monotonic " + std::to_string(from.monotonic_offset) + " 0\nboottime " + std::to_string(from.boottime_offset) + " 0\n"),
       limits(limits_of(from)),
       cpus(mask_of(from.cpus)) {}
@@ -337,6 +360,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock, kernel.landlock_errata);
     TRY(prepare_calls(*prepared, kernel, unfit));
+    TRY(prepare_user_namespace(*prepared, unfit));
     TRY(prepare_mounts(*prepared, chain, unfit));
     TRY(prepare_descriptors(*prepared, stub_path, unfit));
     prepared->last_capability = last_capability();

@@ -57,6 +57,9 @@ public:
     std::string tmp_options;
     std::vector<std::string> memory_options;   // of each memory directory
     std::vector<OverlayMounts> overlays;    // of each overlay
+    uid_t inside_uid = 0;                   // the worker's numbers as it sees them: in its user namespace, if it has one
+    gid_t inside_gid = 0;
+    Fd user_namespace;
     std::string time_offsets;
     std::vector<Limit> limits;              // the plan's, and what core dumps want
     std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged

@@ -83,12 +83,13 @@ Trial try_overlay() {
     return replaced ? Trial::works : outcome_of_failure();
 }
 
-Trial trial_of_overlay() {
+// In a child that leaves nothing behind.
+Trial tried(Trial (*trial)()) {
     constexpr int patience_ms = 5000;
     const SignalsBlocked blocked;
     const auto child = clone_process(0, -1);
     if (!child) return Trial::not_permitted;
-    if (child->pid == 0) ::_exit(static_cast<int>(try_overlay()));
+    if (child->pid == 0) ::_exit(static_cast<int>(trial()));
     if (!ended_within(child->pidfd.get(), patience_ms)) [[maybe_unused]] const auto killed = send_signal(child->pidfd.get(), SIGKILL);
     ended_within(child->pidfd.get(), patience_ms);
     const auto ended = reap(child->pidfd.get());
@@ -105,9 +106,17 @@ bool kernel_lists_overlay() {
 bool has_overlays() {
     static bool worked = false;
     if (worked) return true;
-    const Trial trial = ::geteuid() == 0 ? trial_of_overlay() : Trial::not_permitted;
+    const Trial trial = ::geteuid() == 0 ? tried(try_overlay) : Trial::not_permitted;
     worked = trial == Trial::works;
     return worked || (trial == Trial::not_permitted && kernel_lists_overlay());
+}
+
+Trial try_user_namespace() { return ::unshare(CLONE_NEWUSER) == 0 ? Trial::works : outcome_of_failure(); }
+
+bool has_user_namespaces() {
+    static bool worked = false;
+    if (!worked) worked = tried(try_user_namespace) == Trial::works;
+    return worked;
 }
 
 // What cgroup v2 has at its top; what of it warderd's own group is given is another question, and warderd's to ask.
@@ -160,6 +169,7 @@ KernelFeatures probe_kernel() {
     features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
     features.user_notification = seccomp::can_tell();
     features.overlays = has_overlays();
+    features.user_namespaces = has_user_namespaces();
     features.landlock_errata = landlock::errata();
     features.controllers = controllers_of_kernel();
     return features;
@@ -191,6 +201,7 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"cgroup controllers", !features.controllers.empty(), features.controllers},
         {"seccomp user notification", features.user_notification, {}},
         {"overlays over tmpfs", features.overlays, {}},
+        {"user namespaces", features.user_namespaces, {}},
     };
 }
 

@@ -25,6 +25,7 @@ struct KernelFeatures {
     bool keyrings = false;
     bool cgroup_namespaces = false;
     bool time_namespaces = false;
+    bool user_namespaces = false;    // there may be one more
     bool overlays = false;           // overlay mounts over a tmpfs, which keeps what they note down
     bool user_notification = false;  // what a filter denies can be told to a listener (5.0), and nobody above us has one
     unsigned landlock_errata = 0;    // bits of what was mended since the ABI came (6.15 says so)

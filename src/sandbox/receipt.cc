@@ -13,6 +13,7 @@
 #include "base/mount_table.h"
 #include "base/time.h"
 #include "sandbox/group_limits.h"
+#include "sandbox/id_map.h"
 #include "sandbox/program.h"
 #include "sys/capabilities.h"
 
@@ -241,6 +242,7 @@ private:
     void files();
     void namespaces();
     void name_space(const char* name, std::size_t index, bool own);
+    void user_namespace();
     void mounts();
     void one_mount(const ExpectedMount& wanted, const std::vector<SeenMount>& there);
     void one_overlay(const ExpectedMount& wanted, const std::vector<SeenMount>& there);
@@ -427,6 +429,35 @@ void Comparer::namespaces() {
     name_space("uts namespace", 4, plan_.uts_namespace);
     name_space("cgroup namespace", 5, plan_.cgroup_namespace);
     name_space("time namespace", 7, plan_.time_namespace);
+    user_namespace();
+}
+
+std::string user_namespace_words(const std::vector<IdRange>& uids, const std::vector<IdRange>& gids, bool groups_fixed) {
+    return "own, uids " + in_words(uids) + ", gids " + in_words(gids) + (groups_fixed ? ", setgroups denied" : ", setgroups allowed");
+}
+
+// The kernel tells the maps in the reader's own numbers, and nobody can write them twice.
+void Comparer::user_namespace() {
+    constexpr std::size_t index = 6;
+    const bool told = seen_.there && seen_.theirs[index] != 0 && seen_.ours[index] != 0;
+    const bool apart = told && seen_.theirs[index] != seen_.ours[index];
+    std::optional<Look> look;
+    if (!plan_.user_namespace) {
+        if (told) look = Look{apart ? "own" : "warderd's", true, apart};
+        add("user namespace", "warderd's", Evidence::read, look);
+        return;
+    }
+    const auto uids = resolved(plan_.uid_map, plan_.uid);
+    const auto gids = resolved(plan_.gid_map, plan_.gid);
+    if (told && !apart) look = Look{"warderd's", false, false};
+    if (apart) {
+        const auto uids_seen = parse_id_map(seen_.uid_map);
+        const auto gids_seen = parse_id_map(seen_.gid_map);
+        const bool fixed = seen_.setgroups == "deny\n";
+        const bool same = uids_seen == uids && gids_seen == gids && fixed;
+        look = Look{user_namespace_words(uids_seen.value_or(std::vector<IdRange>{}), gids_seen.value_or(std::vector<IdRange>{}), fixed), same, same};
+    }
+    add("user namespace", user_namespace_words(uids, gids, true), Evidence::read, look);
 }
 
 void Comparer::name_space(const char* name, std::size_t index, bool own) {

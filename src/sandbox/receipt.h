@@ -86,6 +86,9 @@ struct Observed {
     std::string limits;
     std::string mountinfo;
     std::string cgroup;
+    std::string uid_map;
+    std::string gid_map;
+    std::string setgroups;               // of its user namespace
     std::string oom_score;
     std::vector<std::string> group_limits;   // of the plan's, what their files hold; empty where one cannot be read
     Namespaces theirs{};

@@ -91,6 +91,11 @@ constexpr std::array requirements = std::to_array<Requirement>({
      [](const Kernel& k) { return k.user_notification; }, [](Plan& p) { p.calls.witnessed = false; }},
     {"overlays", "Linux 5.8, and tmpfs with extended attributes", "CONFIG_OVERLAY_FS, CONFIG_TMPFS_XATTR", "bind, or memory_directories",
      [](const Plan& p) { return !p.overlays.empty(); }, [](const Kernel& k) { return k.overlays; }, nullptr},
+    {"user_namespaces", "Linux 3.8", "CONFIG_USER_NS, or the sysctl user.max_user_namespaces is used up or 0",
+     "user_namespace = \"none\", or preferred = [\"user_namespaces\"]", [](const Plan& p) { return p.user_namespace; },
+     [](const Kernel& k) { return k.user_namespaces; },
+     // Capabilities that were to count in it alone must not count outside.
+     [](Plan& p) { p.user_namespace = false, p.capabilities = 0; }},
 });
 
 static_assert(requirements.size() == kernel_items.size());

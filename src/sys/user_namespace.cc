@@ -1,7 +1,9 @@
 #include "sys/user_namespace.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,21 @@ Result<void> write_text(const char* path, const std::string& text) {
 }
 
 std::string only(unsigned id) { return std::to_string(id) + " " + std::to_string(id) + " 1\n"; }
+
+// Until it is killed. A parent that dies takes it along.
+[[noreturn]] void hold_open() {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::poll(nullptr, 0, -1);
+}
+
+Result<Fd> fill_and_open(const std::string& process, const std::string& uid_map, const std::string& gid_map) {
+    TRY(write_text((process + "/setgroups").c_str(), "deny"));
+    TRY(write_text((process + "/uid_map").c_str(), uid_map));
+    TRY(write_text((process + "/gid_map").c_str(), gid_map));
+    Fd made(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!made) return failure("opening a user namespace");
+    return made;
+}
 
 // In a child, which leaves nothing behind.
 Result<void> try_mount_namespace() {
@@ -40,6 +57,18 @@ Result<void> enter_user_namespace() {
     TRY(write_text("/proc/self/setgroups", "deny"));
     TRY(write_text("/proc/self/gid_map", only(gid)));
     return try_mount_namespace();
+}
+
+// The child is in it from its first instruction on, so there is nothing to wait for.
+Result<Fd> make_user_namespace(const std::string& uid_map, const std::string& gid_map) {
+    constexpr int patience_ms = 5000;
+    const SignalsBlocked blocked;
+    const Cloned child = TRY(clone_process(CLONE_NEWUSER, -1));
+    if (child.pid == 0) hold_open();
+    auto made = fill_and_open("/proc/" + std::to_string(child.pid), uid_map, gid_map);
+    TRY(send_signal(child.pidfd.get(), SIGKILL));
+    if (ended_within(child.pidfd.get(), patience_ms)) TRY(reap(child.pidfd.get()));
+    return made;
 }
 
 std::string explain_no_user_namespace(const Error& error) {

@@ -50,10 +50,14 @@ class Raw:
         self.receive()
         return self
 
-    def ask(self, *requests):
+    def ask(self, *requests, control=()):
         """The results of one ask, with the descriptors that came along."""
         self.next += 1
-        self.sock.send(protocol.encode_ask(self.next, requests))
+        data = protocol.encode_ask(self.next, requests)
+        if control:
+            self.send(data, control=control)
+        else:
+            self.sock.send(data)
         while True:
             data, fds = self.receive()
             message = protocol.decode(data)
@@ -153,6 +157,20 @@ def T11_forged_credentials():
         data = protocol.encode_ask(50, [Request(Operation.READ, grant="site", target="a")])
         out.say(forged=[pid, uid, gid], sent=attempt(lambda: raw.send(data, control=[forged])))
     out.say(user_namespace=attempt(lambda: unshare(0x10000000)))
+    linger()
+
+
+def forged_in_a_user_namespace():
+    """Root in there, with every capability: what it may claim to be is what its maps and its namespaces' owner let it."""
+    raw, out = begin()
+    main = os.getpid()
+    for claim in [(main, 0, 0), (1, 0, 0), (main, 2000, 0), (main, 1, 0), (main, 0, 1), (main, 0, 0)]:
+        forged = [(socket.SOL_SOCKET, 2, struct.pack("3i", *claim))]
+        try:
+            results, fds = raw.ask(Request(Operation.READ, grant="site", target="a"), control=forged)
+            out.say(claim=claim, sent="done", got=outcome(results[0], fds))
+        except OSError as error:
+            out.say(claim=claim, sent=errno.errorcode[error.errno])
     linger()
 
 

@@ -26,6 +26,40 @@ class Identity(WarderTest):
             self.assertEqual(forged["sent"], "EPERM", forged)
         self.assertEqual(seen[4]["user_namespace"], "EPERM")
 
+    def test_T8_in_a_user_namespace_of_its_own_a_worker_is_who_it_is_outside(self):
+        self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site(), cell='user_namespace = "root"\nevidence = "full"'))
+        seen = self.results()[0]
+        self.assertEqual((seen["own_uid"], seen["peer_uid"]), (0, 65534), "inside it is 0, and root is nobody")
+        self.assertEqual(seen["after"]["errno"], 0)
+        outside = self.uids()["attacker"]
+        self.assertEqual(self.audited(kind="request", target="a")["uid"], outside)
+        self.assertEqual(os.stat(self.path("out/attacker")).st_uid, outside)
+        items = {item["name"]: item for item in self.report("show", "attacker")["cell"]}
+        self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
+        self.assertEqual((items["user namespace"]["effective"], items["user namespace"]["evidence"]),
+                         (f"own, uids 0:{outside}:1, gids 0:{outside}:1, setgroups denied", "read"))
+        self.assertEqual(items["uid"]["effective"], str(outside))
+        self.assertEqual(items["evidence"]["effective"], "full: a witness answered")
+
+    def test_T11_capabilities_in_a_user_namespace_forge_nothing_beyond_its_maps(self):
+        cell = ('user_namespace = { uid_map = ["0:self:1", "1:100000:10"], gid_map = ["0:self:1", "1:100000:10"] }\n'
+                'trusted_capabilities = ["sys_admin", "setuid", "setgid"]')
+        self.start(self.script("attacker", "forged_in_a_user_namespace", self.site(), cell=cell))
+        truth, pid, stranger, uid, gid, again = self.results(count=6)
+        for own in (truth, again):
+            self.assertEqual((own["sent"], own["got"]["errno"], own["got"]["fds"]), ("done", 0, 1), own)
+        # Its pid namespace belongs to the namespace above, so sys_admin is no right to name another process in it.
+        self.assertEqual((pid["sent"], stranger["sent"]), ("EPERM", "EINVAL"))
+        for forged in (uid, gid):
+            self.assertEqual((forged["sent"], forged["got"]["errno"], forged["got"]["fds"]), ("done", "EPERM", 0), forged)
+
+    @unittest.skipUnless(os.path.exists("/sys/fs/cgroup/unified") or os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
+                         "needs cgroup v2")
+    def test_a_descendant_in_a_user_namespace_may_ask_under_requesters_group(self):
+        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"', cell='user_namespace = "self"'))
+        child = self.results(count=2)[0]
+        self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))
+
     def test_T13_a_child_of_the_worker_is_told_no_and_the_worker_goes_on(self):
         self.start(self.script("attacker", "T13_a_child_asks", self.site()))
         child, main = self.results(count=2)

@@ -174,6 +174,46 @@ TEST_CASE("a program in an overlay is not bound beside it") {
     CHECK(plan.binds.empty());
 }
 
+TEST_CASE("a user namespace is none, one of the usual two, or has maps of its own") {
+    using sandbox::IdRange;
+    using sandbox::own_id;
+    CHECK_FALSE(cell("").user_namespace);
+    CHECK_FALSE(cell("user_namespace = \"none\"\n").user_namespace);
+    const sandbox::Plan self = cell("user_namespace = \"self\"\n");
+    CHECK(self.user_namespace);
+    CHECK(self.uid_map == std::vector<IdRange>{{own_id, own_id, 1}});
+    CHECK(self.gid_map == self.uid_map);
+    CHECK(cell("user_namespace = \"root\"\n").uid_map == std::vector<IdRange>{{0, own_id, 1}});
+    const sandbox::Plan maps = cell("user_namespace = { uid_map = [\"0:self:1\", \"1:100000:65536\"], gid_map = [\"self:self:1\"] }\n");
+    CHECK(maps.uid_map == std::vector<IdRange>{{0, own_id, 1}, {1, 100000, 65536}});
+    CHECK(maps.gid_map == std::vector<IdRange>{{own_id, own_id, 1}});
+}
+
+TEST_CASE("each mistake in a user namespace is told at its place") {
+    const auto says = [](const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; };
+    const auto with_map = [](const std::string& ranges) {
+        return cell_complaints("user_namespace = { uid_map = [" + ranges + "], gid_map = [\"0:self:1\"] }\n");
+    };
+    CHECK(says(cell_complaints("user_namespace = \"slef\"\n"), "w.toml:4:18"));
+    CHECK(says(cell_complaints("user_namespace = \"slef\"\n"), "did you mean \"self\"?"));
+    CHECK(says(cell_complaints("user_namespace = true\n"), "must be a string or a table"));
+    CHECK(says(cell_complaints("user_namespace = { uid_map = [\"0:self:1\"] }\n"), "has a \"uid_map\" and a \"gid_map\""));
+    CHECK(says(cell_complaints("user_namespace = { uid_map = [\"0:self:1\"], gid_map = [\"0:self:1\"], uidmap = [] }\n"), "did you mean \"uid_map\"?"));
+    for (const char* bad : {"\"0:1\"", "\"0:1:2:3\"", "\"a:1:1\"", "\"0:1:0\"", "\"0:self:2\"", "\"4294967295:1:1\"", "\"4294967294:1000:2\"", "\"-1:1:1\"", "\"::\"", "\"\""}) {
+        CAPTURE(bad);
+        CHECK(says(with_map(bad), "w.toml:4:31"));
+        CHECK(says(with_map(bad), "is no range of numbers"));
+    }
+    CHECK(says(with_map("7"), "must be a string"));
+    CHECK(says(with_map(""), "from 1 to 340 ranges"));
+    CHECK(says(with_map("\"0:self:1\", \"1:0:1\""), "the host's root"));
+    CHECK(says(with_map("\"0:self:1\", \"1:63999:2\""), "which are other workers'"));
+    CHECK_EQ(with_map("\"0:self:1\", \"1:65000:2\""), "");
+    CHECK(says(with_map("\"0:self:1\", \"0:100000:1\""), "overlaps another range"));
+    CHECK(says(with_map("\"0:100000:10\", \"10:100009:1\""), "overlaps another range"));
+    CHECK(says(with_map("\"0:self:1\", \"1:self:1\""), "overlaps another range"));
+}
+
 TEST_CASE("directories of its own lie where their kind does, and are named to the program") {
     const sandbox::Plan plan = cell("directories = [\"runtime\", \"state\", \"cache\", \"logs\"]\n");
     REQUIRE_EQ(plan.own_directories.size(), 4);

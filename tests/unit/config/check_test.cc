@@ -71,6 +71,20 @@ TEST_CASE("layers of an overlay are directories that are there, and of no view o
     CHECK_NE(with("/sys").find("lies in sysfs, which no cell shows"), std::string::npos);
 }
 
+TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning tells whose else") {
+    const auto with = [](const std::string& keys, const std::string& uids) {
+        return said(keys + "[worker.web.cell]\nuser_namespace = { uid_map = [" + uids + "], gid_map = [\"0:self:1\"] }\n");
+    };
+    CHECK_EQ(with("", "\"0:self:1\""), "");
+    CHECK_NE(with("", "\"0:1001:1\"").find("\"uid_map\" does not hold the worker's own number"), std::string::npos);
+    CHECK_EQ(with("user = \"www\"\n", "\"0:1001:1\""), "");
+    CHECK_NE(with("user = \"www\"\n", "\"0:1002:1\"").find("own number, 1001"), std::string::npos);
+    const std::string other = shown(resolved_text("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\n"
+                                                  "user_namespace = { uid_map = [\"0:self:1\", \"1:1000:10\"], gid_map = [\"0:self:1\"] }\n"
+                                                  "[worker.other]\nexec = \"/usr/bin/web\"\nuser = \"www\"\n").problems);
+    CHECK_NE(other.find("holds the uid of worker \"other\", which it could become"), std::string::npos);
+}
+
 TEST_CASE("a program in an overlay is looked for in its layers") {
     const auto with = [](const std::string& exec) {
         return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.cell]\n"

@@ -91,6 +91,11 @@ TEST_CASE("standing: an overlay takes rights over files, which warderd gives up 
     CHECK(says(text, "an overlay cannot be had"));
 }
 
+TEST_CASE("standing: a worker is in warderd's user namespace, and gets none of its own") {
+    CHECK(says(said("[worker.web.cell]\nuser_namespace = \"self\"\n"), "it is in warderd's user namespace"));
+    CHECK_EQ(said("[worker.web.cell]\nuser_namespace = \"none\"\n"), "");
+}
+
 TEST_CASE("standing: what is better than warderd's own is refused, what is not is taken") {
     CHECK(says(said("nice = 4\n"), "its niceness cannot be below warderd's own, 5"));
     CHECK_EQ(said("nice = 5\n"), "");

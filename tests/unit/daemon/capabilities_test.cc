@@ -85,6 +85,11 @@ TEST_CASE("each item of a cell says which capability it needs") {
     sandbox::Plan layered;
     layered.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
     CHECK(needs(config_with({}, layered), CAP_DAC_OVERRIDE));
+    sandbox::Plan inside = open;
+    inside.user_namespace = true;
+    inside.capabilities = capabilities::bit(CAP_SYS_TIME);
+    CHECK(needs(config_with({}, inside), CAP_SYS_ADMIN));
+    CHECK_FALSE(needs(config_with({}, inside), CAP_SYS_TIME));
 }
 
 TEST_CASE("what is reserved is kept, and its reason is that") {

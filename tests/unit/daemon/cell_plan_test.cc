@@ -33,6 +33,11 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
     CHECK(line(report, "cell.network").origin == "profile service");
     CHECK(line(report, "cell.bind").origin == "w.toml:7");
     CHECK(line(report, "cell.overlays").value == "none");
+    CHECK(line(report, "cell.user_namespace").value == "none");
+    CHECK(line(cell("[worker.web.cell]\nuser_namespace = \"root\"\n"), "cell.user_namespace").value == "root");
+    const auto mapped = cell("[worker.web.cell]\nuser_namespace = { uid_map = [\"0:self:1\", \"1:100000:5\"], gid_map = [\"0:self:1\"] }\n");
+    CHECK(line(mapped, "cell.user_namespace").value == "uid_map 0:self:1 1:100000:5, gid_map 0:self:1");
+    CHECK(line(mapped, "cell.user_namespace").origin == "w.toml:4");
     const auto layered = cell("[worker.web.cell]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
     CHECK(line(layered, "cell.overlays").value == "/srv/tree over /opt/a, /opt/b with 1MiB to write");
     CHECK(line(layered, "cell.overlays").origin == "w.toml:4");

@@ -87,7 +87,16 @@ private:
         plan.cgroup_namespace = kernel_.cgroup_namespaces && once_in(2);
         plan.time_namespace = kernel_.time_namespaces && once_in(4);
         plan.boottime_offset = below(1000);
+        if (kernel_.user_namespaces && once_in(3)) user_namespace(plan);
         if (once_in(2)) plan.hostname = "host" + std::to_string(below(1000));
+    }
+
+    void user_namespace(Plan& plan) {
+        plan.user_namespace = true;
+        plan.uid_map = {{once_in(2) ? own_id : 0, own_id, 1}};
+        plan.gid_map = {{once_in(2) ? own_id : 0, own_id, 1}};
+        if (once_in(2)) plan.uid_map.push_back({1, 100000, 1 + below(60000)});
+        for (std::uint32_t i = below(4); i > 0; --i) plan.gid_map.push_back({100 * i, 200000 + 100 * i, 1 + below(100)});
     }
 
     void mounts(Plan& plan) {
@@ -232,6 +241,19 @@ std::string fewer_capabilities(Expected& expected, const char* which) {
     return which;
 }
 
+std::string another_user_namespace(Expected& expected, Drawing& drawing) {
+    auto& plan = expected.plan;
+    if (!plan.user_namespace) {
+        plan.user_namespace = true;
+        plan.uid_map = plan.gid_map = {{0, own_id, 1}};
+    } else if (drawing.once_in(2)) {
+        plan.uid_map.push_back({70000, 300000, 1});
+    } else {
+        plan.gid_map.back().count += 1;
+    }
+    return "user namespace";
+}
+
 std::string smaller_limit(Expected& expected, Drawing& drawing) {
     if (expected.plan.limits.empty()) return {};
     auto& limit = expected.plan.limits[drawing.below(static_cast<std::uint32_t>(expected.plan.limits.size()))];
@@ -323,6 +345,7 @@ constexpr Case cases[] = {
     {"uts namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::uts_namespace>(e), "uts namespace"); }},
     {"cgroup namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::cgroup_namespace>(e), "cgroup namespace"); }},
     {"time namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::time_namespace>(e), "time namespace"); }},
+    {"user namespace", another_user_namespace},
     {"mount", read_only_mount},
     {"mount", mount_without_devices},
     {"mount", another_overlay},

@@ -414,3 +414,41 @@ TEST_CASE("an overlay is held against its layers, its size and what it lets thro
     CHECK_EQ(said("nodev,noexec,relatime", "nodev,relatime"), "differs: overlay of /opt/a, /opt/b, 1MiB, writable, nosuid, nodev");
     CHECK_EQ(said("- overlay overlay", "- tmpfs overlay"), "differs: tmpfs, writable, nosuid, nodev, noexec");
 }
+
+TEST_CASE("a user namespace is held against its maps, and against what keeps groups from being changed") {
+    Expected expected;
+    expected.plan.uid = 64001;
+    expected.plan.gid = 64002;
+    expected.plan.user_namespace = true;
+    expected.plan.uid_map = {{1, 100000, 10}, {0, own_id, 1}};
+    expected.plan.gid_map = {{own_id, own_id, 1}};
+    Observed seen;
+    seen.there = true;
+    seen.ours.fill(7);
+    seen.theirs.fill(8);
+    seen.uid_map = "         0      64001          1\n         1     100000         10\n";
+    seen.gid_map = "     64002      64002          1\n";
+    seen.setgroups = "deny\n";
+    const auto said = [&](const Observed& with) {
+        for (const auto& one : compare(expected, with).items) {
+            if (one.name == "user namespace") return (one.matches ? "" : "differs: ") + one.effective;
+        }
+        return std::string("not there");
+    };
+    CHECK_EQ(said(seen), "own, uids 0:64001:1 1:100000:10, gids 64002:64002:1, setgroups denied");
+    Observed other = seen;
+    other.setgroups = "allow\n";
+    CHECK_EQ(said(other), "differs: own, uids 0:64001:1 1:100000:10, gids 64002:64002:1, setgroups allowed");
+    other = seen;
+    other.uid_map = "         0          0 4294967295\n";
+    CHECK_EQ(said(other), "differs: own, uids 0:0:4294967295, gids 64002:64002:1, setgroups denied");
+    other = seen;
+    other.gid_map.clear();
+    CHECK_EQ(said(other), "differs: own, uids 0:64001:1 1:100000:10, gids none, setgroups denied");
+    other = seen;
+    other.theirs = seen.ours;
+    CHECK_EQ(said(other), "differs: warderd's");
+    expected.plan.user_namespace = false;
+    CHECK_EQ(said(other), "warderd's");
+    CHECK_EQ(said(seen), "own");
+}

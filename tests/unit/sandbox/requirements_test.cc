@@ -12,7 +12,7 @@ KernelFeatures whole() {
     kernel.seccomp = kernel.mount_namespaces = kernel.pid_namespaces = kernel.ipc_namespaces = kernel.uts_namespaces = true;
     kernel.network_namespaces = kernel.mount_attributes = kernel.close_range = kernel.pidfd_setns = true;
     kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = kernel.user_notification = true;
-    kernel.overlays = true;
+    kernel.overlays = kernel.user_namespaces = true;
     kernel.landlock = 7;
     kernel.controllers = "cpu io memory pids";
     return kernel;
@@ -21,7 +21,7 @@ KernelFeatures whole() {
 // Everything that depends on the kernel.
 Plan wanting_all() {
     Plan plan;
-    plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = true;
+    plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = plan.user_namespace = true;
     plan.calls.witnessed = true;
     plan.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
     plan.network = Network::named;
@@ -66,9 +66,16 @@ TEST_CASE("what is preferred is left out where the kernel lacks it, and only the
     CHECK_FALSE(less.time_namespace);
     CHECK(less.calls.enabled);
     CHECK(less.pid_namespace);
+    // Capabilities that were to count in a user namespace alone go with it.
+    plan.preferred = {"user_namespaces"};
+    plan.capabilities = 1;
+    CHECK_FALSE(without_lacking(plan, nothing()).user_namespace);
+    CHECK(without_lacking(plan, nothing()).capabilities == 0);
+    CHECK(without_lacking(plan, whole()).capabilities == 1);
     const Plan same = without_lacking(plan, whole());
     CHECK(same.landlock);
     CHECK(same.refuse_executable_memory);
+    plan.preferred = {"landlock", "close_range"};
     for (const auto& lack : lacks_of(plan, nothing())) {
         if (lack.item == "close_range") CHECK_FALSE(lack.preferred);   // nothing can do without it
         if (lack.item == "landlock") CHECK(lack.preferred);

@@ -971,7 +971,10 @@ public:
     std::string lower;
 
 private:
-    static void write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+    static void write(const std::string& path, const std::string& text) {
+        std::ofstream(path) << text;
+        REQUIRE(::chmod(path.c_str(), 0644) == 0);
+    }
 };
 
 }  // namespace
@@ -986,6 +989,7 @@ TEST_CASE("an overlay shows its layers, the first on top, takes what the worker 
     plan.overlays = layers.overlay();
     for (int life = 0; life < 2; ++life) {
         const auto outcome = run(plan);
+        CAPTURE(outcome.text);
         CHECK(outcome.failure.stage == Stage::none);
         CHECK(outcome.ended.value == 0);
         CHECK(outcome.text.starts_with("of the first\nlow\nmore\nmine2\nnew\nown\nroots\n64123 64123 755\n64123 64123 600\n"));
@@ -1036,4 +1040,104 @@ TEST_CASE("a program runs from an overlay, and an overlay over a part of /usr is
     const auto refused = run(plan);
     CHECK(refused.failure.stage == Stage::exec);
     CHECK(refused.failure.error == EACCES);
+}
+
+namespace {
+
+Plan in_user_namespace(std::vector<std::string> questions, std::uint32_t inside) {
+    Plan plan = plan_for_view(std::move(questions));
+    plan.user_namespace = true;
+    plan.uid_map = plan.gid_map = {{inside, own_id, 1}};
+    return plan;
+}
+
+}  // namespace
+
+TEST_CASE("in a user namespace the worker has the ids that the maps give it, no capability, and outside it is who it was") {
+    NEEDS_ROOT();
+    if (!probe_kernel().user_namespaces) return;
+    for (const bool stub : {true, false}) {
+        Plan plan = in_user_namespace({"ids", "capabilities", "file:/etc/passwd"}, 0);
+        plan.pid_namespace = stub;
+        plan.groups = {64200};
+        auto outcome = run(plan);
+        CHECK(outcome.failure.stage == Stage::none);
+        // A group outside of the maps is shown as nobody's.
+        CHECK(holds(outcome.text, "uids 0 0 0\ngids 0 0 0\ngroups 65534\n"));
+        CHECK(holds(outcome.text, "effective 00 permitted 00 inheritable 00 bounding 0 ambient 0\nsecurebits eb\n"));
+        CHECK_FALSE(holds(outcome.text, "tester"));
+        plan = in_user_namespace({"ids", "file:/etc/passwd"}, own_id);
+        plan.pid_namespace = stub;
+        outcome = run(plan);
+        CHECK(holds(outcome.text, "uids 64123 64123 64123\ngids 64123 64123 64123\ngroups\n"));
+        CHECK(holds(outcome.text, "tester:x:64123:64123"));
+    }
+    Running running(in_user_namespace({"sleep"}, 0));
+    CHECK(status_line(running.worker.pid, "Uid") == "64123\t64123\t64123\t64123");
+    CHECK(namespace_of(running.worker.pid, "user") != namespace_of(::getpid(), "user"));
+    CHECK(namespace_of(running.room.pid(), "user") == namespace_of(::getpid(), "user"));
+}
+
+TEST_CASE("capabilities in a user namespace count there, and are nothing to the other namespaces of the cell") {
+    NEEDS_ROOT();
+    if (!probe_kernel().user_namespaces) return;
+    const std::string hostname = "call:" + std::to_string(SYS_sethostname) + ",0,0";
+    const std::string packets = "call:" + std::to_string(SYS_socket) + ",17,3,0";
+    const std::string become_other = "call:" + std::to_string(SYS_setuid) + ",7";
+    const std::string become_stranger = "call:" + std::to_string(SYS_setuid) + ",9999";
+    Plan plan = plan_for_view({hostname, packets, "bind:80", "call:" + std::to_string(SYS_setgroups) + ",0,0", become_stranger, become_other});
+    plan.landlock = plan.calls.enabled = false;
+    for (const int one : {CAP_SYS_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID}) plan.capabilities |= 1ULL << one;
+    const auto outside = run(plan).text;
+    CHECK(holds(outside, hostname.substr(5) + " ok\n"));
+    CHECK(holds(outside, packets.substr(5) + " ok\n"));
+    CHECK(holds(outside, "bind 80 ok\n"));
+    CHECK(holds(outside, become_stranger.substr(5) + " ok\n"));
+    plan.user_namespace = true;
+    plan.uid_map = {{0, own_id, 1}, {1, 100000, 10}};
+    plan.gid_map = {{0, own_id, 1}};
+    const auto inside = run(plan).text;
+    CHECK(holds(inside, hostname.substr(5) + " EPERM\n"));
+    CHECK(holds(inside, packets.substr(5) + " EPERM\n"));
+    CHECK(holds(inside, "bind 80 EACCES\n"));
+    CHECK(holds(inside, std::to_string(SYS_setgroups) + ",0,0 EPERM\n"));
+    CHECK(holds(inside, become_stranger.substr(5) + " EINVAL\n"));
+    CHECK(holds(inside, become_other.substr(5) + " ok\n"));
+}
+
+TEST_CASE("a user namespace goes with a witness, a program that cannot be dumped and limits on processes") {
+    NEEDS_ROOT();
+    if (!probe_kernel().user_namespaces) return;
+    for (const std::uint32_t inside : {0U, own_id}) {
+        Plan plan = in_user_namespace({"dumpable", "ids"}, inside);
+        plan.dumpable = false;
+        plan.limits = {{RLIMIT_NPROC, 1, 1}};
+        plan.nice = -1;
+        const auto outcome = run(plan);
+        CHECK(outcome.failure.stage == Stage::none);
+        CHECK_FALSE(holds(outcome.text, "dumpable 1"));
+        plan.arguments = {plan.program, "sleep"};
+        const Life life(plan);
+        CHECK_EQ(open_items(life.receipt()), "");
+    }
+}
+
+TEST_CASE("maps that do not hold the worker, or that the kernel refuses, are refused before a start") {
+    NEEDS_ROOT();
+    if (!probe_kernel().user_namespaces) return;
+    Unfit unfit;
+    Plan plan = in_user_namespace({"ids"}, 0);
+    plan.uid_map = {{0, 100000, 10}};
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "uid_map");
+    plan.uid_map = {{0, own_id, 1}, {1, worker_uid, 1}};
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "user_namespace");
+    plan.uid_map = {{0, own_id, 1}};
+    plan.gid_map = {{0, 5, 1}};
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == "gid_map");
+    plan.gid_map = {{0, own_id, 1}};
+    plan.without_root = true;
+    CHECK_FALSE(prepare(plan, unfit));
 }

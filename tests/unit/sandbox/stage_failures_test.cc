@@ -63,6 +63,12 @@ const Row rows[] = {
     {Stage::namespaces, 226, {SYS_unshare, 0, CLONE_NEWIPC | CLONE_NEWUTS, ENOSPC}},
     {Stage::network, 225, {SYS_unshare, 0, CLONE_NEWNET, ENOSPC}},
     {Stage::mounts, 226, {SYS_unshare, 0, CLONE_NEWNS, ENOSPC}},
+    {Stage::namespaces, 226, {SYS_setns, 1, CLONE_NEWUSER, EINVAL}, Rooms::both,
+     [](Plan& plan) {
+         plan.user_namespace = true;
+         plan.uid_map = plan.gid_map = {{0, own_id, 1}};
+     },
+     [](const KernelFeatures& k) { return k.user_namespaces; }},
     {Stage::mounts, 226, {SYS_mount, any, 0, ENOMEM}},
     {Stage::directory, 200, {SYS_chdir, any, 0, EIO}},
     {Stage::limits, 205, {SYS_prlimit64, any, 0, EPERM}, Rooms::both, [](Plan& plan) { plan.core_dumps = false; }},
