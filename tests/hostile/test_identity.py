@@ -11,6 +11,10 @@ class Identity(WarderTest):
         self.make("site/a", "content")
         return f'site = {{ read = "{self.home}/site/" }}'
 
+    def needs_user_namespaces(self):
+        if not self.kernel_has("user_namespaces"):
+            self.skipTest("no user namespaces here")
+
     def test_T8_the_peer_of_the_channel_is_its_creator_and_is_not_asked(self):
         self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site()))
         seen = self.results()[0]
@@ -27,6 +31,7 @@ class Identity(WarderTest):
         self.assertEqual(seen[4]["user_namespace"], "EPERM")
 
     def test_T8_in_a_user_namespace_of_its_own_a_worker_is_who_it_is_outside(self):
+        self.needs_user_namespaces()
         self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site(), cell='user_namespace = "root"\nevidence = "full"'))
         seen = self.results()[0]
         self.assertEqual((seen["own_uid"], seen["peer_uid"]), (0, 65534), "inside it is 0, and root is nobody")
@@ -42,6 +47,7 @@ class Identity(WarderTest):
         self.assertEqual(items["evidence"]["effective"], "full: a witness answered")
 
     def test_T11_capabilities_in_a_user_namespace_forge_nothing_beyond_its_maps(self):
+        self.needs_user_namespaces()
         cell = ('user_namespace = { uid_map = ["0:self:1", "1:100000:10"], gid_map = ["0:self:1", "1:100000:10"] }\n'
                 'trusted_capabilities = ["sys_admin", "setuid", "setgid"]')
         self.start(self.script("attacker", "forged_in_a_user_namespace", self.site(), cell=cell))
@@ -56,6 +62,7 @@ class Identity(WarderTest):
     @unittest.skipUnless(os.path.exists("/sys/fs/cgroup/unified") or os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
                          "needs cgroup v2")
     def test_a_descendant_in_a_user_namespace_may_ask_under_requesters_group(self):
+        self.needs_user_namespaces()
         self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"', cell='user_namespace = "self"'))
         child = self.results(count=2)[0]
         self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))

@@ -178,6 +178,12 @@ class WarderTest(unittest.TestCase):
     def report(self, *arguments, check=True):
         return json.loads(self.ctl(*arguments, "--json", check=check).stdout)
 
+    def kernel_has(self, item):
+        """Whether this kernel, here, has one of the items that `require` knows."""
+        path = self.make("kernel/warder.toml")
+        items = json.loads(self.ctl("check", "--kernel", "--config", path, "--json", check=False).stdout)["items"]
+        return next(one["present"] for one in items if one["name"] == item)
+
     def worker(self, name):
         return self.report("status", name, check=False)["workers"][0]
 
