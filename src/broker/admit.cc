@@ -1,5 +1,7 @@
 // The broker's slower half: knowing workers, holding what their grants name, keeping listeners over lives and reloads. Runs
 // at load, at reload and between lives, never between receive and send.
+#include <sys/socket.h>
+
 #include <algorithm>
 
 #include "broker/broker.h"
@@ -51,7 +53,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
         held.back().checked = now;
         if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
     }
-    for (auto& old : principal.held) close_listener(old, privileges_);
+    for (auto& old : principal.held) let_go(old);
     for (std::size_t i = 0; i < held.size(); ++i) {
         const auto& grant = settings.grants.all()[i];
         if (grant.kind != policy::Kind::listener || held[i].listener) continue;
@@ -83,10 +85,20 @@ void Broker::dismiss(WorkerId worker) {
     end_session(worker);
     Principal* principal = find(worker);
     if (principal == nullptr) return;
-    for (auto& held : principal->held) close_listener(held, privileges_);
+    for (auto& held : principal->held) let_go(held);
     rotations_.forget(worker);
     principals_.erase(number(worker));
     privileges_.become_root();
+}
+
+// What lies in a unix listener's queue came from whoever could connect, and closing it may wait for them. The name of an abstract
+// one is free a moment later.
+void Broker::let_go(Held& held) {
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    const bool is_unix = ::getsockopt(held.listener.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+    if (is_unix) outside_.openers.dispose(std::move(held.listener));
+    close_listener(held, privileges_);
 }
 
 void Broker::end_session(WorkerId worker) {
@@ -103,7 +115,7 @@ void Broker::end_session(WorkerId worker) {
         const auto& grant = principal->settings.grants.all()[i];
         Held& held = principal->held[i];
         if (grant.kind != policy::Kind::listener || !held.listener || sound(held, grant)) continue;
-        close_listener(held, privileges_);
+        let_go(held);
         const auto opened = open_listener(held, grant, privileges_, principal->settings.identity);
         record_hold(*principal, grant, opened ? "its listener was spoiled by its holder: made again"
                                               : "its listener was spoiled by its holder, and could not be made again");

@@ -10,6 +10,7 @@
 #include "broker/task.h"
 #include "policy/grant.h"
 #include "protocol/message.h"
+#include "sys/fd.h"
 
 namespace warder::broker {
 
@@ -49,6 +50,9 @@ public:
     // Takes a job, to be done within the deadline for requests. Errors: EDQUOT when it would have to wait behind too many,
     // EMSGSIZE when it names more directories than one message can carry.
     virtual Result<void> take(const Job& job) = 0;
+    // Closes it. That may take as long as a stranger likes: in the queue of a unix socket may lie one whose close waits (socket(7),
+    // SO_LINGER). Ours is closed before theirs, and ends no wait of its own.
+    virtual void dispose(Fd fd) = 0;
 };
 
 // A command that was decided, its words whole. Everything in it is borrowed until take() returns.

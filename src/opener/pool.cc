@@ -19,6 +19,9 @@ namespace {
 // How long warderd may be without a turn until it wants to know how a job ended that nobody waits for.
 constexpr Duration unhurried = std::chrono::milliseconds(20);
 
+// Whose jobs the closings are.
+constexpr WorkerId nobody{0xffffffff};
+
 PollTag tag_of(broker::Watch watch, std::uint32_t index, std::uint32_t generation) {
     return {static_cast<std::uint8_t>(watch), index, generation};
 }
@@ -56,6 +59,9 @@ void Pool::stop() {
         if (slot.pidfd && ::poll(&ended, 1, patience_ms) == 1) reaped(slot.pidfd);
     }
     slots_.clear();
+    // The kernel closes them when this process is gone, and who exits waits for nobody.
+    for (auto& fd : condemned_) [[maybe_unused]] const int left = fd.release();
+    condemned_.clear();
 }
 
 Result<void> Pool::start(broker::Broker& broker) {
@@ -112,7 +118,7 @@ Result<void> Pool::take(const broker::Job& job) {
 Result<void> Pool::send(Slot& slot, WorkerId worker, Instant deadline, Bytes bytes, std::span<const int> fds) {
     std::copy_n(bytes.begin(), sizeof slot.job_id, reinterpret_cast<std::byte*>(&slot.job_id));
     slot.look = now_ + unhurried;
-    if (!waiting_.empty()) await(slot);
+    if (anybody_waits()) await(slot);
     TRY(slot.channel.send(bytes, fds));
     slot.busy = true;
     slot.worker = worker;
@@ -120,6 +126,31 @@ Result<void> Pool::send(Slot& slot, WorkerId worker, Instant deadline, Bytes byt
     slot.bytes.assign(bytes.begin(), bytes.end());
     ++next_job_;
     return {};
+}
+
+void Pool::dispose(Fd fd) {
+    condemned_.push_back(std::move(fd));
+    dispatch_condemned();
+}
+
+// One at a time, so that those that hang take one opener and no more.
+void Pool::dispatch_condemned() {
+    if (condemned_.empty() || has_job(nobody)) return;
+    Slot* slot = idle_slot();
+    if (slot == nullptr || !hand_over(*slot, condemned_.front().get())) return;
+    condemned_.pop_front();   // not the last: it is on its way, or waits there for the word
+    if (!slot->channel.send(Bytes(scratch_).first(sizeof slot->job_id))) replace(*slot, Reason::deadline, now_);
+}
+
+// A job without requests: its descriptor is closed when the word has come that ours is.
+Result<void> Pool::hand_over(Slot& slot, int condemned) {
+    broker::Job job;
+    job.worker = nobody;
+    job.identity = &root_identity;
+    job.channel = condemned;
+    JobFds fds;
+    const Bytes bytes = TRY(encode(scratch_, next_job_, job, fds));
+    return send(slot, nobody, now_ + settings_.deadline, bytes, std::span(fds.numbers).first(fds.count));
 }
 
 Result<void> Pool::enqueue(WorkerId worker, Instant deadline, Bytes bytes, const JobFds& fds) {
@@ -145,6 +176,7 @@ void Pool::await(Slot& slot) {
 
 // The first that waits whose worker has nothing with an opener now, as long as one is idle.
 void Pool::dispatch_waiting() {
+    dispatch_condemned();
     for (auto next = waiting_.begin(); next != waiting_.end();) {
         Slot* slot = idle_slot();
         if (slot == nullptr) return;
@@ -168,7 +200,7 @@ void Pool::collect(Instant now) {
         on_report(slot, now);
         any = true;
     }
-    if (any && !waiting_.empty()) dispatch_waiting();
+    if (any && anybody_waits()) dispatch_waiting();
 }
 
 void Pool::handle(const PollEvent& event, Instant now) {

@@ -38,6 +38,7 @@ public:
     void stop();
 
     Result<void> take(const broker::Job& job) override;
+    void dispose(Fd fd) override;
 
     // Looks at how jobs ended: to be called at the beginning of each turn, before anything else happens in it. Deadlines of jobs
     // that are taken in this turn go by `now`.
@@ -74,6 +75,9 @@ private:
     Result<void> send(Slot& slot, WorkerId worker, Instant deadline, Bytes bytes, std::span<const int> fds);
     Result<void> enqueue(WorkerId worker, Instant deadline, Bytes bytes, const JobFds& fds);
     void dispatch_waiting();
+    void dispatch_condemned();
+    Result<void> hand_over(Slot& slot, int condemned);
+    bool anybody_waits() const { return !waiting_.empty() || !condemned_.empty(); }
     void await(Slot& slot);
     void on_report(Slot& slot, Instant now);
     void reap_abandoned();
@@ -86,6 +90,7 @@ private:
     broker::Broker* broker_ = nullptr;
     std::vector<Slot> slots_;
     std::deque<Waiting> waiting_;
+    std::deque<Fd> condemned_;    // to be closed, by one opener at a time
     std::vector<Fd> abandoned_;   // pidfds of openers that were killed and are not reaped yet
     std::uint64_t next_job_ = 1;
     Instant now_{};

@@ -130,11 +130,20 @@ void report(Workshop& shop, const JobView& job, const Channel& parent, const Boa
     if (results && board.put(job.id, *results)) (void)parent.send_waiting(Bytes(shop.report).first(sizeof job.id));
 }
 
+// Its close may wait, and does so for the last who holds it: that is not to be the parent, which says when it has let go.
+void dispose(Workshop& shop, const JobView& job, const Channel& parent, const Board& board) {
+    WARDER_UNINITIALIZED std::array<std::byte, sizeof job.id> word;
+    (void)parent.receive_waiting(word);
+    shop.received[0].reset();
+    report(shop, job, parent, board);
+}
+
 void do_job(Workshop& shop, Bytes bytes, std::size_t fd_count, const Channel& parent, const Board& board, Privileges& privileges) {
     WARDER_UNINITIALIZED std::array<int, kernel::scm_max_fd> numbers;
     for (std::size_t i = 0; i < fd_count; ++i) numbers[i] = shop.received[i].get();
     const auto job = decode(bytes, std::span(numbers).first(fd_count), shop.items);
     if (!job || fd_count == 0) return;
+    if (job->count == 0) return dispose(shop, *job, parent, board);
     perform_all(shop, job->count, privileges, job->identity);
     const Channel worker(std::move(shop.received[0]));
     if (job->count == 1 && broker::is_push(shop.items[0].task)) {

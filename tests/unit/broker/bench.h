@@ -76,6 +76,12 @@ struct NotedOpeners : broker::Openers {
     RequestId request{};
     std::vector<broker::JobItem> items;
 
+    int disposed = 0;
+
+    void dispose(Fd fd) override {
+        ++disposed;
+        if (real != nullptr) real->dispose(std::move(fd));
+    }
     Result<void> take(const broker::Job& job) override {
         ++asked;
         if (real != nullptr) return real->take(job);

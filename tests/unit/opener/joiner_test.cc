@@ -1,7 +1,6 @@
 #include "opener/joiner.h"
 
 #include <doctest/doctest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,9 +14,11 @@
 #include "base/time.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
+#include "unit/opener/lingering.h"
 
 using namespace warder;
 using namespace warder::opener;
+using namespace warder::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -153,30 +154,13 @@ TEST_CASE("when one of the two is gone, or does not read, the other gets no end"
 }
 
 TEST_CASE("T37: a descriptor whose close waits, in the queue of an end that nobody took, is not the parent's to close") {
-    // A TCP socket that lingers for three seconds.
-    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const raw = reinterpret_cast<sockaddr*>(&address);
-    const int small = 4096;
-    ::setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    REQUIRE((::bind(listener.get(), raw, size) == 0 && ::listen(listener.get(), 1) == 0));
-    REQUIRE(::getsockname(listener.get(), raw, &size) == 0);
-    Fd lingering(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(lingering.get(), raw, size) == 0);
-    const linger wait{1, 3};
-    REQUIRE(::setsockopt(lingering.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait) == 0);
-    const std::vector<char> much(1 << 20);
-    while (::send(lingering.get(), much.data(), much.size(), MSG_DONTWAIT) > 0) {}
-
+    Lingering lingering(3);
     Workers workers;
     const Cloned joiner = workers.begin({.stream = false, .carries_fds = true});
     CHECK(workers.wait(joiner) == Joined::both);
     const Brought one = take_event(workers.one.theirs);
-    REQUIRE(send_descriptor(one.end, lingering.get()) == 0);
-    lingering.reset();
+    REQUIRE(send_descriptor(one.end, lingering.socket.get()) == 0);
+    lingering.socket.reset();
     // The second worker dies without having taken its end: in a child, since whoever closes waits.
     const pid_t dying = ::fork();
     if (dying == 0) {

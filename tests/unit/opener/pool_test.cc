@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -11,10 +12,12 @@
 #include "broker/watch.h"
 #include "sys/files.h"
 #include "unit/broker/bench.h"
+#include "unit/opener/lingering.h"
 
 using namespace warder;
 using namespace warder::opener;
 using namespace warder::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -72,8 +75,8 @@ struct Openers : Bench {
 
     // What the daemon's loop does, until the worker has a reply. By the clock, not by turns: of a process that is killed the
     // socket hangs up first, and tells so in each turn until its end is known too.
-    Result<protocol::Message> wait_for_reply() {
-        for (const Instant until = monotonic_now() + std::chrono::seconds(30); monotonic_now() < until;) {
+    Result<protocol::Message> wait_for_reply(Duration patience = std::chrono::seconds(30)) {
+        for (const Instant until = monotonic_now() + patience; monotonic_now() < until;) {
             if (auto reply = hear()) return reply;
             const auto events = poller.wait(std::chrono::milliseconds(5));
             if (!events) return Failure(events.error());
@@ -123,6 +126,31 @@ TEST_CASE("T6: a FIFO is refused by an opener without waiting for a writer") {
     REQUIRE(::mkfifo(stand.folder.at("fifo").c_str(), 0666) == 0);
     stand.send("fifo", RequestId{5}, Operation::read);
     CHECK(stand.outcome().reason == Reason::not_regular);
+}
+
+TEST_CASE("T37: a stranger's socket in a listener's queue, whose close waits, is not the parent's to close") {
+    NEEDS_ROOT();
+    Openers stand(1);
+    sockaddr_un any{};
+    any.sun_family = AF_UNIX;
+    socklen_t size = sizeof any.sun_family;
+    auto* const raw = reinterpret_cast<sockaddr*>(&any);
+    Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    REQUIRE((::bind(listener.get(), raw, size) == 0 && ::listen(listener.get(), 1) == 0));
+    size = sizeof any;
+    REQUIRE(::getsockname(listener.get(), raw, &size) == 0);
+    const Channel stranger(Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)));
+    REQUIRE(::connect(stranger.get(), raw, size) == 0);
+    Lingering lingering(3);
+    const int number = lingering.socket.get();
+    REQUIRE(stranger.send(Bytes(*stand.buffer).first(1), std::span(&number, 1)));
+    lingering.socket.reset();   // in the queue is the last
+    const Instant before = monotonic_now();
+    stand.pool->dispose(std::move(listener));
+    CHECK(monotonic_now() - before < 1s);
+    stand.send("later.html", RequestId{5});
+    CHECK_FALSE(stand.wait_for_reply(1s));   // the opener does wait: this is what the parent was spared
+    CHECK(stand.outcome().reason == Reason::ok);
 }
 
 TEST_CASE("T19: an opener that dies with a job is replaced, and the worker is told") {
