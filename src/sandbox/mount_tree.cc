@@ -488,6 +488,7 @@ void Builder::run() {
     check(from_call(place), Step::pivot);
     check(mounts::attach(root_, place), Step::pivot);
     for (std::size_t i = 0; i < tree_.attachments.size(); ++i) check(attach(tree_.attachments[i].target, copies_[i]), Step::attach, i);
+    check(mounts::go_to_root_of_namespace(), Step::pivot);
     check(from_call(::fchdir(root_)), Step::pivot);
     for (std::size_t i = 0; i < tree_.unreadable.size(); ++i) check(attach_program(tree_.unreadable[i]), Step::program, i);
     check(mounts::make_read_only(root_), Step::pivot);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -69,6 +70,14 @@ int make_read_only(int fd) { return set_attributes(fd, MOUNT_ATTR_RDONLY, 0); }
 
 int make_private() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)); }
 int make_slave() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr)); }
+
+int go_to_root_of_namespace() {
+    const int self = static_cast<int>(::syscall(SYS_pidfd_open, ::syscall(SYS_getpid), 0));
+    if (self < 0) return -errno;
+    const int gone = outcome(::setns(self, CLONE_NEWNS));
+    ::close(self);
+    return gone;
+}
 
 int become_root_of_namespace() {
     if (::syscall(SYS_pivot_root, ".", ".") != 0) return -errno;

@@ -28,6 +28,10 @@ int make_read_only(int fd);
 int make_private();
 int make_slave();
 
+// Root and current directory become those of this process's own mount namespace. In a chroot(2) they are others, and pivot_root(2)
+// would change the chroot's: whoever joined the namespace later would find itself outside of it.
+int go_to_root_of_namespace();
+
 // Makes the mount at the current directory this namespace's "/", and lets go of the old one.
 int become_root_of_namespace();
 

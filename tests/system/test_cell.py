@@ -45,6 +45,17 @@ class Cells(WarderTest):
         self.assertEqual((seen["ptrace"], seen["memory"], seen["state"], seen["processes"]), ("EPERM", "ENOENT", "ENOENT", "ENOENT"))
         self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "urandom", "zero"])
 
+    def test_in_a_chroot_the_root_of_a_cell_is_the_cell_s_own(self):
+        """warderd's root is not its mount namespace's there, and the namespace's is what a worker must not get."""
+        os.mkdir(self.path("inner"))
+        self.before = ["unshare", "-m", "sh", "-ec", 'mount --rbind / "$0"; exec chroot "$0" "$@"', self.path("inner")]
+        self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n')
+        self.wait_state("idle", "ready")
+        seen = os.listdir(f"/proc/{self.worker('idle')['pid']}/root")
+        self.assertIn("usr", seen)
+        self.assertNotIn("root", seen)
+        self.assertEqual([item["name"] for item in self.report("show", "idle")["cell"] if not item["matches"]], [])
+
     def test_what_a_cell_leaves_open_is_said(self):
         def worker(name, profile, grants=""):
             return (f'[worker.{name}]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.{name}.cell]\nprofile = "{profile}"\n'
