@@ -143,7 +143,7 @@ bool systemd_runs() { return ::access(systemd_run, X_OK) == 0 && ::access("/run/
 Result<std::uint32_t> through_systemd(const std::string& program) {
     std::vector<std::string> words{systemd_run, "--wait", "--quiet", "--collect"};
     for (const char* property :
-         {"User=64999", "Group=64999", "PrivateNetwork=yes", "PrivateIPC=yes", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectSystem=strict",
+         {"User=daemon", "Group=daemon", "PrivateNetwork=yes", "PrivateIPC=yes", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectSystem=strict",
           "ProtectHome=yes", "ProtectProc=invisible", "ProcSubset=pid", "ProtectHostname=yes", "ProtectClock=yes", "ProtectKernelTunables=yes",
           "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectControlGroups=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
           "SystemCallFilter=@system-service", "SystemCallErrorNumber=EPERM", "SystemCallArchitectures=native", "RestrictNamespaces=yes",

@@ -145,6 +145,7 @@ void Child::reset_signals() {
         unsigned long handler, flags, restorer, mask;
     } const by_default{};
     for (int signal = 1; signal <= 64; ++signal) {
+        if ((prepared_.signals >> (signal - 1) & 1) == 0) continue;
         ::syscall(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof by_default.mask);
     }
 }

@@ -74,6 +74,7 @@ public:
     std::uint64_t bounding = 0;             // this process's own set, which can only get smaller
     ForbiddenCall forbidden_call;           // what the child tries, to prove the filter and
     ForbiddenAct forbidden_act = ForbiddenAct::none;   // ... Landlock
+    std::uint64_t signals = 0;              // bit 0 is signal 1: those that this process handled or ignored when it prepared
     unsigned inherited_filters = 0;         // seccomp filters that this process is under itself
 
     Fd null;                                // /dev/null
