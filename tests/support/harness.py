@@ -195,7 +195,31 @@ class WarderTest(unittest.TestCase):
         return wait_for(reached, f"{name} is {state}: {self.log_text()[-3000:]}", timeout)
 
     def parent_fds(self):
-        return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
+        """How many descriptors warderd holds, but for the pidfds of stubs: rooms of next lives are made when there is time."""
+        wait_for(lambda: not self.room_being_made(), "no room is being made")
+        count = 0
+        for fd in os.listdir(f"/proc/{self.daemon.pid}/fd"):
+            with contextlib.suppress(OSError), open(f"/proc/{self.daemon.pid}/fdinfo/{fd}") as info:
+                count += not self.names_a_stub(info.read())
+        return count
+
+    @staticmethod
+    def names_a_stub(info):
+        """Whether this is the fdinfo of a pidfd of a stub that is there."""
+        pid = next((line.split()[1] for line in info.splitlines() if line.startswith("Pid:")), "-1")
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as comm:
+            return comm.read() == "warder-stub\n"
+        return False
+
+    def room_being_made(self):
+        """Whether a child that is the first of its pid namespace is no stub yet."""
+        with open(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children") as children:
+            for pid in children.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as status:
+                    fields = dict(line.split(":\t", 1) for line in status.read().splitlines() if ":\t" in line)
+                    if fields["Name"] == "warderd" and fields["NSpid"].split()[-1] == "1":
+                        return True
+        return False
 
     def audit(self):
         """Every audit record so far. Records are written in batches: the last ones may take a moment."""
