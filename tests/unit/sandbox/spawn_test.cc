@@ -1105,7 +1105,39 @@ TEST_CASE("capabilities in a user namespace count there, and are nothing to the 
     CHECK(holds(inside, become_other.substr(5) + " ok\n"));
 }
 
-TEST_CASE("a user namespace goes with a witness, a program that cannot be dumped and limits on processes") {
+TEST_CASE("sys_admin in a user namespace makes mounts of its own, and neither uncovers nor loosens one of the cell's") {
+    NEEDS_ROOT();
+    if (!probe_kernel().user_namespaces || !probe_kernel().overlays) return;
+    const LayersOfTest layers;
+    const char* const script = R"(
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def say(name, result): print(name, 'ok' if result == 0 else errno.errorcode[ctypes.get_errno()], flush=True)
+def remount(target): return libc.mount(None, target, None, 4096 | 32, None)
+say('remount before', remount(b'/'))
+say('unshare', libc.unshare(0x20000))
+say('remount /', remount(b'/'))
+say('remount /usr', remount(b'/usr'))
+say('remount /srv/tree', remount(b'/srv/tree'))
+say('umount /srv/tree', libc.umount2(b'/srv/tree', 0))
+say('umount /tmp', libc.umount2(b'/tmp', 0))
+say('proc', libc.mount(b'p', b'/tmp', b'proc', 0, None))
+say('tmpfs', libc.mount(b't', b'/tmp', b'tmpfs', 0, None)))";
+    Plan plan = plan_for({"/usr/bin/python3", "-c", script});
+    plan.landlock = plan.calls.enabled = false;
+    plan.overlays = layers.overlay();
+    plan.capabilities = 1ULL << CAP_SYS_ADMIN;
+    const auto outside = run(plan).text;
+    CHECK(holds(outside, "remount before ok\n"));
+    CHECK(holds(outside, "remount /usr ok\n"));
+    plan.user_namespace = true;
+    plan.uid_map = plan.gid_map = {{0, own_id, 1}};
+    const auto inside = run(plan).text;
+    CHECK(inside == "remount before EPERM\nunshare ok\nremount / EPERM\nremount /usr EPERM\nremount /srv/tree EPERM\n"
+                    "umount /srv/tree EINVAL\numount /tmp EINVAL\nproc EPERM\ntmpfs ok\n");
+}
+
+TEST_CASE("a user namespace goes with a program that cannot be dumped and limits on processes") {
     NEEDS_ROOT();
     if (!probe_kernel().user_namespaces) return;
     for (const std::uint32_t inside : {0U, own_id}) {
