@@ -120,7 +120,7 @@ void become_user(const sandbox::Plan& plan) {
     must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     must(-landlock::restrict_self(ruleset));
     ::umask(prepared.plan.umask);
-    must(-seccomp::install(prepared.calls.data(), static_cast<unsigned short>(prepared.calls.size())));
+    must(-seccomp::install(prepared.filters->calls.data(), static_cast<unsigned short>(prepared.filters->calls.size())));
     ::execve(prepared.plan.program.c_str(), prepared.arguments.data(), prepared.environment.data());
     ::_exit(1);
 }

@@ -517,9 +517,9 @@ void Child::begin_handover() {
 
 // With a witness the listener's own call comes back when it has the listener, and proves that it answers.
 void Child::confine_worker_calls() {
-    if (!plan_.calls.witnessed) return confine_calls(prepared_.calls);
+    if (!plan_.calls.witnessed) return confine_calls(prepared_.filters->calls);
     unblock_signals();
-    const auto& calls = prepared_.telling_calls;
+    const auto& calls = prepared_.filters->telling_calls;
     const int listener = seccomp::install_telling(calls.data(), static_cast<unsigned short>(calls.size()), plan_.calls.log_denied);
     if (listener < 0) fail(Stage::evidence, -listener);
     handover.listener.store(listener, std::memory_order_release);
@@ -637,7 +637,7 @@ void enter_as_stub(const Prepared& prepared, const Given& given) {
     child.die_with_parent();
     child.refuse_new_privileges();
     child.confine_files();
-    child.confine_calls(prepared.stub_calls);
+    child.confine_calls(prepared.filters->stub_calls);
     child.run_stub();
 }
 

@@ -175,7 +175,7 @@ Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, s
             .act = prepared.forbidden_act,
             .landlock = landlock::abi(),
             .inherited_filters = prepared.inherited_filters,
-            .proof_can_be_sent = lets_through(prepared.calls, SYS_write),
+            .proof_can_be_sent = lets_through(prepared.filters->calls, SYS_write),
             .descriptors = bits_of(descriptors),
             .cgroup = std::move(cgroup)};
 }

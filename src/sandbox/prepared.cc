@@ -12,6 +12,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "sandbox/calls.h"
 #include "sandbox/forbidden.h"
@@ -261,6 +262,42 @@ Result<Fd> open_stub(const std::string& given, Unfit& unfit) {
     return refuse(unfit, places.back(), "is the reaper of each pid namespace, but is not installed", ENOENT);
 }
 
+// All that makes one filter differ from another, as text.
+std::string key_of(const seccomp::Rules& rules, bool witnessed) {
+    std::string key = witnessed ? "witnessed" : "";
+    const auto add = [&key](auto number) { key += std::to_string(number) + ","; };
+    for (const auto* numbers : {&rules.allowed, &rules.killed, &rules.logged, &rules.absent}) {
+        for (const int number : *numbers) add(number);
+        key += ';';
+    }
+    for (const auto& [call, error] : rules.refused) key += std::to_string(call) + ":" + std::to_string(error) + ",";
+    for (const auto& denial : rules.denials) {
+        key += ';';
+        add(denial.call);
+        add(denial.error);
+        for (const auto& test : denial.tests) {
+            add(static_cast<int>(test.argument) + (test.upper_half ? 8 : 0) + (test.when == seccomp::Test::When::differs ? 16 : 0));
+            add(test.value);
+            add(test.mask);
+        }
+    }
+    return key;
+}
+
+// Compiled once for all who want the same.
+Result<std::shared_ptr<const Filters>> filters_for(const seccomp::Rules& rules, bool witnessed) {
+    static std::map<std::string, std::weak_ptr<const Filters>> known;
+    std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
+    const std::string key = key_of(rules, witnessed);
+    if (const auto found = known.find(key); found != known.end()) return found->second.lock();
+    auto made = std::make_shared<Filters>();
+    made->calls = TRY(seccomp::compile(rules));
+    if (witnessed) made->telling_calls = seccomp::telling(made->calls);
+    made->stub_calls = TRY(seccomp::compile_few(stub_calls()));
+    known[key] = made;
+    return made;
+}
+
 Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unfit& unfit) {
     const Plan& plan = prepared.plan;
     if (!plan.calls.enabled) return {};
@@ -268,9 +305,7 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
     std::string unknown;
     const auto rules = rules_of(plan.calls, sent, unknown);
     if (!rules) return refuse(unfit, unknown, "names neither a system call nor a group of them", EINVAL);
-    prepared.calls = TRY(seccomp::compile(*rules));
-    if (plan.calls.witnessed) prepared.telling_calls = seccomp::telling(prepared.calls);
-    prepared.stub_calls = TRY(seccomp::compile_few(stub_calls()));
+    prepared.filters = TRY(filters_for(*rules, plan.calls.witnessed));
     return {};
 }
 
@@ -321,7 +356,7 @@ std::uint64_t signals_not_by_default() {
 
 // How the child shall prove that what was prepared is in force.
 void prepare_proofs(Prepared& prepared) {
-    prepared.forbidden_call = forbidden_by(prepared.calls);
+    prepared.forbidden_call = forbidden_by(prepared.filters->calls);
     if (prepared.plan.landlock) prepared.forbidden_act = forbidden_by(prepared.rights);
     prepared.inherited_filters = inherited_filters();
 }
@@ -392,7 +427,7 @@ bool stale(const Prepared& prepared) {
 
 const Plan& plan_of(const Prepared& prepared) { return prepared.plan; }
 
-const seccomp::Program& filter_of(const Prepared& prepared) { return prepared.calls; }
+const seccomp::Program& filter_of(const Prepared& prepared) { return prepared.filters->calls; }
 
 bool needs_stub(const Prepared& prepared) { return prepared.plan.pid_namespace; }
 

@@ -43,6 +43,13 @@ struct OverlayMounts {
     std::string options;
 };
 
+// The seccomp filters of a cell. Shared by all whose rules are the same; all empty where there are none.
+struct Filters {
+    seccomp::Program calls;                 // the worker's
+    seccomp::Program telling_calls;         // the same, as it is installed where a witness is to see what it denies
+    seccomp::Program stub_calls;
+};
+
 class Prepared {
 public:
     explicit Prepared(const Plan& from);
@@ -64,9 +71,7 @@ public:
     std::vector<Limit> limits;              // the plan's, and what core dumps want
     std::vector<unsigned long> cpus;        // a mask, as sched_setaffinity wants it; empty: unchanged
 
-    seccomp::Program calls;                 // the worker's; empty: none
-    seccomp::Program telling_calls;         // the same, as it is installed where a witness is to see what it denies
-    seccomp::Program stub_calls;
+    std::shared_ptr<const Filters> filters = std::make_shared<Filters>();
     Rights rights;                          // no handled rights: no Landlock
     MountTree tree;
     std::shared_ptr<const MountTemplate> mounts;   // of a root of its own

@@ -184,7 +184,7 @@ TEST_CASE("a path that Landlock cannot find fails with 243") {
 TEST_CASE("a filter that the kernel refuses fails with 228") {
     NEEDS_ROOT();
     const PreparedCell prepared = prepare_or_fail(alone(view()));
-    prepared->calls.assign(1, sock_filter{0xffff, 0, 0, 0});
+    prepared->filters = std::make_shared<Filters>(Filters{{sock_filter{0xffff, 0, 0, 0}}, {}, {}});
     check_failure(run_prepared(*prepared), Stage::seccomp, EINVAL);
 }
 
