@@ -8,6 +8,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +61,28 @@ inline Plan plan_for_view(std::vector<std::string> questions) {
     questions.insert(questions.begin(), cell_view());
     return plan_for(std::move(questions));
 }
+
+// cell-view where a worker finds it on the host's own tree, whose /tmp may be hidden: the build may lie where only root may go.
+class ReachableView {
+public:
+    ReachableView() {
+        REQUIRE(::mkdtemp(directory_.data()) != nullptr);
+        std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+        std::filesystem::copy_file(cell_view(), program());
+    }
+    ReachableView(const ReachableView&) = delete;
+    ReachableView& operator=(const ReachableView&) = delete;
+    ~ReachableView() { std::filesystem::remove_all(directory_); }
+
+    std::string program() const { return directory_ + "/cell-view"; }
+    std::vector<std::string> asked(std::vector<std::string> questions) const {
+        questions.insert(questions.begin(), program());
+        return questions;
+    }
+
+private:
+    std::string directory_ = "/run/warder-cell-view-XXXXXX";
+};
 
 // Programs outside of the chain may be run as well, as a worker with `run` rights on /usr has it.
 inline Plan plan_for_shell(const std::string& script) {

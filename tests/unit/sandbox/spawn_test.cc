@@ -206,7 +206,7 @@ TEST_CASE("there is no /proc, the root is read-only, /tmp is private and writabl
     const auto outcome = run(plan_for_view({"read:/proc/self/status", "read:/sys", "create:/here", "create:/usr/here", "create:/etc/here",
                                             "create:/run/here", "create:/tmp/here", "create:/var/tmp/there", "create:/dev/shm/shared",
                                             "read:/tmp/warder-cell-test-foreign", "read:/etc/passwd", "read:/etc/shadow",
-                                            "write:/dev/null", "read:/dev/urandom", "read:/root", "read:/.tmp", "read:/old_root"}));
+                                            "write:/dev/null", "read:/dev/urandom", "read:/boot", "read:/.tmp", "read:/old_root"}));
     ::unlink("/tmp/warder-cell-test-foreign");
     CHECK(holds(outcome.text, "open /proc/self/status ENOENT\n"));
     CHECK(holds(outcome.text, "open /sys ENOENT\n"));
@@ -222,7 +222,7 @@ TEST_CASE("there is no /proc, the root is read-only, /tmp is private and writabl
     CHECK(holds(outcome.text, "open /etc/shadow ENOENT\n"));
     CHECK(holds(outcome.text, "open /dev/null ok\n"));
     CHECK(holds(outcome.text, "open /dev/urandom ok\n"));
-    CHECK(holds(outcome.text, "open /root ENOENT\n"));
+    CHECK(holds(outcome.text, "open /boot ENOENT\n"));
     CHECK_FALSE(holds(outcome.text, "open /.tmp ok\n"));
     CHECK(holds(outcome.text, "open /old_root ENOENT\n"));
 }
@@ -542,7 +542,8 @@ TEST_CASE("an empty network has no interface that is up, and no sockets of the i
 
 TEST_CASE("everything optional off is still a process without privileges") {
     NEEDS_ROOT();
-    Plan plan = plan_for_view({"ids", "capabilities", "fds"});
+    const ReachableView view;
+    Plan plan = plan_for(view.asked({"ids", "capabilities", "fds"}));
     plan.root = Root::host;
     plan.mount_namespace = plan.pid_namespace = plan.ipc_namespace = plan.uts_namespace = false;
     plan.private_tmp = plan.landlock = plan.calls.enabled = false;
@@ -555,7 +556,8 @@ TEST_CASE("everything optional off is still a process without privileges") {
 
 TEST_CASE("on the host's own tree /tmp can still be private and binds be shown") {
     NEEDS_ROOT();
-    Plan plan = plan_for_view({"read:/etc/hostname", "create:/tmp/mine", "create:/mnt/new", "read:/mnt/id"});
+    const ReachableView view;
+    Plan plan = plan_for(view.asked({"read:/etc/hostname", "create:/tmp/mine", "create:/mnt/new", "read:/mnt/id"}));
     plan.root = Root::host;
     plan.binds = {{.source = "/usr/bin", .target = "/mnt"}};
     const auto outcome = run(plan);
