@@ -39,6 +39,9 @@ int open_beneath(int directory, const char* name) {
     open_how how{};
     how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED;
+    const int fd = static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof how));
+    if (fd >= 0 || errno != EAGAIN) return fd;
+    how.resolve &= ~std::uint64_t{RESOLVE_CACHED};   // which gives up when somebody mounts something meanwhile
     return static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof how));
 }
 

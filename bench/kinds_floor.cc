@@ -142,6 +142,9 @@ private:
         how.flags = flags | O_CLOEXEC;
         how.mode = mode;
         how.resolve = resolve;
+        Fd fd(static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof how)));
+        if (fd || errno != EAGAIN) return fd;
+        how.resolve &= ~std::uint64_t{RESOLVE_CACHED};   // which gives up when somebody mounts something meanwhile
         return Fd(static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof how)));
     }
 
