@@ -422,22 +422,28 @@ bool reply(int socket, Bare& bare, Kind kind, Fd received) {
     return ::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0;
 }
 
+// Waits for the next, with who asks and the descriptor that came along, if one did. Ends when the other side closes.
+Question next_question(int socket, Fd& received) {
+    Question question;
+    iovec part{&question, sizeof question};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof question)) ::_exit(0);
+    if (!read_control(message, received)) ::_exit(1);
+    return question;
+}
+
 // Questions come on one socket and are answered on another, which is the same without a relay.
 [[noreturn]] void serve(int socket, int answers, const KindPlaces& places) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     Bare bare(places);
     if (!bare.open()) ::_exit(1);
     for (;;) {
-        Question question;
-        iovec part{&question, sizeof question};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof question)) ::_exit(0);
         Fd received;
-        if (!read_control(message, received)) ::_exit(1);
+        const Question question = next_question(socket, received);
         if (!reply(answers, bare, question.kind, std::move(received))) ::_exit(1);
     }
 }
@@ -446,14 +452,8 @@ bool reply(int socket, Bare& bare, Kind kind, Fd received) {
 [[noreturn]] void relay(int socket, int onwards) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) {
-        Question question;
-        iovec part{&question, sizeof question};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof question)) ::_exit(0);
+        Fd received;
+        const Question question = next_question(socket, received);
         if (::send(onwards, &question, sizeof question, MSG_NOSIGNAL) < 0) ::_exit(1);
     }
 }
