@@ -34,8 +34,8 @@ struct Lent {
     std::int64_t wall_clock = 0;
 };
 
-// The latest things lent in a life; the oldest entry gives way. At most a fixed number, so that a worker cannot make it grow;
-// most workers are lent a few things, so room for more is made with the first that is more.
+// The latest things lent in a life; the oldest entry gives way. It grows with what is lent, to a fixed number and no further, so that
+// a worker cannot make it grow without end.
 class LentTable {
 public:
     static constexpr std::size_t capacity = 64;

@@ -11,7 +11,6 @@
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
-#include "daemon/reload.h"
 #include "daemon/version.h"
 #include "daemon/worker_fds.h"
 #include "sandbox/score.h"

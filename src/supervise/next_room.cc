@@ -1,7 +1,6 @@
 #include "supervise/next_room.h"
 
 #include <csignal>
-
 #include <utility>
 
 namespace warder::supervise {
