@@ -8,8 +8,8 @@
 namespace warder::supervise {
 namespace {
 
-// A thousand deaths at once must not keep the loop from everybody else.
-constexpr int wakes_per_turn = 32;
+// A thousand deaths at once must not keep the loop from everybody else. Time, not a number: a wake may be a start, or next to nothing.
+constexpr Duration share_of_a_turn = std::chrono::milliseconds(2);
 
 std::uint32_t seed_or_random(std::uint32_t seed) {
     if (seed == 0) [[maybe_unused]] const ssize_t size = ::getrandom(&seed, sizeof seed, GRND_NONBLOCK);
@@ -75,8 +75,10 @@ bool Roster::handle(const PollEvent& event, Instant now) {
 void Roster::run_due(Instant now) {
     const Turn turn(*this);
     WorkerId id{};
-    for (int wakes = 0; wakes < wakes_per_turn && around_.deadlines.take_due(now, id); ++wakes) {
+    const Instant began = monotonic_now();
+    while (around_.deadlines.take_due(now, id)) {
         if (Worker* worker = find(id)) worker->wake(now);
+        if (monotonic_now() - began >= share_of_a_turn) break;
     }
 }
 

@@ -53,7 +53,7 @@ public:
     // When run_due() must be called next; never: not until something else happens. For the daemon's one timer.
     Instant next_deadline() const { return around_.deadlines.next(); }
 
-    // Wakes those who are due, but not more than a few of them in one turn: next_deadline() then stays in the past.
+    // Wakes those who are due, one at least, for two milliseconds in one turn: next_deadline() then stays in the past.
     void run_due(Instant now);
 
     // Whether every worker, those that are being removed too, is at rest, stopped or failed, and has left nothing behind.

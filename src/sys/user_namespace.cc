@@ -13,9 +13,10 @@
 namespace warder {
 namespace {
 
-Result<void> write_text(const char* path, const std::string& text) {
-    const Fd file(::open(path, O_WRONLY | O_CLOEXEC));
-    if (!file || ::write(file.get(), text.data(), text.size()) < 0) return failure(path);
+// `name` is a file of the process's directory, and a literal: an Error keeps it.
+Result<void> write_text(const std::string& process, const char* name, const std::string& text) {
+    const Fd file(::open((process + name).c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file || ::write(file.get(), text.data(), text.size()) < 0) return failure(name + 1);
     return {};
 }
 
@@ -28,9 +29,9 @@ std::string only(unsigned id) { return std::to_string(id) + " " + std::to_string
 }
 
 Result<Fd> fill_and_open(const std::string& process, const std::string& uid_map, const std::string& gid_map) {
-    TRY(write_text((process + "/setgroups").c_str(), "deny"));
-    TRY(write_text((process + "/uid_map").c_str(), uid_map));
-    TRY(write_text((process + "/gid_map").c_str(), gid_map));
+    TRY(write_text(process, "/setgroups", "deny"));
+    TRY(write_text(process, "/uid_map", uid_map));
+    TRY(write_text(process, "/gid_map", gid_map));
     Fd made(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
     if (!made) return failure("opening a user namespace");
     return made;
@@ -53,9 +54,9 @@ Result<void> enter_user_namespace() {
     const uid_t uid = ::geteuid();
     const gid_t gid = ::getegid();
     if (::unshare(CLONE_NEWUSER) != 0) return failure("unshare(CLONE_NEWUSER)");
-    TRY(write_text("/proc/self/uid_map", only(uid)));
-    TRY(write_text("/proc/self/setgroups", "deny"));
-    TRY(write_text("/proc/self/gid_map", only(gid)));
+    TRY(write_text("/proc/self", "/uid_map", only(uid)));
+    TRY(write_text("/proc/self", "/setgroups", "deny"));
+    TRY(write_text("/proc/self", "/gid_map", only(gid)));
     return try_mount_namespace();
 }
 

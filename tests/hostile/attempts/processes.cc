@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -59,12 +60,11 @@ int signal_by_pidfd(const Context& c) {
     return pidfd < 0 ? errno : done(::syscall(SYS_pidfd_send_signal, pidfd, SIGURG, nullptr, 0));
 }
 
-// A descriptor whose readiness is told to another process; that one counts in a file that everybody may read.
-int signal_by_owner(const Context& c) {
-    const int counts = ::open(c.below("shown/count").c_str(), O_RDONLY | O_CLOEXEC);
+// A descriptor whose readiness is told to another process; that one counts in a file that everybody may read: `counts`.
+int signal_by_owner_seen(const Context& c, int counts) {
     int before = 0;
     int after = 0;
-    if (counts < 0 || ::pread(counts, &before, sizeof before, 0) != sizeof before) return EIO;
+    if (::pread(counts, &before, sizeof before, 0) != sizeof before) return EIO;
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
     if (::fcntl(ends[0], F_SETOWN, worker(c)) != 0) return errno;
@@ -75,6 +75,15 @@ int signal_by_owner(const Context& c) {
         if (::pread(counts, &after, sizeof after, 0) != sizeof after) return EIO;
     }
     return after > before ? 0 : EPERM;
+}
+
+// Other cells try the same on the same process: one after the other, or a signal of theirs would count as this one's.
+int signal_by_owner(const Context& c) {
+    const int counts = ::open(c.below("shown/count").c_str(), O_RDONLY | O_CLOEXEC);
+    if (counts < 0 || ::flock(counts, LOCK_EX) != 0) return EIO;
+    const int outcome = signal_by_owner_seen(c, counts);
+    ::close(counts);
+    return outcome;
 }
 
 // ---- Looking into others ----
