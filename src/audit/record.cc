@@ -23,7 +23,7 @@ std::string_view name_of(Record::Kind kind) {
 // A denial by policy, or an allowed operation that the world refused: two things that people look for apart.
 std::string_view verdict_of(const Record& record) {
     if (record.reason == Reason::ok) return "allowed";
-    return record.reason == Reason::system || record.reason == Reason::deadline ? "failed" : "denied";
+    return failed_beyond_policy(record.reason) ? "failed" : "denied";
 }
 
 void put_request(JsonWriter& json, const Record& record) {

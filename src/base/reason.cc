@@ -47,6 +47,18 @@ std::string_view name_of(Reason reason) {
     return index < entries.size() ? entries[index].name : "unknown";
 }
 
+bool failed_beyond_policy(Reason reason) {
+    switch (reason) {
+        case Reason::system:
+        case Reason::would_block:
+        case Reason::deadline:
+        case Reason::listener_lost:
+        case Reason::stopping:
+        case Reason::unavailable: return true;
+        default: return false;
+    }
+}
+
 int errno_of(Reason reason) {
     const auto index = static_cast<std::size_t>(reason);
     return index < entries.size() ? entries[index].number : EPROTO;

@@ -37,6 +37,10 @@ enum class Reason : std::uint16_t {
 
 std::string_view name_of(Reason reason);
 
+// Whether a request that ended for this reason was permitted, and what it asked for then failed. False for `ok` and for what the
+// policy, the worker's own narrowing or the form of the request denied.
+bool failed_beyond_policy(Reason reason);
+
 // The errno that goes with a reason; 0 for `ok`, and for `system`, where the kernel's own stands.
 int errno_of(Reason reason);
 

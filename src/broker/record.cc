@@ -54,7 +54,7 @@ void Broker::conclude(Principal& principal, Credentials sender, std::size_t firs
     for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
         record_request(principal, sender, one, wall);
         const bool allowed = one.performed.reason == Reason::ok;
-        ++(allowed ? principal.allowed : principal.denied);
+        ++(allowed ? principal.allowed : failed_beyond_policy(one.performed.reason) ? principal.failed : principal.denied);
         if (!allowed && one.taken) principal.session->allowances.give_back(one.decision.grant);
         if (!allowed || one.decision.grant == GrantId::none) continue;
         ++principal.held[number(one.decision.grant)].lent;

@@ -150,7 +150,8 @@ struct Principal {
     std::uint32_t generations = 0;
     std::uint64_t rotations = 0;         // of its secrets: the generation of the last one pushed
     std::uint64_t allowed = 0;           // requests, since warderd started
-    std::uint64_t denied = 0;
+    std::uint64_t denied = 0;            // by the policy
+    std::uint64_t failed = 0;            // permitted, but not done
 };
 
 // Narrows grant `id` of the session by `request`; the first time it gets grants of its own, a copy of `grants`. Errors: those of

@@ -18,8 +18,8 @@ struct Standing {
     uid_t uid = 0;
     gid_t gid = 0;
     std::vector<gid_t> groups;   // supplementary ones, which cannot be given up
-    int nice = 0;                // as warderd was started: an ordinary user gets no lower
-    int oom_score_adjust = 0;    // likewise
+    int nice = 0;                // as warderd was started: root needs CAP_SYS_NICE for lower ones, an ordinary user has none
+    int oom_score_adjust = 0;    // likewise, with CAP_SYS_RESOURCE
 };
 
 // Where an ordinary user's things lie, where the files do not say.
@@ -29,7 +29,7 @@ struct Places {
     std::string cache;
 };
 
-// What [daemon] is before a file says otherwise.
+// What [daemon] is before a file says otherwise. Root's places are fixed.
 Daemon initial_daemon(const Standing& standing, const Places& places);
 
 // Without root: adds an error for each thing that takes it, and gives every worker warderd's own ids, niceness and oom score

@@ -62,7 +62,8 @@ struct WorkerReport {
     Instant next_start = Instant::never();    // waiting: when it is started again
     std::string status;                       // what the worker says of itself
     std::uint64_t allowed = 0;                // requests since warderd knows it
-    std::uint64_t denied = 0;
+    std::uint64_t denied = 0;                 // by the policy
+    std::uint64_t failed = 0;                 // permitted, and then the kernel or another process refused
     std::uint32_t fds = 0;                    // descriptors lent in this life
     std::string cgroup;                       // its directory, or empty
     std::optional<std::uint64_t> memory;      // bytes in use by its group, where the kernel counts them

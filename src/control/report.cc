@@ -145,7 +145,7 @@ void put_worker(JsonWriter& json, const WorkerReport& worker, const Clock& clock
     put_text_or_null(json, "last_exit", worker.last_exit);
     put_moment(json, "next_start", worker.next_start, clock);
     put_text_or_null(json, "status", worker.status);
-    json.member("allowed", worker.allowed).member("denied", worker.denied).member("fds", worker.fds);
+    json.member("allowed", worker.allowed).member("denied", worker.denied).member("failed", worker.failed).member("fds", worker.fds);
     put_text_or_null(json, "cgroup", worker.cgroup);
     put_optional(json, "memory", worker.memory);
     json.key("cpu_ms");

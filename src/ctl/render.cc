@@ -85,8 +85,8 @@ std::string memory(const json& worker) {
 }
 
 std::string requests(const json& worker) {
-    const auto denied = number(worker, "denied");
-    return std::to_string(number(worker, "allowed")) + " allowed, " + std::to_string(denied) + " denied";
+    const auto counted = [&worker](const char* which) { return std::to_string(number(worker, which)) + " " + which; };
+    return counted("allowed") + ", " + counted("denied") + ", " + counted("failed");
 }
 
 // "…" for what is cut, so that one long sentence does not break a table apart.

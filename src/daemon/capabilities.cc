@@ -37,14 +37,21 @@ void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan
     if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
 }
 
+// What is lower than warderd's own has to be lowered.
+void add_priorities(Needs& needs, const std::string& worker, const sandbox::Plan& cell, const config::Standing& own) {
+    const auto lower_than = [&worker](const char* what, int than) {
+        return worker + " has a lower " + what + " than warderd's own, " + std::to_string(than);
+    };
+    if (cell.oom_score_adjust < own.oom_score_adjust) needs.add(CAP_SYS_RESOURCE, lower_than("oom score", own.oom_score_adjust));
+    if (cell.nice < own.nice) needs.add(CAP_SYS_NICE, lower_than("niceness", own.nice));
+}
+
 void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
     add_namespaces(needs, worker, cell);
     if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
-    if (cell.oom_score_adjust < 0) needs.add(CAP_SYS_RESOURCE, worker + " has a lower oom score than 0");
     const bool realtime = cell.io_priority.io_class == sandbox::IoClass::realtime ||
                           cell.scheduling.scheduler == sandbox::Scheduler::fifo ||
                           cell.scheduling.scheduler == sandbox::Scheduler::round_robin;
-    if (cell.nice < 0) needs.add(CAP_SYS_NICE, worker + " has a lower niceness than 0");
     if (realtime) needs.add(CAP_SYS_NICE, worker + " is scheduled in real time");
     if (!cell.terminal.empty()) needs.add(CAP_SYS_ADMIN, worker + " has a terminal, which may be another session's");
     for (int capability = 0; capability < 64; ++capability) {
@@ -90,9 +97,10 @@ void add_grant(Needs& needs, const std::string& who, const policy::Grant& grant)
     }
 }
 
-void add_worker(Needs& needs, const config::Worker& worker) {
+void add_worker(Needs& needs, const config::Worker& worker, const config::Standing& own) {
     const std::string name = "worker " + worker.name;
     add_cell(needs, name, worker.cell);
+    add_priorities(needs, name, worker.cell, own);
     for (const auto& grant : worker.grants) add_grant(needs, name + ", grant " + grant.name, grant);
 }
 
@@ -134,8 +142,9 @@ Needs needed_by(const config::Config& config) {
     if (config.daemon.log_keeper) {
         add_keeper(needs);
         add_cell(needs, "the log keeper", sandbox::Plan{});
+        add_priorities(needs, "the log keeper", sandbox::Plan{}, config.daemon.standing);
     }
-    for (const auto& worker : config.workers) add_worker(needs, worker);
+    for (const auto& worker : config.workers) add_worker(needs, worker, config.daemon.standing);
     for (int capability = 0; capability < 64; ++capability) {
         const bool reserved = (config.daemon.reserve_capabilities & capabilities::bit(capability)) != 0;
         if (reserved) needs.add(capability, "[daemon] reserve_capabilities");

@@ -140,6 +140,7 @@ control::WorkerReport Operators::report(const Daemon::Member& member) const {
     if (const auto* principal = daemon_.broker_.principal(member.id)) {
         report.allowed = principal->allowed;
         report.denied = principal->denied;
+        report.failed = principal->failed;
         if (principal->session) report.fds = static_cast<std::uint32_t>(principal->session->lent.total());
     }
     add_group_use(report);

@@ -26,14 +26,17 @@ int own_oom_score() {
     return text ? std::atoi(text->c_str()) : 0;
 }
 
-config::Standing own_standing() {
+config::Standing own_standing(bool without_root) {
     config::Standing standing;
+    standing.nice = ::getpriority(PRIO_PROCESS, 0);
+    standing.oom_score_adjust = own_oom_score();
+    if (!without_root) return standing;
     standing.without_root = true;
+    standing.nice = std::max(standing.nice, 0);   // what an administrator gave warderd is not handed on
+    standing.oom_score_adjust = std::max(standing.oom_score_adjust, 0);
     standing.uid = ::getuid();
     standing.gid = ::getgid();
     standing.groups = own_groups();
-    standing.nice = std::max(::getpriority(PRIO_PROCESS, 0), 0);
-    standing.oom_score_adjust = std::max(own_oom_score(), 0);
     return standing;
 }
 
@@ -51,9 +54,10 @@ bool enter_user_mode() {
 }
 
 config::Daemon initial_daemon(const Options& options) {
-    if (!options.user) return {};
+    const config::Standing standing = own_standing(options.user);
+    if (!options.user) return config::initial_daemon(standing, {});
     const UserDirectories mine = user_directories(::getuid());
-    return config::initial_daemon(own_standing(), {mine.runtime, mine.state, mine.cache});
+    return config::initial_daemon(standing, {mine.runtime, mine.state, mine.cache});
 }
 
 }  // namespace warder::daemon

@@ -45,6 +45,14 @@ class Cells(WarderTest):
         self.assertEqual((seen["ptrace"], seen["memory"], seen["state"], seen["processes"]), ("EPERM", "ENOENT", "ENOENT", "ENOENT"))
         self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "urandom", "zero"])
 
+    def test_what_warderd_was_started_with_is_not_handed_on(self):
+        """A lower niceness and oom score than its own take capabilities, which it keeps for that."""
+        self.before = ["nice", "-n", "5", "choom", "-n", "300", "--"]
+        seen = self.seen_by("")
+        self.assertEqual(seen["nice"], 0)
+        with open(f"/proc/{self.worker('looker')['pid']}/oom_score_adj") as score:
+            self.assertEqual(score.read(), "0\n")
+
     def test_in_a_chroot_the_root_of_a_cell_is_the_cell_s_own(self):
         """warderd's root is not its mount namespace's there, and the namespace's is what a worker must not get."""
         os.mkdir(self.path("inner"))

@@ -77,6 +77,9 @@ class Requests(WarderTest):
         self.assertEqual(seen[0]["value"], "the key")
         self.assertEqual(seen[1]["errno"], errno.ENOENT)
         self.assertIn("denied", seen[2])
+        counted = self.worker("asker")
+        self.assertEqual([counted[which] for which in ("allowed", "denied", "failed")], [2, 1, 1], "what is absent was permitted")
+        self.assertIn("2 allowed, 1 denied, 1 failed", self.ctl("status", "asker").stdout)
 
     def test_connecting_by_name_and_by_address_over_every_transport(self):
         os.makedirs(self.path("sockets"))

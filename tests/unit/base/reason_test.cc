@@ -26,6 +26,16 @@ TEST_CASE("each reason but ok and system goes with an errno") {
     CHECK(errno_of(Reason::would_block) == EAGAIN);
 }
 
+TEST_CASE("what failed was permitted, and what was denied was not") {
+    for (const Reason failed : {Reason::system, Reason::deadline, Reason::would_block, Reason::unavailable, Reason::listener_lost}) {
+        CHECK(failed_beyond_policy(failed));
+    }
+    for (const Reason denied : {Reason::ok, Reason::not_granted, Reason::wrong_operation, Reason::bad_path, Reason::too_many,
+                                Reason::not_regular, Reason::given_up, Reason::not_requester}) {
+        CHECK_FALSE(failed_beyond_policy(denied));
+    }
+}
+
 TEST_CASE("T24: a grant that is not there and a path that is not granted give the same errno") {
     CHECK(errno_of(Reason::no_such_grant) == errno_of(Reason::not_granted));
     CHECK(errno_of(Reason::wrong_operation) == errno_of(Reason::not_granted));

@@ -29,6 +29,7 @@ WorkerReport web() {
     worker.status = "serving \"all\"\n";
     worker.allowed = 10;
     worker.denied = 1;
+    worker.failed = 3;
     worker.fds = 4;
     worker.cgroup = "/sys/fs/cgroup/warder/w.web";
     worker.memory = 1 << 20;
@@ -45,7 +46,7 @@ WorkerReport web() {
 constexpr const char* web_json =
     R"({"name":"web","id":3,"state":"ready","wanted":"up",)"
     R"("since":{"at":"2025-12-31T23:56:58.000000Z","ms_ago":182000},"pid":4242,"user":"w-web","uid":64000,"gid":64000,)"
-    R"~("restarts":2,"last_exit":"signal 9 (KILL)","next_start":null,"status":"serving \"all\"\n","allowed":10,"denied":1,)~"
+    R"~("restarts":2,"last_exit":"signal 9 (KILL)","next_start":null,"status":"serving \"all\"\n","allowed":10,"denied":1,"failed":3,)~"
     R"("fds":4,"cgroup":"/sys/fs/cgroup/warder/w.web","memory":1048576,"cpu_ms":1500,"tasks":2,)"
     R"~("evidence":"full","witness":72,"denied_calls":[{"call":"ptrace","words":"ptrace(0, 0)","answer":"EPERM","count":3,)~"
     R"("first":{"at":"2025-12-31T23:59:58.000000Z","ms_ago":2000},"last":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000},"pid":71,"section":"[worker.web.cell]",)"
@@ -87,7 +88,7 @@ TEST_CASE("report: what is unknown or does not apply is null, never left out") {
           R"({"warder":1,"verb":"status","workers":[{"name":"db","id":0,"state":"waiting","wanted":"down",)"
           R"("since":{"at":"2026-01-01T00:00:00.000000Z","ms_ago":0},"pid":null,"user":null,"uid":65534,"gid":65534,)"
           R"("restarts":0,"last_exit":null,"next_start":{"at":"2026-01-01T00:00:00.250000Z","ms_ahead":250},"status":null,)"
-          R"("allowed":0,"denied":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null,)"
+          R"("allowed":0,"denied":0,"failed":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null,)"
           R"("evidence":null,"witness":null,"denied_calls":[],"other_denied_calls":0,"helper":false}]})");
 }
 

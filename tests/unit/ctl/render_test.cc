@@ -13,7 +13,7 @@ json worker(const char* name, const char* state, const char* wanted) {
     return {{"name", name},   {"state", state},     {"wanted", wanted},    {"since", {{"at", "x"}, {"ms_ago", 182000}}},
             {"pid", 4242},    {"user", name},       {"uid", 64000},        {"gid", 64000},
             {"restarts", 0},  {"last_exit", nullptr}, {"next_start", nullptr}, {"status", nullptr},
-            {"allowed", 10},  {"denied", 0},        {"fds", 4},            {"cgroup", nullptr},
+            {"allowed", 10},  {"denied", 0}, {"failed", 2},        {"fds", 4},            {"cgroup", nullptr},
             {"memory", 1 << 20}, {"cpu_ms", nullptr}, {"tasks", nullptr}};
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("render: one worker is a block, and says when it is not as it should b
           "  restarts: 3\n"
           " last exit: exit code 1\n"
           "next start: in 1s\n"
-          "  requests: 10 allowed, 0 denied\n"
+          "  requests: 10 allowed, 0 denied, 2 failed\n"
           "      lent: 4 descriptors in this life\n");
 }
 

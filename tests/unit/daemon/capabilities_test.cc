@@ -81,6 +81,11 @@ TEST_CASE("each item of a cell says which capability it needs") {
     plan.limits.clear();
     plan.oom_score_adjust = -100;
     CHECK(needs(config_with({}, plan), CAP_SYS_RESOURCE));
+    auto slowed = config_with({}, open);
+    slowed.daemon.standing.nice = 5;
+    slowed.daemon.standing.oom_score_adjust = 300;
+    CHECK_EQ(needed_by(slowed).reason_for(CAP_SYS_NICE), "worker web has a lower niceness than warderd's own, 5");
+    CHECK_EQ(needed_by(slowed).reason_for(CAP_SYS_RESOURCE), "worker web has a lower oom score than warderd's own, 300");
     CHECK_FALSE(needs(config_with({}), CAP_DAC_OVERRIDE));
     sandbox::Plan layered;
     layered.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
