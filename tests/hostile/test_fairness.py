@@ -1,5 +1,6 @@
 """A worker that floods, never reads or sends junk slows only itself: L1, L2, T3; and descriptors of the parent: T4, T17."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -123,10 +124,11 @@ class Fairness(WarderTest):
     def limit_descriptors(self, limit):
         """Of the parent, between two requests: during one it has a worker's ids, and may not be changed."""
         def changed():
-            try:
-                return resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE, *([limit] if limit else []))
-            except PermissionError:
-                return None
+            until = time.monotonic() + 0.2   # the moments are short, so the tries are close
+            while time.monotonic() < until:
+                with contextlib.suppress(PermissionError):
+                    return resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE, *([limit] if limit else []))
+            return None
 
         return wait_for(changed, "the parent's limit is set")
 
