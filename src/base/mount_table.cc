@@ -17,6 +17,18 @@ std::string_view take_word(std::string_view& line) {
     return word;
 }
 
+std::string_view take_line(std::string_view& text) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    return line;
+}
+
+// What stands behind the dash: the type, and more. Empty: no line of a mount.
+std::string_view from_type(std::string_view line) {
+    const auto dash = line.find(" - ");
+    return dash == std::string_view::npos ? std::string_view() : line.substr(dash + 3);
+}
+
 bool covers(std::string_view point, std::string_view path) {
     if (point == "/") return true;
     return path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/');
@@ -43,11 +55,9 @@ std::string mount_type_of(std::string_view mountinfo, std::string_view path) {
     std::size_t deepest = 0;
     std::string_view type;
     while (!mountinfo.empty()) {
-        std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
-        mountinfo.remove_prefix(std::min(line.size() + 1, mountinfo.size()));
-        const auto dash = line.find(" - ");
-        if (dash == std::string_view::npos) continue;
-        std::string_view behind = line.substr(dash + 3);
+        std::string_view line = take_line(mountinfo);
+        std::string_view behind = from_type(line);
+        if (behind.empty()) continue;
         for (int skipped = 0; skipped < 4; ++skipped) take_word(line);
         const std::string point = unescape_mount_word(take_word(line));
         if (point.size() < deepest || !covers(point, path)) continue;
@@ -55,6 +65,14 @@ std::string mount_type_of(std::string_view mountinfo, std::string_view path) {
         type = take_word(behind);
     }
     return std::string(type);
+}
+
+bool has_mounts_of_others(std::string_view mountinfo) {
+    while (!mountinfo.empty()) {
+        std::string_view behind = from_type(take_line(mountinfo));
+        if (answered_by_others(take_word(behind))) return true;
+    }
+    return false;
 }
 
 bool answered_by_others(std::string_view type) {

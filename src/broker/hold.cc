@@ -14,6 +14,7 @@
 #include "broker/socket_name.h"
 #include "policy/path.h"
 #include "sys/kernel.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::broker {
 namespace {
@@ -280,7 +281,7 @@ Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view m
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
     // What others answer for is looked at by openers, when it is asked for. (A socket's place has to be held to be bound.)
-    if (!socket && answered_by_others(mount_type_of(mountinfo, held.directory_path))) return held;
+    if (!socket && answered_by_others(mount_type_behind(mountinfo, held.directory_path))) return held;
     auto directory = open_prefix(held, 0);
     if (directory) {
         if (const auto taken = take_first(held, std::move(*directory)); !taken) held.directory.reset();

@@ -15,6 +15,7 @@
 #include "base/mount_table.h"
 #include "config/check.h"
 #include "policy/path.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::config {
 namespace {
@@ -109,7 +110,7 @@ std::string mount_table() {
 PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     PathFacts facts;
     if (path.empty()) return facts;
-    facts.answered_by = mount_type_of(mountinfo, path);
+    facts.answered_by = mount_type_behind(mountinfo, path);
     if (answered_by_others(facts.answered_by)) {
         facts.type = PathFacts::Type::unknown;
         return facts;

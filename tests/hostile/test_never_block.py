@@ -188,8 +188,10 @@ class NeverBlock(WarderTest):
     def test_T6_starting_and_reloading_wait_for_no_server(self):
         """warderd does not look at what others answer for, neither at load nor at reload."""
         self.silent()
+        os.symlink("far/deep", self.path("link"))
         began = time.monotonic()
-        self.begin(f'far = {{ read = "{self.home}/far/deep/below/" }}', "c.open('far', 'file').read()")
+        self.begin(f'far = {{ read = "{self.home}/far/deep/below/" }}\nlinked = {{ read = "{self.home}/link/below/", type = "tree" }}',
+                   "c.open('far', 'file').read()")
         results, times = self.seen()
         self.assertLess(times[0] - began, 10)
         self.assert_in_time(results, times)

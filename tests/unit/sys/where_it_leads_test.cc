@@ -1,0 +1,69 @@
+#include "sys/where_it_leads.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+using namespace warder;
+
+namespace {
+
+// Nothing is mounted: where a mount would be is a matter of the table alone.
+struct Tree {
+    Tree() {
+        char name[] = "/tmp/warder-leads-XXXXXX";
+        path = std::filesystem::canonical(::mkdtemp(name));
+        std::filesystem::create_directories(path + "/plain/below");
+        std::filesystem::create_directories(path + "/far/away");
+        mounts = "21 1 8:1 / / rw - ext4 /dev/root rw\n22 21 0:40 / " + path + "/far rw - nfs4 server:/ rw\n";
+    }
+    ~Tree() { std::filesystem::remove_all(path); }
+    void link(const std::string& name, const std::string& target) const {
+        std::filesystem::create_symlink(target, path + "/" + name);
+    }
+    std::string behind(const std::string& name) const { return mount_type_behind(mounts, path + "/" + name); }
+
+    std::string path;
+    std::string mounts;
+};
+
+}  // namespace
+
+TEST_CASE("a path without symlinks lies where the table says") {
+    const Tree tree;
+    CHECK_EQ(tree.behind("plain/below"), "ext4");
+    CHECK_EQ(tree.behind("plain/absent/deeper"), "ext4");
+    CHECK_EQ(tree.behind("far/away/file"), "nfs4");
+    CHECK_EQ(mount_type_behind(tree.mounts, "/"), "ext4");
+}
+
+TEST_CASE("T6: symlinks are followed to the mount of others, and no further") {
+    const Tree tree;
+    tree.link("absolute", tree.path + "/far/away");
+    tree.link("relative", "far");
+    tree.link("plain/up", "../far/away/x");
+    tree.link("chain", "relative");
+    tree.link("inside", "plain/below");
+    CHECK_EQ(tree.behind("absolute"), "nfs4");
+    CHECK_EQ(tree.behind("relative/away/file"), "nfs4");
+    CHECK_EQ(tree.behind("plain/up"), "nfs4");
+    CHECK_EQ(tree.behind("chain/x"), "nfs4");
+    CHECK_EQ(tree.behind("inside/file"), "ext4");
+    CHECK_EQ(tree.behind("inside/../../far/x"), "nfs4");
+}
+
+TEST_CASE("a symlink that leads to itself ends somewhere") {
+    const Tree tree;
+    tree.link("loop", "loop");
+    CHECK_EQ(tree.behind("loop"), "ext4");
+}
+
+TEST_CASE("where nothing is mounted that others answer for, no symlink is looked at") {
+    const Tree tree;
+    tree.link("relative", "far");
+    CHECK_EQ(mount_type_behind("21 1 8:1 / / rw - ext4 /dev/root rw\n", tree.path + "/relative"), "ext4");
+    CHECK_EQ(mount_type_behind("", "/"), "");
+}
