@@ -161,6 +161,12 @@ std::uint32_t bits_of(const Descriptors& descriptors) {
     return bits;
 }
 
+// Their own scope came with ABI 6; before that nothing was left out.
+bool signals_left_out(const Prepared& prepared) {
+    const bool wanted = prepared.plan.landlock && prepared.plan.scope_signals && landlock::abi() >= 6;
+    return wanted && (prepared.rights.handled.scoped & landlock::scope_signal) == 0;
+}
+
 }  // namespace
 
 Namespaces namespaces_of(pid_t pid) {
@@ -174,6 +180,7 @@ Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, s
             .call = prepared.forbidden_call,
             .act = prepared.forbidden_act,
             .landlock = landlock::abi(),
+            .signals_left_out = signals_left_out(prepared),
             .inherited_filters = prepared.inherited_filters,
             .proof_can_be_sent = lets_through(prepared.filters->calls, SYS_write),
             .descriptors = bits_of(descriptors),

@@ -407,7 +407,8 @@ void Comparer::files() {
         add("landlock", "off", Evidence::none, std::nullopt);
         return;
     }
-    const std::string abi = "ABI " + std::to_string(expected_.landlock);
+    const std::string abi = "ABI " + std::to_string(expected_.landlock) +
+                            (expected_.signals_left_out ? " with its fault of threads (signals: by the pid namespace)" : "");
     if (expected_.act == ForbiddenAct::none) {
         add("landlock", abi + ", which forbids nothing here that could be tried", Evidence::none, std::nullopt);
         return;

@@ -73,6 +73,7 @@ struct Expected {
     ForbiddenCall call;
     ForbiddenAct act = ForbiddenAct::none;
     int landlock = 0;                    // the kernel's ABI; 0: no Landlock
+    bool signals_left_out = false;       // of Landlock's scope, for a fault of this kernel (rights.h)
     unsigned inherited_filters = 0;      // seccomp filters that warderd is under itself
     bool proof_can_be_sent = true;       // its filter lets write(2) through
     std::uint32_t descriptors = 0;       // bit N: N is to be open
