@@ -106,7 +106,6 @@ private:
     }
     void unblock_signals();
     void set_capabilities(std::uint64_t permitted, std::uint64_t inheritable);
-    void make_host_mounts();
     void mount_tmp();
     void mount_memory(std::size_t index);
     void mount_overlay(std::size_t index);
@@ -244,9 +243,8 @@ void Child::join_namespaces() {
 // A copy of the template, which is nobody's, with a /tmp of its own in it.
 void Child::make_mounts() {
     if (!plan_.mount_namespace) return;
-    if (plan_.root != Root::host) must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
+    must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
     must(Stage::mounts, ::unshare(CLONE_NEWNS));
-    if (plan_.root == Root::host) make_host_mounts();
     if (plan_.private_tmp) mount_tmp();
     for (std::size_t i = 0; i < plan_.memory_directories.size(); ++i) mount_memory(i);
     for (std::size_t i = 0; i < plan_.overlays.size(); ++i) mount_overlay(i);
@@ -274,19 +272,6 @@ void Child::mount_overlay(std::size_t index) {
 // Of the pid namespace that we are in: nobody else's processes, and nothing of the kernel's.
 void Child::mount_proc() {
     must(Stage::mounts, ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid"));
-}
-
-void Child::make_host_mounts() {
-    must_be_zero(Stage::mounts, -mounts::make_slave());
-    for (const auto& one : prepared_.tree.attachments) {
-        const int copy = mounts::copy_tree(one.source.c_str(), one.access, one.devices, one.no_execute);
-        if (copy < 0) fail(Stage::mounts, -copy);
-        const int target = ::open(one.target.c_str(), O_PATH | O_CLOEXEC);
-        must(Stage::mounts, target);
-        must_be_zero(Stage::mounts, -mounts::attach(copy, target));
-        ::close(target);
-        ::close(copy);
-    }
 }
 
 void Child::mount_tmp() {

@@ -349,20 +349,7 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
 }
 
 MountTree Layout::take() {
-    tree_.root = plan_.root;
     return std::move(tree_);
-}
-
-// On the host's own tree nothing is made: targets must be there.
-Result<MountTree> lay_out_on_host(const Plan& plan, Unfit& unfit) {
-    if (!plan.files.empty()) return refuse(unfit, plan.files.front().target, "no files are made on the host's own tree", EINVAL);
-    MountTree tree;
-    tree.root = Root::host;
-    for (const auto& bind : plan.binds) {
-        const auto access = bind.writable ? mounts::Access::writable : mounts::Access::read_only;
-        tree.attachments.push_back({bind.source, bind.target, access, mounts::Devices::hidden, bind.no_execute});
-    }
-    return tree;
 }
 
 // ---- The template: made by a child that never allocates ----
@@ -572,7 +559,6 @@ std::string key_of(const MountTree& tree) {
 }  // namespace
 
 Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
-    if (plan.root == Root::host) return lay_out_on_host(plan, unfit);
     Layout layout(plan);
     layout.add_system_directories();
     TRY(layout.add_devices(unfit));

@@ -72,7 +72,6 @@ struct Seen {
 };
 
 struct MountTree {
-    Root root = Root::system;
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
     std::vector<LateAttachment> late;

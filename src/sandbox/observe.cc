@@ -130,7 +130,7 @@ Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>
 std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
     std::vector<ExpectedMount> mounts;
     const Plan& plan = prepared.plan;
-    if (!plan.mount_namespace || plan.root == Root::host) return mounts;
+    if (!plan.mount_namespace) return mounts;
     mounts.push_back({"/", true, false});
     for (const auto& one : prepared.tree.attachments) {
         mounts.push_back({"/" + one.target, one.access == mounts::Access::read_only, one.devices == mounts::Devices::usable});

@@ -135,19 +135,20 @@ constexpr std::uint64_t reading_all = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC
 Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     const bool mounts = plan.mount_namespace;
     if (!mounts && plan.root != Root::host) return refuse(unfit, "root", "a root of its own needs a mount namespace", EINVAL);
+    if (mounts && plan.root == Root::host) return refuse(unfit, "mount_namespace", "needs a root of its own in it", EINVAL);
     if (!mounts && !plan.binds.empty()) return refuse(unfit, "binds", "need a mount namespace", EINVAL);
     if (!mounts && !plan.files.empty()) return refuse(unfit, "files", "need a mount namespace", EINVAL);
     if (!mounts && plan.private_tmp) return refuse(unfit, "private_tmp", "needs a mount namespace", EINVAL);
     if (!mounts && !plan.memory_directories.empty()) return refuse(unfit, "memory", "needs a mount namespace", EINVAL);
-    if (!plan.overlays.empty() && (!mounts || plan.root == Root::host)) return refuse(unfit, "overlays", "need a root of their own", EINVAL);
+    if (!plan.overlays.empty() && !mounts) return refuse(unfit, "overlays", "need a root of their own", EINVAL);
     if (!plan.overlays.empty() && plan.without_root) return refuse(unfit, "overlays", "take rights over files, which there are none without root", EINVAL);
     if (plan.user_namespace && plan.without_root) return refuse(unfit, "user_namespace", "is warderd's own already without root", EINVAL);
-    if (!plan.dumpable && (!mounts || plan.root == Root::host)) return refuse(unfit, "dumpable", "false needs a root of its own", EINVAL);
+    if (!plan.dumpable && !mounts) return refuse(unfit, "dumpable", "false needs a root of its own", EINVAL);
     if (!plan.dumpable && (plan.capabilities & reading_all) != 0) {
         return refuse(unfit, "dumpable", "false is nothing to who may read every file (dac_override, dac_read_search)", EINVAL);
     }
     const bool shows_processes = plan.proc != ProcView::hidden;
-    if (shows_processes && (plan.root == Root::host || !plan.pid_namespace)) {
+    if (shows_processes && (!mounts || !plan.pid_namespace)) {
         return refuse(unfit, "proc", "needs a root and a pid namespace of its own", EINVAL);
     }
     if (plan.calls.witnessed && !plan.calls.enabled) return refuse(unfit, "evidence", "is about a filter, and there is none", EINVAL);
@@ -333,7 +334,7 @@ Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit
     for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
         prepared.overlays.push_back(mounts_of(prepared.plan.overlays[i], prepared.tree.layers[i]));
     }
-    if (prepared.plan.root != Root::host) prepared.mounts = TRY(make_template(prepared.tree, unfit));
+    prepared.mounts = TRY(make_template(prepared.tree, unfit));
     return {};
 }
 

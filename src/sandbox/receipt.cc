@@ -471,9 +471,8 @@ void Comparer::name_space(const char* name, std::size_t index, bool own) {
 }
 
 void Comparer::mounts() {
-    const bool system = plan_.mount_namespace && plan_.root != Root::host;
     if (expected_.mounts.empty()) {
-        add("root", system ? "system" : "the host's", Evidence::none, std::nullopt);
+        add("root", plan_.mount_namespace ? "system" : "the host's", Evidence::none, std::nullopt);
         return;
     }
     const auto there = mounts_in(seen_.mountinfo);

@@ -60,7 +60,7 @@ Rights rights_of(const Plan& plan, const Chain& chain, int abi, unsigned errata)
     handled.scoped = scopes_of(plan, handled.scoped, errata);
     Collector collector(handled);
     // The host's own tree is "untouched": there Landlock holds only network and scope.
-    if (plan.root == Root::host || !plan.mount_namespace) collector.allow("/", handled.files);
+    if (!plan.mount_namespace) collector.allow("/", handled.files);
     else allow_system(collector, plan);
     for (const auto& bind : plan.binds) {
         collector.allow(bind.target, (bind.writable ? owning : reading) | (bind.execute ? execute : 0));

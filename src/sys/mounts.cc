@@ -4,6 +4,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,6 +31,16 @@ int configure_tmpfs(int context, const char* size, const char* mode) {
     if (::fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) != 0) return -errno;
     if (::fsconfig(context, FSCONFIG_SET_STRING, "mode", mode, 0) != 0) return -errno;
     return outcome(::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+}
+
+// Whether `directory` is what "/" is.
+bool is_root(int directory) {
+    struct statx root;
+    struct statx other;
+    constexpr unsigned wanted = STATX_INO | STATX_MNT_ID;
+    if (::statx(AT_FDCWD, "/", AT_NO_AUTOMOUNT, wanted, &root) != 0) return false;
+    if (::statx(directory, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, wanted, &other) != 0) return false;
+    return root.stx_ino == other.stx_ino && root.stx_mnt_id == other.stx_mnt_id;
 }
 
 }  // namespace
@@ -68,15 +79,22 @@ int open_inside(int root, const char* path) {
 
 int make_read_only(int fd) { return set_attributes(fd, MOUNT_ATTR_RDONLY, 0); }
 
-int make_private() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)); }
-int make_slave() { return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr)); }
-
 int go_to_root_of_namespace() {
     const int self = static_cast<int>(::syscall(SYS_pidfd_open, ::syscall(SYS_getpid), 0));
     if (self < 0) return -errno;
     const int gone = outcome(::setns(self, CLONE_NEWNS));
     ::close(self);
     return gone;
+}
+
+// "/" of a chroot need not be a mount, and only mounts have a propagation: it is changed from the namespace's root.
+int make_private() {
+    const int here = outcome(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (here < 0) return here;
+    int made = go_to_root_of_namespace();
+    if (made == 0) made = outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+    if (made == 0 && !is_root(here)) made = outcome(::fchdir(here) == 0 ? ::chroot(".") : -1);
+    return give_up(here, made);
 }
 
 int become_root_of_namespace() {

@@ -24,9 +24,8 @@ int open_inside(int root, const char* path);
 // Makes what is already mounted at `fd` read-only.
 int make_read_only(int fd);
 
-// Makes every mount of this namespace private, or a slave of what the host mounts later.
+// Makes every mount of this namespace private, in a chroot(2) too. The current directory becomes "/".
 int make_private();
-int make_slave();
 
 // Root and current directory become those of this process's own mount namespace. In a chroot(2) they are others, and pivot_root(2)
 // would change the chroot's: whoever joined the namespace later would find itself outside of it.

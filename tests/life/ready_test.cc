@@ -109,8 +109,8 @@ TEST_CASE("the socket is found in the host's own tree where the cell has no root
     Loop loop;
     WorkerSettings settings = notifier("notify('READY=1'); time.sleep(1000)");
     settings.plan.root = sandbox::Root::host;
+    settings.plan.mount_namespace = settings.plan.private_tmp = false;
     settings.plan.binds.clear();
-    settings.plan.private_tmp = false;   // the socket of this test is in /tmp
     settings.plan.landlock = false;
     Worker& worker = loop.start(std::move(settings));
     CHECK_MESSAGE(loop.until_state(worker, State::ready, 5s), worker.snapshot().why);

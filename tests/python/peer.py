@@ -2,6 +2,7 @@
 
 import array
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -19,6 +20,7 @@ def open_fds():
 
 @contextlib.contextmanager
 def no_fd_leaks(test):
+    gc.collect()   # what an earlier test left to be collected is not closed in the midst of this one
     before = open_fds()
     yield
     deadline = time.monotonic() + 2

@@ -55,14 +55,27 @@ class Cells(WarderTest):
 
     def test_in_a_chroot_the_root_of_a_cell_is_the_cell_s_own(self):
         """warderd's root is not its mount namespace's there, and the namespace's is what a worker must not get."""
-        os.mkdir(self.path("inner"))
-        self.before = ["unshare", "-m", "sh", "-ec", 'mount --rbind / "$0"; exec chroot "$0" "$@"', self.path("inner")]
-        self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n')
-        self.wait_state("idle", "ready")
-        seen = os.listdir(f"/proc/{self.worker('idle')['pid']}/root")
-        self.assertIn("usr", seen)
-        self.assertNotIn("root", seen)
-        self.assertEqual([item["name"] for item in self.report("show", "idle")["cell"] if not item["matches"]], [])
+        self.in_chroot('mount --rbind / "$0"')
+
+    def test_so_it_is_where_the_chroot_is_a_plain_directory(self):
+        self.in_chroot('for one in /*; do if [ -h "$one" ]; then cp -P "$one" "$0"; elif [ -d "$one" ]; then mkdir "$0$one"; '
+                       'mount --rbind "$one" "$0$one"; fi; done; touch "$0/inside"')
+
+    def in_chroot(self, made):
+        inner = self.path("inner")
+        os.mkdir(inner)
+        self.before = ["unshare", "-m", "sh", "-ec", f'{made}; exec chroot "$0" "$@"', inner]
+        idle = 'exec = ["/usr/bin/sleep", "1000"]'
+        self.start(f'[worker.idle]\n{idle}\n[worker.open]\n{idle}\n[worker.open.cell]\nprofile = "open"\n')
+        for name in ("idle", "open"):
+            self.wait_state(name, "ready")
+            self.assertEqual([item["name"] for item in self.report("show", name)["cell"] if not item["matches"]], [])
+        root = f"/proc/{self.worker('idle')['pid']}/root"
+        self.assertIn("usr", os.listdir(root))
+        self.assertNotIn("root", os.listdir(root))
+        root = f"/proc/{self.worker('open')['pid']}/root"
+        self.assertIn("root", os.listdir(root))
+        self.assertEqual("inside" in os.listdir(root), "inside" in made)
 
     def test_what_a_cell_leaves_open_is_said(self):
         def worker(name, profile, grants=""):

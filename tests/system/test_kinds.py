@@ -74,7 +74,8 @@ class Paths(Doing):
 
 class Sockets(Doing):
     def test_a_connection_by_name_and_lookups_go_through_the_resolver(self):
-        server = socket.create_server(("127.0.0.1", 0))
+        # The first address of localhost is the one or the other, as /etc/hosts has it.
+        server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
         self.addCleanup(server.close)
         port = server.getsockname()[1]
 

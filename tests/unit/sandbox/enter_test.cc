@@ -133,15 +133,6 @@ TEST_CASE("a descriptor that is not open fails with 202") {
     check_failure(run(view(), {.broker = 9999}), Stage::descriptors, EBADF);
 }
 
-TEST_CASE("a bind on the host's own tree where there is nothing fails with 226") {
-    NEEDS_ROOT();
-    Plan plan = alone(view());
-    plan.root = Root::host;
-    plan.landlock = false;
-    plan.binds = {{.source = "/usr", .target = "/no/such/place"}};
-    check_failure(run(plan), Stage::mounts, ENOENT);
-}
-
 TEST_CASE("a parent without the capability fails at the stage that needs it") {
     NEEDS_ROOT();
     Plan plan = alone(view());

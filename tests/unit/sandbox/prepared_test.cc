@@ -47,6 +47,8 @@ TEST_CASE("plans that contradict themselves are refused, and the item is named")
     CHECK(complaint(plan, EINVAL) == "root");
     plan.root = Root::host;
     CHECK(complaint(plan, EINVAL) == "private_tmp");
+    plan.mount_namespace = true;
+    CHECK(complaint(plan, EINVAL) == "mount_namespace");
     plan = usual();
     plan.binds = {{.source = "/usr", .target = "usr"}};
     CHECK(complaint(plan, EINVAL) == "usr");

@@ -101,9 +101,9 @@ private:
 
     void mounts(Plan& plan) {
         plan.mount_namespace = !once_in(5);
-        plan.root = !plan.mount_namespace || once_in(5) ? Root::host : once_in(3) ? Root::minimal : Root::system;
+        plan.root = !plan.mount_namespace ? Root::host : once_in(3) ? Root::minimal : Root::system;
         plan.private_tmp = plan.mount_namespace && !once_in(4);
-        if (plan.root == Root::host) return;
+        if (!plan.mount_namespace) return;
         if (once_in(3)) plan.binds.push_back({.source = scenery_.place, .target = "/srv/shown", .writable = once_in(2), .no_execute = once_in(2)});
         if (once_in(4)) plan.binds.push_back({.source = scenery_.place + "/text", .target = "/opt/text"});
         if (once_in(4)) plan.files.push_back({"/etc/app.conf", "a = 1\n"});

@@ -79,6 +79,7 @@ TEST_CASE("the host's network is not restricted, an empty one is") {
 TEST_CASE("the host's own tree is untouched") {
     Plan plan;
     plan.root = Root::host;
+    plan.mount_namespace = false;
     const Rights rights = rights_of(plan, chain, 7, 7);
     CHECK(rights_on(rights, "/") == rights.handled.files);
 }
