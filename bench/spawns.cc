@@ -135,6 +135,9 @@ Result<std::uint32_t> through_bwrap(const std::string& program) {
                            "--ro-bind", program, program, "--dev", "/dev", "--tmpfs", "/tmp.own", "--", program});
 }
 
+// In a chroot it cannot: the kernel makes no user namespace there (user_namespaces(7)).
+bool bwrap_runs(const std::string& program) { return ::access(bwrap, X_OK) == 0 && through_bwrap(program).has_value(); }
+
 constexpr const char* systemd_run = "/usr/bin/systemd-run";
 
 bool systemd_runs() { return ::access(systemd_run, X_OK) == 0 && ::access("/run/systemd/system", F_OK) == 0; }
@@ -173,12 +176,13 @@ struct Measured {
 // One of each by turns: what the kernel still tidies up after one is everybody's.
 Result<Measured> measure(const sandbox::Prepared& prepared, const std::string& program, std::size_t count) {
     Measured all;
+    const bool with_bwrap = bwrap_runs(program);
     for (std::size_t i = 0; i < count; ++i) {
         all.bare.take(TRY(bare(prepared, Room::on_the_path)));
         all.warder.take(TRY(through_warder(prepared, Room::on_the_path)));
         all.bare_ahead.take(TRY(bare(prepared, Room::ahead)));
         all.warder_ahead.take(TRY(through_warder(prepared, Room::ahead)));
-        if (::access(bwrap, X_OK) == 0) all.bwrap.push_back(TRY(through_bwrap(program)));
+        if (with_bwrap) all.bwrap.push_back(TRY(through_bwrap(program)));
         if (systemd_runs()) all.systemd.push_back(TRY(through_systemd(program)));
     }
     return all;
