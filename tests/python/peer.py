@@ -2,7 +2,6 @@
 
 import array
 import contextlib
-import gc
 import os
 import socket
 import threading
@@ -20,7 +19,6 @@ def open_fds():
 
 @contextlib.contextmanager
 def no_fd_leaks(test):
-    gc.collect()   # what an earlier test left to be collected is not closed in the midst of this one
     before = open_fds()
     yield
     deadline = time.monotonic() + 2
