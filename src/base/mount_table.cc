@@ -29,12 +29,18 @@ std::string_view from_type(std::string_view line) {
     return dash == std::string_view::npos ? std::string_view() : line.substr(dash + 3);
 }
 
-bool covers(std::string_view point, std::string_view path) {
-    if (point == "/") return true;
-    return path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/');
+// Behind "41 31 0:38 /root " in a line of a mount.
+std::string take_point(std::string_view line) {
+    for (int skipped = 0; skipped < 4; ++skipped) take_word(line);
+    return unescape_mount_word(take_word(line));
 }
 
 }  // namespace
+
+bool lies_in(std::string_view point, std::string_view path) {
+    if (point == "/") return true;
+    return path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/');
+}
 
 std::string unescape_mount_word(std::string_view word) {
     std::string plain;
@@ -55,24 +61,25 @@ std::string mount_type_of(std::string_view mountinfo, std::string_view path) {
     std::size_t deepest = 0;
     std::string_view type;
     while (!mountinfo.empty()) {
-        std::string_view line = take_line(mountinfo);
+        const std::string_view line = take_line(mountinfo);
         std::string_view behind = from_type(line);
         if (behind.empty()) continue;
-        for (int skipped = 0; skipped < 4; ++skipped) take_word(line);
-        const std::string point = unescape_mount_word(take_word(line));
-        if (point.size() < deepest || !covers(point, path)) continue;
+        const std::string point = take_point(line);
+        if (point.size() < deepest || !lies_in(point, path)) continue;
         deepest = point.size();
         type = take_word(behind);
     }
     return std::string(type);
 }
 
-bool has_mounts_of_others(std::string_view mountinfo) {
+std::vector<std::string> mount_points_of_others(std::string_view mountinfo) {
+    std::vector<std::string> points;
     while (!mountinfo.empty()) {
-        std::string_view behind = from_type(take_line(mountinfo));
-        if (answered_by_others(take_word(behind))) return true;
+        const std::string_view line = take_line(mountinfo);
+        std::string_view behind = from_type(line);
+        if (answered_by_others(take_word(behind))) points.push_back(take_point(line));
     }
-    return false;
+    return points;
 }
 
 bool answered_by_others(std::string_view type) {

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace warder {
 
@@ -13,8 +14,11 @@ std::string unescape_mount_word(std::string_view word);
 // The type of the file system that `path`, absolute and without symlinks, lies on; empty when the table does not say.
 std::string mount_type_of(std::string_view mountinfo, std::string_view path);
 
-// Whether any mount of the table is of a type that others answer for.
-bool has_mounts_of_others(std::string_view mountinfo);
+// Where the mounts are that others answer for. What is mounted on top of one hides it: mount_type_of() says.
+std::vector<std::string> mount_points_of_others(std::string_view mountinfo);
+
+// Whether `path` is `point`, or lies below it.
+bool lies_in(std::string_view point, std::string_view path);
 
 // Whether somebody else answers for file systems of this type, a server or a process: whoever looks at one may wait for ever.
 bool answered_by_others(std::string_view type);

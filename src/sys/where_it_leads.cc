@@ -35,7 +35,8 @@ std::string take_name(std::string& rest) {
 
 // `at` is free of symlinks; `rest` is still to be walked from there. A name's mount is looked up before the name is.
 std::string mount_type_behind(std::string_view mountinfo, std::string_view path) {
-    if (!has_mounts_of_others(mountinfo)) return mount_type_of(mountinfo, path);
+    const auto theirs = mount_points_of_others(mountinfo);
+    if (theirs.empty()) return mount_type_of(mountinfo, path);
     std::string at;
     std::string rest(path);
     int links = 0;
@@ -46,10 +47,11 @@ std::string mount_type_behind(std::string_view mountinfo, std::string_view path)
             continue;
         }
         const std::string next = at + "/" + name;
-        const std::string type = mount_type_of(mountinfo, next);
+        const bool perhaps = std::ranges::any_of(theirs, [&next](const auto& point) { return lies_in(point, next); });
+        const std::string type = perhaps ? mount_type_of(mountinfo, next) : std::string();
         if (answered_by_others(type)) return type;
         const auto target = target_of_link(next);
-        if (target && ++links > most_symlinks) return type;
+        if (target && ++links > most_symlinks) break;
         if (target && target->starts_with('/')) at.clear();
         if (target) rest = *target + rest;   // rest begins with a slash, or is empty
         if (!target) at = next;

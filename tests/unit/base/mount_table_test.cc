@@ -43,3 +43,13 @@ TEST_CASE("file systems that others answer for are known by their type") {
     for (const auto* type : {"fuse", "fuse.sshfs", "nfs", "nfs4", "cifs", "9p"}) CHECK(answered_by_others(type));
     for (const auto* type : {"ext4", "tmpfs", "overlay", "proc", "fusectl", ""}) CHECK_FALSE(answered_by_others(type));
 }
+
+TEST_CASE("where others answer, as the table has it") {
+    CHECK(mount_points_of_others(table) == std::vector<std::string>{"/mnt/far", "/mnt/two words", "/mnt/twice"});
+    CHECK(mount_points_of_others("").empty());
+    CHECK(mount_points_of_others("no line of a mount\n").empty());
+    CHECK(lies_in("/mnt/far", "/mnt/far"));
+    CHECK(lies_in("/mnt/far", "/mnt/far/a"));
+    CHECK_FALSE(lies_in("/mnt/far", "/mnt/farther"));
+    CHECK(lies_in("/", "/mnt"));
+}

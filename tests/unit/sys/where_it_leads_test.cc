@@ -61,6 +61,12 @@ TEST_CASE("a symlink that leads to itself ends somewhere") {
     CHECK_EQ(tree.behind("loop"), "ext4");
 }
 
+TEST_CASE("what is mounted over a mount of others hides it") {
+    const Tree tree;
+    const std::string over = tree.mounts + "23 22 8:2 / " + tree.path + "/far rw - xfs /dev/other rw\n";
+    CHECK_EQ(mount_type_behind(over, tree.path + "/far/away"), "xfs");
+}
+
 TEST_CASE("where nothing is mounted that others answer for, no symlink is looked at") {
     const Tree tree;
     tree.link("relative", "far");
