@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -112,6 +113,15 @@ Result<Lives> lives_in(const Scratch& scratch, const Programs& programs, std::st
     return lives;
 }
 
+// Without a root of its own a worker runs its program where it lies, and the checkout may lie where it cannot go: below /root, for one.
+Result<Programs> where_all_may_go(const Scratch& scratch, Programs programs) {
+    const std::string copy = scratch.path() + "/worker";
+    std::error_code error;
+    if (!std::filesystem::copy_file(programs.worker, copy, error)) return failure(error.value(), "copying the bench's worker");
+    programs.worker = copy;
+    return programs;
+}
+
 // The sum of a field over warderd and its openers is not what is asked: this is one process.
 std::uint64_t field_of(pid_t pid, const char* file, std::string_view name) {
     std::ifstream lines("/proc/" + std::to_string(pid) + "/" + file);
@@ -144,7 +154,7 @@ Result<Section> life_section(const Programs& programs, const Effort& effort) {
     const Scratch scratch = TRY(Scratch::create());
     const Samples bare_start = TRY(bare_starts(scratch, programs, effort.lives));
     const Samples bare_kill = TRY(bare_kills(scratch, programs, effort.lives));
-    const Lives open = TRY(lives_in(scratch, programs, "open", effort.lives));
+    const Lives open = TRY(lives_in(scratch, TRY(where_all_may_go(scratch, programs)), "open", effort.lives));
     const Lives strict = TRY(lives_in(scratch, programs, "strict", effort.lives));
     const auto against = [](const Samples& samples, const Samples& floor) {
         return percentile(floor, 0.5) > 0 ? percentile(samples, 0.5) / percentile(floor, 0.5) : 0;

@@ -8,7 +8,6 @@
 
 #include <climits>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -59,17 +58,7 @@ std::optional<Options> read_options(int count, char** words) {
     return options;
 }
 
-// The checkout may lie where workers cannot go: below /root, for one.
-Result<std::string> copied(const std::string& program, const std::string& directory) {
-    std::error_code error;
-    const std::string copy = directory + "/worker";
-    if (!std::filesystem::copy_file(program, copy, error)) return failure(error.value(), "copying the bench's worker");
-    return copy;
-}
-
-Result<std::vector<Section>> measure(Options options) {
-    const Scratch reachable = TRY(Scratch::create());
-    options.programs.worker = TRY(copied(options.programs.worker, reachable.path()));
+Result<std::vector<Section>> measure(const Options& options) {
     std::vector<Section> sections;
     const auto wanted = [&](std::string_view name) { return options.only.empty() || options.only == name; };
     if (wanted("requests")) {
