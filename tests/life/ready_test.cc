@@ -25,8 +25,8 @@ WorkerSettings notifier(const std::string& script) {
 
 TEST_CASE("READY=1 makes a worker ready, and not before") {
     Loop loop;
-    Worker& worker = loop.start(notifier("time.sleep(0.3); notify('STATUS=up and\\tserving\\nREADY=1'); time.sleep(1000)"));
     const Instant begun = now();
+    Worker& worker = loop.start(notifier("time.sleep(0.3); notify('STATUS=up and\\tserving\\nREADY=1'); time.sleep(1000)"));
     REQUIRE(loop.until_state(worker, State::ready));
     CHECK(now() - begun >= 300ms);
     CHECK(worker.snapshot().why == "it said that it is ready");

@@ -247,6 +247,7 @@ class InTheReply(Errors):
     def test_EAFNOSUPPORT_of_a_family_that_this_kernel_or_the_unit_does_not_have(self):
         grants = f'peer = {{ connect = "udp:[::1]:{free_port(socket.SOCK_DGRAM)}" }}\n' + self.gate()
         self.start(self.worker_of("doer", grants, [GATE, "c.connect('peer')"]))
+        self.wait_state("doer", "ready")   # before, its own process is of warderd's program too, and would be traced
         openers = self.openers()
         words = ["strace", "-q", "-o", self.path("trace"), "-e", "trace=socket", "-e", "inject=socket:error=EAFNOSUPPORT"]
         tracer = subprocess.Popen(words + [word for pid in openers for word in ("-p", str(pid))], stderr=subprocess.PIPE)
