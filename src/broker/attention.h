@@ -1,6 +1,6 @@
 // Attention: who speaks, and how much of the loop's time each session may have of it. Nobody's requests may make anybody else
-// wait: while others speak, a session that does not wait for its answers gets a quarter of the time, and pauses when it took more.
-// Alone it gets all.
+// wait: beside somebody who waits for its answers, a session that does not gets a twelfth of the time, and pauses when it took
+// more. Among its like, which take turns, it gets an equal part, and alone all.
 #pragma once
 
 #include <algorithm>
@@ -35,12 +35,12 @@ private:
     Heard before_;
 };
 
-// One session's part: what it was served is paid for with three times as much waiting.
+// One session's part: what it was served is paid for with eleven times as much waiting.
 class Share {
 public:
     // What may be owed before a pause: short pauses cost more than they give.
-    static constexpr Duration tolerance = std::chrono::microseconds(10);
-    static constexpr int whole = 4;   // of which it has one
+    static constexpr Duration tolerance = std::chrono::microseconds(40);
+    static constexpr int whole = 12;   // of which it has one
     // Asks that are not looked at after one was found to wait for its answers: looking is a system call.
     static constexpr unsigned trust = 16;
 
@@ -54,8 +54,10 @@ public:
         return paid_ - ended > tolerance ? paid_ : ended;
     }
     // Nobody had to wait for it after all.
-    void forgive() {
-        paid_ = Instant{};
+    void forgive() { paid_ = Instant{}; }
+    // Nor will anybody: it was seen to wait for its answers.
+    void believe() {
+        forgive();
         trusted_ = trust;
     }
 

@@ -228,6 +228,7 @@ private:
     void abandon_wide(WorkerId worker);
     void charge(SessionId session, Instant began);
     bool presses(const Principal& principal) const;
+    void press_on(Principal& principal, Instant until, Instant now);
     void pause(Principal& principal, Instant until);
     void end_pauses(Instant now);
 
@@ -256,7 +257,8 @@ private:
     Instant next_deadline_ = Instant::never();
     std::size_t spare_in_flight_ = 1024;   // unless it is said
 
-    Attention attention_;
+    Attention attention_;                // who speaks
+    Attention patient_;                  // who of them waits for its answers, as far as was looked at
     Instant served_until_{};             // the moment when the last who was charged had been served
     std::optional<WideAsk> wide_;
     std::vector<SessionId> postponed_;   // wide asks that wait for their turn

@@ -142,9 +142,18 @@ void Broker::charge(SessionId session, Instant began) {
     const Instant ended = monotonic_now();
     const Instant until = principal->session->share.charge(std::max(began, served_until_), ended);
     served_until_ = ended;
-    if (until <= ended || principal->session->clogged) return;
-    if (presses(*principal)) return pause(*principal, until);
-    principal->session->share.forgive();
+    if (principal->session->clogged) return;
+    if (until > ended) {
+        if (presses(*principal)) return press_on(*principal, until, ended);
+        principal->session->share.believe();
+    }
+    patient_.hear(session.worker, ended);
+}
+
+// Those that press keep only each other waiting, and take turns anyway: were they to pause, nobody would have their time.
+void Broker::press_on(Principal& principal, Instant until, Instant now) {
+    if (patient_.others_speak(principal.settings.id, now)) return pause(principal, until);
+    principal.session->share.forgive();
 }
 
 // More lies in its socket than one ask: it does not wait for its answers. Who does is never in the way for longer than one.

@@ -236,6 +236,34 @@ TEST_CASE("L1: a worker that does not wait for its answers pauses while others s
     CHECK(paused);
 }
 
+TEST_CASE("workers that all press take turns, and none pauses") {
+    Street street;
+    struct Presser {
+        const ChannelPair& pair;
+        std::size_t waiting = 0;
+        std::size_t heard = 0;
+    };
+    Presser pressers[] = {{street.pair}, {street.line}};
+    const auto turn = [&] {
+        for (Presser& one : pressers) {
+            for (; one.waiting < 4; ++one.waiting) street.send(one.pair, 1);
+        }
+        street.take_turn();
+        for (Presser& one : pressers) {
+            for (; street.answered(one.pair); --one.waiting) ++one.heard;
+        }
+    };
+    // Both waited for the answer to their hello: that is remembered for a while.
+    const Instant forgotten = monotonic_now() + Attention::memory + 500ms;
+    while (monotonic_now() < forgotten) turn();
+    for (Presser& one : pressers) one.heard = 0;
+    for (int i = 0; i < 100; ++i) {
+        turn();
+        CHECK(street.broker->patience() == Duration::max());
+    }
+    for (const Presser& one : pressers) CHECK(one.heard == 100);
+}
+
 TEST_CASE("a worker that closes its end while it pauses has broken no rule") {
     Street street;
     for (std::size_t i = 0; i < 60; ++i) street.send(street.pair, 1, static_cast<RequestId>(i + 2));
