@@ -76,9 +76,15 @@ private:
     std::set<std::string> made_;
 };
 
+// /var/tmp is a link to /tmp in each cell.
+std::string past_var_tmp(const std::string& path) {
+    constexpr std::string_view link = "/var/tmp/";
+    return path.starts_with(link) ? "/tmp/" + path.substr(link.size()) : path;
+}
+
 // "/lib/x" is "usr/lib/x" where /lib is a link: nothing is made below a link.
 std::string Layout::in_cell(const std::string& path) const {
-    std::string relative = path.substr(1);
+    std::string relative = past_var_tmp(path).substr(1);
     for (const auto& node : tree_.nodes) {
         if (node.kind != Node::Kind::link || !lies_below(relative, node.path) || node.path.find('/') != std::string::npos) continue;
         return node.text + relative.substr(node.path.size());
@@ -91,7 +97,7 @@ bool Layout::attached(const std::string& relative) const {
                        [&](const Attachment& one) { return lies_below(relative, one.target); });
 }
 
-bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(path, "/tmp"); }
+bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(past_var_tmp(path), "/tmp"); }
 
 bool Layout::overlaid(const std::string& path) const {
     return std::ranges::any_of(plan_.overlays, [&](const Overlay& one) { return lies_below(path, one.target); });
@@ -143,7 +149,7 @@ void Layout::attach_late(const std::string& source, const std::string& target, m
 
 // A tree of the host at a path of the cell, wherever that is.
 void Layout::show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute) {
-    if (hidden(target)) return attach_late(source, target, access, no_execute);
+    if (hidden(target)) return attach_late(source, past_var_tmp(target), access, no_execute);
     const std::string relative = in_cell(target);
     if (!attached(relative)) add_place(relative, is_directory(source));
     attach(source, relative, access, mounts::Devices::hidden, no_execute);

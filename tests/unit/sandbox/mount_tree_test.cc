@@ -119,6 +119,16 @@ TEST_CASE("what belongs below a private /tmp waits aside") {
     CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
 }
 
+TEST_CASE("what belongs below /var/tmp is put below /tmp, to which that is a link") {
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/var/tmp/a/b"}};
+    const MountTree tree = tree_for(plan);
+    REQUIRE(tree.late.size() == 1);
+    CHECK(tree.late[0].target == "/tmp/a/b");
+    plan.private_tmp = false;
+    CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
+}
+
 TEST_CASE("a bind on /tmp itself and a private /tmp contradict each other") {
     Plan plan;
     plan.binds = {{.source = "/usr/share", .target = "/tmp"}};
