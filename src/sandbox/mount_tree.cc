@@ -306,7 +306,7 @@ Result<void> Layout::add_files(Unfit& unfit) {
 
 bool Layout::shown(const std::string& path) const {
     const std::string relative = in_cell(path);
-    const auto covers = [&](const LateAttachment& one) { return lies_below(path, one.target); };
+    const auto covers = [&](const LateAttachment& one) { return lies_below("/" + relative, one.target); };
     return overlaid(path) || attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
 }
 

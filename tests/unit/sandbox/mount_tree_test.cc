@@ -5,6 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 using namespace warder;
 using namespace warder::sandbox;
@@ -127,6 +131,18 @@ TEST_CASE("what belongs below /var/tmp is put below /tmp, to which that is a lin
     CHECK(tree.late[0].target == "/tmp/a/b");
     plan.private_tmp = false;
     CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
+}
+
+TEST_CASE("a program below a directory that is shown below /var/tmp is not shown twice") {
+    char folder[] = "/var/tmp/warder-test-XXXXXX";
+    REQUIRE(::mkdtemp(folder) != nullptr);
+    const std::string program = std::string(folder) + "/program";
+    std::ofstream(program).close();
+    Plan plan;
+    plan.binds = {{.source = folder, .target = folder}};
+    const MountTree tree = tree_for(plan, {.files = {program}});
+    std::filesystem::remove_all(folder);
+    CHECK(tree.late.size() == 1);
 }
 
 TEST_CASE("a bind on /tmp itself and a private /tmp contradict each other") {
