@@ -76,7 +76,7 @@ private:
     std::set<std::string> made_;
 };
 
-// /var/tmp is a link to /tmp in each cell.
+// /var/tmp is a link to /tmp in each cell. Through other links the kernel finds its way; a private /tmp would hide what was put below.
 std::string past_var_tmp(const std::string& path) {
     constexpr std::string_view link = "/var/tmp/";
     return path.starts_with(link) ? "/tmp/" + path.substr(link.size()) : path;
