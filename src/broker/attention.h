@@ -66,4 +66,34 @@ private:
     unsigned trusted_ = 0;   // asks from now
 };
 
+// Whether it is worth looking for the next ask where the last one came from, before the kernel is asked who speaks. A worker on
+// the same CPU has often asked again before we have gone on, and then the look saves a system call; in vain it is one more.
+class Guess {
+public:
+    // For so long others are not looked for: what they ask waits no longer than for a few asks.
+    static constexpr Duration reach = std::chrono::microseconds(100);
+    static constexpr unsigned longest_rest = 64;   // asks without a guess, after several in vain
+
+    void looked_around(Instant now) { looked_around_ = now; }
+    void was_right() { rest_ = 1; }
+    void was_in_vain() {
+        resting_ = rest_;
+        rest_ = std::min(2 * rest_, longest_rest);
+    }
+
+    // After an ask that was heard at `now`.
+    bool is_worth_it(Instant now) {
+        if (resting_ > 0) {
+            --resting_;
+            return false;
+        }
+        return now - looked_around_ < reach;
+    }
+
+private:
+    Instant looked_around_{};
+    unsigned resting_ = 0;
+    unsigned rest_ = 1;
+};
+
 }  // namespace warder::broker

@@ -2,6 +2,7 @@
 #include "broker/broker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/request_of.h"
 #include "broker/watch.h"
@@ -47,6 +48,8 @@ Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Cred
 }
 
 void Broker::handle(const PollEvent& event, Instant now) {
+    const bool guessed = std::exchange(guessed_, false);
+    if (!guessed) guess_.looked_around(now);
     Principal* principal = find(static_cast<WorkerId>(event.tag.id));
     if (principal == nullptr || !principal->session) return;
     if (event.tag.generation != (principal->session->generation & 0xffffffU)) return;
@@ -55,16 +58,27 @@ void Broker::handle(const PollEvent& event, Instant now) {
     const SessionId session = session_id(*principal);
     if (wide_ && wide_->session == session) return;   // one ask at a time
     attention_.hear(session.worker, now);
-    answer(*principal, now);
+    if (answer(*principal, now)) {
+        spoke_ = event.tag;
+        spoke_at_ = now;
+        if (guessed) guess_.was_right();
+    } else if (guessed) {
+        guess_.was_in_vain();
+    }
     if (attention_.others_speak(session.worker, now)) charge(session, now);
 }
 
-void Broker::answer(Principal& principal, Instant now) {
+// False when nothing had been said.
+bool Broker::answer(Principal& principal, Instant now) {
     const auto received = principal.session->channel->receive(desk_->incoming);
-    if (!received) return violate(principal, "its socket failed");
-    if (received->kind == Received::Kind::message) return take(principal, *received, now);
+    if (!received) {
+        violate(principal, "its socket failed");
+        return false;
+    }
+    if (received->kind == Received::Kind::message) take(principal, *received, now);
     // The worker closed its end, perhaps for good; its life goes on without requests.
     if (received->kind == Received::Kind::closed) poller_.forget(principal.session->channel->get());
+    return received->kind == Received::Kind::message;
 }
 
 void Broker::take(Principal& principal, const Received& received, Instant now) {

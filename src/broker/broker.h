@@ -64,6 +64,10 @@ public:
     // speak too, and a session that took more than its share of the time pauses (attention.h).
     void handle(const PollEvent& event, Instant now);
 
+    // What the loop may handle before it waits for events: that the session which was handled in the turn that began at `now` has
+    // asked again (attention.h). Nothing while anything else is to be done.
+    std::optional<PollEvent> expected(Instant now);
+
     // What is still to be done without waiting for anything: the rest of a wide ask, sessions whose pause is over. To be called
     // once in each turn.
     void go_on(Instant now);
@@ -167,7 +171,7 @@ private:
     Principal* find(WorkerId worker);
     Principal* find(SessionId session);   // null when that session is over
     static SessionId session_id(const Principal& principal);
-    void answer(Principal& principal, Instant now);
+    bool answer(Principal& principal, Instant now);
     void take(Principal& principal, const Received& received, Instant now);
     void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
     void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender);
@@ -259,6 +263,10 @@ private:
 
     Attention attention_;                // who speaks
     Attention patient_;                  // who of them waits for its answers, as far as was looked at
+    Guess guess_;
+    bool guessed_ = false;               // the event that is handled next is one of expected()
+    PollTag spoke_;                      // the session that was heard last
+    Instant spoke_at_ = Instant::never();   // ... and in which turn
     Instant served_until_{};             // the moment when the last who was charged had been served
     std::optional<WideAsk> wide_;
     std::vector<SessionId> postponed_;   // wide asks that wait for their turn

@@ -35,6 +35,13 @@ void Broker::go_on(Instant now) {
     if (!postponed_.empty()) take_up_postponed(now);
 }
 
+std::optional<PollEvent> Broker::expected(Instant now) {
+    if (spoke_at_ != now || patience() != Duration::max()) return std::nullopt;
+    if (!guess_.is_worth_it(now)) return std::nullopt;
+    guessed_ = true;
+    return PollEvent{.tag = spoke_, .readable = true};
+}
+
 // ---- Wide asks ----
 
 bool Broker::too_wide(const Principal& principal, Instant now) const {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
+#include <system_error>
 #include <thread>
 
 #include "daemon/log.h"
@@ -40,12 +42,44 @@ std::string chosen(const std::string& configured, std::string& why) {
     return is_root(*own) ? *own + "/warder." + std::to_string(::getpid()) : *own;
 }
 
-// Whoever was killed in it a moment ago may still be closing what it held: a second at most, since this is the end.
-void remove_group(const std::string& path) {
-    constexpr int tries = 100;
-    for (int i = 0; i < tries && ::rmdir(path.c_str()) != 0 && errno == EBUSY; ++i) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+bool is_ours(const std::string& name) { return name == "daemon" || name.starts_with("w.") || name.starts_with("run."); }
+
+struct GroupsBelow {
+    std::vector<std::string> ours;
+    bool others = false;   // the directory that a config names may hold what somebody else made
+};
+
+GroupsBelow groups_below(const std::string& directory) {
+    GroupsBelow found;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+        if (!entry.is_directory(ignored)) continue;
+        if (is_ours(entry.path().filename())) found.ours.push_back(entry.path());
+        else found.others = true;
     }
+    return found;
+}
+
+bool gone(const std::string& path) { return ::rmdir(path.c_str()) == 0 || errno == ENOENT; }
+
+void kill_all_in(const std::string& group) {
+    const Fd file(::open((group + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
+    if (file) [[maybe_unused]] const ssize_t size = ::write(file.get(), "1", 1);
+}
+
+// Whoever was killed a moment ago may still be closing what it held. This is the end: only who stops us waits, and what is still
+// alive in a group of ours was forgotten.
+bool remove_groups(const std::string& directory) {
+    constexpr int tries = 300;
+    for (int i = 0; i < tries; ++i) {
+        if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        const GroupsBelow below = groups_below(directory);
+        for (const auto& group : below.ours) {
+            if (!gone(group)) kill_all_in(group);
+        }
+        if (gone(directory) || (below.ours.empty() && below.others)) return true;
+    }
+    return false;
 }
 
 }  // namespace
@@ -92,7 +126,7 @@ void leave_cgroup(const std::string& directory) {
     const Fd procs(::open(above.c_str(), O_WRONLY | O_CLOEXEC));
     // Where the level above is not ours, the service manager removes the rest when we are gone.
     if (!procs || ::write(procs.get(), "0", 1) != 1) return;
-    for (const auto& group : {directory + "/daemon", directory}) remove_group(group);
+    if (!remove_groups(directory)) log_error("the cgroup " + directory + " is left behind: something in it does not end");
 }
 
 }  // namespace warder::daemon

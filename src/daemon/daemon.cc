@@ -50,7 +50,7 @@ int Daemon::run() {
 
 void Daemon::turn() {
     arm_timer();
-    const auto events = poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
+    const auto events = next_events();
     now_ = monotonic_now();
     pool_.collect(now_);
     runner_.set_now(now_);
@@ -63,6 +63,12 @@ void Daemon::turn() {
     if (shutting_down_) continue_shutdown();
     if (audit_behind_ || ring_.pressing()) tend_audit();
     count_turn(now_);
+}
+
+Result<std::span<const PollEvent>> Daemon::next_events() {
+    expected_ = broker_.expected(now_);
+    if (expected_) return std::span<const PollEvent>(&*expected_, 1);
+    return poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
 }
 
 void Daemon::count_turn(Instant began) {

@@ -5,6 +5,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -132,6 +134,7 @@ private:
     bool is_keeper(WorkerId id) const { return keeper_ && id == keeper_->id; }
     bool is_resolver(WorkerId id) const { return resolver_ && id == resolver_->id; }
     supervise::Worker* worker_named(std::string_view name);
+    Result<std::span<const PollEvent>> next_events();
     void count_turn(Instant began);
     void record_state(const supervise::Worker& worker, std::string_view text);
     void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
@@ -168,6 +171,7 @@ private:
     OwnCell cell_;
 
     Instant now_{};
+    std::optional<PollEvent> expected_;   // of the turn that begins, where the broker knows without asking the poller
     Instant started_{};
     Instant armed_ = Instant::never();
     Instant audit_due_ = Instant::never();

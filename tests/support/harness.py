@@ -137,9 +137,17 @@ class WarderTest(unittest.TestCase):
         with open("/proc/self/mountinfo") as mounts:
             if self.home in mounts.read():
                 problems.append("mounts left")
-        if os.path.exists(f"/sys/fs/cgroup/unified/warder.{self.daemon.pid}"):
-            problems.append("cgroup left")
+        problems.extend(self.groups_left(f"/sys/fs/cgroup/unified/warder.{self.daemon.pid}"))
         return problems
+
+    @staticmethod
+    def groups_left(top):
+        """What is left of warderd's own cgroup, each with the processes in it."""
+        left = []
+        for group, _, _ in os.walk(top):
+            with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs")) as procs:
+                left.append(f"cgroup left: {group}, in it {procs.read().split()}")
+        return left
 
     def processes_left(self):
         """Processes of uids out of the range of workers that stand in this test's record."""

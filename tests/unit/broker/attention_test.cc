@@ -84,3 +84,31 @@ TEST_CASE("who was found to wait for its answers is trusted for some asks, and t
     for (unsigned i = 0; i < Share::trust; ++i, at = at + 1ms) CHECK(share.charge(at, at + 1ms) <= at + 1ms);
     CHECK(share.charge(at, at + 1ms) == at + Share::whole * 1ms);
 }
+
+TEST_CASE("a guess is worth it until it is time to look for others") {
+    Guess guess;
+    guess.looked_around(start);
+    CHECK(guess.is_worth_it(start));
+    CHECK(guess.is_worth_it(start + (Guess::reach - 1us)));
+    CHECK_FALSE(guess.is_worth_it(start + Guess::reach));
+    guess.looked_around(start + Guess::reach);
+    CHECK(guess.is_worth_it(start + Guess::reach));
+}
+
+TEST_CASE("guesses in vain become rare, and one that was right brings them back") {
+    Guess guess;
+    const auto asks_to_next = [&] {
+        unsigned asks = 1;
+        for (; !guess.is_worth_it(start); ++asks) {}
+        return asks;
+    };
+    guess.looked_around(start);
+    for (const unsigned rest : {1U, 2U, 4U, 8U, 16U, 32U, 64U, 64U}) {
+        CHECK(asks_to_next() <= rest);
+        guess.was_in_vain();
+        CHECK(asks_to_next() == rest + 1);
+    }
+    guess.was_right();
+    guess.was_in_vain();
+    CHECK(asks_to_next() == 2);
+}
