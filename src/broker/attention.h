@@ -1,5 +1,5 @@
 // Attention: who speaks, and how much of the loop's time each session may have of it. Nobody's requests may make anybody else
-// wait: beside somebody who waits for its answers, a session that does not gets a twelfth of the time, and pauses when it took
+// wait: beside somebody who waits for its answers, a session that does not gets a sixteenth of the time, and pauses when it took
 // more. Among its like, which take turns, it gets an equal part, and alone all.
 #pragma once
 
@@ -35,12 +35,12 @@ private:
     Heard before_;
 };
 
-// One session's part: what it was served is paid for with eleven times as much waiting.
+// One session's part: what it was served is paid for with fifteen times as much waiting.
 class Share {
 public:
     // What may be owed before a pause: short pauses cost more than they give.
     static constexpr Duration tolerance = std::chrono::microseconds(40);
-    static constexpr int whole = 12;   // of which it has one
+    static constexpr int whole = 16;   // of which it has one
     // Asks that are not looked at after one was found to wait for its answers: looking is a system call.
     static constexpr unsigned trust = 16;
 

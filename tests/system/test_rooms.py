@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 import unittest
 
@@ -94,6 +95,17 @@ class Rooms(WarderTest):
         wait_for(lambda: len(self.stubs()) == 4, "rooms of the worker and the log keeper")
         self.kill()
         wait_for(lambda: self.worker_log("web").count("0::/\n") == 2, f"two lives said so: {self.worker_log('web')}")
+
+    def test_what_was_forgotten_in_a_group_of_warderd_does_not_outlive_it(self):
+        self.start(config())
+        group = self.wait_state("web", "ready")["cgroup"]
+        if not group:
+            self.skipTest("no cgroup v2 of our own here")
+        forgotten = subprocess.Popen(["/bin/sleep", "1000"])
+        with open(os.path.dirname(group) + "/daemon/cgroup.procs", "w") as procs:
+            procs.write(str(forgotten.pid))
+        self.assertEqual(self.end_daemon(), [])
+        self.assertEqual(forgotten.wait(5), -signal.SIGKILL)
 
     def test_descriptors_are_as_before_after_many_restarts(self):
         self.start(config(), "log_keeper = false")

@@ -54,7 +54,7 @@ TEST_CASE("a session that is served less than its share of the time never pauses
     }
 }
 
-TEST_CASE("a session that is served without pause owes eleven times as much waiting") {
+TEST_CASE("a session that is served without pause owes fifteen times as much waiting") {
     Share share;
     Instant at = start;
     Duration served{};
