@@ -67,11 +67,14 @@ struct Trial {
     std::vector<double> p50s;
     std::vector<double> p99s;
     std::uint64_t times = 0;   // that the other did what it does
+    std::uint64_t turns = 0;   // of warderd's loop meanwhile, by its own count
+    std::uint64_t turns_over_5ms = 0;
 };
 
 class Fairness {
 public:
-    Fairness(Visitor& one, Visitor& other, const Effort& effort) : one_(one), other_(other), effort_(effort) {}
+    Fairness(Subject& subject, Visitor& one, Visitor& other, const Effort& effort)
+        : subject_(subject), one_(one), other_(other), effort_(effort) {}
 
     Result<void> round() {
         TRY(measure(idle));
@@ -88,7 +91,7 @@ public:
             trial->samples.clear();
             trial->p50s.clear();
             trial->p99s.clear();
-            trial->times = 0;
+            trial->times = trial->turns = trial->turns_over_5ms = 0;
         }
     }
 
@@ -108,12 +111,17 @@ private:
     }
 
     Result<void> against(Trial& trial, Doing doing, std::uint32_t width) {
+        const Subject::Loop before = TRY(subject_.loop());
         TRY(begin(other_, doing, width));
         const auto measured = measure(trial);
         trial.times += TRY(end(other_));
+        const Subject::Loop after = TRY(subject_.loop());
+        trial.turns += after.turns - before.turns;
+        trial.turns_over_5ms += after.over_5ms - before.over_5ms;
         return measured;
     }
 
+    Subject& subject_;
     Visitor& one_;
     Visitor& other_;
     const Effort& effort_;
@@ -139,11 +147,12 @@ void report(Section& section, const Trial& trial, const Trial& idle) {
     section.rows.push_back(row(trial.name, trial.samples, itself ? 0 : ratio(trial.p99s, idle.p99s), "p99 of idle"));
     if (itself) return;
     section.notes.push_back(trial.name + ": p50 " + rounded(ratio(trial.p50s, idle.p50s)) + " x of idle; the other did it " +
-                            std::to_string(trial.times) + " times");
+                            std::to_string(trial.times) + " times; of " + std::to_string(trial.turns) +
+                            " turns of warderd's loop " + std::to_string(trial.turns_over_5ms) + " took longer than 5 ms");
 }
 
-Result<Section> measured(const std::string& title, Visitor& one, Visitor& other, const Effort& effort) {
-    Fairness fairness(one, other, effort);
+Result<Section> measured(const std::string& title, Subject& subject, Visitor& one, Visitor& other, const Effort& effort) {
+    Fairness fairness(subject, one, other, effort);
     for (std::size_t i = 0; i <= effort.rounds; ++i) {
         TRY(fairness.round());
         if (i == 0) fairness.forget();   // the first is to warm up
@@ -177,9 +186,9 @@ Result<std::vector<Section>> fairness_sections(const Programs& programs, const E
     std::vector<Section> sections;
     subject.move(Place::one_cpu);
     move_to(Place::other_cpu, other.who.pid);
-    sections.push_back(TRY(measured("An open beside a worker that misbehaves, on another CPU than it", one, other, effort)));
+    sections.push_back(TRY(measured("An open beside a worker that misbehaves, on another CPU than it", subject, one, other, effort)));
     subject.move(Place::one_cpu);
-    sections.push_back(TRY(measured("An open beside a worker that misbehaves, all on one CPU", one, other, effort)));
+    sections.push_back(TRY(measured("An open beside a worker that misbehaves, all on one CPU", subject, one, other, effort)));
     return sections;
 }
 

@@ -232,7 +232,7 @@ int Subject::stop() {
     return -1;
 }
 
-Result<void> Subject::command(protocol::Verb verb, std::string_view worker) {
+Result<std::string> Subject::command(protocol::Verb verb, std::string_view worker) {
     const sockaddr_un address = TRY(address_of(control_path_));
     Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (!socket) return failure("socket");
@@ -241,17 +241,35 @@ Result<void> Subject::command(protocol::Verb verb, std::string_view worker) {
     }
     Channel channel(std::move(socket));
     std::array<std::byte, max_message> buffer;
-    const protocol::Command wanted{.verb = verb,
-                                   .flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait),
-                                   .number = 0, .worker = worker, .argument = {}, .second = {}};
+    const auto flags = worker.empty() ? std::uint16_t{0} : static_cast<std::uint16_t>(protocol::CommandFlag::wait);
+    const protocol::Command wanted{.verb = verb, .flags = flags, .number = 0, .worker = worker, .argument = {}, .second = {}};
     TRY(channel.send_waiting(TRY(protocol::encode_command(buffer, RequestId{1}, wanted))));
+    std::string text;
     for (;;) {
         const Received got = TRY(channel.receive_waiting(buffer));
         if (got.kind != Received::Kind::message) return failure(EPIPE, "the control socket");
         const auto report = TRY(protocol::decode_report(TRY(protocol::decode(got.bytes))));
         if (report.error != 0) return failure(report.error, "a command of the bench");
-        if (!report.more) return {};
+        text += report.text;
+        if (!report.more) return text;
     }
+}
+
+namespace {
+
+// The number that stands behind `name` in a report.
+Result<std::uint64_t> number_in(const std::string& report, std::string_view name) {
+    const std::string key = '"' + std::string(name) + "\":";
+    const auto at = report.find(key);
+    if (at == std::string::npos) return failure(EPROTO, "a report without what the bench looks for");
+    return std::strtoull(report.c_str() + at + key.size(), nullptr, 10);
+}
+
+}  // namespace
+
+Result<Subject::Loop> Subject::loop() {
+    const std::string report = TRY(command(protocol::Verb::version));
+    return Loop{TRY(number_in(report, "turns")), TRY(number_in(report, "over_5ms"))};
 }
 
 void Subject::move(Place place) const {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -79,8 +80,15 @@ public:
 
     pid_t pid() const { return pid_; }
 
-    // Sends one verb over the control socket and waits until it is done.
-    Result<void> command(protocol::Verb verb, std::string_view worker);
+    // Sends one verb over the control socket and waits until it is done; the report, as JSON.
+    Result<std::string> command(protocol::Verb verb, std::string_view worker = {});
+
+    // What warderd says of its loop since its start: its turns, and how many of them took longer than 5 ms.
+    struct Loop {
+        std::uint64_t turns = 0;
+        std::uint64_t over_5ms = 0;
+    };
+    Result<Loop> loop();
 
     // Moves warderd and all its children.
     void move(Place place) const;
