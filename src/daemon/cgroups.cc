@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <thread>
 
@@ -18,6 +21,8 @@
 
 namespace warder::daemon {
 namespace {
+
+constexpr std::string_view own_prefix = "warder.";   // of our directory, where we make one
 
 // The root of the hierarchy has no cgroup.type: there we make a directory of our own rather than spread in it.
 bool is_root(const std::string& directory) { return ::access((directory + "/cgroup.type").c_str(), F_OK) != 0; }
@@ -39,7 +44,7 @@ std::string chosen(const std::string& configured, std::string& why) {
         why = *own + " is not delegated (systemd: Delegate=yes)";
         return {};
     }
-    return is_root(*own) ? *own + "/warder." + std::to_string(::getpid()) : *own;
+    return is_root(*own) ? *own + "/" + std::string(own_prefix) + std::to_string(::getpid()) : *own;
 }
 
 bool is_ours(const std::string& name) { return name == "daemon" || name.starts_with("w.") || name.starts_with("run."); }
@@ -82,6 +87,30 @@ bool remove_groups(const std::string& directory) {
     return false;
 }
 
+bool is_of_the_dead(const std::string& directory) {
+    const std::string number = directory.substr(directory.rfind('.') + 1);
+    pid_t pid = 0;
+    if (std::from_chars(number.data(), number.data() + number.size(), pid).ec != std::errc{} || pid <= 0) return false;
+    if (::kill(pid, 0) == 0 || errno != ESRCH) return false;
+    // One that lives where we do not see it is in its `daemon/`.
+    const auto events = read_file(directory + "/cgroup.events", 4096);
+    return events && events->find("populated 0") != std::string::npos;
+}
+
+// A warderd that was killed could not remove its own, and nobody else does.
+void sweep_groups_of_the_dead(const std::string& root) {
+    std::error_code ignored;
+    std::vector<std::string> left;
+    for (const auto& entry : std::filesystem::directory_iterator(root, ignored)) {
+        if (entry.path().filename().string().starts_with(own_prefix)) left.push_back(entry.path());
+    }
+    for (const auto& directory : left) {
+        if (!is_of_the_dead(directory)) continue;
+        for (const auto& group : groups_below(directory).ours) (void)gone(group);
+        (void)gone(directory);
+    }
+}
+
 }  // namespace
 
 std::string take_cgroup(const std::string& configured) {
@@ -92,6 +121,8 @@ std::string take_cgroup(const std::string& configured) {
     if (const auto made = make_directories(directory, 0755); !made) return without_group(describe(made.error()));
     const auto tree = cgroup::Tree::take(directory);
     if (!tree) return without_group(describe(tree.error()));
+    const std::string above = directory.substr(0, directory.rfind('/'));
+    if (configured == "auto" && is_root(above)) sweep_groups_of_the_dead(above);
     return directory;
 }
 

@@ -36,6 +36,13 @@ int Daemon::run() {
     service_.ready(std::to_string(members_.size()) + " workers");
     if (service_.watchdog_interval()) watchdog_due_ = now_ + *service_.watchdog_interval();
     while (!finished_) turn();
+    end();
+    log_info("stopped");
+    return 0;
+}
+
+// Of what was only prepared too.
+void Daemon::end() {
     if (control_) control_->close();
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
@@ -44,8 +51,6 @@ int Daemon::run() {
     pool_.stop();
     roster_.reset();   // its groups go before ours
     leave_cgroup(cgroup_);
-    log_info("stopped");
-    return 0;
 }
 
 void Daemon::turn() {

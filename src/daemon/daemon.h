@@ -136,6 +136,7 @@ private:
     supervise::Worker* worker_named(std::string_view name);
     Result<std::span<const PollEvent>> next_events();
     void count_turn(Instant began);
+    void end();
     void record_state(const supervise::Worker& worker, std::string_view text);
     void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
     const config::Worker* config_of(WorkerId id) const;

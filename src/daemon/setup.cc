@@ -87,7 +87,9 @@ std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     if (!signals || !poller || !timer || !uids) return nullptr;
     std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), std::move(*uids), std::move(*poller),
                                               std::move(*timer), std::move(*signals)));
-    return daemon->prepare() ? std::move(daemon) : nullptr;
+    if (daemon->prepare()) return daemon;
+    daemon->end();
+    return nullptr;
 }
 
 bool Daemon::prepare() {

@@ -28,6 +28,11 @@ def namespace(pid, kind):
     return os.readlink(f"/proc/{pid}/ns/{kind}")
 
 
+def is_empty(group):
+    with open(group + "/cgroup.events") as events:
+        return "populated 0" in events.read()
+
+
 class Rooms(WarderTest):
     def stubs(self):
         """Those of warderd's children that are a room, by the namespace of the processes in it."""
@@ -106,6 +111,24 @@ class Rooms(WarderTest):
             procs.write(str(forgotten.pid))
         self.assertEqual(self.end_daemon(), [])
         self.assertEqual(forgotten.wait(5), -signal.SIGKILL)
+
+    def test_the_groups_of_a_warderd_that_was_killed_are_removed_by_the_next(self):
+        self.start(config())
+        if not self.wait_state("web", "ready")["cgroup"]:
+            self.skipTest("no cgroup v2 of our own here")
+        first = f"/sys/fs/cgroup/unified/warder.{self.daemon.pid}"
+        self.daemon.kill()
+        self.daemon.wait()
+        self.assertNotEqual(self.groups_left(first), [])
+        wait_for(lambda: is_empty(first), "its workers have ended with it")
+        self.start(config())
+        self.assertEqual(self.groups_left(first), [])
+
+    def test_a_warderd_that_does_not_come_up_leaves_no_group(self):
+        self.start(config().replace("/usr/bin/python3", "/usr/bin/no-such-program"), wait=False)
+        self.assertNotEqual(self.daemon.wait(30), 0)
+        self.assertEqual(self.groups_left(f"/sys/fs/cgroup/unified/warder.{self.daemon.pid}"), [])
+        self.daemon = None
 
     def test_descriptors_are_as_before_after_many_restarts(self):
         self.start(config(), "log_keeper = false")
