@@ -65,13 +65,6 @@ GroupsBelow groups_below(const std::string& directory) {
     return found;
 }
 
-bool gone(const std::string& path) { return ::rmdir(path.c_str()) == 0 || errno == ENOENT; }
-
-void kill_all_in(const std::string& group) {
-    const Fd file(::open((group + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
-    if (file) [[maybe_unused]] const ssize_t size = ::write(file.get(), "1", 1);
-}
-
 // Whoever was killed a moment ago may still be closing what it held. This is the end: only who stops us waits, and what is still
 // alive in a group of ours was forgotten.
 bool remove_groups(const std::string& directory) {
@@ -80,9 +73,9 @@ bool remove_groups(const std::string& directory) {
         if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
         const GroupsBelow below = groups_below(directory);
         for (const auto& group : below.ours) {
-            if (!gone(group)) kill_all_in(group);
+            if (!cgroup::remove_with_those_below(group)) cgroup::kill_all(group);
         }
-        if (gone(directory) || (below.ours.empty() && below.others)) return true;
+        if (::rmdir(directory.c_str()) == 0 || errno == ENOENT || (below.ours.empty() && below.others)) return true;
     }
     return false;
 }
@@ -106,8 +99,8 @@ void sweep_groups_of_the_dead(const std::string& root) {
     }
     for (const auto& directory : left) {
         if (!is_of_the_dead(directory)) continue;
-        for (const auto& group : groups_below(directory).ours) (void)gone(group);
-        (void)gone(directory);
+        for (const auto& group : groups_below(directory).ours) (void)cgroup::remove_with_those_below(group);
+        ::rmdir(directory.c_str());
     }
 }
 

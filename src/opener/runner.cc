@@ -1,14 +1,13 @@
 #include "opener/runner.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 
 #include "broker/watch.h"
+#include "sys/cgroup.h"
 #include "sys/process.h"
 
 namespace warder::opener {
@@ -19,20 +18,6 @@ constexpr Duration hang_margin = std::chrono::seconds(2);   // beyond begin_with
 constexpr int patience_ms = 100;
 
 PollTag tag_of(broker::Watch watch, std::uint32_t generation) { return {static_cast<std::uint8_t>(watch), 0, generation}; }
-
-void kill_group(const std::string& path) {
-    const Fd file(::open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
-    [[maybe_unused]] const ssize_t size = file ? ::write(file.get(), "1", 1) : 0;
-}
-
-// A group can go when nobody is in it any more, which is a moment after they were killed.
-bool remove_group(const std::string& path) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
-        if (entry.is_directory(ignored)) ::rmdir(entry.path().c_str());
-    }
-    return ::rmdir(path.c_str()) == 0 || errno == ENOENT;
-}
 
 }  // namespace
 
@@ -77,7 +62,7 @@ void Runner::stop() {
         groups_.clear();
     }
     jobs_.clear();
-    for (const auto& path : spent_groups_) kill_group(path);
+    for (const auto& path : spent_groups_) cgroup::kill_all(path);
     for (int tries = 0; tries < 20; ++tries) {
         sweep_groups();
         if (spent_groups_.empty()) return;
@@ -93,7 +78,7 @@ void Runner::lose() {
     abandoned_.push_back(std::move(pidfd_));
     pid_ = -1;
     if (!groups_.empty()) {
-        kill_group(groups_);
+        cgroup::kill_all(groups_);
         spent_groups_.push_back(std::move(groups_));
         groups_.clear();
     }
@@ -109,7 +94,8 @@ void Runner::lose() {
 }
 
 void Runner::sweep_groups() {
-    std::erase_if(spent_groups_, remove_group);
+    // They can go when nobody is in them any more, which is a moment after they were killed.
+    std::erase_if(spent_groups_, cgroup::remove_with_those_below);
     std::erase_if(abandoned_, [&](const Fd& pidfd) {
         const auto end = reap(pidfd.get());
         if (end && !*end) return false;

@@ -5,7 +5,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "base/fixed_string.h"
@@ -174,6 +176,19 @@ Result<void> kill_all(const Group& group) { return write_to(group.directory.get(
 
 Result<void> set_frozen(const Group& group, Freeze freeze) {
     return write_to(group.directory.get(), "cgroup.freeze", freeze == Freeze::freeze ? "1" : "0");
+}
+
+void kill_all(const std::string& directory) {
+    const Fd file(::open((directory + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
+    [[maybe_unused]] const ssize_t size = file ? ::write(file.get(), "1", 1) : 0;
+}
+
+bool remove_with_those_below(const std::string& directory) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+        if (entry.is_directory(ignored)) ::rmdir(entry.path().c_str());
+    }
+    return ::rmdir(directory.c_str()) == 0 || errno == ENOENT;
 }
 
 Result<bool> populated(const Group& group) {

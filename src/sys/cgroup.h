@@ -64,6 +64,12 @@ private:
 // SIGKILL to everything in the group and below, at once (5.14). Errors: ENOENT on an older kernel.
 Result<void> kill_all(const Group& group);
 
+// The same of a group that is known by its path alone; one that is gone has nobody left in it.
+void kill_all(const std::string& directory);
+
+// Removes a group and the groups right below it. False while somebody is in one of them; true as well when it was gone already.
+bool remove_with_those_below(const std::string& directory);
+
 enum class Freeze : bool { thaw, freeze };
 Result<void> set_frozen(const Group& group, Freeze freeze);
 

@@ -125,8 +125,10 @@ class Rooms(WarderTest):
         self.assertEqual(self.groups_left(first), [])
 
     def test_a_warderd_that_does_not_come_up_leaves_no_group(self):
-        self.start(config().replace("/usr/bin/python3", "/usr/bin/no-such-program"), wait=False)
+        os.makedirs(self.path("run/control.sock/in-the-way"))
+        self.start(config(), wait=False)
         self.assertNotEqual(self.daemon.wait(30), 0)
+        self.assertIn("control.sock", self.log_text())
         self.assertEqual(self.groups_left(f"/sys/fs/cgroup/unified/warder.{self.daemon.pid}"), [])
         self.daemon = None
 
