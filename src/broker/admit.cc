@@ -46,10 +46,11 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     const auto trouble = [&](const policy::Grant& grant, const Result<void>& result) {
         if (!result) troubles.push_back({settings.name, grant.name, result.error()});
     };
-    const auto mountinfo = read_file("/proc/self/mountinfo", most_mounts);
+    const auto table = read_file("/proc/self/mountinfo", most_mounts);
+    const std::string_view mountinfo = table ? std::string_view(*table) : std::string_view();
     for (const auto& grant : settings.grants.all()) {
-        trouble(grant, make_owned(grant, privileges_, settings.identity));
-        held.push_back(hold(grant, privileges_, mountinfo ? std::string_view(*mountinfo) : std::string_view()));
+        trouble(grant, make_owned(grant, privileges_, settings.identity, mountinfo));
+        held.push_back(hold(grant, privileges_, mountinfo));
         held.back().checked = now;
         if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
     }

@@ -174,11 +174,13 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
         record_hold(principal, grant, "its directory is another one now: held anew");
         if (grant.kind == Kind::secret) watch_rotation(principal, one.decision.grant);
     }
-    if (seen == Recheck::gone) return settle(one, Reason::system, ENOENT, {});
-    if (seen == Recheck::unknown) {
-        one.task.prefix = held.directory_path;
-        return;
-    }
+    if (held.elsewhere) one.task.making = making_of(grant);
+    const bool may_be_made = one.task.making != Making::nothing;
+    const bool found = seen == Recheck::same || seen == Recheck::changed;
+    if (seen == Recheck::gone && !may_be_made) return settle(one, Reason::system, ENOENT, {});
+    if (may_be_made) one.task.making_mode = making_mode(grant);
+    if (may_be_made || !found) one.task.prefix = held.directory_path;
+    if (!found) return;
     if (held.kernel_view) return settle(one, Reason::refused_filesystem, EACCES, {});
     one.task.directory = held.directory.get();
     one.task.local = held.local;

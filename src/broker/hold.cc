@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mount_table.h"
+#include "broker/make.h"
 #include "broker/perform.h"
 #include "broker/socket_name.h"
 #include "policy/path.h"
@@ -109,50 +110,6 @@ Recheck take_another(Held& held, Fd directory, const FileIdentity& identity) {
 }
 
 mode_t mode_of(const policy::Grant& grant, mode_t otherwise) { return grant.mode != 0 ? grant.mode : otherwise; }
-
-// A tree's `mode` is that of its files; its directory may be passed by whoever may read.
-mode_t directory_mode_of(const policy::Grant& grant) {
-    return grant.mode == 0 ? 0750 : grant.mode | ((grant.mode & 0444) >> 2);
-}
-
-Identity owner_of(const policy::Grant& grant, const Identity& worker) {
-    return grant.owner == policy::Owner::worker ? worker : own_identity();
-}
-
-// Only a file that `maker` or the owner made, under one name, is given to the owner: a hard link planted in a directory
-// that others may write to must not carry somebody else's file along (CVE-2016-1247).
-Result<void> give(int fd, const Identity& owner, uid_t maker = own_identity().uid) {
-    struct stat about;
-    if (::fstat(fd, &about) != 0) return failure("fstat");
-    if (about.st_uid == owner.uid && about.st_gid == owner.gid) return {};
-    const bool one_name = S_ISDIR(about.st_mode) || about.st_nlink == 1;
-    if (about.st_uid != maker || !one_name) return failure(EPERM, "giving a file that belongs to another to its owner");
-    if (::fchownat(fd, "", owner.uid, owner.gid, AT_EMPTY_PATH) != 0) return failure("fchownat");
-    return {};
-}
-
-Result<void> make_tree(const policy::Grant& grant, const Identity& owner) {
-    TRY(make_directories(std::string(policy::directory_of(grant.path)), 0755));
-    const bool made = ::mkdir(grant.path.c_str(), 0700) == 0;
-    if (!made && errno != EEXIST) return failure("mkdir");
-    Fd directory(::open(grant.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory) return failure("open");
-    TRY(give(directory.get(), owner));
-    if (made && ::fchmod(directory.get(), directory_mode_of(grant)) != 0) return failure("fchmod");
-    return {};
-}
-
-Result<void> make_file(const policy::Grant& grant, const Identity& owner) {
-    TRY(make_directories(std::string(policy::directory_of(grant.path)), 0755));
-    Fd file(::open(grant.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    const bool made = static_cast<bool>(file);
-    if (!made && errno != EEXIST) return failure("open");
-    if (!made) file = Fd(::open(grant.path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (!file) return failure("open");
-    TRY(give(file.get(), owner));
-    if (made && ::fchmod(file.get(), mode_of(grant, 0640)) != 0) return failure("fchmod");
-    return {};
-}
 
 bool listens(policy::Transport transport) {
     return transport != policy::Transport::udp && transport != policy::Transport::unix_dgram;
@@ -281,7 +238,8 @@ Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view m
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
     // What others answer for is looked at by openers, when it is asked for. (A socket's place has to be held to be bound.)
-    if (!socket && answered_by_others(mount_type_behind(mountinfo, held.directory_path))) return held;
+    held.elsewhere = !socket && answered_by_others(mount_type_behind(mountinfo, held.directory_path));
+    if (held.elsewhere) return held;
     auto directory = open_prefix(held, 0);
     if (directory) {
         if (const auto taken = take_first(held, std::move(*directory)); !taken) held.directory.reset();
@@ -306,13 +264,12 @@ Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, 
     return take_another(held, std::move(*directory), *identity);
 }
 
-Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
-    if (grant.owner == policy::Owner::nobody_in_particular) return {};
+Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker,
+                        std::string_view mountinfo) {
+    const Making what = making_of(grant);
+    if (what == Making::nothing || answered_by_others(mount_type_behind(mountinfo, grant.path))) return {};
     privileges.become_root();
-    const Identity owner = owner_of(grant, worker);
-    if (grant.kind == policy::Kind::tree) return make_tree(grant, owner);
-    if (grant.kind == policy::Kind::file) return make_file(grant, owner);
-    return {};
+    return make(what, grant.path, making_mode(grant), owner_of(grant, worker));
 }
 
 Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {

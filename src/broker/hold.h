@@ -31,6 +31,7 @@ struct Held {
     bool local = false;
     bool overlay = false;
     bool kernel_view = false;         // refused_filesystem
+    bool elsewhere = false;           // at load others answered for its file system: it was neither looked at, nor was anything made
     Instant checked{};
 
     // listen
@@ -51,8 +52,10 @@ enum class Recheck { same, changed, gone, unknown };
 Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now);
 
 // Makes the file or directory of a grant with an `owner`, if it is absent, and gives it to its owner. Something that is
-// there and belongs to another is left alone, and that is an error: EPERM.
-Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker);
+// there and belongs to another is left alone, and that is an error: EPERM. Where others answer for the file system nothing is
+// done: an opener makes it (Task::making).
+Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker,
+                        std::string_view mountinfo = {});
 
 // Binds (and where the type listens, listens). Errors: socket(2), bind(2), listen(2).
 Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker);

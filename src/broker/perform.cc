@@ -92,6 +92,21 @@ Performed perform_held(const Task& task, Patience patience, Texts& texts) {
     return refused(Reason::unknown_operation);
 }
 
+// What was not made at load, since others answer for its file system. What is there is left as it is.
+Result<void> make_missing(const Task& task, Privileges& privileges) {
+    std::string path(task.prefix);
+    if (task.making == Making::file) path.append("/").append(task.path);
+    privileges.become_root();
+    struct stat about;
+    if (::lstat(path.c_str(), &about) == 0) return {};
+    Identity owner = own_identity();
+    if (task.owned) {
+        owner.uid = task.owner;
+        owner.gid = task.owner_group;
+    }
+    return make(task.making, path, task.making_mode, owner);
+}
+
 // A directory that is not held is found by its name first, as root and with symlinks: the prefix is the
 // administrator's.
 Performed perform_below_prefix(Task task, Privileges& privileges, const Identity& worker, Texts& texts) {
@@ -104,6 +119,7 @@ Performed perform_below_prefix(Task task, Privileges& privileges, const Identity
     if (!type) return failed(type.error());
     if (is_kernel_view(*type)) return refused(Reason::refused_filesystem);
     task.directory = directory->get();
+    task.making = Making::nothing;   // done
     return perform(task, Patience::until_deadline, privileges, worker, texts);
 }
 
@@ -140,6 +156,9 @@ FixedString<40> own_path(int fd) {
 
 Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker, Texts& texts) {
     if (patience == Patience::never && !may_be_done_here(task)) return refused(Reason::would_block);
+    if (task.making != Making::nothing && patience == Patience::until_deadline) {
+        if (const auto made = make_missing(task, privileges); !made) return failed(made.error());
+    }
     if (needs_directory(task) && task.directory < 0) return perform_below_prefix(task, privileges, worker, texts);
     if (by_root(task)) {
         privileges.become_root();

@@ -9,6 +9,7 @@
 
 #include "base/operation.h"
 #include "base/reason.h"
+#include "broker/make.h"
 #include "broker/texts.h"
 #include "policy/address.h"
 #include "policy/grant.h"
@@ -30,6 +31,8 @@ struct Task {
     bool overlay = false;              // overlayfs: reading only without waiting
     int directory = -1;                // held; -1: `prefix` is opened first, by an opener
     std::string_view prefix;           // absolute path of the directory, for when it is not held
+    Making making = Making::nothing;   // by an opener, before all else, if it is absent below `prefix`; with `making_mode`
+    std::uint32_t making_mode = 0;
     std::string_view path;             // below the directory: a file grant's own name, or what was asked for
     std::string_view second;           // rename
     policy::Address address;           // connect

@@ -18,10 +18,10 @@ struct Item {
     policy::Family family;
     std::array<std::uint8_t, 16> ip;
     std::uint16_t operation, flags, reason;
-    std::uint32_t port, mode, owner, owner_group, grant, protocol;
+    std::uint32_t port, mode, making_mode, owner, owner_group, grant, protocol;
     std::int32_t error;
     std::int16_t directory, lend;   // places among the descriptors; -1: none
-    std::uint8_t settled, as, owned, cross_mounts, writes;
+    std::uint8_t settled, as, owned, cross_mounts, writes, making;
     policy::Family of_raw;
     // Lengths of the texts that follow the item, in this order.
     std::uint16_t text, grant_name, shown, prefix, path, second, name, interface;
@@ -50,6 +50,7 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             static_cast<std::uint16_t>(item.outcome.reason),
             task.address.port,
             task.mode,
+            task.making_mode,
             task.owner,
             task.owner_group,
             number(item.grant),
@@ -62,6 +63,7 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             task.owned,
             task.cross_mounts,
             task.writes,
+            static_cast<std::uint8_t>(task.making),
             task.family,
             length(item.outcome.text),
             length(item.grant_name),
@@ -82,6 +84,8 @@ void read_task(const Item& raw, std::span<const int> fds, broker::Task& task) {
     task.operation = static_cast<Operation>(raw.operation);
     task.flags = raw.flags;
     task.mode = raw.mode;
+    task.making = static_cast<broker::Making>(raw.making);
+    task.making_mode = raw.making_mode;
     task.argument = raw.argument;
     task.family = raw.of_raw;
     task.protocol = raw.protocol;

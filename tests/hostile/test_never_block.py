@@ -6,13 +6,14 @@ hundreds of times: its slowest answer stays far from that deadline. How fast ans
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 import unittest
 
 from harness import CELL, ROOT, WarderTest, peaceful, python_worker, wait_for
-from silent_fuse import OPEN, SilentFuse
+from silent_fuse import OPEN, MemoryFuse, SilentFuse
 
 DEADLINE = 2.0
 FAR_FROM_IT = 0.25
@@ -101,11 +102,14 @@ class NeverBlock(WarderTest):
         return set(found)
 
     def silent(self, looks=False):
+        return self.mounted(SilentFuse, looks)
+
+    def mounted(self, kind, *arguments):
         if not os.path.exists("/dev/fuse"):
             self.skipTest("this kernel has no FUSE")
         os.makedirs(self.path("far"), exist_ok=True)
         try:
-            mounted = SilentFuse(self.path("far"), looks)
+            mounted = kind(self.path("far"), *arguments)
         except OSError as error:
             self.skipTest(f"FUSE cannot be mounted here: {error}")
         self.addCleanup(mounted.end)
@@ -190,13 +194,29 @@ class NeverBlock(WarderTest):
         self.silent()
         os.symlink("far/deep", self.path("link"))
         began = time.monotonic()
-        self.begin(f'far = {{ read = "{self.home}/far/deep/below/" }}\nlinked = {{ read = "{self.home}/link/below/", type = "tree" }}',
-                   "c.open('far', 'file').read()")
+        self.begin(f'far = {{ read = "{self.home}/far/deep/below/" }}\nlinked = {{ read = "{self.home}/link/below/", type = "tree" }}\n'
+                   f'made = {{ create = "{self.home}/far/made/", owner = "worker" }}\n'
+                   f'log = {{ append = "{self.home}/far/log", owner = "worker", type = "file" }}',
+                   "c.open('made', 'file', 'w')")
         results, times = self.seen()
         self.assertLess(times[0] - began, 10)
         self.assert_in_time(results, times)
         self.assertEqual(self.ctl("reload").returncode, 0)
         self.assert_nobody_else_waited(times)
+
+    def test_what_others_answer_for_is_made_for_its_owner_when_it_is_asked_for(self):
+        server = self.mounted(MemoryFuse)
+        self.begin(f'made = {{ create = "{self.home}/far/deep/made/", owner = "worker", mode = "0640" }}\n'
+                   f'log = {{ append = "{self.home}/far/log", owner = "worker", type = "file" }}',
+                   "[c.open('made', name, 'w').write('text') for name in 'ab'] + [c.open('log', mode='a').write('line')]")
+        results, _ = self.seen()
+        self.assertEqual([one.get("value") for one in results], [[4, 4, 4]] * 2, results)
+        uid = os.stat(self.path("out/hanger")).st_uid
+        names = {name: node for (_, name), node in server.names.items()}
+        self.assertEqual({name: server.owners[node][0] for name, node in names.items()},
+                         {b"deep": 0, b"made": uid, b"a": uid, b"b": uid, b"log": uid})
+        self.assertEqual(stat.S_IMODE(server.modes[names[b"made"]]), 0o750)
+        self.assertEqual(stat.S_IMODE(server.modes[names[b"log"]]), 0o640)
 
     def test_T6_a_file_system_that_hangs_as_NFS_does_once_a_file_is_opened(self):
         mounted = self.silent(looks=True)

@@ -1,4 +1,4 @@
-"""FUSE file systems whose server does not answer: what a hung NFS mount looks like to everybody who uses it."""
+"""FUSE file systems whose server does not answer: what a hung NFS mount looks like to everybody who uses it. And one that does."""
 
 import contextlib
 import ctypes
@@ -25,10 +25,12 @@ class SilentFuse:
     """Mounted at `path`. Says nothing at all, or with `looks` answers whoever looks a name up and asks for attributes, and is
     silent from open(2) on."""
 
+    options = ""
+
     def __init__(self, path, looks=False):
         self.path = path
         self.device = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
+        options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other{self.options}"
         if libc.mount(b"silent", path.encode(), b"fuse", 0, options.encode()) != 0:
             error = ctypes.get_errno()
             os.close(self.device)
@@ -74,3 +76,63 @@ class SilentFuse:
             libc.umount2(self.path.encode(), MNT_DETACH)
             os.close(self.device)
             self.device = -1
+
+
+class MemoryFuse(SilentFuse):
+    """One whose server answers: directories and files can be made, given away and opened; what is written is dropped. The kernel
+    checks permissions by the owners and modes that the server keeps."""
+
+    FORGETS = (2, 36, 42)   # FORGET, INTERRUPT, BATCH_FORGET: they have no reply
+    SETATTR, MKDIR, WRITE, CREATE, OPENDIR = 4, 9, 16, 35, 27
+    options = ",default_permissions"
+
+    def __init__(self, path):
+        self.modes, self.owners, self.names = {1: stat.S_IFDIR | 0o755}, {1: (0, 0)}, {}
+        super().__init__(path, looks=True)
+
+    def attributes(self, node):
+        uid, gid = self.owners[node]
+        return struct.pack("=QQQQQQIIIIIIIIII", node, 0, 0, 0, 0, 0, 0, 0, 0, self.modes[node], 1, uid, gid, 0, 4096, 0)
+
+    def entry(self, node):
+        return struct.pack("=QQQQII", node, 0, 0, 0, 0, 0) + self.attributes(node)
+
+    def make(self, parent, name, mode, owner):
+        node = len(self.modes) + 1
+        self.names[parent, name], self.modes[node], self.owners[node] = node, mode, owner
+        return node
+
+    def change(self, node, valid, mode, uid, gid):
+        if valid & 1:
+            self.modes[node] = stat.S_IFMT(self.modes[node]) | stat.S_IMODE(mode)
+        before = self.owners[node]
+        self.owners[node] = (uid if valid & 2 else before[0], gid if valid & 4 else before[1])
+
+    def answer(self, message):
+        _, operation, unique, node, uid, gid, *_ = HEADER.unpack_from(message)
+        body = message[HEADER.size:]
+        if operation in self.FORGETS:
+            return
+        if operation == LOOKUP:
+            found = self.names.get((node, body.rstrip(b"\0")))
+            self.reply(unique, self.entry(found) if found else b"", 0 if found else -2)
+        elif operation == GETATTR:
+            self.reply(unique, struct.pack("=QII", 0, 0, 0) + self.attributes(node))
+        elif operation == self.SETATTR:
+            valid, mode, _, uid, gid = struct.unpack_from("=I64xIIII", body)
+            self.change(node, valid, mode, uid, gid)
+            self.reply(unique, struct.pack("=QII", 0, 0, 0) + self.attributes(node))
+        elif operation == self.MKDIR:
+            made = self.make(node, body[8:].rstrip(b"\0"), stat.S_IFDIR | struct.unpack_from("=I", body)[0], (uid, gid))
+            self.reply(unique, self.entry(made))
+        elif operation == self.CREATE:
+            made = self.make(node, body[16:].rstrip(b"\0"), struct.unpack_from("=II", body)[1], (uid, gid))
+            self.reply(unique, self.entry(made) + struct.pack("=QII", 1, 0, 0))
+        elif operation in (OPEN, self.OPENDIR):
+            self.reply(unique, struct.pack("=QII", 1, 0, 0))
+        elif operation == self.WRITE:
+            self.reply(unique, struct.pack("=II", struct.unpack_from("=QQI", body)[2], 0))
+        elif operation in (INIT, STATFS):
+            super().answer(message)
+        else:
+            self.reply(unique, b"", 0)   # flush, release: done

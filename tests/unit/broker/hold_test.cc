@@ -300,3 +300,17 @@ TEST_CASE("T25: what is made for its owner has its mode; somebody else's file is
     REQUIRE(::stat(folder.at("victim").c_str(), &about) == 0);
     CHECK(about.st_uid == 0);
 }
+
+TEST_CASE("T6: nothing is made and nothing looked at where the mount table says that others answer") {
+    const Folder folder;
+    Privileges privileges;
+    auto grant = tree_grant("data", folder.at("far/data"), {Operation::create});
+    grant.owner = policy::Owner::worker;
+    const std::string mountinfo = "9 1 0:99 / " + folder.at("far") + " rw - nfs4 server:/ rw\n";
+    CHECK(make_owned(grant, privileges, somebody, mountinfo));
+    CHECK_FALSE(std::filesystem::exists(folder.at("far")));
+    const Held held = hold(grant, privileges, mountinfo);
+    CHECK(held.elsewhere);
+    CHECK_FALSE(static_cast<bool>(held.directory));
+    CHECK_FALSE(hold(grant, privileges).elsewhere);
+}

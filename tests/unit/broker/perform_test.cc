@@ -74,3 +74,38 @@ TEST_CASE("what lies in the kernel's views is refused, by prefix too") {
     task.prefix = "/proc";
     CHECK(stand.perform(task).reason == Reason::refused_filesystem);
 }
+
+TEST_CASE("what was not made at load is made for its owner in front of an operation, by who may wait alone") {
+    NEEDS_ROOT();
+    Stand stand;
+    Task task = stand.task(Operation::create, "log");
+    task.directory = -1;
+    const std::string prefix = stand.path + "/deep/made";
+    task.prefix = prefix;
+    task.as = policy::As::worker;
+    task.owned = true;
+    task.owner = nobody.uid;
+    task.owner_group = nobody.gid;
+    task.making = Making::tree;
+    task.making_mode = 0750;
+    CHECK(stand.perform(task, Patience::never).reason == Reason::would_block);
+    CHECK_FALSE(std::filesystem::exists(prefix));
+    task.mode = 0640;
+    CHECK(stand.perform(task).reason == Reason::ok);
+    stand.privileges.become_root();
+    CHECK(stand.about("deep").st_uid == 0);
+    CHECK(stand.about("deep/made").st_uid == nobody.uid);
+    CHECK((stand.about("deep/made").st_mode & 0777) == 0750);
+    CHECK(stand.about("deep/made/log").st_uid == nobody.uid);
+
+    task.operation = Operation::append;
+    task.making = Making::file;
+    task.path = "other";
+    CHECK(stand.perform(task).reason == Reason::ok);
+    stand.privileges.become_root();
+    CHECK(stand.about("deep/made/other").st_uid == nobody.uid);
+    REQUIRE(::chown((prefix + "/other").c_str(), 0, 0) == 0);
+    CHECK(stand.perform(task).error == EACCES);   // what is there belongs to whom it belongs
+    stand.privileges.become_root();
+    CHECK(stand.about("deep/made/other").st_uid == 0);
+}

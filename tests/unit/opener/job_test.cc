@@ -35,6 +35,8 @@ broker::JobItem to_perform(int directory, std::string_view path) {
     item.task.cross_mounts = true;
     item.task.directory = directory;
     item.task.prefix = "/srv/www";
+    item.task.making = broker::Making::tree;
+    item.task.making_mode = 0750;
     item.task.path = path;
     item.task.second = "other.html";
     return item;
@@ -107,6 +109,8 @@ TEST_CASE("a job arrives as it was sent: a task, a denial and a listener to lend
     CHECK(task.cross_mounts);
     CHECK(task.directory == 11);
     CHECK(task.prefix == "/srv/www");
+    CHECK(task.making == broker::Making::tree);
+    CHECK(task.making_mode == 0750);
     CHECK(task.path == "new.html");
     CHECK(task.second == "other.html");
 
