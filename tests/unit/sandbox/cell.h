@@ -62,7 +62,8 @@ inline Plan plan_for_view(std::vector<std::string> questions) {
     return plan_for(std::move(questions));
 }
 
-// cell-view where a worker finds it on the host's own tree, whose /tmp may be hidden: the build may lie where only root may go.
+// cell-view where a worker finds it on the host's own tree, whose /tmp may be hidden and whose /run noexec: the build may lie where
+// only root may go.
 class ReachableView {
 public:
     ReachableView() {
@@ -81,7 +82,7 @@ public:
     }
 
 private:
-    std::string directory_ = "/run/warder-cell-view-XXXXXX";
+    std::string directory_ = "/opt/warder-cell-view-XXXXXX";
 };
 
 // Programs outside of the chain may be run as well, as a worker with `run` rights on /usr has it.
