@@ -177,6 +177,7 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
     if (held.elsewhere) one.task.making = making_of(grant);
     const bool may_be_made = one.task.making != Making::nothing;
     const bool found = seen == Recheck::same || seen == Recheck::changed;
+    if (seen == Recheck::foreign) return settle(one, Reason::foreign_owner, errno_of(Reason::foreign_owner), {});
     if (seen == Recheck::gone && !may_be_made) return settle(one, Reason::system, ENOENT, {});
     if (may_be_made) one.task.making_mode = making_mode(grant);
     if (may_be_made || !found) one.task.prefix = held.directory_path;

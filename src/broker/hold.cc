@@ -71,6 +71,7 @@ bool follow_log(Held& held, const policy::Grant& grant, std::uint64_t also) {
 
 // The administrator's prefix may go through symlinks, but never through the magic ones of /proc.
 Result<Fd> open_prefix(const Held& held, std::uint64_t also) {
+    if (held.by_root) return open_directory_as_root(held.directory_path, also);
     return open_at(AT_FDCWD, held.directory_path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | also);
 }
 
@@ -234,6 +235,7 @@ Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view m
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     held.shown = socket ? policy::format(grant.address) : grant.path;
     if (!names_a_path(grant)) return held;
+    held.by_root = grant.as == policy::As::root;
     name_parts(held, grant, path_of(grant));
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
@@ -256,7 +258,7 @@ Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, 
     held.checked = now;
     if (!directory) {
         held.directory.reset();
-        return Recheck::gone;
+        return directory.error().number == EPERM ? Recheck::foreign : Recheck::gone;
     }
     const auto identity = identify(directory->get());
     if (!identity) return Recheck::unknown;

@@ -31,6 +31,7 @@ struct Held {
     bool local = false;
     bool overlay = false;
     bool kernel_view = false;         // refused_filesystem
+    bool by_root = false;             // root acts there: no symlink leads to it but root's own
     bool elsewhere = false;           // at load others answered for its file system: it was neither looked at, nor was anything made
     Instant checked{};
 
@@ -45,10 +46,11 @@ struct Held {
 // where waiting for the disk is in order.
 Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view mountinfo = {});
 
-enum class Recheck { same, changed, gone, unknown };
+enum class Recheck { same, changed, gone, foreign, unknown };
 
 // Compares a held directory with its name if that was not done for `recheck_after`. Looks only at what the kernel has
-// in memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already.
+// in memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already. `foreign`:
+// a symlink of somebody else leads there now, which root does not follow.
 Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now);
 
 // Makes the file or directory of a grant with an `owner`, if it is absent, and gives it to its owner. Something that is

@@ -1,34 +1,37 @@
 #include "broker/make.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "policy/path.h"
 #include "sys/fd.h"
 #include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::broker {
 namespace {
 
-Result<void> make_tree(const std::string& path, mode_t mode, const Identity& owner) {
-    const bool made = ::mkdir(path.c_str(), 0700) == 0;
-    if (!made && errno != EEXIST) return failure("mkdir");
-    Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory) return failure("open");
+constexpr std::uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+
+Result<void> make_tree(int parent, const char* name, mode_t mode, const Identity& owner) {
+    const bool made = ::mkdirat(parent, name, 0700) == 0;
+    if (!made && errno != EEXIST) return failure("mkdirat");
+    const Fd directory = TRY(open_at(parent, name, O_RDONLY | O_DIRECTORY, 0, resolve));
     TRY(give(directory.get(), owner));
     if (made && ::fchmod(directory.get(), mode) != 0) return failure("fchmod");
     return {};
 }
 
-Result<void> make_file(const std::string& path, mode_t mode, const Identity& owner) {
-    Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    const bool made = static_cast<bool>(file);
-    if (!made && errno != EEXIST) return failure("open");
-    if (!made) file = Fd(::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (!file) return failure("open");
-    TRY(give(file.get(), owner));
-    if (made && ::fchmod(file.get(), mode) != 0) return failure("fchmod");
+Result<void> make_file(int parent, const char* name, mode_t mode, const Identity& owner) {
+    auto file = open_at(parent, name, O_WRONLY | O_CREAT | O_EXCL, 0600, resolve);
+    const bool made = file.has_value();
+    if (!made && file.error().number != EEXIST) return Failure(file.error());
+    if (!made) file = open_at(parent, name, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, resolve);
+    if (!file) return Failure(file.error());
+    TRY(give(file->get(), owner));
+    if (made && ::fchmod(file->get(), mode) != 0) return failure("fchmod");
     return {};
 }
 
@@ -61,8 +64,10 @@ Result<void> give(int fd, const Identity& owner, uid_t maker) {
 
 Result<void> make(Making what, const std::string& path, mode_t mode, const Identity& owner) {
     if (what == Making::nothing) return {};
-    TRY(make_directories(std::string(policy::directory_of(path)), 0755));
-    return what == Making::tree ? make_tree(path, mode, owner) : make_file(path, mode, owner);
+    const Fd parent = TRY(made_directory_as_root(std::string(policy::directory_of(path)), 0755));
+    const std::string name(policy::name_of_file(path));
+    return what == Making::tree ? make_tree(parent.get(), name.c_str(), mode, owner)
+                                : make_file(parent.get(), name.c_str(), mode, owner);
 }
 
 }  // namespace warder::broker

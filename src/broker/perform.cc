@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 
+#include "sys/where_it_leads.h"
+
 namespace warder::broker {
 namespace {
 
@@ -108,12 +110,14 @@ Result<void> make_missing(const Task& task, Privileges& privileges) {
 }
 
 // A directory that is not held is found by its name first, as root and with symlinks: the prefix is the
-// administrator's.
+// administrator's. Where root acts they have to be root's.
 Performed perform_below_prefix(Task task, Privileges& privileges, const Identity& worker, Texts& texts) {
     privileges.become_root();
     const CPath prefix(task.prefix);
     if (!prefix.fits()) return failed(ENAMETOOLONG);
-    auto directory = open_at(AT_FDCWD, prefix.get(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+    auto directory = by_root(task) ? open_directory_as_root(prefix.get())
+                                   : open_at(AT_FDCWD, prefix.get(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+    if (!directory && directory.error().number == EPERM) return refused(Reason::foreign_owner);
     if (!directory) return failed(directory.error());
     const auto type = file_system_of(directory->get());
     if (!type) return failed(type.error());

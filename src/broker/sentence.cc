@@ -16,7 +16,8 @@ std::string_view because(Reason reason, int error) {
         case Reason::refused_filesystem:
             return "it lies in a view of the kernel (proc, sysfs, cgroup), which is never lent as files";
         case Reason::foreign_owner:
-            return "as root it must have one name, and it and the directories on the way belong to root or to the grant's owner";
+            return "as root it must have one name, it and the directories on the way must belong to root or to the grant's owner, and symlinks "
+                   "that lead to the grant to root";
         case Reason::deadline: return "the file system did not answer in time";
         case Reason::too_many: return "too many of this worker's requests are waiting already (its quota)";
         case Reason::bad_argument: return "it does not take this argument";

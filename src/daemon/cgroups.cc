@@ -18,6 +18,7 @@
 #include "sandbox/group_limits.h"
 #include "sys/cgroup.h"
 #include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::daemon {
 namespace {

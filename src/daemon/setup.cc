@@ -15,6 +15,7 @@
 #include "daemon/find_program.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::daemon {
 namespace {

@@ -25,6 +25,7 @@
 #include "sys/files.h"
 #include "sys/namespaces.h"
 #include "sys/user_namespace.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::sandbox {
 namespace {
@@ -214,9 +215,11 @@ OverlayMounts mounts_of(const Overlay& plan, const Layers& layers) {
 
 // Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone.
 Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Unfit& unfit) {
-    TRY(make_directories(wanted.path.substr(0, wanted.path.rfind('/')), 0755));
-    if (::mkdir(wanted.path.c_str(), 0700) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
-    const Fd directory(::open(wanted.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const std::size_t slash = wanted.path.rfind('/');
+    const Fd parent = TRY(made_directory_as_root(wanted.path.substr(0, slash), 0755));
+    const std::string name = wanted.path.substr(slash + 1);
+    if (::mkdirat(parent.get(), name.c_str(), 0700) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
+    const Fd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat status;
     if (!directory || ::fstat(directory.get(), &status) != 0) return refuse(unfit, wanted.path, "is no directory", errno);
     if (status.st_uid != ::getuid() && status.st_uid != plan.uid) return refuse(unfit, wanted.path, "belongs to another user", EPERM);

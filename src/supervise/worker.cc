@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::supervise {
 namespace {

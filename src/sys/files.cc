@@ -114,16 +114,4 @@ Result<void> replace_file(const std::string& path, std::string_view text, mode_t
     return {};
 }
 
-Result<void> make_directories(const std::string& path, mode_t mode) {
-    for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
-        const std::string part = path.substr(0, at);
-        if (::mkdir(part.c_str(), mode) == 0) {
-            if (::chmod(part.c_str(), mode) != 0) return failure("chmod");
-        } else if (errno != EEXIST) {
-            return failure("mkdir");
-        }
-        if (at == std::string::npos) return {};
-    }
-}
-
 }  // namespace warder

@@ -44,7 +44,4 @@ Result<std::string> read_file(const std::string& path, std::size_t most);
 // Replaces `path` as a whole (write beside it, fsync, rename). Errors: open(2), write(2), fsync(2), rename(2).
 Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode);
 
-// mkdir -p; those that it makes get `mode`. Errors: mkdir(2).
-Result<void> make_directories(const std::string& path, mode_t mode);
-
 }  // namespace warder

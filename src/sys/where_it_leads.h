@@ -1,14 +1,29 @@
-// Where a path leads, told without a look at any file system that others answer for: what a symlink points to is read where the
-// symlink lies, and nothing is touched that mountinfo says to be theirs.
+// Where a path leads. Told without a look at any file system that others answer for: what a symlink points to is read where the
+// symlink lies, and nothing is touched that mountinfo says to be theirs. And gone by root, who follows nobody else's symlinks.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "base/error.h"
+#include "sys/fd.h"
 
 namespace warder {
 
 // The type of the file system that `path`, absolute, lies on after its symlinks; as in mount_type_of(). Of a path that does not
 // exist the type where it would be, of one with more than 40 symlinks (path_resolution(7)) where these were too many.
 std::string mount_type_behind(std::string_view mountinfo, std::string_view path);
+
+// Opens the directory `path` (O_PATH) for root to act below. A symlink on the way that is not root's own would let whoever made
+// it choose where: EPERM. Without root every symlink is followed, as the kernel's own permissions decide. `also` are further RESOLVE
+// bits; with RESOLVE_CACHED no file system but the disk's is asked. Errors: EPERM, ELOOP, openat2(2), readlinkat(2).
+Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also = 0);
+
+// The same, and makes what is absent (mkdir -p): those that it makes get `mode`. Errors: also mkdirat(2).
+Result<Fd> made_directory_as_root(const std::string& path, mode_t mode);
+Result<void> make_directories(const std::string& path, mode_t mode);
 
 }  // namespace warder

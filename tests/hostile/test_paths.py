@@ -1,11 +1,12 @@
 """Paths and the confused deputy: T22, T23, T24, T25."""
 
 import contextlib
+import errno
 import os
 import threading
 import unittest
 
-from harness import LONG, WarderTest
+from harness import CELL, LONG, ROOT, WarderTest, python_worker
 
 
 class Paths(WarderTest):
@@ -141,6 +142,39 @@ class Paths(WarderTest):
         self.assertEqual(seen["as_root", "planted"]["reason"], 12)
         self.assertEqual(seen["as_worker", "own"]["fds"], 1)
         self.assertEqual(seen["as_root", "own"]["fds"], 1)
+
+    def doer(self, steps, grants, extra=""):
+        out = f'out = {{ append = "{self.home}/out/attacker", owner = "worker", type = "file" }}'
+        return (f"[worker.attacker]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
+                f"restart = \"never\"\n{extra}\n[worker.attacker.cell]\n{CELL}bind_writable = [\"{self.home}/drop\"]\n"
+                f"[worker.attacker.grants]\n{out}\n{grants}\n")
+
+    def test_T25_a_symlink_in_a_prefix_leads_root_nowhere_but_where_root_wants(self):
+        """The worker owns a directory that lies on the way to its other grants, and puts symlinks there."""
+        self.make("roots/file", "SECRET", mode=0o600)
+        os.makedirs(self.path("drop"))
+        drop = self.path("drop")
+        grants = (f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink"] }}\n'
+                  f'read = {{ read = "{drop}/door/", as = "root" }}\n'
+                  f'key = {{ secret = "{drop}/door/file" }}\n'
+                  f'log = {{ append = "{drop}/gate/planted", owner = "worker", type = "file" }}\n')
+        steps = [f"c.symlink('drop', 'door', '{self.home}/roots')", f"os.symlink('../roots', '{drop}/door')",
+                 "c.open('read', 'file').read()", "c.secret('key')",
+                 f"os.rename('{drop}/gate', '{drop}/old')", f"os.symlink('../roots', '{drop}/gate')"]
+        self.start(self.doer(steps, grants))
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen], [errno.EACCES, 0, errno.EACCES, errno.EACCES, 0, 0], seen)
+        for one in seen[2:4]:
+            self.assertIn("and symlinks that lead to the grant to root", str(one))
+        self.write_config(self.doer(steps, grants, 'stop_timeout = "3s"'))
+        self.ctl("reload")
+        self.assertIn("grant log: following a symlink that is not root's: Operation not permitted", self.log_text())
+        self.assertEqual(os.listdir(self.path("roots")), ["file"])
+        os.lchown(f"{drop}/door", 0, 0)
+        self.ctl("restart", "attacker")
+        again = self.results(count=2 * len(steps))[len(steps):]
+        self.assertEqual([one.get("value") for one in again if "'read'" in one.get("step", "")], ["SECRET"],
+                         "root's own symlink is the administrator's word")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ namespace warder::test {
 
 struct Folder {
     std::string path;
-    Folder() {
-        char name[] = "/tmp/warder-test-XXXXXX";
-        path = ::mkdtemp(name);
+    explicit Folder(const std::string& base = "/tmp") : path(base + "/warder-test-XXXXXX") {
+        if (::mkdtemp(path.data()) == nullptr) throw std::filesystem::filesystem_error("mkdtemp", path, std::error_code(errno, std::generic_category()));
         std::filesystem::permissions(path, std::filesystem::perms(0755));
     }
     ~Folder() { std::filesystem::remove_all(path); }

@@ -109,3 +109,22 @@ TEST_CASE("what was not made at load is made for its owner in front of an operat
     stand.privileges.become_root();
     CHECK(stand.about("deep/made/other").st_uid == 0);
 }
+
+TEST_CASE("T25: an opener that acts as root goes through no symlink but root's to a prefix") {
+    NEEDS_ROOT();
+    Stand stand;
+    stand.write("file", "text");
+    const std::string link = stand.path + "-link";
+    std::filesystem::create_symlink(stand.path, link);
+    Task task = stand.task(Operation::read, "file");
+    task.directory = -1;
+    task.prefix = link;
+    CHECK(stand.perform(task).reason == Reason::ok);
+    stand.privileges.become_root();
+    REQUIRE(::lchown(link.c_str(), nobody.uid, nobody.gid) == 0);
+    CHECK(stand.perform(task).reason == Reason::foreign_owner);
+    task.as = policy::As::worker;
+    CHECK(stand.perform(task).reason == Reason::ok);
+    stand.privileges.become_root();
+    std::filesystem::remove(link);
+}

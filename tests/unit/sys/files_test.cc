@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "sys/kernel.h"
+#include "sys/where_it_leads.h"
 
 using namespace warder;
 

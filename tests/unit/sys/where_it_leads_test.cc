@@ -1,11 +1,16 @@
 #include "sys/where_it_leads.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+
+#include "sys/files.h"
 
 using namespace warder;
 
@@ -72,4 +77,49 @@ TEST_CASE("where nothing is mounted that others answer for, no symlink is looked
     tree.link("relative", "far");
     CHECK_EQ(mount_type_behind("21 1 8:1 / / rw - ext4 /dev/root rw\n", tree.path + "/relative"), "ext4");
     CHECK_EQ(mount_type_behind("", "/"), "");
+}
+
+TEST_CASE("T25: root goes through root's symlinks and through nobody else's") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    std::filesystem::create_directories(tree.path + "/releases/43/pages");
+    tree.link("current", "releases/43");
+    tree.link("releases/up", "../current");
+    tree.link("absolute", tree.path + "/releases/up");
+    tree.link("loop", "loop");
+    const auto same = [&](const std::string& name) {
+        const auto opened = open_directory_as_root(tree.path + name);
+        if (!opened) return opened.error().number;
+        return *identify(opened->get()) == *identify(open_directory_as_root(tree.path + "/releases/43/pages")->get()) ? 0 : -1;
+    };
+    CHECK_EQ(same("/releases/43/pages"), 0);
+    CHECK_EQ(same("/current/pages"), 0);
+    CHECK_EQ(same("/absolute/./../43/pages"), 0);
+    CHECK_EQ(same("/current"), -1);
+    CHECK_EQ(same("/loop/pages"), ELOOP);
+    CHECK_EQ(same("/current/absent"), ENOENT);
+    const std::string file = tree.path + "/releases/43/file";
+    REQUIRE(::close(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+    CHECK_EQ(same("/current/file"), ENOTDIR);
+    CHECK_EQ(same("/current/file/pages"), ENOTDIR);
+    REQUIRE(::lchown((tree.path + "/releases/up").c_str(), 61999, 61999) == 0);
+    CHECK_EQ(same("/absolute/pages"), EPERM);
+    CHECK_EQ(same("/current/pages"), 0);
+    CHECK_EQ(open_directory_as_root(tree.path + "/absolute", RESOLVE_CACHED).error().number, EPERM);
+}
+
+TEST_CASE("T25: root makes no directory behind somebody else's symlink") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    std::filesystem::create_directories(tree.path + "/theirs");
+    std::filesystem::create_directories(tree.path + "/roots");
+    REQUIRE(::chown((tree.path + "/theirs").c_str(), 61999, 61999) == 0);
+    tree.link("theirs/door", "../roots");
+    CHECK(make_directories(tree.path + "/theirs/door/a/b", 0755));
+    CHECK(std::filesystem::exists(tree.path + "/roots/a/b"));
+    REQUIRE(::lchown((tree.path + "/theirs/door").c_str(), 61999, 61999) == 0);
+    const auto made = make_directories(tree.path + "/theirs/door/c/d", 0755);
+    REQUIRE_FALSE(made);
+    CHECK_EQ(made.error().number, EPERM);
+    CHECK_FALSE(std::filesystem::exists(tree.path + "/roots/c"));
 }
