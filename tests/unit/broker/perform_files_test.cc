@@ -176,14 +176,17 @@ TEST_CASE("a program that runs is not cut: ETXTBSY") {
     NEEDS_ROOT();
     Stand stand;
     std::filesystem::copy_file("/bin/sleep", stand.at("program"));
+    int begun[2];   // closed by exec
+    REQUIRE(::pipe2(begun, O_CLOEXEC) == 0);
+    const Fd waiting(begun[0]);
+    Fd running(begun[1]);
     const pid_t child = ::fork();
     if (child == 0) ::_exit(::execl(stand.at("program").c_str(), "program", "20", nullptr));
-    int error = 0;
-    const auto size = static_cast<std::uint64_t>(stand.about("program").st_size);   // it may not run yet
-    for (int i = 0; i < 200 && error != ETXTBSY; ++i) {
-        error = stand.perform(cut_to(stand.task(Operation::truncate, "program"), size)).error;
-        ::usleep(10'000);
-    }
+    running.reset();
+    char none;
+    CHECK(::read(waiting.get(), &none, 1) == 0);
+    const auto size = static_cast<std::uint64_t>(stand.about("program").st_size);
+    const int error = stand.perform(cut_to(stand.task(Operation::truncate, "program"), size)).error;
     CHECK(error == ETXTBSY);
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
