@@ -233,6 +233,11 @@ private:
         check_kind(worker, grant, key, facts);
         if (facts.type == Type::absent) check_absent(worker, grant, key, facts, guessed);
         if (facts.type == Type::unknown && guessed) tell_unknown(worker, grant, key, facts);
+        const bool root_acts = grant.as == policy::As::root || grant.owner != policy::Owner::nobody_in_particular;
+        if (facts.led_by_another && root_acts) {
+            warning(worker, key, "the way to " + quoted(grant.path) + " leads through a symlink that is not root's, which root does not follow",
+                    "name the place that it leads to, or give the symlink to root (chown -h root)");
+        }
     }
 
     // Who looks at it waits for others, perhaps for ever.

@@ -27,6 +27,7 @@ struct PathFacts {
     std::string kernel_filesystem;   // "proc", "sysfs" ..., of it or its nearest ancestor that exists; otherwise empty
     int error = 0;                   // absent: why, an errno
     std::string answered_by = {};    // unknown: the type of its file system, which others answer for; it was not asked
+    bool led_by_another = false;     // through a symlink that is not root's, on the way or itself
 };
 
 struct Lookup {

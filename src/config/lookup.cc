@@ -107,6 +107,11 @@ std::string mount_table() {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+bool led_by_another(const std::string& path) {
+    const auto way = open_directory_as_root(path);
+    return !way && way.error().number == EPERM;
+}
+
 PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     PathFacts facts;
     if (path.empty()) return facts;
@@ -116,6 +121,7 @@ PathFacts look_at(const std::string& mountinfo, const std::string& path) {
         return facts;
     }
     facts.kernel_filesystem = kernel_filesystem_of(path);
+    facts.led_by_another = led_by_another(path);
     struct stat found{};
     if (stat(path.c_str(), &found) != 0) {
         facts.error = errno;

@@ -20,7 +20,7 @@ struct Machine {
         {"/", {Type::directory, false, {}, 0}},         {"/usr/bin/web", {Type::file, true, {}, 0}},
         {"/srv", {Type::directory, false, {}, 0}},      {"/srv/a.txt", {Type::file, false, {}, 0}},
         {"/srv/socket", {Type::other, false, {}, 0}},   {"/proc/1/status", {Type::file, false, "proc", 0}},
-        {"/sys", {Type::directory, false, "sysfs", 0}},
+        {"/sys", {Type::directory, false, "sysfs", 0}}, {"/srv/current", {Type::directory, false, {}, 0, {}, true}},
     };
     std::uint64_t descriptors = 0;
 
@@ -69,6 +69,13 @@ TEST_CASE("layers of an overlay are directories that are there, and of no view o
     CHECK_NE(with("/srv/a.txt").find("layer \"/srv/a.txt\" is no directory"), std::string::npos);
     CHECK_NE(with("/nowhere").find("layer \"/nowhere\" is not there: the worker cannot start without it"), std::string::npos);
     CHECK_NE(with("/sys").find("lies in sysfs, which no cell shows"), std::string::npos);
+}
+
+TEST_CASE("T25: where root acts a symlink that is not root's is told") {
+    const std::string warning = "the way to \"/srv/current\" leads through a symlink that is not root's";
+    CHECK_EQ(said_of("{ read = \"/srv/current\" }"), "");
+    CHECK_NE(said_of("{ read = \"/srv/current\", as = \"root\" }").find(warning), std::string::npos);
+    CHECK_NE(said_of("{ create = \"/srv/current\", owner = \"worker\" }").find("chown -h root"), std::string::npos);
 }
 
 TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning tells whose else") {

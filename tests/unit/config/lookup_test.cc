@@ -53,5 +53,19 @@ TEST_CASE("the kernel's own file systems are told, also for what is not there") 
     CHECK_EQ(here.path("/no/such/path").kernel_filesystem, "");
 }
 
+TEST_CASE("T25: who put a symlink on the way is told") {
+    if (::getuid() != 0) return;
+    char folder[] = "/tmp/warder-lookup-XXXXXX";
+    REQUIRE(::mkdtemp(folder) != nullptr);
+    const std::string link = std::string(folder) + "/link";
+    REQUIRE(::symlink("/usr", link.c_str()) == 0);
+    CHECK_FALSE(host_lookup().path(link + "/bin/env").led_by_another);
+    REQUIRE(::lchown(link.c_str(), 61999, 61999) == 0);
+    CHECK(host_lookup().path(link + "/bin/env").led_by_another);
+    CHECK(host_lookup().path(link).led_by_another);
+    ::unlink(link.c_str());
+    ::rmdir(folder);
+}
+
 }  // namespace
 }  // namespace warder::config
