@@ -161,7 +161,8 @@ FixedString<40> own_path(int fd) {
 Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker, Texts& texts) {
     if (patience == Patience::never && !may_be_done_here(task)) return refused(Reason::would_block);
     if (task.making != Making::nothing && patience == Patience::until_deadline) {
-        if (const auto made = make_missing(task, privileges); !made) return failed(made.error());
+        const auto made = make_missing(task, privileges);
+        if (!made) return made.error().number == EPERM ? refused(Reason::foreign_owner) : failed(made.error());
     }
     if (needs_directory(task) && task.directory < 0) return perform_below_prefix(task, privileges, worker, texts);
     if (by_root(task)) {

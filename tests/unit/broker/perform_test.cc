@@ -125,6 +125,11 @@ TEST_CASE("T25: an opener that acts as root goes through no symlink but root's t
     CHECK(stand.perform(task).reason == Reason::foreign_owner);
     task.as = policy::As::worker;
     CHECK(stand.perform(task).reason == Reason::ok);
+    const std::string prefix = link + "/made";
+    task.prefix = prefix;
+    task.making = Making::tree;
+    CHECK(stand.perform(task).reason == Reason::foreign_owner);
     stand.privileges.become_root();
+    CHECK_FALSE(std::filesystem::exists(stand.at("made")));
     std::filesystem::remove(link);
 }

@@ -65,20 +65,6 @@ TEST_CASE("replacing does not follow a link that somebody put where it writes fi
     CHECK(*read_file(victim, 100) == "untouched");
 }
 
-TEST_CASE("directories are made on the way, and what was there keeps its mode") {
-    const Folder folder;
-    REQUIRE(::chmod(folder.path.c_str(), 0700) == 0);
-    const mode_t before = ::umask(077);
-    CHECK(make_directories(folder.path + "/a/b/c", 0755));
-    ::umask(before);
-    struct stat about;
-    REQUIRE(::stat((folder.path + "/a/b").c_str(), &about) == 0);
-    CHECK((about.st_mode & 07777) == 0755);
-    REQUIRE(::stat(folder.path.c_str(), &about) == 0);
-    CHECK((about.st_mode & 07777) == 0700);
-    CHECK(make_directories(folder.path + "/a/b/c", 0755));
-}
-
 TEST_CASE("what openat2 opens is close-on-exec, and a path that leads out is refused") {
     const Folder folder;
     REQUIRE(replace_file(folder.path + "/file", "x", 0600));

@@ -108,6 +108,20 @@ TEST_CASE("T25: root goes through root's symlinks and through nobody else's") {
     CHECK_EQ(open_directory_as_root(tree.path + "/absolute", RESOLVE_CACHED).error().number, EPERM);
 }
 
+TEST_CASE("directories are made on the way, and what was there keeps its mode") {
+    const Tree tree;
+    REQUIRE(::chmod(tree.path.c_str(), 0700) == 0);
+    const mode_t before = ::umask(077);
+    CHECK(make_directories(tree.path + "/a/b/c", 0755));
+    ::umask(before);
+    struct stat about;
+    REQUIRE(::stat((tree.path + "/a/b").c_str(), &about) == 0);
+    CHECK((about.st_mode & 07777) == 0755);
+    REQUIRE(::stat(tree.path.c_str(), &about) == 0);
+    CHECK((about.st_mode & 07777) == 0700);
+    CHECK(make_directories(tree.path + "/a/b/c", 0755));
+}
+
 TEST_CASE("T25: root makes no directory behind somebody else's symlink") {
     if (::getuid() != 0) return;
     const Tree tree;
