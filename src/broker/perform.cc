@@ -152,12 +152,6 @@ Performed told(Texts& texts, std::string_view data, std::uint64_t value) {
     return performed;
 }
 
-FixedString<40> own_path(int fd) {
-    FixedString<40> name("/proc/self/fd/");
-    name.append_number(static_cast<std::uint64_t>(fd));
-    return name;
-}
-
 Performed perform(const Task& task, Patience patience, Privileges& privileges, const Identity& worker, Texts& texts) {
     if (patience == Patience::never && !may_be_done_here(task)) return refused(Reason::would_block);
     if (task.making != Making::nothing && patience == Patience::until_deadline) {

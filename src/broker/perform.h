@@ -48,10 +48,6 @@ private:
     std::array<char, policy::max_path + 1> text_;
 };
 
-// The name under which this process reaches what it has open, whatever became of its path: for calls that take no
-// descriptor of the O_PATH kind.
-FixedString<40> own_path(int fd);
-
 std::uint64_t resolve_for(const Task& task, Patience patience);
 
 // RESOLVE_CACHED says EAGAIN for a cold path, O_NONBLOCK says EWOULDBLOCK for a lease: both mean "with patience,

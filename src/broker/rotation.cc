@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/fixed_string.h"
+#include "sys/files.h"
 
 namespace warder::broker {
 namespace {
@@ -24,9 +24,7 @@ Result<void> Rotations::open() {
 
 Result<void> Rotations::watch(int directory, Secret secret) {
     if (!fd_) return failure(EBADF, "inotify_add_watch");
-    FixedString<40> name("/proc/self/fd/");
-    name.append_number(static_cast<std::uint64_t>(directory));
-    const int watch = ::inotify_add_watch(fd_.get(), name.c_str(), changes | IN_ONLYDIR | IN_MASK_ADD);
+    const int watch = ::inotify_add_watch(fd_.get(), own_path(directory).c_str(), changes | IN_ONLYDIR | IN_MASK_ADD);
     if (watch < 0) return failure("inotify_add_watch");
     auto& secrets = by_watch_[watch];
     const auto same = [&](const Secret& one) { return one.worker == secret.worker && one.grant == secret.grant; };

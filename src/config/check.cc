@@ -25,6 +25,8 @@ using Type = PathFacts::Type;
 constexpr std::uint64_t min_share = 8;
 constexpr std::uint64_t max_share = 256;   // room for the widest message there is
 
+constexpr const char* name_the_place = "name the place that it leads to, or give the symlink to root (chown -h root)";
+
 constexpr uid_t stranger = 65534;   // the overflow uid; no worker is to look like one
 
 bool seen(const PathFacts& facts) { return facts.type != Type::absent && facts.type != Type::unknown; }
@@ -139,6 +141,11 @@ private:
         if (!facts.executable) error(worker, "exec", program + " is not executable", "chmod +x");
     }
 
+    void tell_astray(const Worker& worker, std::string_view key, const std::string& what) {
+        warning(worker, key, what + " is reached through a symlink that is not root's and leads to what is not its owner's: "
+                                    "the worker cannot start", name_the_place);
+    }
+
     void check_binds(const Worker& worker) {
         for (const sandbox::Bind& bind : worker.cell.binds) {
             if (bind.target == worker.cell.program) continue;   // check_program has looked
@@ -148,6 +155,8 @@ private:
                 error(worker, "cell", path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
             } else if (facts.type == Type::absent) {
                 warning(worker, "cell", path + " " + fault_of(facts) + ": the worker cannot start without it");
+            } else if (facts.led_astray) {
+                tell_astray(worker, "cell", path);
             }
         }
     }
@@ -186,7 +195,8 @@ private:
         const std::string path = "layer " + quoted(layer);
         if (!facts.kernel_filesystem.empty()) return error(worker, key, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
         if (facts.type == Type::absent) return warning(worker, key, path + " " + fault_of(facts) + ": the worker cannot start without it");
-        if (facts.type == Type::file || facts.type == Type::other) error(worker, key, path + " is no directory");
+        if (facts.type == Type::file || facts.type == Type::other) return error(worker, key, path + " is no directory");
+        if (facts.led_astray) tell_astray(worker, key, path);
     }
 
     void resolve_grant(const Worker& worker, Grant& grant) {
@@ -236,7 +246,7 @@ private:
         const bool root_acts = grant.as == policy::As::root || grant.owner != policy::Owner::nobody_in_particular;
         if (facts.led_by_another && root_acts) {
             warning(worker, key, "the way to " + quoted(grant.path) + " leads through a symlink that is not root's, which root does not follow",
-                    "name the place that it leads to, or give the symlink to root (chown -h root)");
+                    name_the_place);
         }
     }
 

@@ -28,6 +28,7 @@ struct PathFacts {
     int error = 0;                   // absent: why, an errno
     std::string answered_by = {};    // unknown: the type of its file system, which others answer for; it was not asked
     bool led_by_another = false;     // through a symlink that is not root's, on the way or itself
+    bool led_astray = false;         // and to what is not that symlink's owner's
 };
 
 struct Lookup {

@@ -107,10 +107,7 @@ std::string mount_table() {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool led_by_another(const std::string& path) {
-    const auto way = open_directory_as_root(path);
-    return !way && way.error().number == EPERM;
-}
+bool not_permitted(const Result<Fd>& way) { return !way && way.error().number == EPERM; }
 
 PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     PathFacts facts;
@@ -121,7 +118,8 @@ PathFacts look_at(const std::string& mountinfo, const std::string& path) {
         return facts;
     }
     facts.kernel_filesystem = kernel_filesystem_of(path);
-    facts.led_by_another = led_by_another(path);
+    facts.led_by_another = not_permitted(open_directory_as_root(path));
+    facts.led_astray = not_permitted(open_to_show(path));
     struct stat found{};
     if (stat(path.c_str(), &found) != 0) {
         facts.error = errno;

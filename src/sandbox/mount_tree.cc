@@ -15,7 +15,9 @@
 
 #include "sandbox/id_map.h"
 #include "sys/namespaces.h"
+#include "sys/files.h"
 #include "sys/process.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::sandbox {
 namespace {
@@ -27,6 +29,9 @@ constexpr const char* aside = ".tmp";
 constexpr const char* copies_aside = ".programs";
 // ... and the layers of overlays.
 constexpr const char* layers_aside = ".overlays";
+constexpr const char* could_not = "could not be made part of the cell";
+constexpr const char* foreign_link =
+    "is reached through a symlink that is not root's and leads to what is not its owner's: name the place, or chown -h root the symlink";
 constexpr std::uint64_t most_copied = 256ULL << 20;
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
@@ -362,7 +367,7 @@ MountTree Layout::take() {
 
 // What the child says when it is done, or where it failed.
 struct Report {
-    enum class Step : std::int32_t { done, prepare, copy, node, attach, program, pivot };
+    enum class Step : std::int32_t { done, prepare, find, copy, node, attach, program, pivot };
     Step step = Step::done;
     std::int32_t error = 0;
     std::uint32_t index = 0;
@@ -421,11 +426,12 @@ int copy_bytes(int from, int to) {
 }
 
 int copy_program(int root, const Node& node) {
-    const int from = ::open(node.text.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (from < 0) return -errno;
+    const auto shown = open_to_show(node.text);
+    if (!shown) return -shown.error().number;
+    const Fd from(::open(own_path(shown->get()).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!from) return -errno;
     const int to = ::openat(root, node.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0111);
-    const int outcome = to < 0 ? -errno : copy_bytes(from, to);
-    ::close(from);
+    const int outcome = to < 0 ? -errno : copy_bytes(from.get(), to);
     if (to >= 0) ::close(to);
     return outcome;
 }
@@ -453,7 +459,9 @@ int Builder::attach(const std::string& path, int copy) const {
 
 // Once the root is mounted somewhere, at the current directory: a tree that is mounted nowhere has no copies.
 int Builder::attach_program(const UnreadableProgram& program) const {
-    const int copy = mounts::copy_tree(program.copy.c_str(), mounts::Access::read_only, mounts::Devices::hidden);
+    const Fd made(::open(program.copy.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!made) return -errno;
+    const int copy = mounts::copy_tree(made.get(), mounts::Access::read_only, mounts::Devices::hidden);
     if (copy < 0) return copy;
     const int outcome = attach(program.target, copy);
     ::close(copy);
@@ -471,7 +479,9 @@ void Builder::run() {
     check(mounts::make_private(), Step::prepare);
     for (std::size_t i = 0; i < tree_.attachments.size(); ++i) {
         const auto& one = tree_.attachments[i];
-        copies_[i] = mounts::copy_tree(one.source.c_str(), one.access, one.devices, one.no_execute);
+        const auto source = open_to_show(one.source);
+        if (!source) stop(Step::find, source.error().number, i);
+        copies_[i] = mounts::copy_tree(source->get(), one.access, one.devices, one.no_execute);
         check(copies_[i], Step::copy, i);
     }
     root_ = mounts::make_tmpfs(size_.c_str(), "0755");
@@ -491,6 +501,7 @@ void Builder::run() {
 
 std::string place_of(const MountTree& tree, const Report& report) {
     switch (report.step) {
+        case Report::Step::find:
         case Report::Step::copy: return tree.attachments[report.index].source;
         case Report::Step::attach: return "/" + tree.attachments[report.index].target;
         case Report::Step::program: return "/" + tree.unreadable[report.index].target;
@@ -521,7 +532,8 @@ Result<Fd> take_namespace(const MountTree& tree, const Fd& pipe, pid_t child, Un
     const Report report = TRY(read_report(pipe));
     if (report.step == Report::Step::done) return open_mount_namespace(child);
     const std::string where = place_of(tree, report);
-    return refuse(unfit, where, "could not be made part of the cell", report.error);
+    if (report.step != Report::Step::find || report.error != EPERM) return refuse(unfit, where, could_not, report.error);
+    return refuse(unfit, where, foreign_link, report.error);
 }
 
 Result<Fd> build(const MountTree& tree, Unfit& unfit) {

@@ -52,6 +52,12 @@ Result<FileIdentity> identify(int fd) {
     return FileIdentity{::makedev(raw.stx_dev_major, raw.stx_dev_minor), raw.stx_ino, raw.stx_mnt_id};
 }
 
+FixedString<40> own_path(int fd) {
+    FixedString<40> name("/proc/self/fd/");
+    name.append_number(static_cast<std::uint64_t>(fd));
+    return name;
+}
+
 Result<std::int64_t> file_system_of(int fd) {
     struct statfs raw;
     if (::fstatfs(fd, &raw) != 0) return failure("fstatfs");

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/fixed_string.h"
 #include "sys/fd.h"
 
 namespace warder {
@@ -26,6 +27,10 @@ Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::ui
 
 // Device, inode and mount id of an open descriptor, from what the kernel has in memory (statx(2), STATX_MNT_ID: 5.8).
 Result<FileIdentity> identify(int fd);
+
+// The name under which this process reaches what it has open, whatever became of its path: for calls that take no
+// descriptor of the O_PATH kind.
+FixedString<40> own_path(int fd);
 
 // f_type of the file system that holds `fd` (statfs(2), which asks the server of a FUSE or NFS mount and waits for it).
 Result<std::int64_t> file_system_of(int fd);

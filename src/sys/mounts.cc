@@ -45,8 +45,8 @@ bool is_root(int directory) {
 
 }  // namespace
 
-int copy_tree(const char* path, Access access, Devices devices, bool no_execute) {
-    const int tree = outcome(::open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+int copy_tree(int fd, Access access, Devices devices, bool no_execute) {
+    const int tree = outcome(::open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH));
     if (tree < 0) return tree;
     std::uint64_t attributes = MOUNT_ATTR_NOSUID;
     if (access == Access::read_only) attributes |= MOUNT_ATTR_RDONLY;

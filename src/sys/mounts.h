@@ -9,8 +9,8 @@ namespace warder::mounts {
 enum class Access : std::uint8_t { read_only, writable };
 enum class Devices : std::uint8_t { hidden, usable };
 
-// A copy of the tree at `path`, mounted nowhere, close-on-exec; always nosuid. Submounts come along.
-int copy_tree(const char* path, Access access, Devices devices, bool no_execute = false);
+// A copy of the tree behind `fd` (O_PATH), a directory's or a file, mounted nowhere, close-on-exec; always nosuid. Submounts come along.
+int copy_tree(int fd, Access access, Devices devices, bool no_execute = false);
 
 // An empty tmpfs that is mounted nowhere, nosuid and nodev. `size` like "1m".
 int make_tmpfs(const char* size, const char* mode);

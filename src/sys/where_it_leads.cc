@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include "base/mount_table.h"
@@ -35,22 +36,51 @@ std::string take_name(std::string& rest) {
     return name;
 }
 
-// ---- A way that is gone name by name ----
+// ---- A way that is gone name by name. Without the heap: also by a child of ours between fork and exec ----
+
+struct Manner {
+    std::uint64_t also = 0;              // further RESOLVE bits
+    std::optional<mode_t> making = {};   // the mode of what is absent and is to be made
+    bool any_kind = false;               // the end need not be a directory, and may be led to by a symlink of its owner
+};
 
 struct Way {
     Fd at;
-    std::string rest;
+    std::array<char, 2 * PATH_MAX> rest;   // ends with 0
+    std::size_t begin = 0;
     int links = 0;
+    std::optional<uid_t> led_by;           // the owner of the symlinks that are not root's
+
+    Result<void> put_before_rest(std::string_view target);
+    const char* take_name();
+    bool at_end() const { return rest[begin] == 0; }
 };
 
-Result<Fd> beginning_of(const std::string& path) {
-    Fd at(::open(path.starts_with('/') ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!at) return failure("open");
-    return at;
+Result<void> Way::put_before_rest(std::string_view target) {
+    const std::string_view left(rest.data() + begin);
+    if (target.size() + 1 + left.size() + 1 > rest.size()) return failure(ENAMETOOLONG, "following symlinks");
+    std::memmove(rest.data() + target.size() + 1, left.data(), left.size() + 1);
+    std::memcpy(rest.data(), target.data(), target.size());
+    rest[target.size()] = '/';
+    begin = 0;
+    return {};
+}
+
+// The next one, which stays where it is; nullptr at the end.
+const char* Way::take_name() {
+    while (rest[begin] == '/') ++begin;
+    if (at_end()) return nullptr;
+    const char* name = rest.data() + begin;
+    while (!at_end() && rest[begin] != '/') ++begin;
+    while (rest[begin] == '/') rest[begin++] = 0;
+    return name;
+}
+
+Fd beginning_of(std::string_view path) {
+    return Fd(::open(path.starts_with('/') ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 struct Kind {
-    bool directory = false;
     bool symlink = false;
     uid_t owner = 0;
 };
@@ -60,29 +90,39 @@ Result<Kind> kind_of(int fd) {
     struct statx about;
     constexpr int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
     if (::statx(fd, "", flags, STATX_TYPE | STATX_UID, &about) != 0) return failure("statx");
-    return Kind{S_ISDIR(about.stx_mode), S_ISLNK(about.stx_mode), about.stx_uid};
+    return Kind{S_ISLNK(about.stx_mode), about.stx_uid};
 }
 
-Result<void> follow(Way& way, int link, uid_t owner, std::uint64_t also) {
-    if (::getuid() == 0 && owner != 0) return failure(EPERM, "following a symlink that is not root's");
+Failure not_roots() { return failure(EPERM, "following a symlink that is not root's"); }
+
+// Without root the kernel's own permissions decide.
+bool may_lead(Way& way, uid_t owner, const Manner& manner) {
+    if (::getuid() != 0 || owner == 0) return true;
+    if (!manner.any_kind || way.led_by.value_or(owner) != owner) return false;
+    way.led_by = owner;
+    return true;
+}
+
+Result<void> follow(Way& way, int link, uid_t owner, const Manner& manner) {
+    if (!may_lead(way, owner, manner)) return not_roots();
     if (++way.links > most_symlinks) return failure(ELOOP, "following symlinks");
-    if ((also & RESOLVE_CACHED) != 0) {
+    if ((manner.also & RESOLVE_CACHED) != 0) {
         const auto type = file_system_in_memory(link);
         if (!type || !is_local(*type)) return failure(EAGAIN, "reading a symlink");
     }
     std::array<char, PATH_MAX> text;
     const ssize_t size = ::readlinkat(link, "", text.data(), text.size());
     if (size < 0) return failure("readlinkat");
-    const std::string target(text.data(), static_cast<std::size_t>(size));
-    if (target.starts_with('/')) way.at = TRY(beginning_of(target));
-    way.rest = target + way.rest;   // which begins with a slash, or is empty
-    return {};
+    const std::string_view target(text.data(), static_cast<std::size_t>(size));
+    if (target.starts_with('/')) way.at = beginning_of(target);
+    if (!way.at) return failure("open");
+    return way.put_before_rest(target);
 }
 
 // What the umask took away is given back, unless somebody has put another directory in its place.
-Result<Fd> make_directory(int parent, const std::string& name, mode_t mode) {
-    if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) return failure("mkdirat");
-    Fd made = TRY(open_at(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH));
+Result<Fd> make_directory(int parent, const char* name, mode_t mode) {
+    if (::mkdirat(parent, name, mode) != 0 && errno != EEXIST) return failure("mkdirat");
+    Fd made = TRY(open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH));
     struct stat about;
     if (::fstat(made.get(), &about) != 0) return failure("fstat");
     const mode_t has = about.st_mode & 0777;
@@ -91,22 +131,38 @@ Result<Fd> make_directory(int parent, const std::string& name, mode_t mode) {
     return made;
 }
 
-// `making`: the mode of what is absent and is to be made.
-Result<Fd> go(const std::string& path, std::uint64_t also, std::optional<mode_t> making) {
-    Way way{TRY(beginning_of(path)), path};
-    for (std::string name = take_name(way.rest); !name.empty(); name = take_name(way.rest)) {
-        auto next = open_at(way.at.get(), name.c_str(), O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS | also);
-        if (!next && next.error().number == ENOENT && making) next = make_directory(way.at.get(), name, *making);
-        if (!next) return next;
-        const Kind kind = TRY(kind_of(next->get()));
-        if (kind.symlink) {
-            TRY(follow(way, next->get(), kind.owner, also));
-        } else if (!kind.directory) {
-            return failure(ENOTDIR, "openat2");
-        } else {
-            way.at = std::move(*next);
-        }
+// O_DIRECTORY lets what mounts itself do so.
+Result<void> step(Way& way, const char* name, const Manner& manner) {
+    const std::uint64_t resolve = RESOLVE_NO_MAGICLINKS | manner.also;
+    auto next = open_at(way.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, resolve);
+    if (!next && next.error().number == ENOENT && manner.making) next = make_directory(way.at.get(), name, *manner.making);
+    if (!next && next.error().number == ENOTDIR) {
+        Fd other = TRY(open_at(way.at.get(), name, O_PATH | O_NOFOLLOW, 0, resolve));
+        const Kind kind = TRY(kind_of(other.get()));
+        if (kind.symlink) return follow(way, other.get(), kind.owner, manner);
+        if (!manner.any_kind || !way.at_end()) return failure(ENOTDIR, "openat2");
+        next = std::move(other);
     }
+    if (!next) return Failure(next.error());
+    way.at = std::move(*next);
+    return {};
+}
+
+// What proc(5) has of a process belongs to its user, and is no file of theirs.
+bool belongs_to(int fd, uid_t owner) {
+    const auto kind = kind_of(fd);
+    const auto type = file_system_of(fd);
+    return kind && kind->owner == owner && type && !is_kernel_view(*type);
+}
+
+Result<Fd> go(std::string_view path, const Manner& manner) {
+    Way way;
+    way.at = beginning_of(path);
+    if (!way.at) return failure("open");
+    way.rest[0] = 0;
+    TRY(way.put_before_rest(path));
+    while (const char* name = way.take_name()) TRY(step(way, name, manner));
+    if (way.led_by && !belongs_to(way.at.get(), *way.led_by)) return not_roots();
     return std::move(way.at);
 }
 
@@ -142,10 +198,12 @@ Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also) {
     constexpr std::uint64_t no_symlinks = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
     auto straight = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY, 0, no_symlinks | also);
     if (straight || straight.error().number != ELOOP) return straight;
-    return go(path, also, std::nullopt);
+    return go(path, {.also = also});
 }
 
-Result<Fd> made_directory_as_root(const std::string& path, mode_t mode) { return go(path, 0, mode); }
+Result<Fd> made_directory_as_root(const std::string& path, mode_t mode) { return go(path, {.making = mode}); }
+
+Result<Fd> open_to_show(std::string_view path) { return go(path, {.any_kind = true}); }
 
 Result<void> make_directories(const std::string& path, mode_t mode) {
     TRY(made_directory_as_root(path, mode));

@@ -26,4 +26,9 @@ Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also = 
 Result<Fd> made_directory_as_root(const std::string& path, mode_t mode);
 Result<void> make_directories(const std::string& path, mode_t mode);
 
+// Opens what is at `path` (O_PATH), of any kind, for root to show it to a worker. Whoever made a symlink that is not root's may lead
+// to files that are theirs, and to nothing else: EPERM, also where two have led. Takes nothing from the heap. Errors: as
+// open_directory_as_root(), ENAMETOOLONG, ENOTDIR.
+Result<Fd> open_to_show(std::string_view path);
+
 }  // namespace warder

@@ -6,7 +6,7 @@ import os
 import threading
 import unittest
 
-from harness import CELL, LONG, ROOT, WarderTest, python_worker
+from harness import CELL, LONG, ROOT, WarderTest, python_worker, wait_for
 
 
 class Paths(WarderTest):
@@ -175,6 +175,30 @@ class Paths(WarderTest):
         again = self.results(count=2 * len(steps))[len(steps):]
         self.assertEqual([one.get("value") for one in again if "'read'" in one.get("step", "")], ["SECRET"],
                          "root's own symlink is the administrator's word")
+
+    def test_T25_a_symlink_in_the_place_of_a_bind_shows_the_worker_nothing_of_the_host(self):
+        """The worker owns the directory that holds what its next cell shows."""
+        self.make("roots/file", "SECRET")
+        os.makedirs(self.path("drop/view"))
+        drop = self.path("drop")
+        os.chmod(drop, 0o777)
+        steps = ["os.listdir('/view')", f"os.rename('{drop}/view', '{drop}/old')",
+                 f"os.symlink('../roots', '{drop}/view')", f"os.mkdir('{drop}/own')"]
+        self.start(self.doer(steps, "").replace('bind = ["', f'bind = [{{ source = "{drop}/view", target = "/view" }}, "'))
+        first = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in first], [0, 0, 0, 0], first)
+        owner = os.lstat(f"{drop}/view").st_uid
+        self.assertNotEqual(owner, 0)
+        self.ctl("restart", "attacker", check=False)
+        wait_for(lambda: "symlink that is not root's" in self.log_text(), "the start is refused")
+        self.assertIn(f"{drop}/view is reached through a symlink", self.ctl("show", "attacker").stdout)
+        self.make("drop/own/mine", "")
+        os.remove(f"{drop}/view")
+        os.symlink("own", f"{drop}/view")
+        os.lchown(f"{drop}/view", owner, owner)
+        self.ctl("start", "attacker")
+        again = self.results(count=len(steps) + 2)[len(steps) + 1]   # after "finished"
+        self.assertEqual(again.get("value"), ["mine"], "who owns both may lead from one to the other")
 
 
 if __name__ == "__main__":

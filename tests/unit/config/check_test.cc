@@ -21,6 +21,7 @@ struct Machine {
         {"/srv", {Type::directory, false, {}, 0}},      {"/srv/a.txt", {Type::file, false, {}, 0}},
         {"/srv/socket", {Type::other, false, {}, 0}},   {"/proc/1/status", {Type::file, false, "proc", 0}},
         {"/sys", {Type::directory, false, "sysfs", 0}}, {"/srv/current", {Type::directory, false, {}, 0, {}, true}},
+        {"/srv/astray", {Type::directory, false, {}, 0, {}, true, true}},
     };
     std::uint64_t descriptors = 0;
 
@@ -76,6 +77,14 @@ TEST_CASE("T25: where root acts a symlink that is not root's is told") {
     CHECK_EQ(said_of("{ read = \"/srv/current\" }"), "");
     CHECK_NE(said_of("{ read = \"/srv/current\", as = \"root\" }").find(warning), std::string::npos);
     CHECK_NE(said_of("{ create = \"/srv/current\", owner = \"worker\" }").find("chown -h root"), std::string::npos);
+}
+
+TEST_CASE("T25: what a cell is to show behind a symlink of another's is told, unless it is that other's too") {
+    const auto bound = [](const std::string& path) { return said("cell.bind = [\"" + path + "\"]\n"); };
+    CHECK_EQ(bound("/srv/current"), "");
+    CHECK_NE(bound("/srv/astray").find("bound path \"/srv/astray\" is reached through a symlink that is not root's"), std::string::npos);
+    CHECK_NE(said("[worker.web.cell]\noverlays = [{ target = \"/a\", lower = [\"/srv/astray\"], size = \"1MiB\" }]\n")
+                 .find("layer \"/srv/astray\" is reached through a symlink"), std::string::npos);
 }
 
 TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning tells whose else") {

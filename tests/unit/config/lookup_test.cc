@@ -63,6 +63,16 @@ TEST_CASE("T25: who put a symlink on the way is told") {
     REQUIRE(::lchown(link.c_str(), 61999, 61999) == 0);
     CHECK(host_lookup().path(link + "/bin/env").led_by_another);
     CHECK(host_lookup().path(link).led_by_another);
+    CHECK(host_lookup().path(link).led_astray);
+    const std::string own = std::string(folder) + "/own";
+    REQUIRE(::mkdir(own.c_str(), 0700) == 0);
+    REQUIRE(::chown(own.c_str(), 61999, 61999) == 0);
+    ::unlink(link.c_str());
+    REQUIRE(::symlink("own", link.c_str()) == 0);
+    REQUIRE(::lchown(link.c_str(), 61999, 61999) == 0);
+    CHECK(host_lookup().path(link).led_by_another);
+    CHECK_FALSE(host_lookup().path(link).led_astray);
+    ::rmdir(own.c_str());
     ::unlink(link.c_str());
     ::rmdir(folder);
 }

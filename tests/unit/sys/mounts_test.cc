@@ -17,6 +17,8 @@ using namespace warder;
 
 namespace {
 
+int seen(const char* path) { return ::open(path, O_PATH | O_CLOEXEC); }
+
 // 0 if all went well, or the number of the step that did not.
 int apart(const std::function<int()>& steps) {
     const pid_t child = ::fork();
@@ -49,17 +51,17 @@ TEST_CASE("a copied tree is nosuid and nodev, and read-only unless it is to be w
     NEEDS_ROOT();
     CHECK(apart([] {
         const int place = ::open("/mnt", O_PATH | O_CLOEXEC);
-        const int copy = mounts::copy_tree("/usr", mounts::Access::read_only, mounts::Devices::hidden);
+        const int copy = mounts::copy_tree(seen("/usr"), mounts::Access::read_only, mounts::Devices::hidden);
         if (copy < 0 || mounts::attach(copy, place) != 0) return 1;
         if ((flags_of("/mnt") & (ST_RDONLY | ST_NOSUID | ST_NODEV)) != (ST_RDONLY | ST_NOSUID | ST_NODEV)) return 2;
         if (::access("/mnt/bin/env", F_OK) != 0) return 3;
-        const int writable = mounts::copy_tree("/run", mounts::Access::writable, mounts::Devices::hidden);
+        const int writable = mounts::copy_tree(seen("/run"), mounts::Access::writable, mounts::Devices::hidden);
         const int second = ::open("/srv", O_PATH | O_CLOEXEC);
         if (writable < 0 || mounts::attach(writable, second) != 0) return 4;
         if ((flags_of("/srv") & ST_RDONLY) != 0 || (flags_of("/srv") & ST_NOSUID) == 0) return 5;
         return 0;
     }) == 0);
-    CHECK(mounts::copy_tree("/no/such/tree", mounts::Access::read_only, mounts::Devices::hidden) == -ENOENT);
+    CHECK(mounts::copy_tree(-1, mounts::Access::read_only, mounts::Devices::hidden) == -EBADF);
 }
 
 TEST_CASE("a tmpfs becomes the root, read-only, with nothing of the old one left") {

@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -136,4 +140,58 @@ TEST_CASE("T25: root makes no directory behind somebody else's symlink") {
     REQUIRE_FALSE(made);
     CHECK_EQ(made.error().number, EPERM);
     CHECK_FALSE(std::filesystem::exists(tree.path + "/roots/c"));
+}
+
+TEST_CASE("T25: root shows a worker what a symlink of root's leads to, or what is of whoever made the symlink") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    std::filesystem::create_directories(tree.path + "/releases/43");
+    std::filesystem::create_directories(tree.path + "/roots");
+    tree.link("current", "releases/43");
+    tree.link("again", "current");
+    const std::string file = tree.path + "/releases/43/file";
+    REQUIRE(::close(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+    const auto shown = [&](const std::string& name) {
+        const auto opened = open_to_show(tree.path + name);
+        return opened ? 0 : opened.error().number;
+    };
+    const auto give = [&](const std::string& name, uid_t owner) { return ::lchown((tree.path + name).c_str(), owner, owner); };
+    CHECK_EQ(shown("/again"), 0);
+    CHECK_EQ(shown("/again/file"), 0);
+    CHECK_EQ(shown("/again/file/"), 0);
+    CHECK_EQ(shown("/again/file/deeper"), ENOTDIR);
+    CHECK_EQ(shown("/absent"), ENOENT);
+    REQUIRE(give("/current", 61999) == 0);
+    CHECK_EQ(shown("/current"), EPERM);
+    CHECK_EQ(shown("/again/file"), EPERM);
+    REQUIRE(give("/releases/43", 61999) == 0);
+    CHECK_EQ(shown("/current"), 0);
+    CHECK_EQ(shown("/again"), 0);
+    CHECK_EQ(shown("/again/file"), EPERM);
+    REQUIRE(give("/again", 61998) == 0);
+    CHECK_EQ(shown("/again"), EPERM);
+    CHECK_EQ(open_to_show(tree.path + "/" + std::string(PATH_MAX * 2, 'x')).error().number, ENAMETOOLONG);
+}
+
+TEST_CASE("T25: what the kernel tells of a process is not its user's to lead to") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::setresuid(61999, 61999, 61999) != 0 || ::prctl(PR_SET_DUMPABLE, 1) != 0) ::_exit(1);
+        for (;;) ::pause();
+    }
+    const std::string theirs = "/proc/" + std::to_string(child);
+    tree.link("process", theirs);
+    REQUIRE(::lchown((tree.path + "/process").c_str(), 61999, 61999) == 0);
+    struct stat about {};
+    for (int i = 0; i < 1000 && about.st_uid != 61999; ++i) {
+        ::usleep(1000);
+        REQUIRE(::stat(theirs.c_str(), &about) == 0);
+    }
+    CHECK_EQ(about.st_uid, 61999);
+    const auto opened = open_to_show(tree.path + "/process");
+    CHECK_FALSE(opened);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
 }
