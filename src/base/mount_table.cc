@@ -57,19 +57,17 @@ std::string unescape_mount_word(std::string_view word) {
 }
 
 // "41 31 0:38 /root /point options [optional...] - type source options"; of two mounts at one place the last is on top.
-std::string mount_type_of(std::string_view mountinfo, std::string_view path) {
-    std::size_t deepest = 0;
-    std::string_view type;
+Mount mount_of(std::string_view mountinfo, std::string_view path) {
+    Mount deepest;
     while (!mountinfo.empty()) {
         const std::string_view line = take_line(mountinfo);
         std::string_view behind = from_type(line);
         if (behind.empty()) continue;
-        const std::string point = take_point(line);
-        if (point.size() < deepest || !lies_in(point, path)) continue;
-        deepest = point.size();
-        type = take_word(behind);
+        std::string point = take_point(line);
+        if (point.size() < deepest.point.size() || !lies_in(point, path)) continue;
+        deepest = {std::move(point), std::string(take_word(behind))};
     }
-    return std::string(type);
+    return deepest;
 }
 
 std::vector<std::string> mount_points_of_others(std::string_view mountinfo) {

@@ -11,10 +11,15 @@ namespace warder {
 // A word of mountinfo as it is: blanks and backslashes are written there as three octal digits.
 std::string unescape_mount_word(std::string_view word);
 
-// The type of the file system that `path`, absolute and without symlinks, lies on; empty when the table does not say.
-std::string mount_type_of(std::string_view mountinfo, std::string_view path);
+struct Mount {
+    std::string point;
+    std::string type;   // of its file system
+};
 
-// Where the mounts are that others answer for. What is mounted on top of one hides it: mount_type_of() says.
+// The mount that `path`, absolute and without symlinks, lies on; empty when the table does not say.
+Mount mount_of(std::string_view mountinfo, std::string_view path);
+
+// Where the mounts are that others answer for. What is mounted on top of one hides it: mount_of() says.
 std::vector<std::string> mount_points_of_others(std::string_view mountinfo);
 
 // Whether `path` is `point`, or lies below it.

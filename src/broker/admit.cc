@@ -5,12 +5,10 @@
 #include <algorithm>
 
 #include "broker/broker.h"
-#include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::broker {
 namespace {
-
-constexpr std::size_t most_mounts = 16 << 20;   // bytes of the table
 
 bool same_listener(const policy::Grant& a, const policy::Grant& b) {
     return a.kind == policy::Kind::listener && b.kind == policy::Kind::listener &&
@@ -46,8 +44,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     const auto trouble = [&](const policy::Grant& grant, const Result<void>& result) {
         if (!result) troubles.push_back({settings.name, grant.name, result.error()});
     };
-    const auto table = read_file("/proc/self/mountinfo", most_mounts);
-    const std::string_view mountinfo = table ? std::string_view(*table) : std::string_view();
+    const std::string mountinfo = mount_table();
     for (const auto& grant : settings.grants.all()) {
         trouble(grant, make_owned(grant, privileges_, settings.identity, mountinfo));
         held.push_back(hold(grant, privileges_, mountinfo));

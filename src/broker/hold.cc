@@ -134,6 +134,7 @@ Result<void> set_options(int fd, const policy::Grant& grant) {
 // A path is bound as a single name in the held directory, which is the working directory for that one call: bind(2) has
 // no form that takes a directory. The permission bits come from the umask, so that the path never has others.
 Result<void> bind_path(int fd, const Held& held, const policy::Grant& grant) {
+    if (held.elsewhere) return failure(EOPNOTSUPP, "binding a socket's path on NFS, FUSE or the like, for whose server warderd would wait");
     if (!held.directory) return failure(ENOENT, "bind");
     if (::fchdir(held.directory.get()) != 0) return failure("fchdir");
     const mode_t before = ::umask(static_cast<mode_t>(~mode_of(grant, 0660) & 0777));
@@ -239,8 +240,8 @@ Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view m
     name_parts(held, grant, path_of(grant));
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
-    // What others answer for is looked at by openers, when it is asked for. (A socket's place has to be held to be bound.)
-    held.elsewhere = !socket && answered_by_others(mount_type_behind(mountinfo, held.directory_path));
+    // What others answer for is looked at by openers, when it is asked for.
+    held.elsewhere = answered_by_others(mount_behind(mountinfo, held.directory_path).type);
     if (held.elsewhere) return held;
     auto directory = open_prefix(held, 0);
     if (directory) {
@@ -269,7 +270,7 @@ Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, 
 Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, const Identity& worker,
                         std::string_view mountinfo) {
     const Making what = making_of(grant);
-    if (what == Making::nothing || answered_by_others(mount_type_behind(mountinfo, grant.path))) return {};
+    if (what == Making::nothing || answered_by_others(mount_behind(mountinfo, grant.path).type)) return {};
     privileges.become_root();
     return make(what, grant.path, making_mode(grant), owner_of(grant, worker));
 }

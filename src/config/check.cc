@@ -207,6 +207,9 @@ private:
             case Kind::device:
                 if (!grant.path.empty()) resolve_path(worker, grant);
                 return;
+            case Kind::listener:
+                if (grant.address.family == policy::Family::unix_path) check_place_of_socket(worker, grant);
+                return;
             case Kind::command: return resolve_command(worker, grant);
             default: return;
         }
@@ -229,6 +232,13 @@ private:
         if (facts.type == Type::absent) return error(worker, key, program + " " + fault_of(facts));
         if (facts.type != Type::file) return error(worker, key, program + " is not a regular file");
         if (!facts.executable) error(worker, key, program + " is not executable", "chmod +x");
+    }
+
+    void check_place_of_socket(const Worker& worker, const Grant& grant) {
+        const PathFacts facts = lookup_.path(std::string(policy::directory_of(grant.address.name)));
+        if (facts.type != Type::unknown) return;
+        error(worker, "grants." + grant.name, quoted(grant.address.name) + " lies on " + facts.answered_by +
+                                                  ", for whose server warderd does not wait to bind a socket", "a path below /run");
     }
 
     void resolve_path(const Worker& worker, Grant& grant) {

@@ -101,18 +101,12 @@ PathFacts::Type type_of(mode_t mode) {
     return S_ISDIR(mode) ? PathFacts::Type::directory : PathFacts::Type::other;
 }
 
-// As the kernel has it now; nothing when it cannot be read.
-std::string mount_table() {
-    std::ifstream file("/proc/self/mountinfo");
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 bool not_permitted(const Result<Fd>& way) { return !way && way.error().number == EPERM; }
 
 PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     PathFacts facts;
     if (path.empty()) return facts;
-    facts.answered_by = mount_type_behind(mountinfo, path);
+    facts.answered_by = mount_behind(mountinfo, path).type;
     if (answered_by_others(facts.answered_by)) {
         facts.type = PathFacts::Type::unknown;
         return facts;

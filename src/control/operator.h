@@ -303,11 +303,12 @@ struct ChangeReport {
     ChangeKind kind{};
     std::vector<std::string> keys;     // what differs: "grants.site", "command"; empty: not told apart
     std::vector<std::string> left;     // sentences: what the worker keeps although its grant goes
+    std::string failed = {};           // why it could not be carried out: the worker is as it was
 };
 
 struct ReloadReport {
     ReloadMode mode = ReloadMode::apply;
-    bool ok = true;                          // false: nothing was changed, `problems` say why
+    bool ok = true;                          // false: `problems` say why nothing was changed, or changes why they failed
     std::vector<ChangeReport> changes;       // workers that stay as they are are left out
     std::vector<ProblemReport> problems;
 };

@@ -269,6 +269,12 @@ void put_refusal(JsonWriter& json, const Refusal& refusal) {
     json.member("error", refusal.sentence).member("errno", errno_name(refusal.error));
 }
 
+Refusal refusal_of(const ReloadReport& reload) {
+    const auto failed = std::ranges::count_if(reload.changes, [](const auto& change) { return !change.failed.empty(); });
+    if (failed == 0) return {EINVAL, "the configuration has errors: nothing was changed"};
+    return {EIO, std::to_string(failed) + " of " + std::to_string(reload.changes.size()) + " changes could not be carried out: those workers are as they were"};
+}
+
 }  // namespace
 
 Clock Clock::read() { return {monotonic_now(), wall_clock_now()}; }
@@ -358,12 +364,13 @@ std::string failed_life_json(std::string_view verb, const Refusal& refusal, cons
 std::string reload_json(const ReloadReport& reload) {
     return report("reload", [&](JsonWriter& json) {
         json.member("mode", reload.mode == ReloadMode::plan ? "plan" : "apply").member("ok", reload.ok);
-        if (!reload.ok) put_refusal(json, {EINVAL, "the configuration has errors: nothing was changed"});
+        if (!reload.ok) put_refusal(json, refusal_of(reload));
         json.key("changes").begin_array();
         for (const auto& change : reload.changes) {
             json.begin_object().member("worker", change.worker).member("kind", word_of(change.kind));
             put_strings(json, "keys", change.keys);
             put_strings(json, "left", change.left);
+            if (!change.failed.empty()) json.member("failed", change.failed);
             json.end_object();
         }
         json.end_array();

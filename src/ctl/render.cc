@@ -350,13 +350,16 @@ std::string render_life(const json& report, Colors colors) {
 std::string render_reload(const json& report, Colors colors) {
     std::string out = render_problems(member(report, "problems"), colors);
     const bool plan = text(report, "mode") == "plan";
+    std::string failures;
     Table table({"WORKER", plan ? "WOULD" : "DONE", "BECAUSE OF"});
     for (const auto& change : member(report, "changes")) {
         const std::string kind = text(change, "kind");
         const std::string words = kind == "live" ? "change while it runs" : kind;
-        table.add({text(change, "worker"), words, joined(member(change, "keys"), " ")});
+        const std::string failed = text(change, "failed");
+        table.add({text(change, "worker"), failed.empty() ? Cell(words) : Cell("nothing", Tint::bad), joined(member(change, "keys"), " ")});
+        if (!failed.empty()) failures += printable(text(change, "worker")) + ": " + printable(failed) + "\n";
     }
-    if (!table.empty()) return out + table.render(colors) + render_left(report);
+    if (!table.empty()) return out + table.render(colors) + render_left(report) + failures;
     return truth(report, "ok") ? out + "nothing has changed\n" : out;
 }
 

@@ -115,7 +115,9 @@ private:
     bool put_on_cell();
     bool give_up_groups();
     std::optional<Member> take_out(const std::string& name);
-    bool add(const config::Worker& worker);
+    // Why it could not be, in words, which are logged too; empty: it is.
+    std::string add(const config::Worker& worker);
+    static std::string complain(const config::Worker& worker, const Error& error, const sandbox::Unfit& unfit = {});
     Result<Fd> output_for(const config::Worker& worker);
     Result<Assembled> assembled(const config::Worker& worker);
     void admit(const config::Worker& worker, Assembled made, WorkerId id);

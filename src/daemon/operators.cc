@@ -374,6 +374,7 @@ control::Answer<void> Operators::start(std::string_view name) {
     const auto worker = running(name);
     if (!worker) return control::Refused(worker.error());
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
+    (*worker)->look_at_theirs();
     (*worker)->start(daemon_.now_);
     return {};
 }
@@ -389,6 +390,7 @@ control::Answer<void> Operators::restart(std::string_view name) {
     const auto worker = running(name);
     if (!worker) return control::Refused(worker.error());
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
+    (*worker)->look_at_theirs();
     (*worker)->restart(daemon_.now_);
     return {};
 }

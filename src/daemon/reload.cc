@@ -84,11 +84,16 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     refuse_what_was_given_up(loaded.config, report);
     if (!report.ok || mode == control::ReloadMode::plan) return report;
     daemon_.roster_->set_controllers(give_controllers(daemon_.cgroup_, loaded.config));
-    for (const auto& change : report.changes) report.ok = apply(loaded.config, change) && report.ok;
+    for (auto& change : report.changes) change.failed = apply(loaded.config, change);
+    const auto failed = std::ranges::count_if(report.changes, [](const auto& change) { return !change.failed.empty(); });
+    report.ok = failed == 0;
     daemon_.order_.clear();
-    for (const auto& worker : loaded.config.workers) daemon_.order_.push_back(worker.name);
+    for (const auto& worker : loaded.config.workers) {
+        if (daemon_.members_.contains(worker.name)) daemon_.order_.push_back(worker.name);
+    }
     daemon_.service_.status(std::to_string(daemon_.members_.size()) + " workers");
-    log_info("reloaded: " + std::to_string(report.changes.size()) + " workers changed");
+    const auto done = std::ssize(report.changes) - failed;
+    log_info("reloaded: " + std::to_string(done) + " workers changed" + (failed == 0 ? "" : ", " + std::to_string(failed) + " could not be"));
     return report;
 }
 
@@ -135,36 +140,34 @@ control::ChangeKind Reload::kind_of(const config::Worker& before, const config::
     return same_cell ? control::ChangeKind::live : control::ChangeKind::restart;
 }
 
-bool Reload::apply(const config::Config& next, const control::ChangeReport& change_report) {
+std::string Reload::apply(const config::Config& next, const control::ChangeReport& change_report) {
     const auto& name = change_report.worker;
     if (change_report.kind == control::ChangeKind::remove) {
         daemon_.roster_->remove(daemon_.members_.at(name).id, daemon_.now_);
         daemon_.members_.erase(name);
         daemon_.pipes_.forget("log:" + name);
-        return true;
+        return {};
     }
     const config::Worker& worker = *find(next, name);
     if (change_report.kind != control::ChangeKind::add) return change(worker, change_report.kind);
-    if (!daemon_.add(worker)) return false;
+    if (auto failed = daemon_.add(worker); !failed.empty()) return failed;
     daemon_.tend_keeper();
     if (worker.rule.autostart) daemon_.roster_->find(daemon_.members_.at(name).id)->start(daemon_.now_);
-    return true;
+    return {};
 }
 
-bool Reload::change(const config::Worker& worker, control::ChangeKind kind) {
+std::string Reload::change(const config::Worker& worker, control::ChangeKind kind) {
     auto& member = daemon_.members_.at(worker.name);
     supervise::Worker* running = daemon_.roster_->find(member.id);
     auto made = daemon_.assembled(worker);
     sandbox::Unfit unfit;
-    if (!made || running == nullptr) return false;
-    if (const auto changed = running->change(made->life, unfit); !changed) {
-        log_error(worker.name + ": " + unfit.item + ": " + unfit.why + ": " + describe(changed.error()));
-        return false;
-    }
+    if (!made) return daemon_.complain(worker, made.error());
+    if (running == nullptr) return daemon_.complain(worker, {ESRCH, "changing a worker"});
+    if (const auto changed = running->change(made->life, unfit); !changed) return daemon_.complain(worker, changed.error(), unfit);
     const bool was_up = !running->at_rest();
     daemon_.admit(worker, std::move(*made), member.id);
     if (kind == control::ChangeKind::restart && was_up) running->restart(daemon_.now_);
-    return true;
+    return {};
 }
 
 }  // namespace warder::daemon

@@ -24,8 +24,9 @@ private:
     void refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const;
     control::ReloadReport compare(const config::Config& next) const;
     control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after, const std::vector<std::string>& keys) const;
-    bool apply(const config::Config& next, const control::ChangeReport& change);
-    bool change(const config::Worker& worker, control::ChangeKind kind);
+    // Why it failed, in words; empty: it did not.
+    std::string apply(const config::Config& next, const control::ChangeReport& change);
+    std::string change(const config::Worker& worker, control::ChangeKind kind);
 
     Daemon& daemon_;
 };

@@ -116,7 +116,7 @@ bool Daemon::prepare() {
     if (config_.daemon.log_keeper && !add_keeper()) return false;
     if (!open_audit()) return false;
     if (wants_resolver() && !add_resolver()) return false;
-    const bool added = std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker); });
+    const bool added = std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker).empty(); });
     config_.workers = {};   // each is a member now
     return added;
 }
@@ -172,7 +172,7 @@ bool Daemon::wants_resolver() const {
 
 bool Daemon::add_resolver() {
     const std::string program = find_program("helpers/warder-resolver", WARDER_LIBEXECDIR "/warder-resolver");
-    if (!add(resolver(program))) return false;
+    if (!add(resolver(program)).empty()) return false;
     resolver_ = take_out(std::string(config::resolver_name));
     return true;
 }
@@ -236,7 +236,7 @@ bool Daemon::add_keeper() {
         ::chmod(directory.c_str(), 02750) != 0) {
         return said(directory, failure("chown"));
     }
-    if (!add(keeper)) return false;
+    if (!add(keeper).empty()) return false;
     keeper_ = take_out(keeper.name);
     return true;
 }
@@ -255,20 +255,23 @@ Result<Fd> Daemon::output_for(const config::Worker& worker) {
     return pipes_.writer("log:" + worker.name, worker.logging);
 }
 
-bool Daemon::add(const config::Worker& worker) {
+std::string Daemon::add(const config::Worker& worker) {
     auto made = assembled(worker);
-    if (!made) return said(worker.name, Failure(made.error()));
+    if (!made) return complain(worker, made.error());
     auto output = output_for(worker);
-    if (!output) return said(worker.name, Failure(output.error()));
+    if (!output) return complain(worker, output.error());
     sandbox::Unfit unfit;
     const auto id = roster_->add(made->life, std::move(*output), unfit);
-    if (!id) {
-        const std::string item = unfit.item.empty() ? "" : unfit.item + ": " + unfit.why + ": ";
-        log_error(worker.name + ": " + item + describe(id.error()));
-        return false;
-    }
+    if (!id) return complain(worker, id.error(), unfit);
+    if (!unfit.item.empty()) log_warning(worker.name + ": " + unfit.item + " " + unfit.why + "; each start tries again");
     admit(worker, std::move(*made), *id);
-    return true;
+    return {};
+}
+
+std::string Daemon::complain(const config::Worker& worker, const Error& error, const sandbox::Unfit& unfit) {
+    std::string why = (unfit.item.empty() ? "" : unfit.item + ": " + unfit.why + ": ") + describe(error);
+    log_error(worker.name + ": " + why);
+    return why;
 }
 
 void Daemon::admit(const config::Worker& worker, Assembled made, WorkerId id) {

@@ -43,7 +43,7 @@ Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
 
 class Layout {
 public:
-    explicit Layout(const Plan& plan) : plan_(plan) {}
+    Layout(const Plan& plan, const Facts& facts) : plan_(plan), facts_(facts) {}
 
     void add_system_directories();
     Result<void> add_devices(Unfit& unfit);
@@ -63,6 +63,9 @@ private:
     bool attached(const std::string& relative) const;
     bool hidden(const std::string& path) const;
     bool overlaid(const std::string& path) const;
+    Seen look(const std::string& path) const;
+    bool exists(const std::string& path) const { return look(path).exists; }
+    bool is_directory(const std::string& path) const { return look(path).directory; }
     bool is_directory_there(const std::string& relative) const;
     bool shown(const std::string& path) const;
     void add_directory(const std::string& relative);
@@ -77,6 +80,7 @@ private:
     Result<void> add_overlay(const Overlay& one, Unfit& unfit);
 
     const Plan& plan_;
+    const Facts& facts_;
     MountTree tree_;
     std::set<std::string> made_;
 };
@@ -128,12 +132,12 @@ void Layout::add_place(const std::string& relative, bool directory) {
 void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices,
                     bool no_execute) {
     tree_.attachments.push_back({source, relative, access, devices, no_execute});
-    tree_.seen.push_back(look_at(source));
+    tree_.seen.push_back(look(source));
 }
 
-bool is_directory(const std::string& path) {
-    struct stat status;
-    return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+Seen Layout::look(const std::string& path) const {
+    const auto known = facts_.find(path);
+    return known == facts_.end() ? look_at(path) : known->second;
 }
 
 // "/tmp/a/b/c" needs "/tmp/a" and "/tmp/a/b".
@@ -159,8 +163,6 @@ void Layout::show(const std::string& source, const std::string& target, mounts::
     if (!attached(relative)) add_place(relative, is_directory(source));
     attach(source, relative, access, mounts::Devices::hidden, no_execute);
 }
-
-bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 // /usr, and /bin, /lib and the like as the host has them: links into /usr, or directories of their own.
 void Layout::add_system_directories() {
@@ -316,7 +318,7 @@ bool Layout::shown(const std::string& path) const {
 }
 
 void Layout::show_file(const std::string& file) {
-    tree_.seen.push_back(look_at(host_path(file, plan_)));
+    tree_.seen.push_back(look(host_path(file, plan_)));
     if (exists(file) && !shown(file)) show(file, file, mounts::Access::read_only);
 }
 
@@ -576,8 +578,8 @@ std::string key_of(const MountTree& tree) {
 
 }  // namespace
 
-Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
-    Layout layout(plan);
+Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit, const Facts& facts) {
+    Layout layout(plan, facts);
     layout.add_system_directories();
     TRY(layout.add_devices(unfit));
     TRY(layout.add_binds(unfit));
@@ -588,14 +590,6 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit) {
     layout.add_program(chain);
     TRY(layout.make_unreadable(chain, unfit));
     return layout.take();
-}
-
-Seen look_at(const std::string& path) {
-    struct stat status;
-    if (::stat(path.c_str(), &status) != 0) return {path, false, 0, 0, 0};
-    const bool directory = S_ISDIR(status.st_mode);
-    const std::int64_t changed = status.st_ctim.tv_sec * 1'000'000'000 + status.st_ctim.tv_nsec;
-    return {path, true, status.st_dev, status.st_ino, directory || S_ISCHR(status.st_mode) ? 0 : changed};
 }
 
 Result<std::shared_ptr<const MountTemplate>> make_template(const MountTree& tree, Unfit& unfit) {

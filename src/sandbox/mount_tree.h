@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "sandbox/plan.h"
 #include "sandbox/program.h"
+#include "sandbox/reach.h"
 #include "sandbox/spawn.h"
 #include "sys/fd.h"
 #include "sys/mounts.h"
@@ -60,17 +61,6 @@ struct UnreadableProgram {
     std::string target;    // likewise
 };
 
-// What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
-// so the time of change is looked at for files only (that of a directory changes with each name in it).
-struct Seen {
-    std::string path;
-    bool exists = false;
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-    std::int64_t changed = 0;
-    friend bool operator==(const Seen&, const Seen&) = default;
-};
-
 struct MountTree {
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
@@ -82,9 +72,8 @@ struct MountTree {
 };
 
 // Errors: EINVAL or ENOENT with `unfit` filled in, for a plan whose mounts contradict each other or whose source is absent.
-Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit);
-
-Seen look_at(const std::string& path);
+// `facts` are of what is not to be looked at.
+Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit, const Facts& facts = {});
 
 // A mount namespace with the tree in it, which nobody runs in. Shared by all who laid out the same.
 struct MountTemplate {

@@ -19,6 +19,7 @@
 #include "sandbox/id_map.h"
 #include "sandbox/probe.h"
 #include "sandbox/program.h"
+#include "sandbox/reach.h"
 #include "sandbox/receipt.h"
 #include "sandbox/requirements.h"
 #include "sandbox/stub_path.h"
@@ -331,9 +332,9 @@ Result<void> prepare_user_namespace(Prepared& prepared, Unfit& unfit) {
     return {};
 }
 
-Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, Unfit& unfit) {
+Result<void> prepare_mounts(Prepared& prepared, const Chain& chain, const Facts& facts, Unfit& unfit) {
     if (!prepared.plan.mount_namespace) return {};
-    prepared.tree = TRY(lay_out(prepared.plan, chain, unfit));
+    prepared.tree = TRY(lay_out(prepared.plan, chain, unfit, facts));
     for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
         prepared.overlays.push_back(mounts_of(prepared.plan.overlays[i], prepared.tree.layers[i]));
     }
@@ -407,13 +408,15 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     TRY(check_whole(plan, unfit));
     TRY(check_kernel(plan, kernel, unfit));
     TRY(check_dumps(plan, unfit));
+    const std::string mountinfo = mount_table();
+    const Facts facts = TRY(reach(plan, mountinfo, unfit));
     for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
     PreparedCell prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock, kernel.landlock_errata);
     TRY(prepare_calls(*prepared, kernel, unfit));
     TRY(prepare_user_namespace(*prepared, unfit));
-    TRY(prepare_mounts(*prepared, chain, unfit));
+    TRY(prepare_mounts(*prepared, chain, facts, unfit));
     TRY(prepare_descriptors(*prepared, stub_path, unfit));
     prepared->last_capability = last_capability();
     prepared->bounding = bounding_set(prepared->last_capability);
@@ -422,11 +425,12 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     return prepared;
 }
 
-bool stale(const Prepared& prepared) {
-    for (const auto& seen : prepared.tree.seen) {
-        if (look_at(seen.path) != seen) return true;
-    }
-    return false;
+// What cannot be told without waiting is looked at as at load, where servers are first asked whether they answer.
+bool stale(const Prepared& prepared, Theirs theirs) {
+    const auto changed = [theirs](const Seen& seen) {
+        return seen.others ? theirs == Theirs::asked : look_in_memory(seen.path) != seen;
+    };
+    return std::ranges::any_of(prepared.tree.seen, changed);
 }
 
 const Plan& plan_of(const Prepared& prepared) { return prepared.plan; }

@@ -63,8 +63,10 @@ struct Unfit {
 Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {}, const std::string& controllers = {});
 
 // Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
-// it was prepared: then prepare it anew before the next start. Costs a stat for each.
-bool stale(const Prepared& prepared);
+// it was prepared: then prepare it anew before the next start. Costs a look into the kernel's memory for each. What others answer for
+// (NFS, FUSE and the like) takes waiting for them, which a preparation does, with a limit: with `Theirs::asked` it always is another.
+enum class Theirs : std::uint8_t { left_alone, asked };
+bool stale(const Prepared& prepared, Theirs theirs = Theirs::left_alone);
 
 // The plan as it is carried out here: without what it prefers and this kernel lacks.
 const Plan& plan_of(const Prepared& prepared);

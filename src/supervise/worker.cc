@@ -47,7 +47,8 @@ Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& ar
 Result<std::unique_ptr<Worker>> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
                                                sandbox::Unfit& unfit) {
     std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
-    TRY(worker->prepare(worker->settings_, unfit));
+    const auto prepared = worker->prepare(worker->settings_, unfit);
+    if (!prepared && prepared.error().number != ETIMEDOUT) return Failure(prepared.error());
     return worker;
 }
 
@@ -129,7 +130,8 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
 
 // A program or a bind that was replaced on the host: the next life shall have the new one.
 Result<void> Worker::renew_cell() {
-    if (!sandbox::stale(*next_cell_->prepared)) return {};
+    const auto theirs = std::exchange(theirs_, sandbox::Theirs::left_alone);
+    if (next_cell_ && !sandbox::stale(*next_cell_->prepared, theirs)) return {};
     sandbox::Unfit unfit;
     const auto prepared = prepare(settings_, unfit);
     if (!prepared && !unfit.item.empty()) problem_ = unfit.item + " " + unfit.why;
@@ -455,6 +457,7 @@ bool Worker::cell_is_as_planned(Instant now) {
 }
 
 sandbox::Receipt Worker::planned() const {
+    if (!next_cell_) return {};
     sandbox::Descriptors descriptors;
     descriptors.broker = sandbox::worker_socket;
     return sandbox::compare(sandbox::expected_of(*next_cell_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
@@ -518,7 +521,7 @@ void Worker::take(const Notification& said, Instant now) {
 bool Worker::wants_room() const {
     const bool runs = life_.program_runs && (life_.state == State::starting || life_.state == State::ready);
     const bool comes_back = settings_.rule.restart.policy != RestartPolicy::never && life_.desired == Desired::up;
-    return comes_back && next_cell_->ahead && (runs || life_.state == State::waiting);
+    return comes_back && next_cell_ && next_cell_->ahead && (runs || life_.state == State::waiting);
 }
 
 void Worker::plan_room(Instant now, Duration delay) {

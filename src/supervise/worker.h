@@ -65,7 +65,7 @@ class Worker {
 public:
     // Prepares the cell, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
     // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. Errors: those of
-    // sandbox::prepare(), with `unfit`.
+    // sandbox::prepare(), with `unfit`; but where servers of its sources are silent (ETIMEDOUT), which each start tries again.
     static Result<std::unique_ptr<Worker>> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
                                                   sandbox::Unfit& unfit);
     Worker(const Worker&) = delete;
@@ -100,6 +100,8 @@ public:
     void start(Instant now) { feed({.kind = Event::Kind::start, .exit = {}}, now); }
     void stop(Instant now) { feed({.kind = Event::Kind::stop, .exit = {}}, now); }
     void restart(Instant now) { feed({.kind = Event::Kind::restart, .exit = {}}, now); }
+    // The next life looks at its cell's sources on NFS, FUSE and the like again, and waits a moment for their servers.
+    void look_at_theirs() { theirs_ = sandbox::Theirs::asked; }
     // The worker said that it is ready, over the channel or NOTIFY_SOCKET; counts only if its rule asks for that one.
     void said_ready(ReadyBy by, Instant now);
     // Its own words about itself, over the channel; at most 256 bytes are kept, control characters replaced.
@@ -110,7 +112,7 @@ public:
     // Its witness saw a call that its filter ends it for: everything of this life is killed.
     void made_fatal_call(Instant now);
     // Whether a witness sees what the present life is denied, or the next one where there is none yet.
-    bool witnessed() const { return (cell_ ? cell_ : next_cell_)->witnessed; }
+    bool witnessed() const { return next_cell_ && (cell_ ? cell_ : next_cell_)->witnessed; }
 
     // A signal to the main process, for an operator. Errors: ESRCH when there is none.
     Result<void> send_signal(int signal) const;
@@ -215,6 +217,7 @@ private:
     std::optional<NotifySocket> notify_;
     NextRoom room_;
     Instant room_at_ = Instant::never();   // when it is to be made, or to be looked at
+    sandbox::Theirs theirs_ = sandbox::Theirs::left_alone;
     bool room_again_ = false;              // another one when this one is gone
 
     Life life_;

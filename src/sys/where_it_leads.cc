@@ -11,13 +11,13 @@
 #include <cstring>
 #include <optional>
 
-#include "base/mount_table.h"
 #include "sys/files.h"
 
 namespace warder {
 namespace {
 
 constexpr int most_symlinks = 40;
+constexpr std::size_t most_mounts = 16 << 20;   // bytes of the table
 
 // nullopt: no symlink, or nothing at all.
 std::optional<std::string> target_of_link(const std::string& path) {
@@ -168,10 +168,12 @@ Result<Fd> go(std::string_view path, const Manner& manner) {
 
 }  // namespace
 
+std::string mount_table() { return read_file("/proc/self/mountinfo", most_mounts).value_or(std::string()); }
+
 // `at` is free of symlinks; `rest` is still to be walked from there. A name's mount is looked up before the name is.
-std::string mount_type_behind(std::string_view mountinfo, std::string_view path) {
+Mount mount_behind(std::string_view mountinfo, std::string_view path) {
     const auto theirs = mount_points_of_others(mountinfo);
-    if (theirs.empty()) return mount_type_of(mountinfo, path);
+    if (theirs.empty()) return mount_of(mountinfo, path);
     std::string at;
     std::string rest(path);
     int links = 0;
@@ -183,15 +185,15 @@ std::string mount_type_behind(std::string_view mountinfo, std::string_view path)
         }
         const std::string next = at + "/" + name;
         const bool perhaps = std::ranges::any_of(theirs, [&next](const auto& point) { return lies_in(point, next); });
-        const std::string type = perhaps ? mount_type_of(mountinfo, next) : std::string();
-        if (answered_by_others(type)) return type;
+        Mount mount = perhaps ? mount_of(mountinfo, next) : Mount();
+        if (answered_by_others(mount.type)) return mount;
         const auto target = target_of_link(next);
         if (target && ++links > most_symlinks) break;
         if (target && target->starts_with('/')) at.clear();
         if (target) rest = *target + rest;   // rest begins with a slash, or is empty
         if (!target) at = next;
     }
-    return mount_type_of(mountinfo, at.empty() ? "/" : at);
+    return mount_of(mountinfo, at.empty() ? "/" : at);
 }
 
 Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also) {

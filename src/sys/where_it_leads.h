@@ -9,13 +9,17 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/mount_table.h"
 #include "sys/fd.h"
 
 namespace warder {
 
-// The type of the file system that `path`, absolute, lies on after its symlinks; as in mount_type_of(). Of a path that does not
-// exist the type where it would be, of one with more than 40 symlinks (path_resolution(7)) where these were too many.
-std::string mount_type_behind(std::string_view mountinfo, std::string_view path);
+// What /proc/self/mountinfo says now; empty when it cannot be read.
+std::string mount_table();
+
+// The mount that `path`, absolute, lies on after its symlinks; as in mount_of(). Of a path that does not
+// exist the one where it would be, of one with more than 40 symlinks (path_resolution(7)) where these were too many.
+Mount mount_behind(std::string_view mountinfo, std::string_view path);
 
 // Opens the directory `path` (O_PATH) for root to act below. A symlink on the way that is not root's own would let whoever made
 // it choose where: EPERM. Without root every symlink is followed, as the kernel's own permissions decide. `also` are further RESOLVE

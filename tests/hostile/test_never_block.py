@@ -204,6 +204,44 @@ class NeverBlock(WarderTest):
         self.assertEqual(self.ctl("reload").returncode, 0)
         self.assert_nobody_else_waited(times)
 
+    def binder(self, name, source):
+        return (f"[worker.{name}]\nexec = [\"/bin/sleep\", \"3600\"]\nready = \"exec\"\nrestart = {{ policy = \"always\", delay = \"10ms\" }}\n"
+                f"[worker.{name}.cell]\nbind = [{{ source = \"{source}\", target = \"/srv/far\" }}]\n")
+
+    def test_T6_a_worker_begins_again_whose_bind_a_silent_server_answers_for(self):
+        server = self.mounted(SilentFuse, True, 0)
+        self.start(self.binder("binder", self.path("far")) + peaceful(self.home, pause=0.001))
+        first = self.wait_state("binder", "ready")["pid"]
+        server.fall_silent()
+        began = time.monotonic()
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: self.worker("binder")["state"] == "ready" and self.worker("binder")["pid"] != first, "its next life")
+        self.assert_nobody_else_waited([began, time.monotonic()])
+
+    def test_T6_a_cell_whose_bind_a_silent_server_answers_for_is_refused(self):
+        """Each server is waited for once, for a second; and what was running goes on."""
+        self.silent()
+        self.start(peaceful(self.home))
+        self.write_config(peaceful(self.home) + self.binder("one", self.path("far/a")) + self.binder("other", self.path("far/b")))
+        began = time.monotonic()
+        self.ctl("reload")
+        self.assertLess(time.monotonic() - began, 2, "the second is refused at once")
+        for name in ("one", "other"):
+            self.assertIn(f"lies on fuse at {self.path('far')}, whose server does not answer", self.ctl("status", name, check=False).stdout)
+            self.ctl("restart", name, check=False)
+        self.wait_state("bystander", "ready")
+        self.assertLess(time.monotonic() - began, 4, "nor do starts wait for long")
+
+    def test_a_listener_lies_where_nobody_is_waited_for(self):
+        self.silent()
+        grants = f'http = {{ listen = "unix:{self.home}/far/socket" }}'
+        config = f"[worker.web]\nexec = \"/bin/true\"\n[worker.web.grants]\n{grants}\n"
+        self.start(peaceful(self.home))
+        self.write_config(peaceful(self.home) + config)
+        reload = self.ctl("reload", check=False)
+        self.assertIn("/far/socket\" lies on fuse, for whose server warderd does not wait", reload.stdout)
+        self.assertNotEqual(reload.returncode, 0)
+
     def test_what_others_answer_for_is_made_for_its_owner_when_it_is_asked_for(self):
         server = self.mounted(MemoryFuse)
         self.begin(f'made = {{ create = "{self.home}/far/deep/made/", owner = "worker", mode = "0640" }}\n'

@@ -23,12 +23,13 @@ def attributes(node):
 
 class SilentFuse:
     """Mounted at `path`. Says nothing at all, or with `looks` answers whoever looks a name up and asks for attributes, and is
-    silent from open(2) on."""
+    silent from open(2) on. Its answers hold for `valid` seconds."""
 
     options = ""
 
-    def __init__(self, path, looks=False):
+    def __init__(self, path, looks=False, valid=60):
         self.path = path
+        self.valid = valid
         self.device = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other{self.options}"
         if libc.mount(b"silent", path.encode(), b"fuse", 0, options.encode()) != 0:
@@ -57,21 +58,24 @@ class SilentFuse:
             self.reply(unique, struct.pack("=IIIIHHIIHHIIH22x", 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0, 0, 0))
         elif operation == LOOKUP:
             known = message[HEADER.size:].rstrip(b"\0") == FILE.encode()
-            self.reply(unique, struct.pack("=QQQQII", FILE_ID, 0, 60, 60, 0, 0) + attributes(FILE_ID) if known else b"",
+            self.reply(unique, struct.pack("=QQQQII", FILE_ID, 0, self.valid, self.valid, 0, 0) + attributes(FILE_ID) if known else b"",
                        0 if known else -2)
         elif operation == GETATTR:
-            self.reply(unique, struct.pack("=QII", 60, 0, 0) + attributes(node))
+            self.reply(unique, struct.pack("=QII", self.valid, 0, 0) + attributes(node))
         elif operation == STATFS:
             self.reply(unique, struct.pack("=QQQQQIIII24x", 1, 1, 1, 1, 1, 4096, 255, 4096, 0))
 
     def reply(self, unique, body, error=0):
         os.write(self.device, struct.pack("=IiQ", 16 + len(body), error, unique) + body)
 
-    def end(self):
-        """Everybody who waits is told ENOTCONN or ECONNABORTED, and the mount is gone."""
+    def fall_silent(self):
         self.ending.set()
         if self.server:
             self.server.join()
+
+    def end(self):
+        """Everybody who waits is told ENOTCONN or ECONNABORTED, and the mount is gone."""
+        self.fall_silent()
         if self.device >= 0:
             libc.umount2(self.path.encode(), MNT_DETACH)
             os.close(self.device)

@@ -41,6 +41,25 @@ class Reload(WarderTest):
         self.assertIn('did you mean "exec"?', refused.stdout + refused.stderr)
         self.assertEqual(self.worker("one")["pid"], one["pid"])
 
+    def test_a_worker_that_cannot_be_changed_stays_as_it_was_and_the_others_change(self):
+        self.start(self.sleeper("one") + self.sleeper("two"))
+        one, two = self.wait_state("one", "ready"), self.wait_state("two", "ready")
+        absent = f'[worker.one.cell]\nbind = ["{self.path("absent")}"]\n'
+        config = self.sleeper("one") + absent + self.sleeper("two", "2")
+        self.write_config(config + absent.replace("one", "three").replace("[worker", "[worker.three]\nexec = \"/bin/true\"\n[worker"))
+        done = self.ctl("reload", check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("2 of 3 changes could not be carried out: those workers are as they were", done.stderr)
+        for name in ("one", "three"):
+            self.assertIn(f"{name}: {self.path('absent')}: is to be shown in the cell, but does not exist", done.stdout)
+        wait_for(lambda: self.worker("two")["state"] == "ready" and self.worker("two")["pid"] != two["pid"], "two is another")
+        self.assertEqual(self.worker("one")["pid"], one["pid"])
+        self.assertEqual(self.report("list")["workers"], ["one", "two"])
+        os.mkdir(self.path("absent"))
+        self.ctl("reload")
+        self.assertEqual(self.report("list")["workers"], ["one", "two", "three"])
+        wait_for(lambda: self.worker("one")["state"] == "ready" and self.worker("one")["pid"] != one["pid"], "one is another")
+
     def test_grants_change_under_a_running_worker_and_listeners_stay_open(self):
         port = free_port()
         listen = f'door = {{ listen = "tcp:127.0.0.1:{port}" }}\n'

@@ -18,25 +18,25 @@ constexpr std::string_view table =
 }  // namespace
 
 TEST_CASE("a path lies on the deepest mount above it") {
-    CHECK(mount_type_of(table, "/srv/www") == "ext4");
-    CHECK(mount_type_of(table, "/mnt/far") == "nfs4");
-    CHECK(mount_type_of(table, "/mnt/far/a/b") == "nfs4");
-    CHECK(mount_type_of(table, "/mnt/far/near/a") == "tmpfs");
-    CHECK(mount_type_of(table, "/mnt/farther") == "ext4");
+    CHECK(mount_of(table, "/srv/www").type == "ext4");
+    CHECK(mount_of(table, "/mnt/far").type == "nfs4");
+    CHECK(mount_of(table, "/mnt/far/a/b").type == "nfs4");
+    CHECK(mount_of(table, "/mnt/far/near/a").type == "tmpfs");
+    CHECK(mount_of(table, "/mnt/farther").type == "ext4");
 }
 
-TEST_CASE("of two mounts at one place the last is on top") { CHECK(mount_type_of(table, "/mnt/twice/x") == "fuse"); }
+TEST_CASE("of two mounts at one place the last is on top") { CHECK(mount_of(table, "/mnt/twice/x").type == "fuse"); }
 
 TEST_CASE("words of the table are read as they are escaped") {
-    CHECK(mount_type_of(table, "/mnt/two words/file") == "fuse.sshfs");
+    CHECK(mount_of(table, "/mnt/two words/file").type == "fuse.sshfs");
     CHECK(unescape_mount_word("a\\040b\\134c") == "a b\\c");
     CHECK(unescape_mount_word("a\\9zz") == "a\\9zz");
     CHECK(unescape_mount_word("a\\04") == "a\\04");
 }
 
 TEST_CASE("a table that says nothing says nothing") {
-    CHECK(mount_type_of("", "/srv") == "");
-    CHECK(mount_type_of("no mounts here\n\n", "/srv") == "");
+    CHECK(mount_of("", "/srv").type == "");
+    CHECK(mount_of("no mounts here\n\n", "/srv").type == "");
 }
 
 TEST_CASE("file systems that others answer for are known by their type") {

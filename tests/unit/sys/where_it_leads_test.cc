@@ -33,7 +33,7 @@ struct Tree {
     void link(const std::string& name, const std::string& target) const {
         std::filesystem::create_symlink(target, path + "/" + name);
     }
-    std::string behind(const std::string& name) const { return mount_type_behind(mounts, path + "/" + name); }
+    std::string behind(const std::string& name) const { return mount_behind(mounts, path + "/" + name).type; }
 
     std::string path;
     std::string mounts;
@@ -46,7 +46,7 @@ TEST_CASE("a path without symlinks lies where the table says") {
     CHECK_EQ(tree.behind("plain/below"), "ext4");
     CHECK_EQ(tree.behind("plain/absent/deeper"), "ext4");
     CHECK_EQ(tree.behind("far/away/file"), "nfs4");
-    CHECK_EQ(mount_type_behind(tree.mounts, "/"), "ext4");
+    CHECK_EQ(mount_behind(tree.mounts, "/").type, "ext4");
 }
 
 TEST_CASE("T6: symlinks are followed to the mount of others, and no further") {
@@ -73,14 +73,14 @@ TEST_CASE("a symlink that leads to itself ends somewhere") {
 TEST_CASE("what is mounted over a mount of others hides it") {
     const Tree tree;
     const std::string over = tree.mounts + "23 22 8:2 / " + tree.path + "/far rw - xfs /dev/other rw\n";
-    CHECK_EQ(mount_type_behind(over, tree.path + "/far/away"), "xfs");
+    CHECK_EQ(mount_behind(over, tree.path + "/far/away").type, "xfs");
 }
 
 TEST_CASE("where nothing is mounted that others answer for, no symlink is looked at") {
     const Tree tree;
     tree.link("relative", "far");
-    CHECK_EQ(mount_type_behind("21 1 8:1 / / rw - ext4 /dev/root rw\n", tree.path + "/relative"), "ext4");
-    CHECK_EQ(mount_type_behind("", "/"), "");
+    CHECK_EQ(mount_behind("21 1 8:1 / / rw - ext4 /dev/root rw\n", tree.path + "/relative").type, "ext4");
+    CHECK_EQ(mount_behind("", "/").type, "");
 }
 
 TEST_CASE("T25: root goes through root's symlinks and through nobody else's") {

@@ -1,0 +1,45 @@
+// What the host has where a cell is made from, and whether it can be looked at: a start looks at its sources by name, and before a server
+// that hangs (of NFS, FUSE and the like) every worker would wait with it. Such sources are looked at by a child, and a life that follows
+// does not look at them again.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "sandbox/plan.h"
+#include "sandbox/spawn.h"
+
+namespace warder::sandbox {
+
+// What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
+// so the time of change is looked at for files only (that of a directory changes with each name in it).
+struct Seen {
+    std::string path;
+    bool exists = false;
+    bool directory = false;
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t changed = 0;
+    bool others = false;        // others answer for its file system
+    friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+// Symlinks are followed.
+Seen look_at(const std::string& path);
+
+// The same from what the kernel has in memory, for whoever must not wait: nothing when that does not tell.
+std::optional<Seen> look_in_memory(const std::string& path);
+
+// By path.
+using Facts = std::map<std::string, Seen>;
+
+// Looks at those sources of the plan that others answer for, says `mountinfo`. Each is waited for at most a second; a server that was
+// silent is not asked again for ten seconds, and then waited for 20 ms, until it answers. Errors: ETIMEDOUT with `unfit` filled in, and
+// that alone for silence; pipe(2), fork(2).
+Result<Facts> reach(const Plan& plan, std::string_view mountinfo, Unfit& unfit);
+
+}  // namespace warder::sandbox
