@@ -428,7 +428,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
 // What cannot be told without waiting is looked at as at load, where servers are first asked whether they answer.
 bool stale(const Prepared& prepared, Theirs theirs) {
     const auto changed = [theirs](const Seen& seen) {
-        return seen.others ? theirs == Theirs::asked : look_in_memory(seen.path) != seen;
+        return seen.others ? theirs == Theirs::asked : may_have_changed(seen);
     };
     return std::ranges::any_of(prepared.tree.seen, changed);
 }

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <vector>
 
 #include "base/mount_table.h"
@@ -117,10 +118,12 @@ Seen look_at(const std::string& path) {
     return seen_at(path, AT_FDCWD, path.c_str(), 0);
 }
 
-std::optional<Seen> look_in_memory(const std::string& path) {
-    const auto found = open_at(AT_FDCWD, path.c_str(), O_PATH, 0, RESOLVE_CACHED);
-    if (!found && found.error().number == EAGAIN) return std::nullopt;
-    return seen_at(path, found ? found->get() : -1, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
+// Where descriptors are exhausted, what needs the next one says so.
+bool may_have_changed(const Seen& seen) {
+    const auto found = open_at(AT_FDCWD, seen.path.c_str(), O_PATH, 0, RESOLVE_CACHED);
+    const int error = found ? 0 : found.error().number;
+    if (error == EMFILE || error == ENFILE) return false;
+    return error == EAGAIN || seen_at(seen.path, found ? found->get() : -1, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != seen;
 }
 
 // The program may lie in one of the sources, and is looked for in them.

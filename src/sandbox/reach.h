@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,8 +30,8 @@ struct Seen {
 // Symlinks are followed.
 Seen look_at(const std::string& path);
 
-// The same from what the kernel has in memory, for whoever must not wait: nothing when that does not tell.
-std::optional<Seen> look_in_memory(const std::string& path);
+// Whether it is perhaps another now, for whoever must not wait: from what the kernel has in memory, true when that does not tell.
+bool may_have_changed(const Seen& seen);
 
 // By path.
 using Facts = std::map<std::string, Seen>;
