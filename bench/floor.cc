@@ -164,12 +164,13 @@ Result<Samples> direct_opens(const Target& target, std::size_t count) {
     return samples;
 }
 
-Result<Floor> Floor::start(const Target& target) {
+Result<Floor> Floor::start(const Target& target, Sessions sessions) {
     ChannelPair pair = TRY(make_channel_pair());
     const pid_t child = ::fork();
     if (child < 0) return failure("fork");
     if (child == 0) {
         pair.theirs.close();
+        if (sessions == Sessions::one_each) ::setsid();
         serve(pair.ours.get(), target);
     }
     return Floor(child, std::move(pair.theirs));

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
 #include "base/error.h"
@@ -24,10 +25,13 @@ struct Target {
 // A direct open of the target by this process, as the target's user: openat2, fstat, close.
 Result<Samples> direct_opens(const Target& target, std::size_t count);
 
+// Where the kernel's scheduler keeps a group for each session (CONFIG_SCHED_AUTOGROUP, sched(7)), going from one to the other costs more.
+enum class Sessions : std::uint8_t { same, one_each };
+
 // The bare broker: a child that answers each datagram with one open file.
 class Floor {
 public:
-    static Result<Floor> start(const Target& target);
+    static Result<Floor> start(const Target& target, Sessions sessions = Sessions::same);
     Floor(Floor&&) = default;
     Floor& operator=(Floor&&) = delete;
     ~Floor();

@@ -1,5 +1,6 @@
 #include "bench/requests.h"
 
+#include <cstdio>
 #include <functional>
 #include <map>
 
@@ -58,8 +59,8 @@ Result<Samples> in_turn(std::span<Visitor* const> visitors, std::size_t count) {
 
 class Requests {
 public:
-    Requests(Subject& subject, Workers& workers, Floor& floor, const Target& target, const Effort& effort)
-        : subject_(subject), workers_(workers), floor_(floor), target_(target), effort_(effort) {}
+    Requests(Subject& subject, Workers& workers, Floor& floor, Floor& apart, const Target& target, const Effort& effort)
+        : subject_(subject), workers_(workers), floor_(floor), apart_(apart), target_(target), effort_(effort) {}
 
     Result<Section> pinned() {
         place(Place::one_cpu);
@@ -90,6 +91,7 @@ private:
 
     void place(Place place) {
         floor_.move(place);
+        apart_.move(place);
         subject_.move(place);
     }
 
@@ -98,6 +100,7 @@ private:
         direct_.add(TRY(direct_opens(target_, effort_.requests)));
         floor_series_.add(TRY(floor_.opens(effort_.requests)));
         one_.add(TRY(worker("one").opens(effort_.requests)));
+        apart_series_.add(TRY(apart_.opens(effort_.requests)));
         hundred_.add(TRY(worker("hundred").opens(effort_.requests)));
         thousand_.add(TRY(worker("thousand").opens(effort_.requests)));
         floor_wide_.add(TRY(floor_.batches(effort_.batches, wide)), wide);
@@ -110,7 +113,7 @@ private:
     }
 
     void forget() {
-        for (Series* series : {&direct_, &floor_series_, &one_, &hundred_, &thousand_, &floor_wide_, &wide_, &alone_,
+        for (Series* series : {&direct_, &floor_series_, &apart_series_, &one_, &hundred_, &thousand_, &floor_wide_, &wide_, &alone_,
                                &alternating_}) {
             *series = {};
         }
@@ -121,6 +124,7 @@ private:
         auto& rows = section.rows;
         rows.push_back(row("direct: openat2, fstat, close", direct_.all));
         rows.push_back(row("floor: bare broker", floor_series_.all));
+        rows.push_back(row("floor, each side in a session of its own", apart_series_.all, ratio(apart_series_, floor_series_), "floor"));
         rows.push_back(row("warderd, 1 grant", one_.all, ratio(one_, floor_series_), "floor"));
         rows.push_back(row("warderd, 100 grants", hundred_.all, ratio(hundred_, one_), "1 grant"));
         rows.push_back(row("warderd, 1,000 grants", thousand_.all, ratio(thousand_, one_), "1 grant"));
@@ -130,6 +134,10 @@ private:
         rows.push_back(row("warderd, one worker, ordered one by one", alone_.all));
         rows.push_back(row("warderd, two workers of two uids in turn", alternating_.all, ratio(alternating_, alone_),
                            "one worker"));
+        char beside[128];
+        std::snprintf(beside, sizeof beside, "A worker has a session of its own: beside a floor that has this too, 1 grant takes %.3f x.",
+                      ratio(one_, apart_series_));
+        section.notes.emplace_back(beside);
         section.notes.emplace_back("Ratios are the median over the rounds, which alternate between the two sides.");
         return section;
     }
@@ -137,9 +145,10 @@ private:
     Subject& subject_;
     Workers& workers_;
     Floor& floor_;
+    Floor& apart_;
     const Target& target_;
     const Effort& effort_;
-    Series direct_, floor_series_, one_, hundred_, thousand_, floor_wide_, wide_, alone_, alternating_;
+    Series direct_, floor_series_, apart_series_, one_, hundred_, thousand_, floor_wide_, wide_, alone_, alternating_;
 };
 
 }  // namespace
@@ -155,7 +164,8 @@ Result<std::vector<Section>> request_sections(const Programs& programs, const Ef
     const Credentials who = workers.at("one").who;
     const Target target{scratch.site(), "page.html", who.uid, who.gid};
     Floor floor = TRY(Floor::start(target));
-    Requests requests(subject, workers, floor, target, effort);
+    Floor apart = TRY(Floor::start(target, Sessions::one_each));
+    Requests requests(subject, workers, floor, apart, target, effort);
     std::vector<Section> sections;
     sections.push_back(TRY(requests.pinned()));
     sections.push_back(TRY(requests.unpinned()));

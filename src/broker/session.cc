@@ -28,7 +28,7 @@ Result<void> narrow_in(Session& session, const policy::GrantSet& grants, const p
     const std::uint32_t used = session.allowances.used(id);
     const bool counted_anew = request.mode != 0 && (grant.shape.uses == 0 || grant.shape.uses > used);
     if (counted_anew && grant.shape.uses != 0) grant.shape.uses -= used;
-    policy::Grant smaller = TRY(policy::narrowed(grant, request));
+    policy::Grant smaller = TRY(policy::narrowed(std::move(grant), request));
     if (counted_anew) session.allowances.reset(id);
     if (!session.narrowed) session.narrowed = std::make_unique<policy::GrantSet>(grants.worker(), copy_of(grants));
     session.narrowed->narrow(id, std::move(smaller));

@@ -52,30 +52,38 @@ public:
 
     [[noreturn]] void run() {
         for (;;) {
-            const bool worker_speaks = wait();
+            const auto speak = wait();
             // The parent's word comes first: a life that is over says nothing any more.
-            if (!hear_parent()) ::_exit(0);
-            if (worker_speaks) serve();
+            if (speak.parent && !hear_parent()) ::_exit(0);
+            if (speak.worker) serve();
             if (dirty_ && report_at_ <= monotonic_now()) report();
         }
     }
 
 private:
-    // True when the worker's socket may have something for us.
-    bool wait() {
+    bool paused() const { return taken_ >= messages_in_an_interval; }
+    bool listens() const { return worker_ && who_.pid > 0 && !paused(); }
+
+    struct Speak {
+        bool parent = false;
+        bool worker = false;
+    };
+
+    // The worker is looked at first: what the parent said before it spoke is seen then.
+    Speak wait() {
         const Instant now = monotonic_now();
         if (pace_ends_ <= now) {
             pace_ends_ = now + pace_interval;
             taken_ = 0;
         }
-        const bool paused = taken_ >= messages_in_an_interval;
-        const bool listens = worker_ && who_.pid > 0 && !paused;
-        pollfd polled[2] = {{parent_.get(), POLLIN, 0}, {worker_.get(), static_cast<short>(reply_.empty() ? POLLIN : POLLOUT), 0}};
-        Instant next = paused ? pace_ends_ : Instant::never();
+        const int worker = listens() ? worker_.get() : -1;   // poll(2) passes over it
+        pollfd polled[2] = {{worker, static_cast<short>(reply_.empty() ? POLLIN : POLLOUT), 0}, {parent_.get(), POLLIN, 0}};
+        Instant next = paused() ? pace_ends_ : Instant::never();
         if (dirty_) next = std::min(next, report_at_);
         const int timeout = next == Instant::never() ? -1
                             : next <= now ? 0 : static_cast<int>((next - now) / std::chrono::milliseconds(1)) + 1;
-        return ::poll(polled, listens ? 2 : 1, timeout) > 0 && listens && polled[1].revents != 0;
+        if (::poll(polled, 2, timeout) <= 0) return {};
+        return {.parent = polled[1].revents != 0, .worker = polled[0].revents != 0};
     }
 
     // ---- The parent ----

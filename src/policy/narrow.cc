@@ -63,9 +63,8 @@ bool takes_nothing(const Grant& grant, const Request& request) {
 
 }  // namespace
 
-Result<Grant> narrowed(const Grant& grant, const Request& request) {
-    if (takes_nothing(grant, request)) return failure(EINVAL, "narrowing that takes nothing away");
-    Grant smaller = grant;
+Result<Grant> narrowed(Grant smaller, const Request& request) {
+    if (takes_nothing(smaller, request)) return failure(EINVAL, "narrowing that takes nothing away");
     TRY(narrow_target(smaller, request.target));
     TRY(narrow_names(smaller, request.second));
     narrow_uses(smaller, request.mode);

@@ -19,6 +19,6 @@ inline constexpr std::size_t max_narrowings = 8;
 //   mode      uses left at most; 0: as it is. Who counts uses goes on counting: shape.uses never grows.
 // Errors: EINVAL when target is not within the grant, when the grant has nothing of that kind to narrow, or when nothing is
 // to be taken away at all; EDQUOT after max_narrowings patterns.
-Result<Grant> narrowed(const Grant& grant, const Request& request);
+Result<Grant> narrowed(Grant grant, const Request& request);
 
 }  // namespace warder::policy
