@@ -1,0 +1,85 @@
+#include "sandbox/reach.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "cell.h"
+
+using namespace cell;
+
+namespace {
+
+// Nothing is mounted: whose a file system is, the table alone says.
+struct Host {
+    Host() {
+        char name[] = "/tmp/warder-reach-XXXXXX";
+        path = std::filesystem::canonical(::mkdtemp(name));
+        std::filesystem::create_directories(path + "/far/tree");
+        std::ofstream(path + "/far/file") << "text";
+        mounts = "21 1 8:1 / / rw - ext4 /dev/root rw\n22 21 0:40 / " + path + "/far rw - nfs4 server:/ rw\n";
+    }
+    ~Host() { std::filesystem::remove_all(path); }
+
+    Facts facts_of(const Plan& plan) const {
+        Unfit unfit;
+        auto facts = reach(plan, mounts, unfit);
+        CHECK(facts);
+        return facts.value_or(Facts());
+    }
+
+    std::string path;
+    std::string mounts;
+};
+
+}  // namespace
+
+TEST_CASE("only what others answer for is looked at by a child, and it sees the same") {
+    const Host host;
+    Plan plan = plan_for({"/usr/bin/id"});
+    plan.binds = {{.source = "/usr/share", .target = "/usr/share"}};
+    CHECK(host.facts_of(plan).empty());
+    for (const auto* name : {"/far", "/far/tree", "/far/file", "/far/absent"}) {
+        plan.binds.push_back({.source = host.path + name, .target = "/data"});
+    }
+    Facts facts = host.facts_of(plan);
+    REQUIRE(facts.size() == 4);
+    for (auto& [path, seen] : facts) {
+        CHECK(seen.others);
+        seen.others = false;
+        CHECK(seen == look_at(path));
+    }
+    CHECK(facts.at(host.path + "/far").directory);
+    CHECK_FALSE(facts.at(host.path + "/far/file").directory);
+    CHECK_FALSE(facts.at(host.path + "/far/absent").exists);
+}
+
+TEST_CASE("symlinks to what others answer for count, and so do layers, own directories and the program where it really is") {
+    const Host host;
+    std::filesystem::create_symlink(host.path + "/far", host.path + "/link");
+    Plan plan = plan_for({"/app/program"});
+    plan.binds = {{.source = host.path + "/link", .target = "/app"}};
+    plan.overlays = {{.target = "/over", .lower = {host.path + "/far/tree"}}};
+    plan.own_directories = {{.path = host.path + "/far/own", .variable = "STATE_DIRECTORY"}};
+    const Facts facts = host.facts_of(plan);
+    CHECK(facts.size() == 4);
+    for (const auto* name : {"/link", "/link/program", "/far/tree", "/far/own"}) CHECK(facts.contains(host.path + name));
+}
+
+TEST_CASE("what was seen may have changed when it is another") {
+    const Host host;
+    const std::string file = host.path + "/far/file";
+    const Seen seen = look_at(file);
+    CHECK(seen.exists);
+    CHECK_FALSE(may_have_changed(seen));
+    CHECK_FALSE(may_have_changed(look_at(host.path + "/absent")));
+    std::ofstream(file + ".new") << "text";
+    std::filesystem::rename(file + ".new", file);
+    CHECK(may_have_changed(seen));
+    std::filesystem::remove(file);
+    CHECK(may_have_changed(seen));
+}
