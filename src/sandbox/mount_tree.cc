@@ -64,8 +64,8 @@ private:
     bool hidden(const std::string& path) const;
     bool overlaid(const std::string& path) const;
     Seen look(const std::string& path) const;
-    bool exists(const std::string& path) const { return look(path).exists; }
-    bool is_directory(const std::string& path) const { return look(path).directory; }
+    bool exists(const std::string& path) const { return look(path).found.exists; }
+    bool is_directory(const std::string& path) const { return look(path).found.directory; }
     bool is_directory_there(const std::string& relative) const;
     bool shown(const std::string& path) const;
     void add_directory(const std::string& relative);
@@ -571,7 +571,7 @@ std::string key_of(const MountTree& tree) {
     for (const auto& one : tree.unreadable) add(one.target);
     for (const auto& seen : tree.seen) {
         add(seen.path);
-        add(std::to_string(seen.device) + "." + std::to_string(seen.inode) + "." + std::to_string(seen.changed));
+        add(std::to_string(seen.found.device) + "." + std::to_string(seen.found.inode) + "." + std::to_string(seen.found.changed));
     }
     return key;
 }

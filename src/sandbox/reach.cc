@@ -29,33 +29,32 @@ constexpr int patience_ms = 1000;
 constexpr int patience_with_silent_ms = 20;
 constexpr int dies_within_ms = 100;
 
-Seen seen_at(const std::string& path, int directory, const char* name, int flags) {
-    struct statx about;
-    constexpr unsigned wanted = STATX_TYPE | STATX_INO | STATX_CTIME;
-    if (::statx(directory, name, flags | AT_NO_AUTOMOUNT, wanted, &about) != 0) return {.path = path};
+Look look_of(const struct statx& about) {
     const std::int64_t changed = about.stx_ctime.tv_sec * 1'000'000'000 + about.stx_ctime.tv_nsec;
     const bool changes_by_itself = S_ISDIR(about.stx_mode) || S_ISCHR(about.stx_mode);
-    return {path, true, S_ISDIR(about.stx_mode) != 0, ::makedev(about.stx_dev_major, about.stx_dev_minor), about.stx_ino, changes_by_itself ? 0 : changed, false};
+    return {true, S_ISDIR(about.stx_mode) != 0, ::makedev(about.stx_dev_major, about.stx_dev_minor), about.stx_ino,
+            changes_by_itself ? 0 : changed};
 }
 
-// What the child tells.
-struct Answer {
-    bool exists;
-    bool directory;
-    std::uint64_t device;
-    std::uint64_t inode;
-    std::int64_t changed;
-};
+bool find(int directory, const char* name, int flags, struct statx& about) {
+    return ::statx(directory, name, flags | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO | STATX_CTIME, &about) == 0;
+}
 
-// A program is read too, as it will be afterwards.
-[[noreturn]] void look_and_tell(const std::string& path, int to) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const Seen seen = seen_at(path, AT_FDCWD, path.c_str(), 0);
-    const Answer answer{seen.exists, seen.directory, seen.device, seen.inode, seen.changed};
+// A program is read afterwards, so a file is read.
+void read_a_byte(const char* path) {
+    const Fd file(::open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     char byte;
-    const int file = seen.directory ? -1 : ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (file >= 0) [[maybe_unused]] const ssize_t read = ::read(file, &byte, 1);
-    [[maybe_unused]] const ssize_t told = ::write(to, &answer, sizeof answer);
+    if (file) (void)!::read(file.get(), &byte, 1);
+}
+
+// Between fork and exit: without the heap.
+[[noreturn]] void look_and_tell(const char* path, int to) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct statx about;
+    const bool found = find(AT_FDCWD, path, 0, about);
+    const Look look = found ? look_of(about) : Look();
+    if (found && S_ISREG(about.stx_mode)) read_a_byte(path);
+    (void)!::write(to, &look, sizeof look);
     for (;;) ::syscall(SYS_exit_group, 0);
 }
 
@@ -66,21 +65,20 @@ void end(const Fd& child) {
 }
 
 // Nothing: no answer.
-Result<std::optional<Seen>> ask(const std::string& path, int patience) {
+Result<std::optional<Look>> ask(const std::string& path, int patience) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
     const Fd reading(ends[0]);
     Fd writing(ends[1]);
     const SignalsBlocked blocked;
     const Cloned child = TRY(clone_process(0, -1));
-    if (child.pid == 0) look_and_tell(path, writing.get());
+    if (child.pid == 0) look_and_tell(path.c_str(), writing.get());
     writing.reset();
     pollfd ready{reading.get(), POLLIN, 0};
-    Answer answer;
-    const bool told = ::poll(&ready, 1, patience) == 1 && ::read(reading.get(), &answer, sizeof answer) == sizeof answer;
+    Look look;
+    const bool told = ::poll(&ready, 1, patience) == 1 && ::read(reading.get(), &look, sizeof look) == sizeof look;
     end(child.pidfd);
-    if (!told) return std::nullopt;
-    return Seen{path, answer.exists, answer.directory, answer.device, answer.inode, answer.changed, true};
+    return told ? std::optional(look) : std::nullopt;
 }
 
 // By their mounts, and when they were asked last: a server that hangs is waited for once, not once for each worker.
@@ -100,9 +98,9 @@ Result<void> reach(const std::string& source, std::string_view mountinfo, Facts&
     if (!answered_by_others(mount.type)) return {};
     const auto known = silent.find(mount.point);
     if (known == silent.end() || Clock::now() - known->second > not_asked_again_for) {
-        const auto seen = TRY(ask(source, known == silent.end() ? patience_ms : patience_with_silent_ms));
-        if (seen) {
-            facts[source] = *seen;
+        const auto look = TRY(ask(source, known == silent.end() ? patience_ms : patience_with_silent_ms));
+        if (look) {
+            facts[source] = {source, *look, true};
             silent.erase(mount.point);
             return {};
         }
@@ -115,7 +113,8 @@ Result<void> reach(const std::string& source, std::string_view mountinfo, Facts&
 }  // namespace
 
 Seen look_at(const std::string& path) {
-    return seen_at(path, AT_FDCWD, path.c_str(), 0);
+    struct statx about;
+    return {path, find(AT_FDCWD, path.c_str(), 0, about) ? look_of(about) : Look()};
 }
 
 // Where descriptors are exhausted, what needs the next one says so.
@@ -123,7 +122,9 @@ bool may_have_changed(const Seen& seen) {
     const auto found = open_at(AT_FDCWD, seen.path.c_str(), O_PATH, 0, RESOLVE_CACHED);
     const int error = found ? 0 : found.error().number;
     if (error == EMFILE || error == ENFILE) return false;
-    return error == EAGAIN || seen_at(seen.path, found ? found->get() : -1, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC) != seen;
+    if (error == EAGAIN) return true;
+    struct statx about;
+    return seen.found != (found && find(found->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, about) ? look_of(about) : Look());
 }
 
 // The program may lie in one of the sources, and is looked for in them.

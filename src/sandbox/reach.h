@@ -14,17 +14,22 @@
 
 namespace warder::sandbox {
 
-// What a path of the host was when the cell was prepared. While a template holds a directory its inode cannot be reused,
-// so the time of change is looked at for files only (that of a directory changes with each name in it).
-struct Seen {
-    std::string path;
+// What lies at a path. While a template holds a directory its inode cannot be reused, so the time of change is looked at for files
+// only (that of a directory changes with each name in it).
+struct Look {
     bool exists = false;
     bool directory = false;
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
     std::int64_t changed = 0;
+    friend bool operator==(const Look&, const Look&) = default;
+};
+
+// What a path of the host was when the cell was prepared.
+struct Seen {
+    std::string path;
+    Look found;
     bool others = false;        // others answer for its file system
-    friend bool operator==(const Seen&, const Seen&) = default;
 };
 
 // Symlinks are followed.

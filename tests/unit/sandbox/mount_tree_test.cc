@@ -160,7 +160,7 @@ TEST_CASE("a program outside of /usr is shown alone, one inside is there already
     CHECK(attachment_at(outside, "etc/hostname"));
     const MountTree absent = tree_for({}, {.files = {"/no/such/program"}});
     CHECK_FALSE(attachment_at(absent, "no/such/program"));
-    CHECK_FALSE(absent.seen.back().exists);
+    CHECK_FALSE(absent.seen.back().found.exists);
 }
 
 TEST_CASE("layers of an overlay are kept aside, read-only, and an overlay may lie over a directory of a tree that is shown") {
