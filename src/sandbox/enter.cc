@@ -266,7 +266,13 @@ void Child::mount_overlay(std::size_t index) {
     must(Stage::mounts, ::mkdir(made.upper.c_str(), one.mode));
     must(Stage::mounts, ::chown(made.upper.c_str(), plan_.uid, plan_.gid));
     must(Stage::mounts, ::mkdir(made.work.c_str(), 0700));
-    must(Stage::mounts, ::mount("overlay", made.target.c_str(), "overlay", flags, made.options.c_str()));
+    // Whoever may write to a tree that is bound could lead it elsewhere by a symlink.
+    const int target = mounts::open_inside(AT_FDCWD, made.target.c_str(), mounts::Symlinks::refused);
+    if (target < 0) fail(Stage::mounts, -target);
+    must(Stage::mounts, ::fchdir(target));
+    ::close(target);
+    must(Stage::mounts, ::mount("overlay", ".", "overlay", flags, made.options.c_str()));
+    must(Stage::mounts, ::chdir("/"));
 }
 
 // Of the pid namespace that we are in: nobody else's processes, and nothing of the kernel's.
@@ -291,7 +297,10 @@ void Child::attach_below_tmp(const LateAttachment& late) {
         must(Stage::mounts, file);
         ::close(file);
     }
-    must(Stage::mounts, ::mount(late.kept.c_str(), late.target.c_str(), nullptr, MS_BIND | MS_REC, nullptr));
+    const int target = mounts::open_inside(AT_FDCWD, late.target.c_str(), mounts::Symlinks::refused);
+    if (target < 0) fail(Stage::mounts, -target);
+    if (const int bound = mounts::bind(late.kept.c_str(), target); bound < 0) fail(Stage::mounts, -bound);
+    ::close(target);
 }
 
 void Child::set_hostname() {

@@ -32,6 +32,7 @@ constexpr const char* layers_aside = ".overlays";
 constexpr const char* could_not = "could not be made part of the cell";
 constexpr const char* foreign_link =
     "is reached through a symlink that is not root's and leads to what is not its owner's: name the place, or chown -h root the symlink";
+constexpr const char* link_in_bind = "lies behind a symlink in a tree that is bound: name the place that it leads to";
 constexpr std::uint64_t most_copied = 256ULL << 20;
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
@@ -61,6 +62,7 @@ public:
 private:
     std::string in_cell(const std::string& path) const;
     bool attached(const std::string& relative) const;
+    bool in_a_bind(const std::string& relative) const;
     bool hidden(const std::string& path) const;
     bool overlaid(const std::string& path) const;
     Seen look(const std::string& path) const;
@@ -106,6 +108,13 @@ bool Layout::attached(const std::string& relative) const {
                        [&](const Attachment& one) { return lies_below(relative, one.target); });
 }
 
+bool Layout::in_a_bind(const std::string& relative) const {
+    return std::ranges::any_of(plan_.binds, [&](const Bind& one) {
+        const std::string target = in_cell(one.target);
+        return relative != target && lies_below(relative, target);
+    });
+}
+
 bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(past_var_tmp(path), "/tmp"); }
 
 bool Layout::overlaid(const std::string& path) const {
@@ -131,7 +140,8 @@ void Layout::add_place(const std::string& relative, bool directory) {
 
 void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices,
                     bool no_execute) {
-    tree_.attachments.push_back({source, relative, access, devices, no_execute});
+    const auto symlinks = in_a_bind(relative) ? mounts::Symlinks::refused : mounts::Symlinks::followed;
+    tree_.attachments.push_back({source, relative, access, devices, no_execute, symlinks});
     tree_.seen.push_back(look(source));
 }
 
@@ -387,7 +397,7 @@ private:
         if (outcome < 0) stop(step, -outcome, index);
     }
     int make(const Node& node) const;
-    int attach(const std::string& target, int copy) const;
+    int attach(const std::string& target, int copy, mounts::Symlinks symlinks = mounts::Symlinks::followed) const;
     int attach_program(const UnreadableProgram& program) const;
 
     const MountTree& tree_;
@@ -451,8 +461,8 @@ int Builder::make(const Node& node) const {
     return -EINVAL;
 }
 
-int Builder::attach(const std::string& path, int copy) const {
-    const int target = mounts::open_inside(root_, path.c_str());
+int Builder::attach(const std::string& path, int copy, mounts::Symlinks symlinks) const {
+    const int target = mounts::open_inside(root_, path.c_str(), symlinks);
     if (target < 0) return target;
     const int outcome = mounts::attach(copy, target);
     ::close(target);
@@ -492,7 +502,10 @@ void Builder::run() {
     const int place = ::open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC);
     check(from_call(place), Step::pivot);
     check(mounts::attach(root_, place), Step::pivot);
-    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) check(attach(tree_.attachments[i].target, copies_[i]), Step::attach, i);
+    for (std::size_t i = 0; i < tree_.attachments.size(); ++i) {
+        const auto& one = tree_.attachments[i];
+        check(attach(one.target, copies_[i], one.on_the_way), Step::attach, i);
+    }
     check(mounts::go_to_root_of_namespace(), Step::pivot);
     check(from_call(::fchdir(root_)), Step::pivot);
     for (std::size_t i = 0; i < tree_.unreadable.size(); ++i) check(attach_program(tree_.unreadable[i]), Step::program, i);
@@ -534,8 +547,9 @@ Result<Fd> take_namespace(const MountTree& tree, const Fd& pipe, pid_t child, Un
     const Report report = TRY(read_report(pipe));
     if (report.step == Report::Step::done) return open_mount_namespace(child);
     const std::string where = place_of(tree, report);
-    if (report.step != Report::Step::find || report.error != EPERM) return refuse(unfit, where, could_not, report.error);
-    return refuse(unfit, where, foreign_link, report.error);
+    const bool foreign = report.step == Report::Step::find && report.error == EPERM;
+    const bool crooked = report.step == Report::Step::attach && report.error == ELOOP;
+    return refuse(unfit, where, foreign ? foreign_link : crooked ? link_in_bind : could_not, report.error);
 }
 
 Result<Fd> build(const MountTree& tree, Unfit& unfit) {

@@ -37,6 +37,7 @@ struct Attachment {
     mounts::Access access = mounts::Access::read_only;
     mounts::Devices devices = mounts::Devices::hidden;
     bool no_execute = false;
+    mounts::Symlinks on_the_way = mounts::Symlinks::followed;   // to `target`: in a tree that is bound whoever may write there has made them
 };
 
 // What is shown below the private /tmp, which is new at each start: kept aside in the template, out of the worker's reach, and

@@ -70,11 +70,17 @@ int attach(int tree, int target) {
     return outcome(::move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 
-int open_inside(int root, const char* path) {
+int open_inside(int root, const char* path, Symlinks symlinks) {
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC;
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    if (symlinks == Symlinks::refused) how.resolve |= RESOLVE_NO_SYMLINKS;
     return outcome(::syscall(SYS_openat2, root, path, &how, sizeof how));
+}
+
+int bind(const char* from, int target) {
+    const int tree = outcome(::open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    return tree < 0 ? tree : give_up(tree, attach(tree, target));
 }
 
 int make_read_only(int fd) { return set_attributes(fd, MOUNT_ATTR_RDONLY, 0); }

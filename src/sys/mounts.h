@@ -18,8 +18,12 @@ int make_tmpfs(const char* size, const char* mode);
 // Mounts `tree` on the file or directory behind `target`.
 int attach(int tree, int target);
 
-// Opens `path` below `root` for attaching, with every symbolic link resolved as if `root` were "/".
-int open_inside(int root, const char* path);
+// Opens `path` below `root` for attaching, with every symbolic link resolved as if `root` were "/", or with none: -ELOOP.
+enum class Symlinks : std::uint8_t { followed, refused };
+int open_inside(int root, const char* path, Symlinks symlinks);
+
+// Shows what is at `from`, with its submounts and attributes, on the file or directory behind `target` too.
+int bind(const char* from, int target);
 
 // Makes what is already mounted at `fd` read-only.
 int make_read_only(int fd);

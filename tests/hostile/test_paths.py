@@ -200,6 +200,29 @@ class Paths(WarderTest):
         again = self.results(count=len(steps) + 2)[len(steps) + 1]   # after "finished"
         self.assertEqual(again.get("value"), ["mine"], "who owns both may lead from one to the other")
 
+    def lead_the_next_bind_astray(self, place, says):
+        """In a tree that the worker may write to: its next life would have it over the programs, or what else it wants."""
+        drop = self.path("drop")
+        grants = f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink", "rename"] }}'
+        steps = [f"os.listdir('{place}/inner')", "c.rename('drop', 'inner', 'old')", f"os.symlink('/usr/bin', '{place}/inner')"]
+        config = self.doer(steps, grants).replace('bind = ["', f'bind = [{{ source = "{self.home}/shown", target = "{place}/inner" }}, "')
+        self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "{place}" }}]'))
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen], [0, 0, 0], seen)
+        self.assertEqual(seen[0]["value"], ["sh"])
+        self.ctl("restart", "attacker", check=False)
+        self.assertIn(says, self.ctl("show", "attacker").stdout)
+
+    def test_T25_a_symlink_on_the_way_to_where_a_bind_is_put_leads_it_nowhere(self):
+        self.make("shown/sh", "planted")
+        os.makedirs(self.path("drop/inner"))
+        self.lead_the_next_bind_astray("/data", "/data/inner lies behind a symlink in a tree that is bound")
+
+    def test_T25_nor_does_one_below_the_private_tmp(self):
+        self.make("shown/sh", "planted")
+        os.makedirs(self.path("drop/inner"))
+        self.lead_the_next_bind_astray("/tmp/data", "set-up failed: mounts: Too many levels of symbolic links")
+
 
 if __name__ == "__main__":
     unittest.main()

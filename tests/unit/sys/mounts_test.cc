@@ -84,9 +84,11 @@ TEST_CASE("places inside are found as if the root were ours, whatever links say"
         const int root = mounts::make_tmpfs("1m", "0755");
         if (root < 0 || ::mkdirat(root, "real", 0755) != 0 || ::symlinkat("/real", root, "link") != 0) return 1;
         if (::symlinkat("/etc", root, "out") != 0) return 2;
-        if (mounts::open_inside(root, "link") < 0) return 3;
-        if (mounts::open_inside(root, "out") != -ENOENT) return 4;
-        if (mounts::open_inside(root, "../../etc") != -ENOENT) return 5;
+        if (mounts::open_inside(root, "link", mounts::Symlinks::followed) < 0) return 3;
+        if (mounts::open_inside(root, "link", mounts::Symlinks::refused) != -ELOOP) return 6;
+        if (mounts::open_inside(root, "real", mounts::Symlinks::refused) < 0) return 7;
+        if (mounts::open_inside(root, "out", mounts::Symlinks::followed) != -ENOENT) return 4;
+        if (mounts::open_inside(root, "../../etc", mounts::Symlinks::followed) != -ENOENT) return 5;
         return 0;
     }) == 0);
 }
