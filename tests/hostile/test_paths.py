@@ -210,6 +210,8 @@ class Paths(WarderTest):
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen], [0, 0, 0], seen)
         self.assertEqual(seen[0]["value"], ["sh"])
+        os.rename(self.path("shown"), self.path("before"))   # so that its next cell is laid out anew
+        self.make("shown/sh", "planted")
         self.ctl("restart", "attacker", check=False)
         self.assertIn(says, self.ctl("show", "attacker").stdout)
 
