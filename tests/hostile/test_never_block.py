@@ -222,15 +222,27 @@ class NeverBlock(WarderTest):
         """Each server is waited for once, for a second; and what was running goes on."""
         self.silent()
         self.start(peaceful(self.home))
-        self.write_config(peaceful(self.home) + self.binder("one", self.path("far/a")) + self.binder("other", self.path("far/b")))
+        names = [f"binder{number}" for number in range(8)]
+        self.write_config(peaceful(self.home) + "".join(self.binder(name, self.path(f"far/{name}")) for name in names))
         began = time.monotonic()
         self.ctl("reload")
-        self.assertLess(time.monotonic() - began, 2, "the second is refused at once")
-        for name in ("one", "other"):
+        self.assertLess(time.monotonic() - began, 6, "all but the first are refused at once")
+        for name in names:
             self.assertIn(f"lies on fuse at {self.path('far')}, whose server does not answer", self.ctl("status", name, check=False).stdout)
             self.ctl("restart", name, check=False)
         self.wait_state("bystander", "ready")
-        self.assertLess(time.monotonic() - began, 4, "nor do starts wait for long")
+        self.assertLess(time.monotonic() - began, 12, "nor do starts wait for long")
+
+    def test_T6_warderd_starts_beside_a_silent_server(self):
+        """And begins what is made from there when the server is no longer in the way."""
+        silent = self.silent()
+        self.start(self.binder("binder", self.path("far/data")) + peaceful(self.home))
+        self.wait_state("bystander", "ready")
+        self.assertIn("whose server does not answer", self.ctl("status", "binder", check=False).stdout)
+        self.assertIsNone(self.worker("binder").get("pid"))
+        silent.end()
+        os.makedirs(self.path("far/data"))
+        self.wait_state("binder", "ready")
 
     def test_a_listener_lies_where_nobody_is_waited_for(self):
         self.silent()
