@@ -61,12 +61,10 @@ int signal_by_pidfd(const Context& c) {
 }
 
 // A descriptor whose readiness is told to another process; that one counts in a file that everybody may read: `counts`.
-int signal_by_owner_seen(const Context& c, int counts) {
+int signal_by_owner_seen(const Context& c, int counts, const int (&ends)[2]) {
     int before = 0;
     int after = 0;
     if (::pread(counts, &before, sizeof before, 0) != sizeof before) return EIO;
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
     if (::fcntl(ends[0], F_SETOWN, worker(c)) != 0) return errno;
     if (::fcntl(ends[0], F_SETFL, O_ASYNC) != 0) return errno;
     if (::write(ends[1], "x", 1) != 1) return errno;
@@ -80,9 +78,13 @@ int signal_by_owner_seen(const Context& c, int counts) {
 // Other cells try the same on the same process: one after the other, or a signal of theirs would count as this one's.
 int signal_by_owner(const Context& c) {
     const int counts = ::open(c.below("shown/count").c_str(), O_RDONLY | O_CLOEXEC);
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
     if (counts < 0 || ::flock(counts, LOCK_EX) != 0) return EIO;
-    const int outcome = signal_by_owner_seen(c, counts);
-    ::close(counts);
+    const int outcome = signal_by_owner_seen(c, counts, ends);
+    ::fcntl(ends[0], F_SETFL, 0);   // the end of the other one would be told too, when the next cell has its turn
+    ::poll(nullptr, 0, 20);         // what was sent is counted
+    for (const int fd : {ends[0], ends[1], counts}) ::close(fd);
     return outcome;
 }
 
