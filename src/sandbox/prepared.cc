@@ -229,6 +229,15 @@ Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Un
     return {};
 }
 
+// Asked once more when there are some that were perhaps not there.
+Result<Facts> prepare_sources(const Plan& plan, Unfit& unfit) {
+    const std::string mountinfo = mount_table();
+    Facts facts = TRY(reach(plan, mountinfo, unfit));
+    if (plan.own_directories.empty()) return facts;
+    for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
+    return reach(plan, mountinfo, unfit);
+}
+
 // The plan as it is carried out: with what it prefers and cannot have left out, and its own directories shown and named.
 Plan completed(const Plan& from, const KernelFeatures& kernel) {
     Plan plan = without_lacking(from, kernel);
@@ -408,9 +417,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     TRY(check_whole(plan, unfit));
     TRY(check_kernel(plan, kernel, unfit));
     TRY(check_dumps(plan, unfit));
-    const std::string mountinfo = mount_table();
-    const Facts facts = TRY(reach(plan, mountinfo, unfit));
-    for (const auto& own : plan.own_directories) TRY(make_own_directory(own, plan, unfit));
+    const Facts facts = TRY(prepare_sources(plan, unfit));
     PreparedCell prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock, kernel.landlock_errata);

@@ -233,6 +233,26 @@ class NeverBlock(WarderTest):
         self.wait_state("bystander", "ready")
         self.assertLess(time.monotonic() - began, 12, "nor do starts wait for long")
 
+    def own_directory(self, steps):
+        os.makedirs(self.path("state"))
+        os.symlink(self.path("far"), self.path("state/state"))
+        config = self.hanger("", steps).replace("[worker.hanger.cell]", '[worker.hanger.cell]\ndirectories = ["state"]')
+        self.start(config + peaceful(self.home))
+
+    def test_T6_nor_does_a_directory_of_its_own_on_a_silent_server_stop_warderd(self):
+        self.silent()
+        self.own_directory(["0"])
+        self.wait_state("bystander", "ready")
+        self.assertIn(f"{self.home}/state/state/hanger lies on fuse", self.ctl("status", "hanger", check=False).stdout)
+
+    def test_a_worker_has_a_directory_of_its_own_where_others_answer(self):
+        server = self.mounted(MemoryFuse)
+        self.own_directory(["os.mkdir(os.environ['STATE_DIRECTORY'] + '/made')"])
+        self.assertNotIn("error", self.results("hanger", 1)[0])
+        uid = os.stat(self.path("out/hanger")).st_uid
+        names = {name: node for (_, name), node in server.names.items()}
+        self.assertEqual({name: server.owners[node][0] for name, node in names.items()}, {b"hanger": uid, b"made": uid})
+
     def test_T6_warderd_starts_beside_a_silent_server(self):
         """And begins what is made from there when the server is no longer in the way."""
         silent = self.silent()
