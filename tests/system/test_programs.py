@@ -1,5 +1,6 @@
 """Programs of others, as Debian has them, by the configs of examples/: they know nothing of Warder, and serve all the same."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -119,8 +120,19 @@ class Nginx(ProgramTest):
         self.assertGreater(len(seen), 10)
         self.assertEqual(set(seen), {"connected"})
 
+    def all_wait(self):
+        """Whether its master and its processes, one for each processor, are there and have nothing to do."""
+        states = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+                name, _, rest = stat.read().partition("(")[2].rpartition(")")
+                if name == "nginx" and os.stat(f"/proc/{pid}").st_uid == self.uids()["nginx"]:
+                    states.append(rest.split()[0])
+        return states == ["S"] * (1 + os.cpu_count())
+
     def test_it_stops_by_itself_when_it_is_told(self):
         self.assertEqual(self.get(), (200, "a page\n"))
+        wait_for(self.all_wait, "nginx is all there: one that has just been forked may miss the word to stop")
         begun = time.monotonic()
         self.ctl("stop", "nginx")
         self.assertLess(time.monotonic() - begun, 8, "and not by stop_timeout")
