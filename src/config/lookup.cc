@@ -9,8 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 
 #include "base/mount_table.h"
 #include "config/check.h"

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -311,6 +312,8 @@ struct ReloadReport {
     bool ok = true;                          // false: `problems` say why nothing was changed, or changes why they failed
     std::vector<ChangeReport> changes;       // workers that stay as they are are left out
     std::vector<ProblemReport> problems;
+
+    auto failures() const { return std::ranges::count_if(changes, [](const auto& change) { return !change.failed.empty(); }); }
 };
 
 struct VersionReport {

@@ -270,7 +270,7 @@ void put_refusal(JsonWriter& json, const Refusal& refusal) {
 }
 
 Refusal refusal_of(const ReloadReport& reload) {
-    const auto failed = std::ranges::count_if(reload.changes, [](const auto& change) { return !change.failed.empty(); });
+    const auto failed = reload.failures();
     if (failed == 0) return {EINVAL, "the configuration has errors: nothing was changed"};
     return {EIO, std::to_string(failed) + " of " + std::to_string(reload.changes.size()) + " changes could not be carried out: those workers are as they were"};
 }

@@ -85,7 +85,7 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     if (!report.ok || mode == control::ReloadMode::plan) return report;
     daemon_.roster_->set_controllers(give_controllers(daemon_.cgroup_, loaded.config));
     for (auto& change : report.changes) change.failed = apply(loaded.config, change);
-    const auto failed = std::ranges::count_if(report.changes, [](const auto& change) { return !change.failed.empty(); });
+    const auto failed = report.failures();
     report.ok = failed == 0;
     daemon_.order_.clear();
     for (const auto& worker : loaded.config.workers) {

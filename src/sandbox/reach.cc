@@ -94,6 +94,7 @@ std::vector<std::string> sources_of(const Plan& plan) {
 }
 
 Result<void> reach(const std::string& source, std::string_view mountinfo, Facts& facts, Unfit& unfit) {
+    if (facts.contains(source)) return {};   // an own directory is bound too
     const Mount mount = mount_behind(mountinfo, source);
     if (!answered_by_others(mount.type)) return {};
     const auto known = silent.find(mount.point);
