@@ -43,7 +43,7 @@ Tried<Place> walk(const Task& task, std::string_view path, Patience patience) {
         auto next = open_directory(task, place.directory, name, patience);
         if (!next) return Ended(std::move(next.error()));
         struct stat about;
-        if (::fstat(next->get(), &about) != 0) return Ended(failed(errno));
+        if (const auto told = status_of(next->get(), about); !told) return Ended(failed(told.error()));
         if (!trusted_owner(task, about)) return Ended(refused(Reason::foreign_owner));
         place.opened = std::move(*next);
         place.directory = place.opened.get();
@@ -105,7 +105,7 @@ Tried<Fd> open_below(const Task& task, std::string_view path, std::uint64_t flag
 }
 
 Reason gate(const Task& task, int fd, struct stat& about, Wanted wanted) {
-    if (::fstat(fd, &about) != 0) return Reason::system;
+    if (!status_of(fd, about)) return Reason::system;
     if (!is_wanted(about, wanted)) return Reason::not_regular;
     if (task.cross_mounts) {
         const auto type = file_system_of(fd);

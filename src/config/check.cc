@@ -47,6 +47,8 @@ public:
             resolve_identity(worker);
             check_program(worker);
             check_binds(worker);
+            check_joined(worker, "cell.network", worker.cell.network_path);
+            check_joined(worker, "cell.terminal", worker.cell.terminal);
             check_layers(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
         }
@@ -159,6 +161,14 @@ private:
                 tell_astray(worker, "cell", path);
             }
         }
+    }
+
+    // The host's, opened at each start.
+    void check_joined(const Worker& worker, std::string_view key, const std::string& path) {
+        if (path.empty()) return;
+        const PathFacts facts = lookup_.path(path);
+        if (facts.led_astray) return tell_astray(worker, key, quoted(path));
+        if (facts.type == Type::absent) warning(worker, key, quoted(path) + " " + fault_of(facts) + ": the worker cannot start without it");
     }
 
     static bool holds(const std::vector<sandbox::IdRange>& map, std::uint32_t outside) {

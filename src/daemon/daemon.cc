@@ -54,9 +54,7 @@ void Daemon::end() {
 }
 
 void Daemon::turn() {
-    arm_timer();
     const auto events = next_events();
-    now_ = monotonic_now();
     pool_.collect(now_);
     runner_.set_now(now_);
     if (!events) {
@@ -67,17 +65,25 @@ void Daemon::turn() {
     broker_.go_on(now_);
     if (shutting_down_) continue_shutdown();
     if (audit_behind_ || ring_.pressing()) tend_audit();
-    count_turn(now_);
+    count_turn();
 }
 
+// What the broker expects is looked at in the moment in which the turn before ended; the timer matters only where we wait.
 Result<std::span<const PollEvent>> Daemon::next_events() {
     expected_ = broker_.expected(now_);
-    if (expected_) return std::span<const PollEvent>(&*expected_, 1);
-    return poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
+    if (expected_) {
+        now_ = turn_ended_;
+        return std::span<const PollEvent>(&*expected_, 1);
+    }
+    arm_timer();
+    const auto events = poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());
+    now_ = monotonic_now();
+    return events;
 }
 
-void Daemon::count_turn(Instant began) {
-    const Duration took = monotonic_now() - began;
+void Daemon::count_turn() {
+    turn_ended_ = monotonic_now();
+    const Duration took = turn_ended_ - now_;
     ++turns_.count;
     if (took > std::chrono::milliseconds(5)) ++turns_.over_5ms;
     turns_.longest = std::max(turns_.longest, took);

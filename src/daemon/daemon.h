@@ -137,7 +137,7 @@ private:
     bool is_resolver(WorkerId id) const { return resolver_ && id == resolver_->id; }
     supervise::Worker* worker_named(std::string_view name);
     Result<std::span<const PollEvent>> next_events();
-    void count_turn(Instant began);
+    void count_turn();
     void end();
     void record_state(const supervise::Worker& worker, std::string_view text);
     void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
@@ -174,6 +174,7 @@ private:
     OwnCell cell_;
 
     Instant now_{};
+    Instant turn_ended_{};
     std::optional<PollEvent> expected_;   // of the turn that begins, where the broker knows without asking the poller
     Instant started_{};
     Instant armed_ = Instant::never();

@@ -23,10 +23,12 @@
 
 #include "base/fixed_string.h"
 #include "sandbox/proof.h"
+#include "sys/files.h"
 #include "sys/kernel.h"
 #include "sys/landlock.h"
 #include "sys/mounts.h"
 #include "sys/seccomp.h"
+#include "sys/where_it_leads.h"
 
 // glibc's own calls for credentials and signals keep state about threads, which a child of a bare clone3 must not touch:
 // where it matters the kernel is called directly.
@@ -155,10 +157,18 @@ void Child::start_session() {
     must(Stage::session, ::setsid());
 }
 
-// By its name on the host, before the cell hides it. Its group and what others may do with it stay as they are.
+// By its name on the host, before the cell hides it. -1 with errno.
+int open_of_the_host(const std::string& path, int flags) {
+    const auto place = open_to_use(path);
+    if (place) return ::open(own_path(place->get()).c_str(), flags | O_CLOEXEC);
+    errno = place.error().number;
+    return -1;
+}
+
+// Its group and what others may do with it stay as they are.
 int Child::open_terminal() {
     if (plan_.terminal.empty()) return -1;
-    const int fd = ::open(plan_.terminal.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    const int fd = open_of_the_host(plan_.terminal, O_RDWR | O_NOCTTY | O_NONBLOCK);
     must(Stage::standard_input, fd);
     must(Stage::standard_input, ::fcntl(fd, F_SETFL, O_RDWR));
     return fd;
@@ -214,9 +224,9 @@ void Child::make_cgroup_namespace() {
     if (plan_.cgroup_namespace) must(Stage::namespaces, ::unshare(CLONE_NEWCGROUP));
 }
 
-// By its name at each start: who makes it anew makes it for the next life.
+// At each start: who makes it anew makes it for the next life.
 void Child::join_network() {
-    const int fd = ::open(plan_.network_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const int fd = open_of_the_host(plan_.network_path, O_RDONLY | O_NONBLOCK);
     must(Stage::network, fd);
     must(Stage::network, ::setns(fd, CLONE_NEWNET));
     ::close(fd);

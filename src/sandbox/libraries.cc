@@ -38,8 +38,8 @@ std::vector<std::string> library_path_of(const std::vector<std::string>& environ
 
 class Collector {
 public:
-    Collector(const Plan& plan, Chain& chain)
-        : plan_(plan), chain_(chain), cache_(read_file("/etc/ld.so.cache", most_cache).value_or("")),
+    Collector(const Plan& plan, const MayLook& may, Chain& chain)
+        : plan_(plan), may_(may), chain_(chain), cache_(read_file("/etc/ld.so.cache", most_cache).value_or("")),
           library_path_(library_path_of(plan.environment)) {}
 
     void run() {
@@ -58,7 +58,7 @@ private:
     };
 
     std::optional<elf::File> decode(const std::string& path) const {
-        const Fd file = open_regular(host_path(path, plan_));
+        const Fd file = open_regular(path, plan_, may_);
         return file ? elf::decode(reader_of(file)) : std::nullopt;
     }
 
@@ -112,13 +112,14 @@ private:
 
     void add(const std::string& path, const std::vector<std::string>& inherited) {
         if (chain_.libraries.size() >= most_libraries || !known_.insert(path).second) return;
-        const std::string end = follow_links(path, plan_, chain_.links);
+        const std::string end = follow_links(path, plan_, may_, chain_.links);
         chain_.libraries.push_back(path);
         if (end != path && known_.insert(end).second) chain_.libraries.push_back(end);
         waiting_.push_back({path, inherited});
     }
 
     const Plan& plan_;
+    const MayLook& may_;
     Chain& chain_;
     const std::string cache_;
     const std::vector<std::string> library_path_;
@@ -128,6 +129,6 @@ private:
 
 }  // namespace
 
-void add_libraries(const Plan& plan, Chain& chain) { Collector(plan, chain).run(); }
+void add_libraries(const Plan& plan, const MayLook& may, Chain& chain) { Collector(plan, may, chain).run(); }
 
 }  // namespace warder::sandbox

@@ -9,6 +9,6 @@ namespace warder::sandbox {
 
 // Fills `chain.libraries`, and adds the links that lead to them, from the ELF files among `chain.files`. A library that is not
 // found is left out: the loader will say which.
-void add_libraries(const Plan& plan, Chain& chain);
+void add_libraries(const Plan& plan, const MayLook& may, Chain& chain);
 
 }  // namespace warder::sandbox

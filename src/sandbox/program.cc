@@ -60,27 +60,28 @@ std::string search_path_of(const std::vector<std::string>& environment) {
     return "/usr/local/bin:/usr/bin:/bin";
 }
 
-std::string find_in_path(const std::string& name, const Plan& plan) {
+std::string find_in_path(const std::string& name, const Plan& plan, const MayLook& may) {
     std::istringstream directories(search_path_of(plan.environment));
     for (std::string directory; std::getline(directories, directory, ':');) {
         const std::string path = directory + "/" + name;
-        if (directory.starts_with('/') && open_regular(host_path(path, plan))) return path;
+        if (directory.starts_with('/') && open_regular(path, plan, may)) return path;
     }
     return {};
 }
 
 // What the kernel, or env, runs next when it is told to run `path`.
-std::vector<std::string> next_of(const std::string& path, const Plan& plan) {
-    const Fd file = open_regular(host_path(path, plan));
+std::vector<std::string> next_of(const std::string& path, const Plan& plan, const MayLook& may) {
+    const Fd file = open_regular(path, plan, may);
     if (!file) return {};
     const auto words = script_line_of(file);
     if (words.empty()) return {loader_of(file)};
     const std::string name = words[0].ends_with("/env") ? name_for_env(words) : std::string();
     if (name.empty() || name.starts_with('/')) return {words[0], name};
-    return {words[0], find_in_path(name, plan)};
+    return {words[0], find_in_path(name, plan, may)};
 }
 
-std::string link_text(const std::string& path) {
+std::string link_text(const std::string& path, const MayLook& may) {
+    if (may && !may(path)) return {};
     char text[PATH_MAX];
     const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
     return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
@@ -89,8 +90,8 @@ std::string link_text(const std::string& path) {
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 // Through links too: each name of the file is one.
-bool ends_here(const std::string& path, const Plan& plan) {
-    const Fd file = open_regular(host_path(path, plan));
+bool ends_here(const std::string& path, const Plan& plan, const MayLook& may) {
+    const Fd file = open_regular(path, plan, may);
     return file && is_elf(file) && loader_of(file).empty();
 }
 
@@ -126,8 +127,10 @@ std::string host_path(const std::string& path, const Plan& plan) {
     return covering ? covering->source + path.substr(covering->target.size()) : path;
 }
 
-Fd open_regular(const std::string& path) {
-    Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+Fd open_regular(const std::string& path, const Plan& plan, const MayLook& may) {
+    const std::string there = host_path(path, plan);
+    if (may && !may(there)) return {};
+    Fd file(::open(there.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     struct stat status;
     if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
     return file;
@@ -139,9 +142,9 @@ elf::Reader reader_of(const Fd& file) {
     };
 }
 
-std::string follow_links(std::string path, const Plan& plan, std::vector<FollowedLink>& links) {
+std::string follow_links(std::string path, const Plan& plan, const MayLook& may, std::vector<FollowedLink>& links) {
     for (int i = 0; i < most_links; ++i) {
-        const std::string text = link_text(host_path(path, plan));
+        const std::string text = link_text(host_path(path, plan), may);
         if (text.empty()) break;
         links.push_back({path, text});
         path = text.front() == '/' ? text : directory_of(path) + text;
@@ -149,7 +152,7 @@ std::string follow_links(std::string path, const Plan& plan, std::vector<Followe
     return path;
 }
 
-Chain chain_of(const Plan& plan) {
+Chain chain_of(const Plan& plan, const MayLook& may) {
     Chain chain;
     std::vector<std::string> waiting{plan.program};
     while (!waiting.empty() && chain.files.size() < most_files) {
@@ -157,11 +160,11 @@ Chain chain_of(const Plan& plan) {
         waiting.pop_back();
         if (!path.starts_with('/')) continue;
         chain.files.push_back(path);
-        if (const std::string end = follow_links(path, plan, chain.links); end != path) chain.files.push_back(end);
-        for (auto& next : next_of(path, plan)) waiting.push_back(std::move(next));
+        if (const std::string end = follow_links(path, plan, may, chain.links); end != path) chain.files.push_back(end);
+        for (auto& next : next_of(path, plan, may)) waiting.push_back(std::move(next));
     }
-    std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan); });
-    if (plan.root == Root::minimal) add_libraries(plan, chain);
+    std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan, may); });
+    if (plan.root == Root::minimal) add_libraries(plan, may, chain);
     return chain;
 }
 

@@ -3,6 +3,7 @@
 // these.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,20 +35,23 @@ bool lies_below(const std::string& path, const std::string& directory);
 
 // ---- Pieces for who looks for files of programs ----
 
-// A regular file, or none.
-Fd open_regular(const std::string& path);
+// Asked before a file of the host is looked at. Where it says no, the file is left out as if it were not there. Empty: always yes.
+using MayLook = std::function<bool(const std::string& path)>;
+
+// The host's regular file at `path` of the cell, or none.
+Fd open_regular(const std::string& path, const Plan& plan, const MayLook& may);
 
 // Reads while `file` is open.
 elf::Reader reader_of(const Fd& file);
 
 // The links that stand in for the file itself (/usr/bin/java leads through /etc/alternatives), added to `links`; returns the file at
 // their end. Those in its directories are the mount tree's.
-std::string follow_links(std::string path, const Plan& plan, std::vector<FollowedLink>& links);
+std::string follow_links(std::string path, const Plan& plan, const MayLook& may, std::vector<FollowedLink>& links);
 
 // ---- All of it ----
 
 // A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it. For a script
 // that begins with "#!/usr/bin/env NAME" the program of that name in the PATH of `environment` belongs to the chain.
-Chain chain_of(const Plan& plan);
+Chain chain_of(const Plan& plan, const MayLook& may = {});
 
 }  // namespace warder::sandbox

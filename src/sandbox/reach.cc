@@ -128,13 +128,25 @@ bool may_have_changed(const Seen& seen) {
     return seen.found != (found && find(found->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, about) ? look_of(about) : Look());
 }
 
-// The program may lie in one of the sources, and is looked for in them.
+// The program and what it runs with may lie in the sources, and are looked for in them; or anywhere else (in the PATH of
+// "#!/usr/bin/env NAME").
 Result<Facts> reach(const Plan& plan, std::string_view mountinfo, Unfit& unfit) {
     Facts facts;
     if (mount_points_of_others(mountinfo).empty()) return facts;
     for (const auto& source : sources_of(plan)) TRY(reach(source, mountinfo, facts, unfit));
-    TRY(reach(host_path(plan.program, plan), mountinfo, facts, unfit));
+    Result<void> reached;
+    (void)chain_of(plan, [&](const std::string& path) {
+        if (reached) reached = reach(path, mountinfo, facts, unfit);
+        return reached.has_value();
+    });
+    TRY(std::move(reached));
     return facts;
+}
+
+bool answers(const std::string& path, std::string_view mountinfo) {
+    Facts facts;
+    Unfit unfit;
+    return reach(path, mountinfo, facts, unfit).has_value();
 }
 
 }  // namespace warder::sandbox

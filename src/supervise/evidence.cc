@@ -9,8 +9,10 @@
 
 #include "base/time.h"
 #include "sandbox/program.h"
+#include "sandbox/reach.h"
 #include "sandbox/stage.h"
 #include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::supervise {
 namespace {
@@ -136,10 +138,13 @@ bool by_its_own_doing(const Exit& exit) {
 
 ProgramFacts look_at_program(const sandbox::Plan& plan) {
     ProgramFacts facts{.path = plan.program};
-    const auto chain = sandbox::chain_of(plan);
+    const std::string mountinfo = mount_table();
+    const auto may = [&mountinfo](const std::string& path) { return sandbox::answers(path, mountinfo); };
+    const auto chain = sandbox::chain_of(plan, may);
     for (const auto& file : chain.files) {
         struct stat status {};
         const std::string there = sandbox::host_path(file, plan);
+        if (!may(there)) continue;
         const bool exists = ::stat(there.c_str(), &status) == 0;
         if (exists && may_run(status, plan)) continue;
         return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists};

@@ -25,6 +25,9 @@ struct FileIdentity {
 // openat2(2). `path` is NUL-terminated. The result is close-on-exec whatever `flags` says. Errors: openat2's own.
 Result<Fd> open_at(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve);
 
+// fstat(2) itself: glibc 2.33 to 2.38 asks newfstatat(2) with an empty path, which the kernel has to read first.
+Result<void> status_of(int fd, struct stat& about);
+
 // Device, inode and mount id of an open descriptor, from what the kernel has in memory (statx(2), STATX_MNT_ID: 5.8).
 Result<FileIdentity> identify(int fd);
 

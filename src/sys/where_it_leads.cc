@@ -42,6 +42,7 @@ struct Manner {
     std::uint64_t also = 0;              // further RESOLVE bits
     std::optional<mode_t> making = {};   // the mode of what is absent and is to be made
     bool any_kind = false;               // the end need not be a directory, and may be led to by a symlink of its owner
+    bool by_kernel = false;              // as the kernel leads, behind root: its links lie in its own file systems
 };
 
 struct Way {
@@ -131,18 +132,30 @@ Result<Fd> make_directory(int parent, const char* name, mode_t mode) {
     return made;
 }
 
+bool lies_in_kernel_view(int fd) {
+    const auto type = file_system_of(fd);
+    return type && is_kernel_view(*type);
+}
+
+// A name that is no directory: a symlink, or the end.
+Result<void> pass(Way& way, const char* name, const Manner& manner) {
+    Fd other = TRY(open_at(way.at.get(), name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS | manner.also));
+    const Kind kind = TRY(kind_of(other.get()));
+    if (kind.symlink && manner.by_kernel && !way.led_by && lies_in_kernel_view(other.get())) {
+        way.at = TRY(open_at(way.at.get(), name, O_PATH, 0, 0));
+        return {};
+    }
+    if (kind.symlink) return follow(way, other.get(), kind.owner, manner);
+    if (!manner.any_kind || !way.at_end()) return failure(ENOTDIR, "openat2");
+    way.at = std::move(other);
+    return {};
+}
+
 // O_DIRECTORY lets what mounts itself do so.
 Result<void> step(Way& way, const char* name, const Manner& manner) {
-    const std::uint64_t resolve = RESOLVE_NO_MAGICLINKS | manner.also;
-    auto next = open_at(way.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, resolve);
+    auto next = open_at(way.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | manner.also);
     if (!next && next.error().number == ENOENT && manner.making) next = make_directory(way.at.get(), name, *manner.making);
-    if (!next && next.error().number == ENOTDIR) {
-        Fd other = TRY(open_at(way.at.get(), name, O_PATH | O_NOFOLLOW, 0, resolve));
-        const Kind kind = TRY(kind_of(other.get()));
-        if (kind.symlink) return follow(way, other.get(), kind.owner, manner);
-        if (!manner.any_kind || !way.at_end()) return failure(ENOTDIR, "openat2");
-        next = std::move(other);
-    }
+    if (!next && next.error().number == ENOTDIR) return pass(way, name, manner);
     if (!next) return Failure(next.error());
     way.at = std::move(*next);
     return {};
@@ -206,6 +219,7 @@ Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also) {
 Result<Fd> made_directory_as_root(const std::string& path, mode_t mode) { return go(path, {.making = mode}); }
 
 Result<Fd> open_to_show(std::string_view path) { return go(path, {.any_kind = true}); }
+Result<Fd> open_to_use(std::string_view path) { return go(path, {.any_kind = true, .by_kernel = true}); }
 
 Result<void> make_directories(const std::string& path, mode_t mode) {
     TRY(made_directory_as_root(path, mode));

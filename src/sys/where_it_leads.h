@@ -35,4 +35,7 @@ Result<void> make_directories(const std::string& path, mode_t mode);
 // open_directory_as_root(), ENAMETOOLONG, ENOTDIR.
 Result<Fd> open_to_show(std::string_view path);
 
+// The same for root to use itself: also what the kernel leads to (/proc/1/ns/net, see proc(5)), while nobody but root has led there.
+Result<Fd> open_to_use(std::string_view path);
+
 }  // namespace warder

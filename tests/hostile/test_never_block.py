@@ -264,6 +264,24 @@ class NeverBlock(WarderTest):
         os.makedirs(self.path("far/data"))
         self.wait_state("binder", "ready")
 
+    def test_T6_nor_does_what_a_script_runs_with_on_a_silent_server_stop_warderd(self):
+        """Its interpreter, or a directory of the PATH in which env looks for it."""
+        silent = self.silent()
+        config = ""
+        for name, line in [("direct", f"#!{self.home}/far/interpreter"), ("by-env", "#!/usr/bin/env interpreter")]:
+            self.make(name, line + "\n", mode=0o755)
+            config += (f"[worker.{name}]\nexec = \"{self.home}/{name}\"\nready = \"exec\"\n"
+                       f"environment = {{ PATH = \"{self.home}/far:/usr/bin\" }}\nrestart = {{ policy = \"always\", delay = \"10ms\" }}\n")
+        self.start(config + peaceful(self.home))
+        self.wait_state("bystander", "ready")
+        for name in ["direct", "by-env"]:
+            status = self.ctl("status", name, check=False).stdout
+            self.assertIn(f"{self.home}/far/interpreter lies on fuse at {self.home}/far, whose server does not answer", status)
+        silent.end()
+        os.symlink("/bin/cat", self.path("far/interpreter"))
+        for name in ["direct", "by-env"]:
+            wait_for(lambda: self.worker(name)["restarts"] > 0 or self.worker(name).get("pid"), f"{name} begins")
+
     def test_a_listener_lies_where_nobody_is_waited_for(self):
         self.silent()
         grants = f'http = {{ listen = "unix:{self.home}/far/socket" }}'

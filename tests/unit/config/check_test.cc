@@ -85,6 +85,11 @@ TEST_CASE("T25: what a cell is to show behind a symlink of another's is told, un
     CHECK_NE(bound("/srv/astray").find("bound path \"/srv/astray\" is reached through a symlink that is not root's"), std::string::npos);
     CHECK_NE(said("[worker.web.cell]\noverlays = [{ target = \"/a\", lower = [\"/srv/astray\"], size = \"1MiB\" }]\n")
                  .find("layer \"/srv/astray\" is reached through a symlink"), std::string::npos);
+    for (const std::string key : {"network = ", "terminal = "}) {
+        CHECK_NE(said("cell." + key + "\"/srv/astray\"\n").find("\"/srv/astray\" is reached through a symlink"), std::string::npos);
+        CHECK_NE(said("cell." + key + "\"/srv/nothing\"\n").find("the worker cannot start without it"), std::string::npos);
+        CHECK_EQ(said("cell." + key + "\"/srv/current\"\n"), "");
+    }
 }
 
 TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning tells whose else") {

@@ -69,6 +69,27 @@ TEST_CASE("symlinks to what others answer for count, and so do layers, own direc
     for (const auto* name : {"/link", "/link/program", "/far/tree", "/far/own"}) CHECK(facts.contains(host.path + name));
 }
 
+TEST_CASE("T6: what a script runs with counts wherever it lies: its interpreter, what env looks for in the PATH, the way there") {
+    const Host host;
+    const auto write = [&host](const std::string& name, const std::string& text) {
+        std::ofstream(host.path + name) << text;
+        std::filesystem::permissions(host.path + name, std::filesystem::perms(0755));
+    };
+    write("/far/interpreter", "text");
+    std::filesystem::create_symlink(host.path + "/far/interpreter", host.path + "/link");
+    write("/direct", "#!" + host.path + "/far/interpreter -u\n");
+    write("/linked", "#!" + host.path + "/link\n");
+    write("/by-env", "#!/usr/bin/env interpreter\n");
+    for (const auto* name : {"/direct", "/linked", "/by-env"}) {
+        Plan plan = plan_for({host.path + name});
+        plan.environment = {"PATH=/usr/bin:" + host.path + "/far/absent:" + host.path + "/far"};
+        const Facts facts = host.facts_of(plan);
+        CHECK(facts.contains(host.path + "/far/interpreter"));
+        CHECK(facts.contains(host.path + "/far/absent/interpreter") == (std::string_view(name) == "/by-env"));
+    }
+    CHECK(host.facts_of(plan_for({"/usr/bin/id"})).empty());
+}
+
 TEST_CASE("what was seen may have changed when it is another") {
     const Host host;
     const std::string file = host.path + "/far/file";

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -793,6 +794,39 @@ TEST_CASE("a cgroup namespace of its own, and a network that somebody else made"
     const auto failed = run(plan);
     CHECK(failed.failure.stage == Stage::network);
     CHECK(failed.failure.error == ENOENT);
+}
+
+TEST_CASE("T25: a network and a terminal are found through root's symlinks, or through another's to what is that other's") {
+    NEEDS_ROOT();
+    char folder[] = "/tmp/warder-spawn-XXXXXX";
+    REQUIRE(::mkdtemp(folder) != nullptr);
+    const std::string link = std::string(folder) + "/link";
+    const auto lead_to = [&link](const std::string& target, uid_t owner) {
+        ::unlink(link.c_str());
+        return ::symlink(target.c_str(), link.c_str()) == 0 && ::lchown(link.c_str(), owner, owner) == 0;
+    };
+    Plan plan = plan_for_view({"fds"});
+    plan.network = Network::named;
+    plan.network_path = link;
+    const std::string ours = "/proc/" + std::to_string(::getpid()) + "/ns/net";
+    REQUIRE(lead_to(ours, 0));
+    CHECK(run(plan).failure.stage == Stage::none);
+    REQUIRE(lead_to(ours, 61234));
+    const auto refused = run(plan);
+    CHECK(refused.failure.stage == Stage::network);
+    CHECK(refused.failure.error != 0);
+
+    const Fd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    char name[64];
+    REQUIRE(::unlockpt(master.get()) == 0);
+    REQUIRE(::ptsname_r(master.get(), name, sizeof name) == 0);
+    Plan shown = plan_for_view({"fds"});
+    shown.terminal = link;
+    REQUIRE(lead_to(name, 61234));
+    CHECK(run(shown).failure.error == EPERM);
+    REQUIRE(::chown(name, 61234, static_cast<gid_t>(-1)) == 0);
+    CHECK(run(shown).failure.stage == Stage::none);
+    std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a room may be made ahead, but not where something is looked up at each start, or where its process counts") {

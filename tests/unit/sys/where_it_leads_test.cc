@@ -173,6 +173,29 @@ TEST_CASE("T25: root shows a worker what a symlink of root's leads to, or what i
     CHECK_EQ(open_to_show(tree.path + "/" + std::string(PATH_MAX * 2, 'x')).error().number, ENAMETOOLONG);
 }
 
+TEST_CASE("T25: root uses what the kernel leads to, unless another than root has led there") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    tree.link("network", "/proc/self/ns/net");
+    tree.link("again", "network");
+    struct stat expected {};
+    REQUIRE(::stat("/proc/self/ns/net", &expected) == 0);
+    const auto leads_there = [&expected](const std::string& path) {
+        const auto used = open_to_use(path);
+        struct stat about {};
+        return used && ::fstat(used->get(), &about) == 0 && about.st_dev == expected.st_dev && about.st_ino == expected.st_ino;
+    };
+    CHECK(leads_there("/proc/self/ns/net"));
+    CHECK(leads_there(tree.path + "/network"));
+    CHECK(leads_there(tree.path + "/again"));
+    REQUIRE(::lchown((tree.path + "/again").c_str(), 61999, 61999) == 0);
+    CHECK_FALSE(leads_there(tree.path + "/again"));
+    CHECK(leads_there(tree.path + "/network"));
+    REQUIRE(::lchown((tree.path + "/network").c_str(), 61999, 61999) == 0);
+    CHECK_FALSE(leads_there(tree.path + "/network"));
+    CHECK_FALSE(open_to_show("/proc/self/ns/net").has_value());
+}
+
 TEST_CASE("T25: what the kernel tells of a process is not its user's to lead to") {
     if (::getuid() != 0) return;
     const Tree tree;
