@@ -140,7 +140,7 @@ Performed lent(Fd fd, const struct stat& about, std::uint64_t value) {
 Performed lent_as_asked(const Task& task, Fd fd, std::uint64_t value) {
     if (::fcntl(fd.get(), F_SETFL, has(task.flags, OpenFlag::nonblock) ? O_NONBLOCK : 0) != 0) return failed(errno);
     struct stat about;
-    if (::fstat(fd.get(), &about) != 0) return failed(errno);
+    if (const auto told = status_of(fd.get(), about); !told) return failed(told.error());
     return lent(std::move(fd), about, value);
 }
 

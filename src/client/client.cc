@@ -211,8 +211,9 @@ Result<void> Client::take_answers(Incoming& incoming, std::span<const protocol::
     if (!outcomes || outcomes->size() != requests.size()) return line_.break_off("answer");
     std::size_t announced = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (!plausible(outcomes->at(i), requests[i].operation)) return line_.break_off("outcome");
-        announced += outcomes->at(i).fds;
+        const auto outcome = outcomes->at(i);
+        if (!plausible(outcome, requests[i].operation)) return line_.break_off("outcome");
+        announced += outcome.fds;
     }
     const bool all_there = incoming.fds.size() == announced;
     const bool some_cut = incoming.truncated && incoming.fds.size() < announced;

@@ -41,9 +41,9 @@ bool may_have_changed(const Seen& seen);
 // By path.
 using Facts = std::map<std::string, Seen>;
 
-// Looks at those sources of the plan, and files that its program runs with, that others answer for, says `mountinfo`. Each is waited for at most a second; a server that was
-// silent is not asked again for ten seconds, and then waited for 20 ms, until it answers. Errors: ETIMEDOUT with `unfit` filled in, and
-// that alone for silence; pipe(2), fork(2).
+// Looks at those sources of the plan, and files that its program runs with, that others answer for, says `mountinfo`. Each is waited for
+// at most a second; a server that was silent is not asked again for ten seconds, and then waited for 20 ms, until it answers. Errors:
+// ETIMEDOUT with `unfit` filled in, and that alone for silence; pipe(2), fork(2).
 Result<Facts> reach(const Plan& plan, std::string_view mountinfo, Unfit& unfit);
 
 // Whether `path` may be looked at: nobody else answers for it, or who does was asked like that and has answered.

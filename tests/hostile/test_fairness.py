@@ -55,7 +55,6 @@ class Fairness(WarderTest):
         self.results()
         before = self.parent_fds()
         self.assert_bystander_is_answered()
-        # One may be open just now for the bystander, which goes on asking.
         wait_for(lambda: self.parent_fds() == before, "the parent holds as many descriptors as before")
 
         def ticks():
