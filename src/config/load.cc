@@ -1,4 +1,7 @@
 // From a path to its sources: the file itself and the conf.d beside it.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -14,11 +17,44 @@ namespace filesystem = std::filesystem;
 
 constexpr std::uintmax_t largest_file = 16U << 20;   // bytes: a config is read whole into memory
 
-Problem unreadable(const filesystem::path& path, const std::string& why) {
+Problem problem_of(const filesystem::path& path, std::string what) {
     Problem problem;
     problem.where.file = path.string();
-    problem.what = "cannot be read: " + why;
+    problem.what = std::move(what);
     return problem;
+}
+
+Problem unreadable(const filesystem::path& path, const std::string& why) { return problem_of(path, "cannot be read: " + why); }
+
+// Of the machine itself, where each number is somebody (user_namespaces(7)).
+bool in_first_user_namespace() {
+    std::ifstream map("/proc/self/uid_map");
+    std::uint32_t inside = 1;
+    std::uint32_t outside = 1;
+    std::uint32_t count = 0;
+    map >> inside >> outside >> count;
+    return inside == 0 && outside == 0 && count == 0xffffffffU;
+}
+
+// In another one, everybody outside of it has one number.
+bool is_trusted(std::uint32_t id, std::uint32_t own) {
+    constexpr std::uint32_t overflow = 65534;
+    return id == 0 || id == own || (id == overflow && !in_first_user_namespace());
+}
+
+// Who may write to it decides what warderd does.
+void check_writers(const filesystem::path& path, std::vector<Problem>& problems) {
+    struct stat about;
+    if (::stat(path.c_str(), &about) != 0) return;
+    const auto complain = [&](const std::string& who, const char* remedy) {
+        problems.push_back(problem_of(path, who + ", who could have warderd do anything: " + remedy + " " + path.string()));
+    };
+    if (!is_trusted(about.st_uid, ::geteuid())) complain("belongs to uid " + std::to_string(about.st_uid), "chown root");
+    if ((about.st_mode & S_IWOTH) != 0) {
+        complain("may be written to by everybody", "chmod go-w");
+    } else if ((about.st_mode & S_IWGRP) != 0 && !is_trusted(about.st_gid, ::getegid())) {
+        complain("may be written to by gid " + std::to_string(about.st_gid), "chmod g-w");
+    }
 }
 
 std::string words_for(int error) { return std::generic_category().message(error); }
@@ -36,6 +72,7 @@ void read_source(const filesystem::path& path, std::vector<Source>& sources, std
     if (!file) return problems.push_back(unreadable(path, words_for(errno)));
     std::error_code ignored;
     if (filesystem::is_directory(path, ignored)) return problems.push_back(unreadable(path, words_for(EISDIR)));
+    check_writers(path, problems);
     std::string text = read_up_to(file, largest_file + 1);
     if (file.bad()) return problems.push_back(unreadable(path, words_for(EIO)));
     if (text.size() > largest_file) return problems.push_back(unreadable(path, "it is larger than 16 MiB"));
@@ -46,6 +83,7 @@ void read_source(const filesystem::path& path, std::vector<Source>& sources, std
 std::vector<filesystem::path> drop_ins(const filesystem::path& directory, std::vector<Problem>& problems) {
     std::vector<filesystem::path> found;
     std::error_code error;
+    check_writers(directory, problems);
     for (filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
         const filesystem::path& path = at->path();
         if (path.extension() == ".toml" && path.filename().native()[0] != '.') found.push_back(path);

@@ -81,6 +81,35 @@ TEST_CASE("what cannot be read does not keep the rest from being checked") {
                  "      | ^~~~ did you mean \"ready\"?\n");
 }
 
+TEST_CASE("what others may write to is refused, by whom and with what to do") {
+    const Directory etc;
+    etc.write("warder.toml", one_worker("a"));
+    etc.write("conf.d/b.toml", one_worker("b"));
+    const auto with = [&etc](const std::string& name, unsigned mode, gid_t group, uid_t owner) {
+        const std::string file = etc.at(name);
+        const auto before = filesystem::status(file).permissions();
+        if (::chown(file.c_str(), owner, group) != 0) return std::string("cannot be given away");
+        filesystem::permissions(file, filesystem::perms(mode));
+        std::string said = shown(load(etc.path()).problems);
+        filesystem::permissions(file, before);
+        if (::chown(file.c_str(), ::geteuid(), ::getegid()) != 0) said += "cannot be taken back";
+        return said;
+    };
+    const auto error = [&etc](const std::string& name, const std::string& what, const std::string& remedy) {
+        return etc.at(name) + ": error: " + what + ", who could have warderd do anything: " + remedy + " " + etc.at(name) + "\n";
+    };
+    const uid_t us = ::geteuid();
+    const gid_t ours = ::getegid();
+    CHECK_EQ(with("warder.toml", 0664, ours, us), "");
+    CHECK_EQ(with("warder.toml", 0666, ours, us), error("warder.toml", "may be written to by everybody", "chmod go-w"));
+    CHECK_EQ(with("conf.d", 0777, ours, us), error("conf.d", "may be written to by everybody", "chmod go-w"));
+    etc.write("given", "");
+    if (::chown(etc.at("given").c_str(), 61234, 61234) != 0) return;   // who has no other uids
+    CHECK_EQ(with("conf.d/b.toml", 0664, 61234, us), error("conf.d/b.toml", "may be written to by gid 61234", "chmod g-w"));
+    CHECK_EQ(with("warder.toml", 0644, 61234, 61234), error("warder.toml", "belongs to uid 61234", "chown root"));
+    CHECK_EQ(with("conf.d", 0755, 0, 61234), error("conf.d", "belongs to uid 61234", "chown root"));
+}
+
 TEST_CASE("a file larger than 16 MiB is not read") {
     const Directory etc;
     etc.write("warder.toml", std::string((16U << 20) + 1, '#'));
