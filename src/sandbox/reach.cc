@@ -143,10 +143,4 @@ Result<Facts> reach(const Plan& plan, std::string_view mountinfo, Unfit& unfit) 
     return facts;
 }
 
-bool answers(const std::string& path, std::string_view mountinfo) {
-    Facts facts;
-    Unfit unfit;
-    return reach(path, mountinfo, facts, unfit).has_value();
-}
-
 }  // namespace warder::sandbox

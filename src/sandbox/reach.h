@@ -46,7 +46,4 @@ using Facts = std::map<std::string, Seen>;
 // ETIMEDOUT with `unfit` filled in, and that alone for silence; pipe(2), fork(2).
 Result<Facts> reach(const Plan& plan, std::string_view mountinfo, Unfit& unfit);
 
-// Whether `path` may be looked at: nobody else answers for it, or who does was asked like that and has answered.
-bool answers(const std::string& path, std::string_view mountinfo);
-
 }  // namespace warder::sandbox

@@ -138,13 +138,12 @@ bool by_its_own_doing(const Exit& exit) {
 
 ProgramFacts look_at_program(const sandbox::Plan& plan) {
     ProgramFacts facts{.path = plan.program};
-    const std::string mountinfo = mount_table();
-    const auto may = [&mountinfo](const std::string& path) { return sandbox::answers(path, mountinfo); };
-    const auto chain = sandbox::chain_of(plan, may);
+    sandbox::Unfit unfit;
+    if (!sandbox::reach(plan, mount_table(), unfit)) return facts;   // whoever answers for it is not waited for
+    const auto chain = sandbox::chain_of(plan);
     for (const auto& file : chain.files) {
         struct stat status {};
         const std::string there = sandbox::host_path(file, plan);
-        if (!may(there)) continue;
         const bool exists = ::stat(there.c_str(), &status) == 0;
         if (exists && may_run(status, plan)) continue;
         return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists};

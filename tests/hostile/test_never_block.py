@@ -268,7 +268,7 @@ class NeverBlock(WarderTest):
         """Its interpreter, or a directory of the PATH in which env looks for it."""
         silent = self.silent()
         config = ""
-        for name, line in [("direct", f"#!{self.home}/far/interpreter"), ("by-env", "#!/usr/bin/env interpreter")]:
+        for name, line in [("direct", f"#!{self.home}/far/interpreter -f"), ("by-env", "#!/usr/bin/env -S interpreter -f")]:
             self.make(name, line + "\n", mode=0o755)
             config += (f"[worker.{name}]\nexec = \"{self.home}/{name}\"\nready = \"exec\"\n"
                        f"environment = {{ PATH = \"{self.home}/far:/usr/bin\" }}\nrestart = {{ policy = \"always\", delay = \"10ms\" }}\n")
@@ -278,9 +278,9 @@ class NeverBlock(WarderTest):
             status = self.ctl("status", name, check=False).stdout
             self.assertIn(f"{self.home}/far/interpreter lies on fuse at {self.home}/far, whose server does not answer", status)
         silent.end()
-        os.symlink("/bin/cat", self.path("far/interpreter"))
+        os.symlink("/usr/bin/tail", self.path("far/interpreter"))
         for name in ["direct", "by-env"]:
-            wait_for(lambda: self.worker(name)["restarts"] > 0 or self.worker(name).get("pid"), f"{name} begins")
+            self.wait_state(name, "ready")
 
     def test_a_listener_lies_where_nobody_is_waited_for(self):
         self.silent()
