@@ -25,7 +25,7 @@ struct Target {
 // A direct open of the target by this process, as the target's user: openat2, fstat, close.
 Result<Samples> direct_opens(const Target& target, std::size_t count);
 
-// Where the kernel's scheduler keeps a group for each session (CONFIG_SCHED_AUTOGROUP, sched(7)), going from one to the other costs more.
+// Each side in a session of its own is what counts where sessions are groups (bench/cpu_group.h).
 enum class Sessions : std::uint8_t { same, one_each };
 
 // The bare broker: a child that answers each datagram with one open file.
@@ -42,6 +42,7 @@ public:
     Result<Samples> batches(std::size_t count, std::size_t width);
 
     void move(Place place);
+    pid_t pid() const { return child_; }
 
 private:
     Floor(pid_t child, Channel channel) : child_(child), channel_(std::move(channel)) {}
