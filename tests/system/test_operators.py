@@ -28,7 +28,7 @@ class Operators(WarderTest):
         return done.stdout
 
     def test_status_tells_what_runs_and_its_exit_code_follows_the_lsb(self):
-        self.assertEqual(self.ctl("status").returncode, 0)
+        wait_for(lambda: self.ctl("status", check=False).returncode == 0, "the worker and the log keeper are ready")
         seen = self.worker("web")
         self.assertGreater(seen["pid"], 1)
         self.assertGreaterEqual(seen["uid"], 64000)
