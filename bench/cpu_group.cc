@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <vector>
 
+#include "sys/cgroup.h"
 #include "sys/fd.h"
 
 namespace warder::bench {
@@ -30,20 +31,20 @@ std::string line_of(const std::string& path) {
     return line;
 }
 
-// Where the first file system of this type is mounted whose options have `option`, or where any is without one.
-std::optional<std::string> mounted(std::string_view type, std::string_view option) {
+// Where the hierarchy of a controller of cgroup v1 is mounted.
+std::optional<std::string> hierarchy_of(std::string_view controller) {
     std::ifstream mounts("/proc/self/mounts");
     std::string source;
     std::string place;
-    std::string its_type;
+    std::string type;
     std::string options;
-    for (std::string rest; mounts >> source >> place >> its_type >> options && std::getline(mounts, rest);) {
-        if (its_type == type && (option.empty() || has_word(options, option, ','))) return place;
+    for (std::string rest; mounts >> source >> place >> type >> options && std::getline(mounts, rest);) {
+        if (type == "cgroup" && has_word(options, controller, ',')) return place;
     }
     return std::nullopt;
 }
 
-// This process's group below the hierarchy of a controller of v1, or of v2 for "": "/" is the root.
+// This process's group in that hierarchy: "/" is the root.
 std::optional<std::string> own_group(std::string_view controller) {
     std::ifstream list("/proc/self/cgroup");   // cgroups(7): NUMBER:CONTROLLERS:PATH
     for (std::string line; std::getline(list, line);) {
@@ -51,8 +52,7 @@ std::optional<std::string> own_group(std::string_view controller) {
         const auto second = line.find(':', first + 1);
         if (second == std::string::npos) continue;
         const std::string controllers = line.substr(first + 1, second - first - 1);
-        const bool wanted = controller.empty() ? controllers.empty() : has_word(controllers, controller, ',');
-        if (wanted) return line.substr(second + 1);
+        if (has_word(controllers, controller, ',')) return line.substr(second + 1);
     }
     return std::nullopt;
 }
@@ -70,13 +70,14 @@ Result<void> move_into(const std::string& group, pid_t pid) {
 bool sessions_are_groups() {
     if (line_of("/proc/sys/kernel/sched_autogroup_enabled") != "1") return false;
     if (const auto group = own_group("cpu")) return *group == "/";
-    const auto root = mounted("cgroup2", "");
+    const auto root = cgroup::mount_point();
+    const auto own = cgroup::own_directory();
     const bool given = root && has_word(line_of(*root + "/cgroup.subtree_control"), "cpu", ' ');
-    return !given || own_group("") == "/";
+    return !given || !own || *own == *root;
 }
 
 Result<CpuGroup> CpuGroup::make() {
-    const auto root = mounted("cgroup", "cpu");
+    const auto root = hierarchy_of("cpu");
     if (!root) return failure(ENOTSUP, "making a CPU control group");
     std::string path = *root + "/warder-bench." + std::to_string(::getpid());
     if (::mkdir(path.c_str(), 0755) != 0) return failure("making a CPU control group");

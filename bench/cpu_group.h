@@ -1,6 +1,6 @@
 // The groups among which the kernel's scheduler divides a processor. Started by hand each session is one (autogroup, sched(7)), and
 // going from one session to another costs more. A CPU control group overrides that, and a service of systemd with Delegate=yes
-// has one, as systemd/warder.service does: there it is one group for warderd and all workers.
+// has one, as systemd/warder.service does: there it is one group for warderd and all workers that have no CPU limits of their own.
 #pragma once
 
 #include <sys/types.h>

@@ -140,7 +140,7 @@ class Rooms(WarderTest):
         for _ in range(10):
             self.kill()
         self.room_of_next()
-        self.assertEqual(self.all_descriptors(), before)
+        wait_for(lambda: self.all_descriptors() == before, f"{before} descriptors again, stubs included")
 
     def all_descriptors(self):
         """Stubs included. The least that is seen within a second: in any moment one may be open for something that is being done."""
