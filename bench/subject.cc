@@ -100,6 +100,19 @@ std::string daemon_config(const std::string& root, const std::string& more) {
            "/state\"\nlog_directory = \"" + root + "/log\"\ncontrol_group = \"root\"\nlog_keeper = false\n" + more + "\n";
 }
 
+// The warderd that runs, for a signal handler. Its parent-death signal does not outlive its change of credentials (prctl(2)).
+volatile std::sig_atomic_t running = -1;
+
+// Asked to end, we end warderd: whatever waits for its workers then fails, and everything is put away on the way out.
+void end_the_subject(int signal) {
+    if (running > 0) {
+        ::kill(running, SIGTERM);
+    } else {
+        ::signal(signal, SIG_DFL);
+        ::raise(signal);
+    }
+}
+
 // As many descriptors as the kernel lets us have: each of a thousand trees is held open.
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -207,9 +220,11 @@ Result<Subject> Subject::start(const Scratch& scratch, const Programs& programs,
                                const std::string& daemon) {
     const std::string config = scratch.path() + "/warder.toml";
     TRY(write_file(config, daemon_config(scratch.path(), daemon) + workers));
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::signal(signal, end_the_subject);
     const pid_t pid = ::fork();
     if (pid < 0) return failure("fork");
     if (pid == 0) become_warderd(programs, config, scratch.log());
+    running = pid;
     return Subject(pid, scratch.path() + "/run/control.sock");
 }
 
@@ -218,6 +233,7 @@ Subject::~Subject() {
 }
 
 int Subject::stop() {
+    running = -1;
     ::kill(pid_, SIGTERM);
     int status = 0;
     for (int i = 0; i < 1500; ++i) {

@@ -45,7 +45,8 @@ bool done_by_root(Kind kind) {
 
 }  // namespace
 
-void Broker::answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
+void Broker::answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now,
+                        std::optional<Instant> again) {
     const auto requests = protocol::decode_ask(message);
     if (!requests) return violate(principal, requests.error().doing);
     const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
@@ -54,6 +55,8 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     desk_->requests = *requests;
     desk_->count = requests->size();
     principal.session->last_size = datagram.size();
+    desk_->deadline = again ? *again : now + request_deadline_;
+    desk_->again = again.has_value();
     if (too_wide(principal, now)) return begin_wide(principal, message.id, sender, now);
     start_deciding(principal, now);
     decide_some(principal, 0, desk_->count, now);
@@ -160,8 +163,11 @@ void Broker::aim(Principal& principal, Answering& one, Instant now) {
     task.address = one.decision.address;
     task.family = grant.address.family;
     task.protocol = grant.protocol;
-    // Of the config's, which stay where they are: an ask may narrow a grant behind a request that is already aimed by it.
-    task.interface = principal.settings.grants.at(one.decision.grant).interface;
+    // Of the config's, which stay where they are: an ask may narrow a grant behind a request that is already aimed by it. No
+    // narrowing gives another name (covers() in policy/address.h).
+    const policy::Grant& lasting = principal.settings.grants.at(one.decision.grant);
+    task.interface = lasting.interface;
+    if (one.request.target.empty() && !task.address.name.empty()) task.address.name = lasting.address.name;
     task.writes = grant.writes;
     if (!held.directory_path.empty()) aim_below(principal, one, held, now);
 }
@@ -174,6 +180,7 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
         record_hold(principal, grant, "its directory is another one now: held anew");
         if (grant.kind == Kind::secret) watch_rotation(principal, one.decision.grant);
     }
+    if (grant.kind != Kind::tree && grant.kind != Kind::sysctl) one.task.path = held.leaf;   // which may be another one now
     if (held.elsewhere) one.task.making = making_of(grant);
     const bool may_be_made = one.task.making != Making::nothing;
     const bool found = seen == Recheck::same || seen == Recheck::changed;
@@ -192,7 +199,7 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
 void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
     FixedString<Knowledge::max_key> key("host:");
     key.append(one.decision.address.name);
-    const auto* known = knowledge_of(one, key.view(), now);
+    const auto* known = knowledge_of(principal, one, key.view(), now);
     if (known == nullptr) return;
     if (known->error != 0) return settle(one, Reason::system, known->error, {});
     const auto address = address_in(known->data, one.request.argument, one.decision.address);
@@ -201,20 +208,28 @@ void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
     aim(principal, one, now);
 }
 
-void Broker::look_up(Principal&, Answering& one, Instant now) {
-    const auto* known = knowledge_of(one, one.request.target, now);
+void Broker::look_up(const Principal& principal, Answering& one, Instant now) {
+    const auto* known = knowledge_of(principal, one, one.request.target, now);
     if (known == nullptr) return;
     if (known->error != 0) return settle(one, Reason::system, known->error, {});
+    const auto kept = desk_->texts.keep(known->data);
+    if (kept.size() != known->data.size()) return settle(one, Reason::system, EMSGSIZE, "no room for it in this reply: ask for less at once");
     settle(one, Reason::ok, 0, {});
-    one.performed.data = desk_->texts.keep(known->data);
+    one.performed.data = kept;
 }
 
-// Null when nothing is known yet: then the ask waits, or `one` is settled because nobody can be asked.
-const Knowledge::Entry* Broker::knowledge_of(Answering& one, std::string_view key, Instant now) {
+// Null when nothing is known yet: then the ask waits, or `one` is settled because its time is over or nobody can be asked.
+const Knowledge::Entry* Broker::knowledge_of(const Principal& principal, Answering& one, std::string_view key, Instant now) {
     const auto* known = knowledge_.find(key, now);
     if (known != nullptr && known->known) return known;
-    one.awaits = known != nullptr ? known->query : knowledge_.asked(key, now);
-    if (known != nullptr) return nullptr;
+    if (desk_->deadline <= now) {
+        settle(one, Reason::system, ETIMEDOUT, {});
+        return nullptr;
+    }
+    // A worker with as many open questions as it may have waits for one of them, and is decided anew then.
+    one.awaits = known != nullptr ? known->query : knowledge_.one_too_many_of(principal.settings.id);
+    if (one.awaits != 0) return nullptr;
+    one.awaits = knowledge_.asked(key, principal.settings.id, now);
     if (one.awaits != 0 && outside_.resolver.look_up(one.awaits, key)) return nullptr;
     knowledge_.forget(one.awaits);
     one.awaits = 0;
@@ -255,6 +270,10 @@ void Broker::reach_worker(Principal& principal, Answering& one) {
 void Broker::narrow(Principal& principal, Answering& one) {
     Session& session = *principal.session;
     const auto id = one.decision.grant;
+    // An ask that had to wait is decided anew: what it gave up is given up.
+    if (desk_->again && std::ranges::any_of(session.narrowings, [&](const auto& done) { return done.is_of(one.request); })) {
+        return settle(one, Reason::ok, 0, {});
+    }
     Result<void> result = failure(EDQUOT, "narrowing");
     if (session.narrowings.size() < max_session_narrowings) result = narrow_in(session, principal.grants(), one.request, id);
     if (!result) {
@@ -262,8 +281,9 @@ void Broker::narrow(Principal& principal, Answering& one) {
         return settle(one, error == EDQUOT ? Reason::too_many : Reason::bad_argument, error,
                       "a grant is narrowed to what lies within it, and not without end");
     }
+    const std::uint32_t left = one.request.mode == 0 ? 0 : session.narrowed->at(id).shape.uses;
     session.narrowings.push_back({std::string(one.request.grant), std::string(one.request.target),
-                                  std::string(one.request.second), one.request.argument, one.request.mode});
+                                  std::string(one.request.second), one.request.argument, one.request.mode, left});
     settle(one, Reason::ok, 0, {});
 }
 

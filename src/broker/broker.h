@@ -87,6 +87,7 @@ public:
         std::string_view grant;
         int error = 0;
         bool answered = true;
+        std::size_t ends = 0;      // descriptors that its answer has, if it began
     };
     void command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now);
 
@@ -145,6 +146,8 @@ private:
         Bytes asked;   // the ask that is being answered, in incoming
         protocol::Requests requests;   // ... taken apart
         bool in_time = true;           // within the worker's requests per second
+        bool again = false;            // it was decided before, and had to wait
+        Instant deadline;              // until which it waits for the resolver
         std::array<Answering, protocol::max_requests> work;
         std::array<std::byte, max_message> incoming;
     };
@@ -160,6 +163,7 @@ private:
         SessionId session;
         RequestId id{};
         Credentials sender;
+        Instant began;
         Stage stage = Stage::deciding;
         std::size_t next = 0;   // the first request that this is still to be done with
     };
@@ -182,7 +186,9 @@ private:
     void hear_found(Principal& principal, const protocol::Message& message, Instant now);
 
     // ask.cc: requests, from the decision to the reply.
-    void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
+    // `again`: it was kept, and waits for the resolver until then.
+    void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now,
+                    std::optional<Instant> again = std::nullopt);
     void start_deciding(Principal& principal, Instant now);
     void decide_some(Principal& principal, std::size_t first, std::size_t last, Instant now);
     std::uint64_t awaited(std::size_t first, std::size_t last) const;
@@ -192,9 +198,11 @@ private:
     void aim(Principal& principal, Answering& one, Instant now);
     void aim_below(Principal& principal, Answering& one, Held& held, Instant now);
     void aim_by_name(Principal& principal, Answering& one, Instant now);
-    void look_up(Principal& principal, Answering& one, Instant now);
-    const Knowledge::Entry* knowledge_of(Answering& one, std::string_view key, Instant now);
+    void look_up(const Principal& principal, Answering& one, Instant now);
+    const Knowledge::Entry* knowledge_of(const Principal& principal, Answering& one, std::string_view key, Instant now);
     void watch_rotation(const Principal& principal, GrantId id);
+    void pushed(Principal& principal, std::string_view grant, Instant now);
+    void push_again(Instant now);
     void push_secret(Principal& principal, std::string_view grant, Instant now);
     void lend_listener(Principal& principal, Answering& one);
     void reach_worker(Principal& principal, Answering& one);
@@ -214,7 +222,10 @@ private:
                              std::string_view text = {});
     void await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now);
     void resume(std::uint64_t query, Instant now);
-    void answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now);
+    void answer_those_of(const std::function<bool(const Awaiting&)>& chosen, Instant now);
+    void answer_again(Principal& principal, const KeptAsk& ask, Instant now);
+    void keep_first(Session& session, Bytes datagram, Credentials sender);
+    bool take_first(Principal& principal, Instant now);
     void park(Principal& principal, Bytes datagram, Credentials sender);
     void unpark(Principal& principal, Instant now);
     void give_back_uses(Principal& principal);
@@ -243,6 +254,7 @@ private:
     void violate(Principal& principal, std::string_view how);
 
     void record_all(Principal& principal, Credentials sender, Instant now);
+    void dispose_of_unlinked(std::size_t first, std::size_t last);
     void close_lent(std::size_t first, std::size_t last);
     void let_go(Held& held);
     void conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now);

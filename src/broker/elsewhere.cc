@@ -21,13 +21,22 @@ std::size_t lent_by(std::span<const JobItem> items) {
     }));
 }
 
+// Descriptors that its answer has: its pipes, and its pidfd.
+std::size_t ends_of(const policy::Command& command) {
+    return 1U + (command.in ? 1U : 0U) + (command.out ? 1U : 0U) + (command.err ? 1U : 0U);
+}
+
 }  // namespace
 
 void Broker::delegate(Principal& principal, RequestId id, Credentials sender, Instant now) {
+    say_failures(principal);
     for (std::size_t i = 0; i < desk_->count; ++i) {
-        const Answering& one = desk_->work[i];
+        Answering& one = desk_->work[i];
         JobItem& item = job_items_[i];
         item.settled = one.settled || one.done;
+        // What failed here is over, and its use not used.
+        const bool failed = item.settled && one.performed.reason != Reason::ok;
+        if (failed && std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
         item.outcome = outcome_of(one);
         item.lend = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
         item.task = one.task;
@@ -57,18 +66,24 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     Session& session = *principal.session;
     const policy::Grant& grant = principal.settings.grants.at(one.decision.grant);
     policy::fill(grant.command, one.request.target, words_);
+    const std::size_t ends = ends_of(grant.command);
+    if (!room_in_flight(principal, ends)) return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
-                   &grant.command, std::span(words_.words).first(words_.count)};
+                   &grant.command, std::span(words_.words).first(words_.count), ends};
     Result<void> taken = failure(EDQUOT, "outstanding requests");
     if (session.outstanding < principal.settings.max_outstanding) taken = outside_.runner.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
+    session.promised += ends;
 }
 
 void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now) {
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
-    if (principal->session->outstanding > 0) --principal->session->outstanding;
+    Session& session = *principal->session;
+    if (session.outstanding > 0) --session.outstanding;
+    session.promised -= std::min(session.promised, begun.ends);
+    if (begun.error == 0) session.in_flight.sent(begun.ends);
     desk_->count = 1;
     desk_->texts.clear();
     Answering& one = desk_->work[0];
@@ -155,6 +170,31 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
     }
     if (sent > 0) principal->session->in_flight.sent(sent);   // in one message
     record_all(*principal, principal->session->who, now);
+    if (items.size() == 1 && is_push(items[0].task)) pushed(*principal, items[0].grant_name, now);
+}
+
+// Whoever says so is in the middle of something, and takes the next job when the clock brings it.
+void Broker::pushed(Principal& principal, std::string_view grant, Instant now) {
+    auto& pushing = principal.session->pushing;
+    const auto done = std::ranges::find(pushing, grant, &Pushing::grant);
+    if (done == pushing.end()) return;
+    done->over = true;
+    if (!done->again) pushing.erase(done);
+    else next_deadline_ = std::min(next_deadline_, now);
+}
+
+void Broker::push_again(Instant now) {
+    std::vector<std::pair<SessionId, std::string>> secrets;
+    for (const auto& [id, principal] : principals_) {
+        if (!principal->session) continue;
+        std::erase_if(principal->session->pushing, [&](const Pushing& one) {
+            if (one.over) secrets.emplace_back(session_id(*principal), one.grant);
+            return one.over;
+        });
+    }
+    for (const auto& [session, grant] : secrets) {
+        if (Principal* principal = find(session)) push_secret(*principal, grant, now);
+    }
 }
 
 void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
@@ -190,66 +230,65 @@ void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Cr
     }
     give_back_uses(principal);
     ++session.outstanding;
-    const Instant deadline = now + request_deadline_;
-    session.awaiting.push_back({query, {datagram.begin(), datagram.end()}, sender, deadline});
-    next_deadline_ = std::min(next_deadline_, deadline);
+    session.awaiting.push_back({query, {{datagram.begin(), datagram.end()}, sender, desk_->deadline}});
+    next_deadline_ = std::min(next_deadline_, desk_->deadline);
 }
 
 // Everybody who waited for the answer is answered anew; an ask that needs another name waits again.
 void Broker::resume(std::uint64_t query, Instant now) {
-    std::vector<WorkerId> waiting;
-    for (const auto& [id, principal] : principals_) {
-        if (principal->session && !principal->session->awaiting.empty()) waiting.push_back(principal->settings.id);
-    }
-    for (const WorkerId id : waiting) {
-        std::vector<Awaiting> ready;
-        Session& session = *find(id)->session;
-        std::erase_if(session.awaiting, [&](Awaiting& one) {
-            if (one.query != query) return false;
-            ready.push_back(std::move(one));
-            return true;
-        });
-        for (const auto& one : ready) {
-            Principal* principal = find(id);
-            if (principal == nullptr || !principal->session) break;
-            if (principal->session->outstanding > 0) --principal->session->outstanding;
-            answer_again(*principal, one.datagram, one.sender, now);
-        }
-    }
+    answer_those_of([query](const Awaiting& one) { return one.query == query; }, now);
 }
 
 void Broker::resolver_began(Instant) {
     knowledge_.for_each_open([&](std::uint64_t query, std::string_view key) { (void)outside_.resolver.look_up(query, key); });
 }
 
-// A question without an answer is answered by its deadline, for all who wait for it.
+// Asks whose time is over are answered without what they waited for; the question stays open for others, and for its own worker
+// as one of so many.
 void Broker::run_due(Instant now) {
     if (next_deadline_ > now) return;
-    std::vector<std::uint64_t> late;
     next_deadline_ = Instant::never();
     for (const auto& [id, principal] : principals_) {
         if (!principal->session) continue;
         tell_ends(*principal, now);
         for (const auto& one : principal->session->awaiting) {
-            if (one.deadline <= now) {
-                late.push_back(one.query);
-            } else {
-                next_deadline_ = std::min(next_deadline_, one.deadline);
-            }
+            if (one.ask.deadline > now) next_deadline_ = std::min(next_deadline_, one.ask.deadline);
         }
     }
-    for (const std::uint64_t query : late) {
-        if (knowledge_.learn(query, ETIMEDOUT, {}, now)) resume(query, now);
+    push_again(now);
+    answer_those_of([now](const Awaiting& one) { return one.ask.deadline <= now; }, now);
+}
+
+// Whose worker does not read, or has an ask that waits for its turn, is taken behind that.
+void Broker::answer_those_of(const std::function<bool(const Awaiting&)>& chosen, Instant now) {
+    std::vector<std::pair<SessionId, KeptAsk>> asks;
+    for (const auto& [id, principal] : principals_) {
+        if (!principal->session) continue;
+        std::erase_if(principal->session->awaiting, [&](Awaiting& one) {
+            if (!chosen(one)) return false;
+            asks.emplace_back(session_id(*principal), std::move(one.ask));
+            return true;
+        });
+    }
+    for (auto& [session, ask] : asks) {
+        Principal* principal = find(session);
+        if (principal == nullptr) continue;
+        if (principal->session->outstanding > 0) --principal->session->outstanding;
+        if (principal->session->clogged) {
+            principal->session->parked.push_back(std::move(ask));
+        } else {
+            answer_again(*principal, ask, now);
+        }
     }
 }
 
-void Broker::answer_again(Principal& principal, Bytes datagram, Credentials sender, Instant now) {
+void Broker::answer_again(Principal& principal, const KeptAsk& ask, Instant now) {
     finish_wide(principal.settings.id, now);
     if (!principal.session) return;
-    std::copy(datagram.begin(), datagram.end(), desk_->incoming.begin());
-    const auto message = protocol::decode(Bytes(desk_->incoming).first(datagram.size()));
+    std::copy(ask.datagram.begin(), ask.datagram.end(), desk_->incoming.begin());
+    const auto message = protocol::decode(Bytes(desk_->incoming).first(ask.datagram.size()));
     if (!message) return violate(principal, message.error().doing);
-    answer_ask(principal, *message, sender, now);
+    answer_ask(principal, *message, ask.sender, now, ask.deadline);
 }
 
 // What was decided is decided again later: until then nothing of it is used.
@@ -257,7 +296,7 @@ void Broker::give_back_uses(Principal& principal) {
     for (auto& one : std::span(desk_->work).first(desk_->count)) {
         if (std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
     }
-    principal.session->requests.give_back(static_cast<std::uint32_t>(desk_->count));
+    if (desk_->in_time) principal.session->requests.give_back(static_cast<std::uint32_t>(desk_->count));
 }
 
 // ---- Secrets that are rotated ----
@@ -286,6 +325,12 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
     const auto id = principal.grants().named(grant);
     Session& session = *principal.session;
     if (!id || session.allowances.used(*id) == 0 || !principal.grants().at(*id).rights.has(Operation::secret)) return;
+    // One at a time, and once more when it has changed meanwhile: who may write a secret does not fill the openers' queue.
+    const auto under_way = std::ranges::find(session.pushing, grant, &Pushing::grant);
+    if (under_way != session.pushing.end()) {
+        under_way->again = true;
+        return;
+    }
     finish_wide(principal.settings.id, now);
     if (!principal.session) return;
     desk_->count = 1;
@@ -307,6 +352,7 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
                   std::span(job_items_).first(1)};
     if (outside_.openers.take(job)) {
         ++session.outstanding;
+        session.pushing.push_back({.grant = std::string(grant)});
     } else {
         record_hold(principal, principal.grants().at(*id), "its secret changed, and the worker could not be told");
     }
@@ -314,23 +360,37 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
 
 // ---- A worker that does not read ----
 
+// The ask that is being answered is the next one.
+void Broker::keep_first(Session& session, Bytes datagram, Credentials sender) {
+    session.clogged = true;
+    session.parked.push_front({{datagram.begin(), datagram.end()}, sender, desk_->deadline});
+}
+
 // Its ask is kept and its socket watched for room only, so that it costs no turn until it reads.
 void Broker::park(Principal& principal, Bytes datagram, Credentials sender) {
     give_back_uses(principal);
-    Session& session = *principal.session;
-    session.clogged = true;
-    session.parked.assign(datagram.begin(), datagram.end());
-    session.parked_sender = sender;
-    if (!poller_.change_to_write(session.channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
+    keep_first(*principal.session, datagram, sender);
+    if (!poller_.change_to_write(principal.session->channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
 }
 
+// There is room in its socket. One ask in a turn; while there are more it stays watched for room.
 void Broker::unpark(Principal& principal, Instant now) {
+    if (take_first(principal, now)) return;
+    if (!principal.session || principal.session->clogged) return;
+    if (!poller_.change_to_read(principal.session->channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
+}
+
+// Answers the first of what is kept. True: there are more.
+bool Broker::take_first(Principal& principal, Instant now) {
     Session& session = *principal.session;
     session.clogged = false;
-    const std::vector<std::byte> datagram = std::exchange(session.parked, {});
-    answer_again(principal, datagram, session.parked_sender, now);
-    if (!principal.session || principal.session->clogged) return;
-    if (!poller_.change_to_read(session.channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
+    if (session.parked.empty()) return false;
+    const KeptAsk ask = std::move(session.parked.front());
+    session.parked.pop_front();
+    answer_again(principal, ask, now);
+    if (!principal.session || principal.session->clogged || principal.session->parked.empty()) return false;
+    principal.session->clogged = true;
+    return true;
 }
 
 }  // namespace warder::broker

@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "base/mount_table.h"
 #include "broker/make.h"
 #include "broker/perform.h"
@@ -288,8 +290,33 @@ Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& p
     return {};
 }
 
+namespace {
+
+int number_of(int fd, int level, int option) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, level, option, &value, &size) == 0 ? value : -errno;
+}
+
+// How far its packets go, and whether by routers, is as with a socket that nobody has touched, and no route is written into them.
+bool reaches_everybody(int listener, policy::Family family) {
+    if (family != policy::Family::ipv4 && family != policy::Family::ipv6) return true;
+    if (number_of(listener, SOL_SOCKET, SO_DONTROUTE) != 0) return false;
+    const Fd untouched(::socket(socket_family(family), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto same = [&](int level, int option) {
+        return !untouched || number_of(listener, level, option) == number_of(untouched.get(), level, option);
+    };
+    if (!same(IPPROTO_IP, IP_TTL)) return false;
+    socklen_t size = 40;
+    std::array<std::byte, 40> options;   // the most that a header has room for
+    if (::getsockopt(listener, IPPROTO_IP, IP_OPTIONS, options.data(), &size) == 0 && size != 0) return false;
+    return family == policy::Family::ipv4 || same(IPPROTO_IPV6, IPV6_UNICAST_HOPS);
+}
+
+}  // namespace
+
 bool sound(const Held& held, const policy::Grant& grant) {
-    if (!held.listener) return false;
+    if (!held.listener || !reaches_everybody(held.listener.get(), grant.address.family)) return false;
     int value = 0;
     socklen_t size = sizeof value;
     if (listens(grant.address.transport)) {

@@ -41,21 +41,38 @@ bool Knowledge::make_room(Instant now) {
     return true;
 }
 
-std::uint64_t Knowledge::asked(std::string_view key, Instant now) {
+std::uint64_t Knowledge::one_too_many_of(WorkerId asker) const {
+    const auto found = open_.find(asker);
+    return found != open_.end() && found->second.size() >= open_of_each ? found->second.back() : 0;
+}
+
+void Knowledge::close(const Entry& entry) {
+    const auto found = open_.find(entry.asker);
+    if (found != open_.end() && std::erase(found->second, entry.query) > 0 && found->second.empty()) open_.erase(found);
+}
+
+std::uint64_t Knowledge::asked(std::string_view key, WorkerId asker, Instant now) {
     if (key.size() > max_key || !make_room(now)) return 0;
     Entry entry;
     entry.query = next_++;
+    entry.asker = asker;
+    open_[asker].push_back(entry.query);
     entries_[std::string(key)] = entry;
     return entry.query;
 }
 
 void Knowledge::forget(std::uint64_t query) {
-    std::erase_if(entries_, [&](const auto& entry) { return entry.second.query == query && !entry.second.known; });
+    std::erase_if(entries_, [&](const auto& entry) {
+        if (entry.second.query != query || entry.second.known) return false;
+        close(entry.second);
+        return true;
+    });
 }
 
 bool Knowledge::learn(std::uint64_t query, int error, std::string_view data, Instant now) {
     for (auto& [key, entry] : entries_) {
         if (entry.query != query || entry.known) continue;
+        close(entry);
         entry.known = true;
         entry.error = error;
         entry.data = data;

@@ -65,6 +65,7 @@ struct CommandJob {
     std::string_view grant_name;
     const policy::Command* command = nullptr;
     std::span<const std::string_view> words;
+    std::size_t ends = 0;             // descriptors that the answer has
 };
 
 // Runs commands, outside this process. How each began comes back as Broker::command_begun.

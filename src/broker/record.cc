@@ -1,4 +1,5 @@
 // What became of requests: how an outcome is put, what is remembered of it, and the audit.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,15 @@ void Broker::close_lent(std::size_t first, std::size_t last) {
         } else {
             ::close_range(static_cast<unsigned>(from), static_cast<unsigned>(to), 0);
         }
+    }
+}
+
+// By now a worker may have closed its copies and unlinked the files, and who closes a file last waits for its blocks to be freed.
+void Broker::dispose_of_unlinked(std::size_t first, std::size_t last) {
+    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
+        struct stat about;
+        if (!one.performed.fd || one.request.operation == Operation::secret || ::fstat(one.performed.fd.get(), &about) != 0) continue;
+        if (S_ISREG(about.st_mode) && about.st_nlink == 0) outside_.openers.dispose(std::move(one.performed.fd));
     }
 }
 

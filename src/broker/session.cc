@@ -16,7 +16,7 @@ policy::Request request_of(const Narrowing& narrowing) {
     request.target = narrowing.target;
     request.second = narrowing.second;
     request.argument = narrowing.argument;
-    request.mode = narrowing.mode;
+    request.mode = narrowing.uses_left;   // those taken before it count no more: see narrow_in
     return request;
 }
 
@@ -42,7 +42,9 @@ void narrow_again(Session& session, const policy::GrantSet& grants) {
         const auto id = grants.named(narrowing.grant);
         if (!id) continue;
         policy::Grant& grant = all[number(*id)];
-        auto smaller = policy::narrowed(grant, request_of(narrowing));
+        const auto request = request_of(narrowing);
+        if (policy::takes_nothing(grant, request)) continue;   // now the config has taken it
+        auto smaller = policy::narrowed(grant, request);
         if (smaller) {
             grant = std::move(*smaller);
         } else {

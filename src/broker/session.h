@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,14 +86,32 @@ struct Narrowing {
     std::string second;
     std::uint64_t argument = 0;
     std::uint32_t mode = 0;
+    std::uint32_t uses_left = 0;   // what `mode` came to when it was asked for
+
+    bool is_of(const policy::Request& request) const {
+        return request.grant == grant && request.target == target && request.second == second && request.argument == argument &&
+               request.mode == mode;
+    }
 };
 
-// An ask that cannot be answered before the resolver has: kept as it came, and answered anew.
-struct Awaiting {
-    std::uint64_t query = 0;
+// An ask that could not be answered at once: kept as it came, and answered anew.
+struct KeptAsk {
     std::vector<std::byte> datagram;
     Credentials sender;
-    Instant deadline;
+    Instant deadline;   // until which it waits for the resolver
+};
+
+// ... before the resolver has answered a question.
+struct Awaiting {
+    std::uint64_t query = 0;
+    KeptAsk ask;
+};
+
+// A secret that changed, on its way to the worker.
+struct Pushing {
+    std::string grant;
+    bool again = false;   // it has changed once more since
+    bool over = false;    // it was told: the change since is next
 };
 
 // That a command ended, and how (protocol::Type::ended).
@@ -120,8 +139,9 @@ struct Session {
     std::vector<Narrowing> narrowings;   // ... to be done again after a reload
     std::vector<Awaiting> awaiting;      // asks that wait for the resolver
     std::vector<Untold> untold;          // commands that ended while the socket was full: no more than run at once
-    std::vector<std::byte> parked;       // the ask whose reply did not fit into the socket: answered again when it does
-    Credentials parked_sender;
+    std::deque<KeptAsk> parked;          // asks whose replies did not fit into the socket, or whose turn it was not: answered
+                                         // one after the other when it is
+    std::vector<Pushing> pushing;        // one for each secret
     LentTable lent;
 };
 

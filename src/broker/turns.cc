@@ -52,16 +52,14 @@ bool Broker::too_wide(const Principal& principal, Instant now) const {
 void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender, Instant now) {
     if (wide_) return postpone(principal, sender);
     start_deciding(principal, now);
-    wide_ = WideAsk{session_id(principal), id, sender, WideAsk::Stage::deciding, 0};
+    wide_ = WideAsk{session_id(principal), id, sender, now, WideAsk::Stage::deciding, 0};
     std::swap(desk_, aside_);
 }
 
 // One at a time: this one is kept as it came, like that of a worker that does not read, and answered anew.
 void Broker::postpone(Principal& principal, Credentials sender) {
     Session& session = *principal.session;
-    session.clogged = true;
-    session.parked.assign(desk_->asked.begin(), desk_->asked.end());
-    session.parked_sender = sender;
+    keep_first(session, desk_->asked, sender);
     postponed_.push_back(session_id(principal));
     // It may have come from a socket that was watched for room; nobody waits for that now.
     const auto watched = poller_.change_to_read(session.channel->get(), tag_of(principal));
@@ -73,9 +71,7 @@ void Broker::take_up_postponed(Instant now) {
     postponed_.erase(postponed_.begin());
     Principal* principal = find(session);
     if (principal == nullptr) return;
-    principal->session->clogged = false;
-    const std::vector<std::byte> datagram = std::exchange(principal->session->parked, {});
-    answer_again(*principal, datagram, principal->session->parked_sender, now);
+    if (take_first(*principal, now)) postponed_.push_back(session);
 }
 
 // One part of what is to be done next, or the whole of it.
@@ -97,13 +93,14 @@ void Broker::take_part(bool whole, Instant now) {
 
 void Broker::decide_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
-    decide_some(principal, first, last, now);
+    // All of it at the moment of the first part: what one part has aimed at is not looked up anew for another.
+    decide_some(principal, first, last, wide_->began);
     if (const auto query = awaited(first, last); query != 0) {
-        decide_some(principal, last, desk_->count, now);   // so that the resolver is asked for all names at once
+        decide_some(principal, last, desk_->count, wide_->began);   // so that the resolver is asked for as many names as may be
         const WideAsk whole = *std::exchange(wide_, std::nullopt);
         return await(principal, query, desk_->asked, whole.sender, now);
     }
-    if (last == desk_->count) wide_ = WideAsk{wide_->session, wide_->id, wide_->sender, WideAsk::Stage::performing, 0};
+    if (last == desk_->count) wide_ = WideAsk{wide_->session, wide_->id, wide_->sender, wide_->began, WideAsk::Stage::performing, 0};
 }
 
 void Broker::perform_part(Principal& principal, std::size_t last, Instant now) {
@@ -115,11 +112,12 @@ void Broker::perform_part(Principal& principal, std::size_t last, Instant now) {
     if (!here) return delegate(principal, whole.id, whole.sender, now);
     say_failures(principal);
     if (!send_answer(principal, whole.id, desk_->asked, whole.sender, now)) return;
-    wide_ = WideAsk{whole.session, whole.id, whole.sender, WideAsk::Stage::recording, 0};
+    wide_ = WideAsk{whole.session, whole.id, whole.sender, whole.began, WideAsk::Stage::recording, 0};
 }
 
 void Broker::record_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
+    dispose_of_unlinked(first, last);
     conclude(principal, wide_->sender, first, last, now);
     if (last == desk_->count) wide_.reset();
 }

@@ -338,6 +338,7 @@ private:
         section_.flag("scope_abstract_sockets", cell_.scope_abstract_sockets);
         read_ports("tcp_bind", cell_.tcp_bind);
         read_ports("tcp_connect", cell_.tcp_connect);
+        cell_.calls.ports_restricted = cell_.tcp_bind.restricted || cell_.tcp_connect.restricted;
     }
 
     void read_ports(std::string_view key, sandbox::Ports& into) {

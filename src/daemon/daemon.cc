@@ -158,6 +158,7 @@ void Daemon::tend_keeper() { keeper_due_ = pipes_.deliver(broker_) ? now_ + retr
 
 void Daemon::on_signal(int signal) {
     if (signal != SIGHUP) return shut_down(signal == SIGINT ? "interrupted" : "told to stop");
+    if (shutting_down_) return log_warning("not reloaded: stopping");
     service_.reloading(now_);
     const auto report = reload(control::ReloadMode::apply);
     service_.ready(report.ok ? "reloaded" : "reload refused: the config has errors");
@@ -229,6 +230,7 @@ void Daemon::session_ends(supervise::Worker& worker) {
 }
 
 void Daemon::state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) {
+    if (to != supervise::State::ready && to != supervise::State::stopping) admit_awaited(worker.id());
     const std::string text =
         std::string(supervise::name_of(from)) + " -> " + std::string(supervise::name_of(to)) + ": " + std::string(why);
     const bool bad = to == supervise::State::failed || to == supervise::State::waiting;
@@ -236,6 +238,12 @@ void Daemon::state_changed(supervise::Worker& worker, supervise::State from, sup
     record_state(worker, text);
     if (to == supervise::State::stopping) (void)broker_.send_event(worker.id(), protocol::Type::stop, {});
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
+}
+
+// Its life under the former cell is over.
+void Daemon::admit_awaited(WorkerId id) {
+    auto awaited = awaited_.extract(id);
+    if (!awaited.empty() && config_of(id) != nullptr) admit(id, std::move(awaited.mapped()));
 }
 
 void Daemon::record_state(const supervise::Worker& worker, std::string_view text) { record(worker, audit::Record::Kind::state, text); }
@@ -258,6 +266,7 @@ void Daemon::status_text(supervise::Worker& worker, std::string_view text) {
 
 void Daemon::removed(supervise::Worker& worker) {
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
+    awaited_.erase(worker.id());
     broker_.dismiss(worker.id());
     custodians_.dismiss(worker.id());
     witnesses_.dismiss(worker.id());
@@ -358,7 +367,7 @@ Result<void> Daemon::restart(std::string_view name) {
 // ---- News from the runner ----
 
 void Daemon::command_begun(const opener::CommandBegun& begun) {
-    broker_.command_begun(begun.worker, begun.generation, {begun.request, begun.grant_name, begun.error, begun.answered}, now_);
+    broker_.command_begun(begun.worker, begun.generation, {begun.request, begun.grant_name, begun.error, begun.answered, begun.ends}, now_);
 }
 
 void Daemon::command_ended(const opener::CommandEnded& ended) {

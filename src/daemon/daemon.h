@@ -109,7 +109,7 @@ private:
     bool open_audit();
     bool add_keeper();
     bool add_resolver();
-    bool wants_resolver() const;
+    static bool wants_resolver(const config::Config& config);
     bool prepare_openers();
     bool has_what_it_requires(const std::string& controllers);
     bool put_on_cell();
@@ -120,7 +120,9 @@ private:
     static std::string complain(const config::Worker& worker, const Error& error, const sandbox::Unfit& unfit = {});
     Result<Fd> output_for(const config::Worker& worker);
     Result<Assembled> assembled(const config::Worker& worker);
-    void admit(const config::Worker& worker, Assembled made, WorkerId id);
+    void join(const config::Worker& worker, WorkerId id);
+    void admit(WorkerId id, broker::PrincipalSettings principal);
+    void admit_awaited(WorkerId id);
 
     void turn();
     void dispatch(const PollEvent& event);
@@ -164,6 +166,9 @@ private:
     std::unique_ptr<supervise::Roster> roster_;
     std::map<std::string, Member, std::less<>> members_;
     std::vector<std::string> order_;             // of the config, for reports
+    // Grants that came with a new cell, of workers whose life under the old one is not over: a filter that knows nothing of them
+    // would not hold what they lend.
+    std::map<WorkerId, broker::PrincipalSettings> awaited_;
     std::optional<Member> keeper_;
     std::optional<Member> resolver_;
     bool resolver_up_ = false;

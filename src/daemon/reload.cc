@@ -83,6 +83,8 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     }
     refuse_what_was_given_up(loaded.config, report);
     if (!report.ok || mode == control::ReloadMode::plan) return report;
+    add_what_looks_up(loaded.config, report);
+    if (!report.ok) return report;
     daemon_.roster_->set_controllers(give_controllers(daemon_.cgroup_, loaded.config));
     for (auto& change : report.changes) change.failed = apply(loaded.config, change);
     const auto failed = report.failures();
@@ -150,6 +152,9 @@ std::string Reload::apply(const config::Config& next, const control::ChangeRepor
     }
     const config::Worker& worker = *find(next, name);
     if (change_report.kind != control::ChangeKind::add) return change(worker, change_report.kind);
+    if (daemon_.roster_->is_leaving(name)) {
+        return Daemon::complain(worker, {EBUSY, "adding it: one of this name was removed and is still stopping; reload again when it has"});
+    }
     if (auto failed = daemon_.add(worker); !failed.empty()) return failed;
     daemon_.tend_keeper();
     if (worker.rule.autostart) daemon_.roster_->find(daemon_.members_.at(name).id)->start(daemon_.now_);
@@ -164,10 +169,38 @@ std::string Reload::change(const config::Worker& worker, control::ChangeKind kin
     if (!made) return daemon_.complain(worker, made.error());
     if (running == nullptr) return daemon_.complain(worker, {ESRCH, "changing a worker"});
     if (const auto changed = running->change(made->life, unfit); !changed) return daemon_.complain(worker, changed.error(), unfit);
-    const bool was_up = !running->at_rest();
-    daemon_.admit(worker, std::move(*made), member.id);
-    if (kind == control::ChangeKind::restart && was_up) running->restart(daemon_.now_);
+    daemon_.join(worker, member.id);
+    refresh_log(worker);
+    // What a life under the former cell would be lent is not closed by its filter: it waits for that life's end, and with it what
+    // came since.
+    const bool waits = !running->at_rest() && (kind == control::ChangeKind::restart || daemon_.awaited_.contains(member.id));
+    if (waits) {
+        daemon_.awaited_.insert_or_assign(member.id, std::move(made->principal));
+    } else {
+        daemon_.admit(member.id, std::move(made->principal));
+    }
+    const bool wanted_up = running->life().desired == supervise::Desired::up;
+    if (kind == control::ChangeKind::restart && wanted_up && !running->at_rest()) running->restart(daemon_.now_);
     return {};
+}
+
+// The keeper is told the limits of a log with its pipe.
+void Reload::refresh_log(const config::Worker& worker) {
+    const auto again = daemon_.output_for(worker);
+    if (!again) log_error(worker.name + ": its log: " + describe(again.error()));
+    daemon_.tend_keeper();
+}
+
+// Grants that name hosts, users and the like may be the first of their kind.
+void Reload::add_what_looks_up(const config::Config& next, control::ReloadReport& report) {
+    if (daemon_.resolver_ || !Daemon::wants_resolver(next)) return;
+    if (daemon_.add_resolver()) {
+        daemon_.roster_->find(daemon_.resolver_->id)->start(daemon_.now_);
+        return;
+    }
+    report.ok = false;
+    report.problems.push_back({control::Weight::error, daemon_.options_.config, 0, 0, 1,
+                               "names cannot be looked up: the resolver could not be added; the log says why", {}, {}});
 }
 
 }  // namespace warder::daemon

@@ -27,6 +27,8 @@ private:
     // Why it failed, in words; empty: it did not.
     std::string apply(const config::Config& next, const control::ChangeReport& change);
     std::string change(const config::Worker& worker, control::ChangeKind kind);
+    void refresh_log(const config::Worker& worker);
+    void add_what_looks_up(const config::Config& next, control::ReloadReport& report);
 
     Daemon& daemon_;
 };

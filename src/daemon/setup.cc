@@ -115,7 +115,7 @@ bool Daemon::prepare() {
     if (!open_control()) return false;
     if (config_.daemon.log_keeper && !add_keeper()) return false;
     if (!open_audit()) return false;
-    if (wants_resolver() && !add_resolver()) return false;
+    if (wants_resolver(config_) && !add_resolver()) return false;
     const bool added = std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker).empty(); });
     config_.workers = {};   // each is a member now
     return added;
@@ -162,12 +162,12 @@ bool Daemon::prepare_openers() {
 }
 
 // Names are only looked up where some grant needs it: otherwise nothing here ever touches the network.
-bool Daemon::wants_resolver() const {
+bool Daemon::wants_resolver(const config::Config& config) {
     const auto by_name = [](const policy::Grant& grant) {
         return grant.kind == policy::Kind::lookup ||
                (grant.kind == policy::Kind::peer && grant.address.family == policy::Family::host);
     };
-    return std::ranges::any_of(config_.workers, [&](const auto& worker) { return std::ranges::any_of(worker.grants, by_name); });
+    return std::ranges::any_of(config.workers, [&](const auto& worker) { return std::ranges::any_of(worker.grants, by_name); });
 }
 
 bool Daemon::add_resolver() {
@@ -264,7 +264,8 @@ std::string Daemon::add(const config::Worker& worker) {
     const auto id = roster_->add(made->life, std::move(*output), unfit);
     if (!id) return complain(worker, id.error(), unfit);
     if (!unfit.item.empty()) log_warning(worker.name + ": " + unfit.item + " " + unfit.why + "; each start tries again");
-    admit(worker, std::move(*made), *id);
+    join(worker, *id);
+    admit(*id, std::move(made->principal));
     return {};
 }
 
@@ -274,16 +275,20 @@ std::string Daemon::complain(const config::Worker& worker, const Error& error, c
     return why;
 }
 
-void Daemon::admit(const config::Worker& worker, Assembled made, WorkerId id) {
-    made.principal.id = id;
-    const Identity& who = made.principal.identity;
-    custodians_.admit(id, worker.name, who.uid, who.gid, worker.grants);
-    for (const auto& trouble : broker_.admit(std::move(made.principal), now_)) {
+void Daemon::join(const config::Worker& worker, WorkerId id) {
+    members_[worker.name] = {worker, id};
+    if (std::ranges::find(order_, worker.name) == order_.end()) order_.push_back(worker.name);
+}
+
+// What its member's config says, to those who answer it.
+void Daemon::admit(WorkerId id, broker::PrincipalSettings principal) {
+    const config::Worker& worker = *config_of(id);
+    principal.id = id;
+    custodians_.admit(id, worker.name, principal.identity.uid, principal.identity.gid, worker.grants);
+    for (const auto& trouble : broker_.admit(std::move(principal), now_)) {
         log_error(trouble.worker + ": grant " + trouble.grant + ": " + describe(trouble.error));
     }
     channels_.admit(id, worker.name, worker.grants, now_);
-    members_[worker.name] = {worker, id};
-    if (std::ranges::find(order_, worker.name) == order_.end()) order_.push_back(worker.name);
 }
 
 }  // namespace warder::daemon

@@ -1,6 +1,7 @@
 // The resolver: a worker that looks names up for the others, with the system's own name services, so that neither the
 // parent nor the workers need the network for it. It gets one event for each name and says what it found. A name that takes
-// long holds up one of its threads and nobody else.
+// long holds up one of its threads and nobody else; of those that one worker asks for warderd sends only a few at once
+// (broker/knowledge.h).
 #include <arpa/inet.h>
 #include <grp.h>
 #include <netdb.h>
@@ -18,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -25,7 +27,7 @@
 
 namespace {
 
-constexpr int threads = 8;
+constexpr std::size_t most_threads = 64;   // begun when there is a name for one more
 constexpr std::size_t most_waiting = 4096;
 constexpr std::size_t most_addresses = 16;
 constexpr std::size_t answer_buffer = 64 * 1024;   // of the C library's functions that end in _r
@@ -171,18 +173,20 @@ Finding find(const std::string& key) {
 // Questions on their way from the one thread that hears them to those that look.
 class Questions {
 public:
-    // False when there are too many: the one who asks gets its answer by the deadline of its request.
-    bool put(Question question) {
+    enum class Put { taken, needs_a_thread, too_many };
+    Put put(Question question) {
         const std::lock_guard lock(mutex_);
-        if (waiting_.size() >= most_waiting) return false;
+        if (waiting_.size() >= most_waiting) return Put::too_many;
         waiting_.push_back(std::move(question));
         some_.notify_one();
-        return true;
+        return waiting_.size() > idle_ ? Put::needs_a_thread : Put::taken;
     }
 
     Question take() {
         std::unique_lock lock(mutex_);
+        ++idle_;
         some_.wait(lock, [&] { return !waiting_.empty(); });
+        --idle_;
         Question question = std::move(waiting_.front());
         waiting_.pop_front();
         return question;
@@ -192,6 +196,7 @@ private:
     std::mutex mutex_;
     std::condition_variable some_;
     std::deque<Question> waiting_;
+    std::size_t idle_ = 0;   // threads that wait for one
 };
 
 [[noreturn]] void work(warder_connection* connection, Questions& questions) {
@@ -202,6 +207,34 @@ private:
     }
 }
 
+// For as long as the process: the threads end with it.
+class Lookers {
+public:
+    explicit Lookers(warder_connection* connection) : connection_(connection) {}
+
+    void look_up(Question question) {
+        const std::uint64_t number = question.number;
+        const auto put = questions_.put(std::move(question));
+        if (put == Questions::Put::too_many) (void)warder_found(connection_, number, EAGAIN, "");
+        if (put == Questions::Put::needs_a_thread && begun_ < most_threads) begin_one();
+    }
+
+private:
+    // Where no more can be made those that there are go on.
+    void begin_one() {
+        try {
+            std::thread([this] { work(connection_, questions_); }).detach();
+            ++begun_;
+        } catch (const std::system_error& error) {
+            std::fprintf(stderr, "resolver: one more thread: %s\n", error.what());
+        }
+    }
+
+    warder_connection* connection_;
+    Questions questions_;
+    std::size_t begun_ = 0;
+};
+
 }  // namespace
 
 int main() {
@@ -210,14 +243,12 @@ int main() {
         std::fprintf(stderr, "resolver: warder_connect: %s\n", std::strerror(errno));
         return 1;
     }
-    // For as long as the process: the threads end with it.
-    static Questions questions;
-    for (int i = 0; i < threads; ++i) std::thread([connection] { work(connection, questions); }).detach();
+    static Lookers lookers(connection);
     if (warder_ready(connection, "looking names up") != 0) return 1;
     warder_event event;
     while (warder_next_event(connection, &event, -1) == 1) {
         if (event.type == WARDER_EVENT_STOP) return 0;
-        if (event.type == WARDER_EVENT_LOOKUP) (void)questions.put({event.value, event.name});
+        if (event.type == WARDER_EVENT_LOOKUP) lookers.look_up({event.value, event.name});
         if (event.fd >= 0) ::close(event.fd);
     }
     return 0;

@@ -28,6 +28,7 @@ struct CommandBegun {
     pid_t pid = -1;
     int error = 0;                     // why it did not begin
     bool answered = true;              // false: the runner is gone, and the worker was told nothing
+    std::size_t ends = 0;              // descriptors of its answer, if it began
 };
 
 struct CommandEnded {
@@ -100,6 +101,7 @@ private:
         std::uint32_t generation = 0;
         RequestId request{};
         std::string grant_name;
+        std::size_t ends = 0;
         pid_t pid = -1;
         Instant since{};
         Instant begin_by = Instant::never();

@@ -55,13 +55,12 @@ void narrow_uses(Grant& grant, std::uint32_t most) {
     grant.shape.uses = grant.shape.uses == 0 ? most : std::min(grant.shape.uses, most);
 }
 
-// Everything stays as it was: perhaps a worker that thinks that it gave something up.
+}  // namespace
+
 bool takes_nothing(const Grant& grant, const Request& request) {
     const bool all_kept = request.argument != 0 && (grant.rights.bits() & ~request.argument) == 0;
     return all_kept && request.target.empty() && request.second.empty() && request.mode == 0;
 }
-
-}  // namespace
 
 Result<Grant> narrowed(Grant smaller, const Request& request) {
     if (takes_nothing(smaller, request)) return failure(EINVAL, "narrowing that takes nothing away");

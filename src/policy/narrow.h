@@ -11,6 +11,9 @@ namespace warder::policy {
 // Patterns that one grant can have been narrowed by; more would make each decision longer.
 inline constexpr std::size_t max_narrowings = 8;
 
+// Whether everything would stay as it is: perhaps a worker that thinks that it gave something up.
+bool takes_nothing(const Grant& grant, const Request& request);
+
 // `request.grant` names the grant. What is kept of it:
 //   argument  operations, bit n for operation n; 0: none, the grant is given up
 //   target    tree: a path, absolute or below the grant, at or below what it covers now; peer: an address or a range

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "sandbox/call_groups.h"
@@ -55,6 +56,14 @@ constexpr ProtocolOption denied_protocol_options[] = {
     {6, 40},    // TCP_AO_INFO
 };
 
+// Protocols of these families of which Landlock's rules for TCP say nothing, and which become TCP on the way: one falls back to
+// it, the other begins with it.
+constexpr std::uint32_t internet_families[] = {AF_INET, AF_INET6};
+constexpr std::uint32_t not_quite_tcp[] = {
+    262,   // IPPROTO_MPTCP (5.6)
+    256,   // IPPROTO_SMC (6.11)
+};
+
 constexpr std::uint32_t denied_file_commands[] = {
     1024,   // F_SETLEASE: makes the opens of others wait
     1026,   // F_NOTIFY
@@ -92,9 +101,9 @@ public:
     void deny(std::string_view name) {
         std::erase(rules_.allowed, seccomp::call_number(std::string(name)));
     }
-    void deny_if(std::string_view name, std::vector<Test> tests) {
+    void deny_if(std::string_view name, std::vector<Test> tests, int error = EPERM) {
         const int call = seccomp::call_number(std::string(name));
-        if (call >= 0) rules_.denials.push_back({call, std::move(tests), EPERM});
+        if (call >= 0) rules_.denials.push_back({call, std::move(tests), error});
     }
     Rules take() { return std::move(rules_); }
 
@@ -126,6 +135,23 @@ void deny_out_of_band(RuleMaker& rules) {
     rules.deny_if("recvmsg", {has_any_of(2, MSG_OOB)});
     rules.deny_if("sendmmsg", {has_any_of(3, MSG_OOB)});
     rules.deny_if("recvmmsg", {has_any_of(3, MSG_OOB)});
+}
+
+// MSG_FASTOPEN connects by sending: a lent listener that its holder shut down, or a socket whose connection is still under way,
+// would go anywhere from our network, and Landlock's ports are not asked (tcp(7); security_socket_connect is not on that way).
+void deny_connecting_by_sending(RuleMaker& rules) {
+    rules.deny_if("sendto", {has_any_of(3, MSG_FASTOPEN)});
+    rules.deny_if("sendmsg", {has_any_of(2, MSG_FASTOPEN)});
+    rules.deny_if("sendmmsg", {has_any_of(3, MSG_FASTOPEN)});
+}
+
+// A program that hears that there is no such protocol takes TCP.
+void deny_other_ways_to_ports(RuleMaker& rules) {
+    for (const std::uint32_t family : internet_families) {
+        for (const std::uint32_t protocol : not_quite_tcp) {
+            rules.deny_if("socket", {equals(0, family), equals(2, protocol)}, EPROTONOSUPPORT);
+        }
+    }
 }
 
 void deny_families(RuleMaker& rules, bool network) {
@@ -182,6 +208,8 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     if (calls.lock_personality) deny_personalities(rules);
     if (calls.stays_undumpable) deny_dumps(rules);
     deny_out_of_band(rules);
+    deny_connecting_by_sending(rules);
+    if (calls.ports_restricted) deny_other_ways_to_ports(rules);
     deny_families(rules, calls.network && !calls.inet_sockets_lent && !calls.datagram_sockets_lent);
     deny_namespaces(rules, calls.namespaces);
     deny_for_lent_sockets(rules, calls);
@@ -192,6 +220,11 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     for (const auto& name : calls.kill) rules.kill(name);
     for (const auto& rule : calls.rules) rules.refuse_if(rule);
     return rules.take();
+}
+
+bool gets_past_ports(int family, std::uint64_t protocol) {
+    return std::ranges::find(internet_families, static_cast<std::uint32_t>(family)) != std::end(internet_families) &&
+           std::ranges::find(not_quite_tcp, static_cast<std::uint32_t>(protocol)) != std::end(not_quite_tcp);
 }
 
 std::vector<int> stub_calls() {

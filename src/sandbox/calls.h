@@ -18,6 +18,9 @@ enum class SentDescriptors : std::uint8_t {
 // Errors: EINVAL for a name in `allow` or `deny` that is no system call; `unknown` then holds it.
 Result<seccomp::Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& unknown);
 
+// Whether a socket of this family and protocol becomes TCP without Landlock's rules for TCP: MPTCP, SMC.
+bool gets_past_ports(int family, std::uint64_t protocol);
+
 // What the stub needs: to sleep, and to start, or to say that it could not. It holds nothing that could be written to.
 std::vector<int> stub_calls();
 

@@ -132,6 +132,7 @@ struct Calls {
     bool datagram_sockets_lent = false;  // sendmsg and sendmmsg denied, sendto only without an address
     bool may_send_descriptors = false;   // no SO_PASSRIGHTS on this kernel: sendmsg and sendmmsg denied
     bool network = false;                // the worker may make inet sockets of its own (Network::host)
+    bool ports_restricted = false;       // Landlock restricts TCP ports: no protocol that gets to them past it
     bool namespaces = false;             // clone and unshare with namespace flags
     bool lock_personality = true;        // it begins with the native one, and keeps it
     bool stays_undumpable = false;       // it may not make itself dumpable again

@@ -1,5 +1,6 @@
 #include "sandbox/receipt.h"
 
+#include <linux/capability.h>
 #include <linux/prctl.h>
 #include <sys/resource.h>
 
@@ -224,13 +225,16 @@ private:
         return item;
     }
 
+    // A program with this capability may have changed what it is about since its exec: that is shown, and not judged.
+    bool may(int capability) const { return (plan_.capabilities & capabilities::bit(capability)) != 0; }
+
     std::optional<std::string_view> status(std::string_view key) const {
         if (!seen_.there || seen_.status.find("\n" + std::string(key) + ":") == seen_.status.npos) return std::nullopt;
         return status_field(seen_.status, key);
     }
 
     void identity();
-    void four_ids(const char* name, const char* key, std::uint32_t wanted);
+    void four_ids(const char* name, const char* key, std::uint32_t wanted, int capability);
     void groups();
     void capabilities();
     void capability_set(const char* name, const char* key);
@@ -268,13 +272,13 @@ private:
 };
 
 void Comparer::identity() {
-    four_ids("uid", "Uid", plan_.uid);
-    four_ids("gid", "Gid", plan_.gid);
+    four_ids("uid", "Uid", plan_.uid, CAP_SETUID);
+    four_ids("gid", "Gid", plan_.gid, CAP_SETGID);
     groups();
 }
 
 // Real, effective, saved and that of the file system.
-void Comparer::four_ids(const char* name, const char* key, std::uint32_t wanted) {
+void Comparer::four_ids(const char* name, const char* key, std::uint32_t wanted, int capability) {
     const std::string text = std::to_string(wanted);
     std::optional<Look> look;
     if (const auto field = status(key)) {
@@ -285,7 +289,7 @@ void Comparer::four_ids(const char* name, const char* key, std::uint32_t wanted)
         look = Look{same ? text : all, same, same && wanted != 0 && !plan_.without_root};
         if (plan_.without_root) look->words += ", not separated: warderd's own";
     }
-    add(name, text, Evidence::read, look);
+    add(name, text, Evidence::read, look).binding = !may(capability);
 }
 
 void Comparer::groups() {
@@ -303,7 +307,7 @@ void Comparer::groups() {
         std::ranges::sort(there);
         look = Look{in_words(there), there == wanted, there.empty()};
     }
-    add("groups", in_words(wanted), Evidence::read, look);
+    add("groups", in_words(wanted), Evidence::read, look).binding = !may(CAP_SETGID);
 }
 
 void Comparer::capabilities() {
@@ -591,7 +595,7 @@ void Comparer::limit(const Limit& wanted, const LimitName& name) {
                     there->hard <= wanted.hard && there->soft <= wanted.hard, true};
     }
     const std::string text = wanted.soft == wanted.hard ? limit_text(wanted.hard) : limit_text(wanted.soft) + " of " + limit_text(wanted.hard);
-    add("limit " + std::string(name.name), text, Evidence::read, look);
+    add("limit " + std::string(name.name), text, Evidence::read, look).binding = !may(CAP_SYS_RESOURCE);
 }
 
 void Comparer::scheduling() {
@@ -607,8 +611,8 @@ void Comparer::scheduling() {
     char text[8];
     const auto end = std::to_chars(text, text + sizeof text, plan_.umask, 8).ptr;
     const std::string digits(text, end);
-    add("nice", std::to_string(plan_.nice), Evidence::read, nice);
-    add("oom score", std::to_string(plan_.oom_score_adjust), Evidence::read, oom);
+    add("nice", std::to_string(plan_.nice), Evidence::read, nice).binding = !may(CAP_SYS_NICE);
+    add("oom score", std::to_string(plan_.oom_score_adjust), Evidence::read, oom).binding = !may(CAP_SYS_RESOURCE);
     // A default of the program's own, which many set as the first thing they do.
     add("umask", std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits, Evidence::read, mask).binding = false;
 }
@@ -669,7 +673,8 @@ void Comparer::processor() {
     std::optional<Look> look;
     const bool there = seen_.there && seen_.scheduling;
     if (there) look = Look{scheduling_words(*seen_.scheduling), rank_of(*seen_.scheduling) <= rank_of(plan_.scheduling), false};
-    add("scheduling", scheduling_words(plan_.scheduling), Evidence::read, look).binding = there && realtime(seen_.scheduling->scheduler);
+    add("scheduling", scheduling_words(plan_.scheduling), Evidence::read, look).binding =
+        there && realtime(seen_.scheduling->scheduler) && !may(CAP_SYS_NICE);
 }
 
 // What the kernel makes of no class of its own (ioprio_set(2)): by the scheduler, and five steps of niceness are one level.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "sandbox/call_groups.h"
+#include "sandbox/calls.h"
 
 namespace warder::sandbox {
 namespace {
@@ -95,6 +96,9 @@ Remedy of_socket(const Calls& calls, const SeenCall& call) {
     const auto family = static_cast<int>(call.arguments[0]);
     const bool internet = family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
     const bool lent = calls.inet_sockets_lent || calls.datagram_sockets_lent;
+    if (call.name == "socket" && calls.ports_restricted && gets_past_ports(static_cast<int>(call.arguments[0]), call.arguments[2])) {
+        return {"tcp_connect", "no tcp_bind and tcp_connect, which MPTCP and SMC would get past; or a plain TCP socket"};
+    }
     if (call.name == "socket" && internet && lent) return {"", "nothing: its grants lend it sockets; ask for a listen, connect or netlink grant"};
     if (call.name == "socket" && internet) return {"network", "network = \"host\", or a listen, connect or netlink grant"};
     return {"", "nothing makes sockets of this family; a raw, packet, netlink or listen grant lends some"};

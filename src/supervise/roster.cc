@@ -27,6 +27,7 @@ Roster::~Roster() = default;
 
 Result<WorkerId> Roster::add(WorkerSettings settings, Fd output, sandbox::Unfit& unfit) {
     if (names_.contains(settings.name)) return failure(EEXIST, "adding a worker");
+    if (is_leaving(settings.name)) return failure(EBUSY, "adding a worker");   // its group and its NOTIFY_SOCKET are still there
     const WorkerId id{next_id_++};
     auto worker = TRY(Worker::create(id, std::move(settings), std::move(output), around_, unfit));
     names_.emplace(worker->name(), id);
@@ -51,6 +52,13 @@ Worker* Roster::find(WorkerId id) {
 Worker* Roster::find(std::string_view name) {
     const auto found = names_.find(name);
     return found == names_.end() ? nullptr : find(found->second);
+}
+
+bool Roster::is_leaving(std::string_view name) const {
+    return std::ranges::any_of(leaving_, [&](WorkerId id) {
+        const auto found = workers_.find(number(id));
+        return found != workers_.end() && found->second->name() == name;
+    });
 }
 
 void Roster::start_all(Instant now) {

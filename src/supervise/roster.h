@@ -29,12 +29,14 @@ public:
     Roster(const Roster&) = delete;
     Roster& operator=(const Roster&) = delete;
 
-    // Prepares a worker; it does not start. `output` as in Worker::create(). Errors: EEXIST for a name that is taken, and
-    // those of Worker::create(), with `unfit` filled in where the plan cannot be carried out here.
+    // Prepares a worker; it does not start. `output` as in Worker::create(). Errors: EEXIST for a name that is taken, EBUSY for
+    // one of a worker that is_leaving(), and those of Worker::create(), with `unfit` filled in where the plan cannot be carried out here.
     Result<WorkerId> add(WorkerSettings settings, Fd output, sandbox::Unfit& unfit);
 
-    // Stops it; when it is stopped it is gone. Its name is free at once.
+    // Stops it; when it is stopped it is gone. It is not found by its name any more, which is free when it is gone.
     void remove(WorkerId id, Instant now);
+    // Whether one of this name was removed and has not ended yet.
+    bool is_leaving(std::string_view name) const;
 
     // What groups have from now on: for workers that are added or changed later.
     void set_controllers(std::string controllers) { around_.controllers = std::move(controllers); }

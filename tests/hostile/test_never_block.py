@@ -363,6 +363,20 @@ class NeverBlock(WarderTest):
         self.assert_in_time(results, times)
         self.assert_nobody_else_waited(times)
 
+    def test_a_worker_that_asks_for_many_such_names_keeps_nobody_from_names(self):
+        self.in_silent_network()
+        many = ("[r.error.errno for r in c.ask([warder.protocol.Request(warder.protocol.Operation.LOOKUP, 'names', f'host:h{i}.example')"
+                " for i in range(200)])][:2]")
+        other = (self.hanger("", ["time.sleep(1)", "time.monotonic()", "c.lookup('names', 'user:root')[:5]", "time.monotonic()",
+                                  "c.lookup('names', 'host:localhost') != ''", "time.monotonic()"])
+                 .replace("hanger", "other").replace("[worker.other.grants]", "[worker.other.grants]\n" + 'names = { lookup = ["user", "host"] }'))
+        self.start(self.hanger('names = { lookup = ["host"] }', [many]) + other, f'request_deadline = "{DEADLINE}s"\n')
+        seen = self.results("other", 6)
+        values = [one.get("value") for one in seen]
+        self.assertEqual([values[2], values[4]], ["root:", True], seen)
+        self.assertLess(values[5] - values[1], FAR_FROM_IT)
+        self.assertEqual(self.results("hanger", 1)[0].get("value"), [errno.ETIMEDOUT] * 2)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -297,16 +297,19 @@ TEST_CASE("start_all leaves those without autostart alone") {
     CHECK(no.state() == State::stopped);
 }
 
-TEST_CASE("a removed worker is stopped, then gone; its name is free at once, its id never again") {
+TEST_CASE("a removed worker is stopped, then gone; then its name is free, its id never again") {
     Loop loop;
     const WorkerId first = loop.start_until_ready(sleeper("web")).id();
     sandbox::Unfit unfit;
     CHECK(loop.roster->add(sleeper("web"), Fd(), unfit).error().number == EEXIST);
     loop.roster->remove(first, now());
     CHECK(loop.roster->find("web") == nullptr);
+    CHECK(loop.roster->is_leaving("web"));
+    CHECK(loop.roster->add(sleeper("web"), Fd(), unfit).error().number == EBUSY);   // its group is still its own
+    REQUIRE(loop.until([&] { return loop.roster->find(first) == nullptr; }));
+    CHECK_FALSE(loop.roster->is_leaving("web"));
     Worker& second = loop.start_until_ready(sleeper("web"));
     CHECK(second.id() != first);
-    REQUIRE(loop.until([&] { return loop.roster->find(first) == nullptr; }));
     CHECK(loop.gone == std::vector<std::string>{"web"});
     CHECK(loop.roster->size() == 1);
 }

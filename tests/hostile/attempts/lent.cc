@@ -171,6 +171,15 @@ int connect_elsewhere(const Context& c) {
     return done(::connect(c.lent[connected], plain(address), sizeof address));
 }
 
+// The listener has to be shut down first; where sending of this kind is denied, it is denied before that too.
+int connect_by_sending(const Context& c) {
+    const sockaddr_in address = loopback(c.number("user.tcp"));
+    const auto send = [&] { return done(::sendto(c.lent[listener], "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, plain(address), sizeof address)); };
+    if (const int error = send(); error == 0 || error == EPERM) return error;
+    ::shutdown(c.lent[listener], SHUT_RD);
+    return send();
+}
+
 int send_elsewhere(const Context& c) {
     const sockaddr_in address = loopback(c.number("user.udp"));
     return done(::sendto(c.lent[datagram], "x", 1, 0, plain(address), sizeof address));
@@ -317,6 +326,7 @@ constexpr Attempt table[] = {
     {"D13-md5", "has a listener demand signatures", demand_signatures, filter, "EPERM", "EPERM", listener, "ENOPROTOOPT", sockets},
     {"D13-interface", "ties a listener to one interface", to_an_interface, filter, "EPERM", "EPERM", listener, "", sockets},
     {"D13-shutdown", "shuts a listener down", shut_down, 0, "open", "open", listener, "", sockets},
+    {"D1-fastopen", "shuts a listener down and connects it elsewhere by sending (MSG_FASTOPEN)", connect_by_sending, filter, "EPERM", "EPERM", listener, "", sockets},
 };
 
 }  // namespace

@@ -116,17 +116,19 @@ TEST_CASE("a lookup waits for the resolver, and is then answered from what is kn
     CHECK(town.outside.asked.size() == 1);
 }
 
-TEST_CASE("a wide ask asks the resolver for all that is not known, at once, and is then answered whole") {
+TEST_CASE("a wide ask asks the resolver for what is not known, a few names at once, and is then answered whole") {
     Town town({lookup_grant()});
     std::vector<std::string> names;
     for (int i = 0; i < 30; ++i) names.push_back("user:u" + std::to_string(i));
     std::vector<protocol::Request> requests(20, request_for(Operation::read, "site", "index.html"));
     for (const auto& name : names) requests.push_back(request_for(Operation::lookup, "people", name));
     CHECK_FALSE(town.ask(requests));
-    REQUIRE(town.outside.asked.size() == names.size());
+    REQUIRE(town.outside.asked.size() == Knowledge::open_of_each);
     CHECK(town.session().outstanding == 1);
     CHECK(town.broker->patience() == Duration::max());
-    for (const auto& [query, name] : std::vector(town.outside.asked)) {
+    for (std::size_t i = 0; i < town.outside.asked.size(); ++i) {
+        CHECK(town.outside.asked.size() <= i + Knowledge::open_of_each);
+        const auto [query, name] = town.outside.asked[i];
         town.resolver_finds(query, 0, std::string(name) + ":x:7:7::/:/\n");
         while (town.broker->patience() == Duration::zero()) town.turn();
     }
@@ -168,6 +170,43 @@ TEST_CASE("without a resolver a lookup is refused at once, and one that it does 
     CHECK(late->error == ETIMEDOUT);
     CHECK(town.session().outstanding == 0);
     CHECK(town.broker->next_deadline() == Instant::never());
+}
+
+TEST_CASE("an ask that waits for one name after the other has one deadline, and what came until then") {
+    Town town({lookup_grant()});
+    const protocol::Request two[] = {request_for(Operation::lookup, "people", "user:a"), request_for(Operation::lookup, "people", "user:b")};
+    CHECK_FALSE(town.ask(two));
+    const Instant deadline = town.broker->next_deadline();
+    town.now = town.now + std::chrono::seconds(4);
+    town.resolver_finds(town.outside.asked[0].first, 0, "a:x:7:7::/:/\n");
+    CHECK(town.session().outstanding == 1);
+    CHECK(town.broker->next_deadline() == deadline);
+    town.broker->run_due(deadline);
+    const auto message = town.hear();
+    REQUIRE(message);
+    const auto outcomes = protocol::decode_answer(*message);
+    REQUIRE(outcomes);
+    CHECK(outcomes->at(0).text == "a:x:7:7::/:/\n");
+    CHECK(outcomes->at(1).error == ETIMEDOUT);
+    CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", "user:b")));   // the question is still open
+    CHECK(town.outside.asked.size() == 2);
+}
+
+TEST_CASE("what was found and does not fit into the reply is not said to be nothing") {
+    Town town({lookup_grant()});
+    const std::string long_line(20'000, 'x');
+    std::vector<std::string> names;
+    for (int i = 0; i < 3; ++i) names.push_back("user:u" + std::to_string(i));
+    std::vector<protocol::Request> requests;
+    for (const auto& name : names) requests.push_back(request_for(Operation::lookup, "people", name));
+    CHECK_FALSE(town.ask(requests));
+    for (const auto& [query, name] : std::vector(town.outside.asked)) town.resolver_finds(query, 0, long_line);
+    const auto message = town.hear();
+    REQUIRE(message);
+    const auto outcomes = protocol::decode_answer(*message);
+    REQUIRE(outcomes);
+    CHECK(outcomes->at(1).text.size() == long_line.size());
+    CHECK(outcomes->at(2).error == EMSGSIZE);
 }
 
 TEST_CASE("only the resolver may say what it found") {
@@ -284,6 +323,116 @@ TEST_CASE("T18: a grant that was narrowed stays so for this life, a reload inclu
     CHECK(town.read_page()->error == 0);
 }
 
+TEST_CASE("T18: uses that were narrowed are no more after a reload") {
+    policy::Grant once = tree_grant("few", "/", {Operation::stat});
+    once.shape.uses = 3;
+    Town town({});
+    once.path = town.folder.path;
+    const std::vector<policy::Grant> grants{once, tree_grant("site", town.folder.path, {Operation::read})};
+    REQUIRE(town.admit(grants).empty());
+    const auto look = [&] { return town.ask_one(request_for(Operation::stat, "few", "index.html")); };
+    CHECK(look()->error == 0);
+    CHECK(look()->error == 0);
+    protocol::Request narrow = request_for(Operation::narrow, "few");
+    narrow.argument = ~std::uint64_t{0};
+    narrow.mode = 1'000'000;
+    REQUIRE(town.ask_one(narrow)->error == 0);
+    REQUIRE(town.admit(grants).empty());
+    CHECK(look()->error == 0);
+    CHECK(look()->reason == Reason::used_up);
+}
+
+TEST_CASE("a reload to what a worker has kept takes nothing from it") {
+    Town town({});
+    protocol::Request narrow = request_for(Operation::narrow, "site");
+    narrow.argument = Operations{Operation::stat}.bits();
+    REQUIRE(town.ask_one(narrow)->error == 0);
+    CHECK(town.admit({tree_grant("site", town.folder.path, {Operation::stat})}).empty());
+    CHECK(town.ask_one(request_for(Operation::stat, "site", "index.html"))->error == 0);
+}
+
+TEST_CASE("what an ask gave up before it had to wait is given up") {
+    Town town({lookup_grant()});
+    protocol::Request narrow = request_for(Operation::narrow, "site");
+    narrow.argument = Operations{Operation::stat}.bits();
+    const protocol::Request both[] = {narrow, request_for(Operation::lookup, "people", "user:web")};
+    CHECK_FALSE(town.ask(both));
+    town.resolver_finds(town.outside.asked.at(0).first, 0, "web:x:7:7::/:/\n");
+    const auto message = town.hear();
+    REQUIRE(message);
+    CHECK(protocol::decode_answer(*message)->at(0).error == 0);
+    CHECK(town.ask_one(narrow)->error == EINVAL);   // asked for once more
+}
+
+TEST_CASE("T18: what an ask has aimed at stays what it was, whatever the same ask narrows behind it") {
+    constexpr std::string_view name = "a-name-that-lies-on-the-heap-for-sure";
+    Town town({peer_grant("db", "unix:@" + std::string(name))});
+    town.openers.error = 0;
+    protocol::Request fewer = request_for(Operation::narrow, "db");
+    fewer.argument = ~std::uint64_t{0};
+    fewer.mode = 1000;
+    REQUIRE(town.ask_one(fewer)->error == 0);
+    fewer.mode = 999;
+    std::vector<protocol::Request> requests{request_for(Operation::connect, "db"), fewer};
+    const std::string other(name.size(), 'x');
+    for (int i = 0; i < 4; ++i) {
+        requests.push_back(request_for(Operation::narrow, "site"));
+        requests.back().second = other;
+    }
+    CHECK_FALSE(town.ask(requests));
+    REQUIRE(town.openers.items.size() == requests.size());
+    CHECK(town.openers.items[0].task.address.name == name);
+}
+
+TEST_CASE("what failed here has its sentence and its use back although an opener does the rest") {
+    policy::Grant once = tree_grant("once", "/", {Operation::read});
+    once.shape.uses = 1;
+    Town town({peer_grant("db", "unix:@database")});
+    once.path = town.folder.path;
+    REQUIRE(town.admit({once, peer_grant("db", "unix:@database"), tree_grant("site", "/", {Operation::read})}).empty());
+    REQUIRE(::mkdir(town.folder.at("no-file").c_str(), 0755) == 0);
+    town.openers.error = 0;
+    const protocol::Request both[] = {request_for(Operation::read, "once", "no-file"), request_for(Operation::connect, "db")};
+    CHECK_FALSE(town.ask(both));
+    REQUIRE(town.openers.items.size() == 2);
+    CHECK(town.openers.items[0].settled);
+    CHECK(town.openers.items[0].outcome.error != 0);
+    CHECK(town.openers.items[0].outcome.text.find("no-file") != std::string_view::npos);
+    CHECK(town.session().allowances.used(GrantId{0}) == 0);
+}
+
+TEST_CASE("a secret that changes again and again is pushed once, and once more") {
+    policy::Grant secret = file_grant("key", "/", {Operation::secret});
+    secret.kind = policy::Kind::secret;
+    Town town({});
+    town.folder.write("key", "one", 0600);
+    secret.path = town.folder.at("key");
+    REQUIRE(town.broker->watch_rotations());
+    REQUIRE(town.admit({secret, tree_grant("site", town.folder.path, {Operation::read})}).empty());
+    town.openers.error = 0;
+    CHECK_FALSE(town.ask_one(request_for(Operation::secret, "key")));   // an opener has it
+    const std::vector<JobResult> done(1);
+    town.broker->job_done(Bench::worker, town.session().generation, std::vector(town.openers.items), done, town.now);
+    town.openers.asked = 0;
+    for (int i = 0; i < 5; ++i) {
+        town.folder.write("key", std::to_string(i), 0600);
+        town.broker->handle_rotations(town.now);
+    }
+    CHECK(town.openers.asked == 1);
+    CHECK(town.session().outstanding == 1);
+    const auto items = town.openers.items;
+    const auto finish = [&] {
+        town.broker->job_done(Bench::worker, town.session().generation, items, done, town.now);
+        if (town.broker->next_deadline() <= town.now) town.broker->run_due(town.now);
+    };
+    finish();
+    CHECK(town.openers.asked == 2);
+    finish();
+    CHECK(town.openers.asked == 2);
+    CHECK(town.session().outstanding == 0);
+    CHECK(town.session().pushing.empty());
+}
+
 TEST_CASE("a worker cannot narrow for ever: what it gave up is remembered, and that has a bound") {
     Town town({});
     protocol::Request narrow = request_for(Operation::narrow, "site");
@@ -324,6 +473,22 @@ TEST_CASE("T26: a command's argument stays one argument, and a command is asked 
     REQUIRE(together);
     CHECK(together->at(0).reason == Reason::bad_argument);
     CHECK(together->at(1).reason == Reason::bad_argument);
+}
+
+TEST_CASE("T3: what a command lends counts against what may be unread, from the moment it is asked for") {
+    PrincipalSettings settings;
+    settings.max_in_flight = 5;
+    Town town({command_grant()}, std::move(settings));
+    CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));
+    CHECK(town.session().promised == 3);   // its output, its errors, its pidfd
+    CHECK(town.ask_one(request_for(Operation::run, "tell", "world"))->reason == Reason::too_many);
+    town.broker->command_begun(Bench::worker, town.session().generation, {RequestId{2}, "tell", 0, true, 3}, town.now);
+    CHECK(town.session().promised == 0);
+    CHECK(town.session().in_flight.bound() == 3);
+    CHECK_FALSE(town.ask_one(request_for(Operation::run, "tell", "world")));   // nothing is unread in truth
+    town.broker->command_begun(Bench::worker, town.session().generation, {RequestId{2}, "tell", ENOENT, true, 3}, town.now);
+    CHECK(town.session().promised == 0);
+    CHECK(town.session().in_flight.bound() == 0);
 }
 
 TEST_CASE("a command that the runner cannot take is refused, and what it would have used is not used") {
@@ -392,4 +557,68 @@ TEST_CASE("L2: a worker that does not read is put aside, costs no turn, and goes
     CHECK(answered == asked);
     CHECK_FALSE(town.session().clogged);
     CHECK(town.read_page()->error == 0);
+}
+
+namespace {
+
+// Sends asks without reading an answer, until it is put aside; how many.
+int clog(Bench& town, Bytes message) {
+    const auto clogged = [&] { return town.broker->principal(Bench::worker)->session->clogged; };
+    const std::vector<std::byte> bytes(message.begin(), message.end());
+    int asked = 0;
+    for (int i = 0; i < 10'000 && !clogged(); ++i) {
+        if (town.pair.theirs.send(bytes)) ++asked;
+        town.turn();
+    }
+    REQUIRE(clogged());
+    return asked;
+}
+
+}  // namespace
+
+TEST_CASE("what a worker waits for comes behind what it has not read, and nothing is lost") {
+    Town town({lookup_grant()});
+    for (const std::string_view name : {"user:a", "user:b"}) CHECK_FALSE(town.ask_one(request_for(Operation::lookup, "people", name)));
+    const protocol::Request request = request_for(Operation::stat, "site", "index.html");
+    const int asked = clog(town, *protocol::encode_ask(*town.buffer, RequestId{9}, std::span(&request, 1)));
+    for (const auto& [query, name] : std::vector(town.outside.asked)) town.resolver_finds(query, 0, "x:x:7:7::/:/\n");
+    CHECK(town.session().clogged);
+    int looked = 0;
+    int answered = 0;
+    for (int i = 0; i < 10'000; ++i) {
+        const auto outcome = town.hear_one();
+        if (!outcome) break;
+        REQUIRE(outcome->error == 0);
+        ++(outcome->text == "x:x:7:7::/:/\n" ? looked : answered);
+        town.turn();
+    }
+    CHECK(answered == asked);
+    CHECK(looked == 2);
+    CHECK_FALSE(town.session().clogged);
+    CHECK(town.session().outstanding == 0);
+    CHECK(town.listener.broken.empty());
+    CHECK(town.read_page()->error == 0);
+}
+
+TEST_CASE("a worker that does not read its refusals is not within its quota for that") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 10;
+    Folder folder;
+    folder.write("index.html", "hello");
+    Bench town;
+    REQUIRE(town.admit_with(std::move(settings), {tree_grant("site", folder.path, {Operation::stat})}).empty());
+    REQUIRE(town.begin());
+    REQUIRE(town.greet());
+    const std::vector<protocol::Request> many(200, request_for(Operation::stat, "site", "index.html"));
+    const auto message = protocol::encode_ask(*town.buffer, RequestId{9}, many);
+    REQUIRE(message);
+    clog(town, *message);
+    int done = 0;
+    for (int i = 0; i < 10'000; ++i) {
+        const auto heard = town.hear();
+        if (!heard) break;
+        if (protocol::decode_answer(*heard)->at(0).error == 0) ++done;
+        for (int turns = 0; turns < 100; ++turns) town.turn();
+    }
+    CHECK(done == 1);
 }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -122,6 +124,28 @@ TEST_CASE("D13: a TCP listener that was shut down is no longer sound") {
     CHECK(sound(held, grant));
     REQUIRE(::shutdown(held.listener.get(), SHUT_RDWR) == 0);
     CHECK_FALSE(sound(held, grant));
+}
+
+TEST_CASE("D13: a listener whose packets no longer reach everybody is not sound") {
+    struct Spoiling {
+        int level, option, value;
+    };
+    const auto sound_after = [](std::string_view address, Spoiling how) {
+        const auto grant = listener_grant("far", std::string(address));
+        Privileges privileges;
+        Held held = hold(grant, privileges);
+        REQUIRE(open_listener(held, grant, privileges, somebody));
+        CHECK(sound(held, grant));
+        REQUIRE(::setsockopt(held.listener.get(), how.level, how.option, &how.value, sizeof how.value) == 0);
+        return sound(held, grant);
+    };
+    CHECK_FALSE(sound_after("tcp:127.0.0.1:0", {IPPROTO_IP, IP_TTL, 1}));
+    CHECK_FALSE(sound_after("udp:127.0.0.1:0", {IPPROTO_IP, IP_TTL, 1}));
+    CHECK_FALSE(sound_after("tcp:[::1]:0", {IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1}));
+    CHECK_FALSE(sound_after("tcp:127.0.0.1:0", {SOL_SOCKET, SO_DONTROUTE, 1}));
+    CHECK_FALSE(sound_after("tcp:127.0.0.1:0", {IPPROTO_IP, IP_OPTIONS, 0x01010101}));   // four that do nothing
+    CHECK(sound_after("tcp:127.0.0.1:0", {IPPROTO_TCP, TCP_NODELAY, 1}));
+    CHECK(sound_after("tcp:127.0.0.1:0", {SOL_SOCKET, SO_KEEPALIVE, 1}));
 }
 
 TEST_CASE("a socket's path has the grant's mode, and goes when the listener is let go") {

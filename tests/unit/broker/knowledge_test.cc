@@ -19,7 +19,7 @@ policy::Address wanted(std::string_view text) { return policy::parse_address(tex
 TEST_CASE("what is asked for is known once it was answered, and only under its own number") {
     Knowledge knowledge;
     CHECK(knowledge.find("host:db", start) == nullptr);
-    const auto query = knowledge.asked("host:db", start);
+    const auto query = knowledge.asked("host:db", WorkerId{1}, start);
     REQUIRE(query != 0);
     REQUIRE(knowledge.find("host:db", start) != nullptr);
     CHECK_FALSE(knowledge.find("host:db", start)->known);
@@ -32,8 +32,8 @@ TEST_CASE("what is asked for is known once it was answered, and only under its o
 
 TEST_CASE("an answer is forgotten after a while, an absence sooner") {
     Knowledge knowledge;
-    knowledge.learn(knowledge.asked("user:a", start), 0, "a:x:1:1::/:/\n", start);
-    knowledge.learn(knowledge.asked("user:b", start), ENOENT, {}, start);
+    knowledge.learn(knowledge.asked("user:a", WorkerId{1}, start), 0, "a:x:1:1::/:/\n", start);
+    knowledge.learn(knowledge.asked("user:b", WorkerId{1}, start), ENOENT, {}, start);
     const Instant later = start + std::chrono::seconds(2);
     CHECK(knowledge.find("user:a", later) != nullptr);
     CHECK(knowledge.find("user:b", later) == nullptr);
@@ -42,21 +42,21 @@ TEST_CASE("an answer is forgotten after a while, an absence sooner") {
 
 TEST_CASE("there is room for so many keys: answers give way, open questions do not") {
     Knowledge knowledge;
-    for (std::size_t i = 0; i < Knowledge::capacity; ++i) REQUIRE(knowledge.asked("host:h" + std::to_string(i), start) != 0);
-    CHECK(knowledge.asked("host:one-more", start) == 0);
+    for (std::size_t i = 0; i < Knowledge::capacity; ++i) REQUIRE(knowledge.asked("host:h" + std::to_string(i), WorkerId{1}, start) != 0);
+    CHECK(knowledge.asked("host:one-more", WorkerId{1}, start) == 0);
     const auto* first = knowledge.find("host:h0", start);
     REQUIRE(first != nullptr);
     CHECK(knowledge.learn(first->query, 0, "10.0.0.1\n", start));
-    CHECK(knowledge.asked("host:one-more", start) != 0);
+    CHECK(knowledge.asked("host:one-more", WorkerId{1}, start) != 0);
     CHECK(knowledge.find("host:h0", start) == nullptr);
-    CHECK(knowledge.asked(std::string(Knowledge::max_key + 1, 'a'), start) == 0);
+    CHECK(knowledge.asked(std::string(Knowledge::max_key + 1, 'a'), WorkerId{1}, start) == 0);
 }
 
 TEST_CASE("a resolver that begins is asked what is still open") {
     Knowledge knowledge;
-    knowledge.learn(knowledge.asked("host:known", start), 0, "10.0.0.1\n", start);
-    const auto open = knowledge.asked("host:open", start);
-    const auto given_up = knowledge.asked("host:given-up", start);
+    knowledge.learn(knowledge.asked("host:known", WorkerId{1}, start), 0, "10.0.0.1\n", start);
+    const auto open = knowledge.asked("host:open", WorkerId{1}, start);
+    const auto given_up = knowledge.asked("host:given-up", WorkerId{1}, start);
     knowledge.forget(given_up);
     std::vector<std::pair<std::uint64_t, std::string>> asked;
     knowledge.for_each_open([&](std::uint64_t query, std::string_view key) { asked.emplace_back(query, key); });
@@ -81,4 +81,24 @@ TEST_CASE("a line that is no address gives none: the resolver's word is not more
         CAPTURE(line);
         CHECK_FALSE(address_in(line, 0, wanted("tcp:127.0.0.1:5432")));
     }
+}
+
+TEST_CASE("a worker has a few open questions and no more, whatever becomes of them, and others have theirs") {
+    Knowledge knowledge;
+    constexpr WorkerId one{1};
+    constexpr WorkerId other{2};
+    std::uint64_t last = 0;
+    for (std::size_t i = 0; i < Knowledge::open_of_each; ++i) {
+        CHECK(knowledge.one_too_many_of(one) == 0);
+        last = knowledge.asked("host:h" + std::to_string(i), one, start);
+    }
+    CHECK(knowledge.one_too_many_of(one) == last);
+    CHECK(knowledge.one_too_many_of(other) == 0);
+    CHECK(knowledge.asked("host:his", other, start) != 0);
+    CHECK(knowledge.learn(last, ENOENT, {}, start));
+    CHECK(knowledge.one_too_many_of(one) == 0);
+    last = knowledge.asked("host:again", one, start);
+    CHECK(knowledge.one_too_many_of(one) == last);
+    knowledge.forget(last);
+    CHECK(knowledge.one_too_many_of(one) == 0);
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -162,6 +163,34 @@ TEST_CASE("D1, D5: with lent inet sockets connect, bind and listen are denied wh
         CHECK(under(calls, [=] { return call(number, -1); }) == EBADF);
     }
     CHECK(under({}, [] { return call(SYS_connect, -1); }) == EBADF);
+}
+
+TEST_CASE("D1: nobody connects by sending") {
+    CHECK(under({}, [] { return call(SYS_sendto, -1, 0, 0, MSG_FASTOPEN, 0, 0); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_sendto, -1, 0, 0, MSG_FASTOPEN | MSG_NOSIGNAL, 1, 16); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_sendmsg, -1, 0, MSG_FASTOPEN | MSG_DONTWAIT); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_sendmmsg, -1, 0, 0, MSG_FASTOPEN); }) == EPERM);
+    CHECK(under({}, [] { return call(SYS_sendto, -1, 0, 0, MSG_NOSIGNAL, 0, 0); }) == EBADF);
+}
+
+TEST_CASE("where ports are restricted there is no socket that gets to them past Landlock") {
+    constexpr int smc = 256;
+    Calls calls;
+    calls.network = true;
+    const auto make = [](int family, int protocol) {
+        return [=] { return call(SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, protocol); };
+    };
+    CHECK(under(calls, make(AF_INET, IPPROTO_MPTCP)) != EPERM);
+    calls.ports_restricted = true;
+    for (const int family : {AF_INET, AF_INET6}) {
+        CHECK(under(calls, make(family, IPPROTO_MPTCP)) == EPROTONOSUPPORT);
+        CHECK(under(calls, make(family, smc)) == EPROTONOSUPPORT);
+        CHECK(under(calls, make(family, IPPROTO_TCP)) == 0);
+        CHECK(under(calls, make(family, 0)) == 0);
+    }
+    CHECK(gets_past_ports(AF_INET, IPPROTO_MPTCP));
+    CHECK_FALSE(gets_past_ports(AF_INET, IPPROTO_TCP));
+    CHECK_FALSE(gets_past_ports(AF_NETLINK, smc));
 }
 
 TEST_CASE("D2: with lent datagram sockets nothing is sent to an address") {

@@ -241,6 +241,30 @@ TEST_CASE("what takes a right to get is a mismatch, what a program may set itsel
     CHECK_EQ(differs(expected, seen), "dumpable: wanted no, effective yes");
 }
 
+TEST_CASE("what a capability of the plan is for is shown and not judged: the program may have used it since its exec") {
+    const auto differs_under = [](int capability, const Observed& seen) {
+        Expected expected = expected_web();
+        Observed there = seen;
+        expected.plan.capabilities = capabilities::bit(capability);
+        return differs(expected, there);
+    };
+    constexpr int unrelated = CAP_NET_BIND_SERVICE;
+    const Observed dropped = with(&Observed::status, "Uid:\t64001\t64001\t64001\t64001", "Uid:\t33\t33\t33\t33");
+    CHECK_EQ(differs_under(unrelated, dropped), "uid: wanted 64001, effective 33 33 33 33");
+    CHECK_EQ(differs_under(CAP_SETUID, dropped), "");
+    const Observed grouped = with(&Observed::status, "Groups:\t ", "Groups:\t33 ");
+    CHECK_EQ(differs_under(unrelated, grouped), "groups: wanted none, effective 33");
+    CHECK_EQ(differs_under(CAP_SETGID, grouped), "");
+    const Observed raised = with(&Observed::limits, "1024                 2048", "4096                 4096");
+    CHECK_EQ(differs_under(unrelated, raised), "limit nofile: wanted 1024 of 2048, effective 4096");
+    CHECK_EQ(differs_under(CAP_SYS_RESOURCE, raised), "");
+    Observed first = seen_web();
+    first.scheduling = Scheduling{Scheduler::fifo, 5};
+    first.nice = -5;
+    CHECK_EQ(differs_under(unrelated, first), "nice: wanted 0, effective -5");
+    CHECK_EQ(differs_under(CAP_SYS_NICE, first), "");
+}
+
 TEST_CASE("a process that is gone is not judged") {
     Observed seen = seen_web();
     seen.there = false;
