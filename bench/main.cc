@@ -97,6 +97,10 @@ int main(int count, char** words) {
         return 77;
     }
     const auto sections = measure(*options);
+    if (told_to_end()) {
+        std::fprintf(stderr, "warder-bench: told to end\n");
+        return 1;
+    }
     if (!sections) {
         std::fprintf(stderr, "warder-bench: %s\n", describe(sections.error()).c_str());
         return 1;

@@ -102,9 +102,11 @@ std::string daemon_config(const std::string& root, const std::string& more) {
 
 // The warderd that runs, for a signal handler. Its parent-death signal does not outlive its change of credentials (prctl(2)).
 volatile std::sig_atomic_t running = -1;
+volatile std::sig_atomic_t ended_by = 0;
 
 // Asked to end, we end warderd: whatever waits for its workers then fails, and everything is put away on the way out.
 void end_the_subject(int signal) {
+    ended_by = signal;
     if (running > 0) {
         ::kill(running, SIGTERM);
     } else {
@@ -134,6 +136,8 @@ void raise_descriptor_limit() {
 }
 
 }  // namespace
+
+bool told_to_end() { return ended_by != 0; }
 
 Result<Scratch> Scratch::create() {
     const char* base = std::getenv("TMPDIR");

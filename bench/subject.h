@@ -69,6 +69,9 @@ Result<Visitor> next_visitor(const Scratch& scratch, Duration patience);
 std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view cell,
                           std::size_t grants);
 
+// Whether a signal ended a subject: what was measured then says nothing.
+bool told_to_end();
+
 class Subject {
 public:
     // Starts warderd with what the scratch needs in [daemon], more lines of it in `daemon`, and `workers` after it.

@@ -134,7 +134,9 @@ Performed failed(int error) { return {Fd(), Reason::system, error, 0, 0, 0, {}};
 Performed failed(const Error& error) { return failed(error.number); }
 
 Performed lent(Fd fd, const struct stat& about, std::uint64_t value) {
-    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino, {}};
+    constexpr blkcnt_t many = 8192;   // of 512 bytes: more than any secret has, and freed in no time
+    const bool large = S_ISREG(about.st_mode) && about.st_blocks > many;
+    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino, {}, large};
 }
 
 Performed lent_as_asked(const Task& task, Fd fd, std::uint64_t value) {

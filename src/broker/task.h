@@ -58,6 +58,7 @@ struct Performed {
     std::uint64_t device = 0;          // of what is lent, to find it again among the worker's descriptors
     std::uint64_t inode = 0;
     std::string_view data;             // what the operation found; lies in the Texts given to perform()
+    bool large = false;                // a file of which the last close may take long, were it unlinked
 };
 
 // The largest secret that is lent, in bytes.

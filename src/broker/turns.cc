@@ -117,7 +117,6 @@ void Broker::perform_part(Principal& principal, std::size_t last, Instant now) {
 
 void Broker::record_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
-    dispose_of_unlinked(first, last);
     conclude(principal, wide_->sender, first, last, now);
     if (last == desk_->count) wide_.reset();
 }

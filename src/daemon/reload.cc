@@ -195,6 +195,7 @@ void Reload::refresh_log(const config::Worker& worker) {
 void Reload::add_what_looks_up(const config::Config& next, control::ReloadReport& report) {
     if (daemon_.resolver_ || !Daemon::wants_resolver(next)) return;
     if (daemon_.add_resolver()) {
+        daemon_.tend_keeper();   // its log is new
         daemon_.roster_->find(daemon_.resolver_->id)->start(daemon_.now_);
         return;
     }

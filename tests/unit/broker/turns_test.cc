@@ -174,6 +174,22 @@ TEST_CASE("T19: a wide ask whose worker's life ends just when it is answered is 
     CHECK(street.broker->principal(Street::worker)->allowed == 60);
 }
 
+TEST_CASE("our copy of a large file that was unlinked meanwhile is closed by an opener, who may wait for its blocks") {
+    Street street;
+    for (const char* name : {"58", "59"}) street.folder.write(name, std::string(8 << 20, 'x'));
+    street.send(street.pair, 60);
+    std::optional<std::size_t> count;
+    for (int turns = 0; turns < 40 && !count; ++turns) {
+        street.take_turn();
+        count = street.answered(street.pair);
+    }
+    REQUIRE(count == 60);
+    street.privileges.become_root();
+    for (const char* name : {"57", "59"}) REQUIRE(std::filesystem::remove(street.folder.at(name)));
+    street.broker->end_session(Street::worker);
+    CHECK(street.openers.disposed == 1);   // neither what is small nor what has its name
+}
+
 TEST_CASE("a worker that asks again as soon as it has the answer to a wide ask is answered again") {
     Street street;
     street.send(street.pair, 60);
