@@ -38,11 +38,18 @@ std::string take_name(std::string& rest) {
 
 // ---- A way that is gone name by name. Without the heap: also by a child of ours between fork and exec ----
 
+// For whom, once a name is another's word.
+struct Handing {
+    Privileges& privileges;
+    const Identity& whom;
+};
+
 struct Manner {
     std::uint64_t also = 0;              // further RESOLVE bits
     std::optional<mode_t> making = {};   // the mode of what is absent and is to be made
     bool any_kind = false;               // the end need not be a directory, and may be led to by a symlink of its owner
     bool by_kernel = false;              // as the kernel leads, behind root: its links lie in its own file systems
+    Handing* handing = nullptr;          // whose permissions count where root's directories end
 };
 
 struct Way {
@@ -51,6 +58,7 @@ struct Way {
     std::size_t begin = 0;
     int links = 0;
     std::optional<uid_t> led_by;           // the owner of the symlinks that are not root's
+    bool handed = false;                   // no longer with root's permissions
 
     Result<void> put_before_rest(std::string_view target);
     const char* take_name();
@@ -96,15 +104,22 @@ Result<Kind> kind_of(int fd) {
 
 Failure not_roots() { return failure(EPERM, "following a symlink that is not root's"); }
 
-// Without root the kernel's own permissions decide.
+// Without root, and of whom the way is for, the kernel's own permissions decide.
 bool may_lead(Way& way, uid_t owner, const Manner& manner) {
-    if (::getuid() != 0 || owner == 0) return true;
+    if (::getuid() != 0 || owner == 0 || way.handed) return true;
     if (!manner.any_kind || way.led_by.value_or(owner) != owner) return false;
     way.led_by = owner;
     return true;
 }
 
+Result<void> hand_over(Way& way, const Manner& manner) {
+    TRY(manner.handing->privileges.become(manner.handing->whom));
+    way.handed = true;
+    return {};
+}
+
 Result<void> follow(Way& way, int link, uid_t owner, const Manner& manner) {
+    if (manner.handing != nullptr && !way.handed && owner != 0) TRY(hand_over(way, manner));
     if (!may_lead(way, owner, manner)) return not_roots();
     if (++way.links > most_symlinks) return failure(ELOOP, "following symlinks");
     if ((manner.also & RESOLVE_CACHED) != 0) {
@@ -153,6 +168,7 @@ Result<void> pass(Way& way, const char* name, const Manner& manner) {
 
 // O_DIRECTORY lets what mounts itself do so.
 Result<void> step(Way& way, const char* name, const Manner& manner) {
+    if (manner.handing != nullptr && !way.handed && !names_are_roots(way.at.get())) TRY(hand_over(way, manner));
     auto next = open_at(way.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | manner.also);
     if (!next && next.error().number == ENOENT && manner.making) next = make_directory(way.at.get(), name, *manner.making);
     if (!next && next.error().number == ENOTDIR) return pass(way, name, manner);
@@ -216,9 +232,36 @@ Result<Fd> open_directory_as_root(const std::string& path, std::uint64_t also) {
     return go(path, {.also = also});
 }
 
+// Who may walk the whole way needs nobody's help, and that is one call.
+Result<Fd> open_directory_for(const Identity& whom, Privileges& privileges, const std::string& path, std::uint64_t also) {
+    TRY(privileges.become(whom));
+    auto whole = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | also);
+    if (whole || whole.error().number != EACCES || ::getuid() != 0) return whole;
+    privileges.become_root();
+    Handing handing{privileges, whom};
+    return go(path, {.also = also, .handing = &handing});
+}
+
+bool names_are_roots(int directory) {
+    struct statx about;
+    constexpr int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (::statx(directory, "", flags, STATX_MODE | STATX_UID, &about) != 0 || about.stx_uid != 0) return false;
+    return (about.stx_mode & (S_IWGRP | S_IWOTH)) == 0 || (about.stx_mode & S_ISVTX) != 0;
+}
+
 Result<Fd> made_directory_as_root(const std::string& path, mode_t mode) { return go(path, {.making = mode}); }
 
-Result<Fd> open_to_show(std::string_view path) { return go(path, {.any_kind = true}); }
+Result<Fd> open_to_show(std::string_view path, std::uint64_t also) {
+    std::array<char, PATH_MAX> text;
+    if (path.size() >= text.size()) return failure(ENAMETOOLONG, "open");
+    text[path.copy(text.data(), path.size())] = 0;
+    constexpr std::uint64_t no_symlinks = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+    auto straight = open_at(AT_FDCWD, text.data(), O_PATH | O_DIRECTORY, 0, no_symlinks | also);
+    if (!straight && straight.error().number == ENOTDIR) straight = open_at(AT_FDCWD, text.data(), O_PATH, 0, no_symlinks | also);
+    if (straight || straight.error().number != ELOOP) return straight;
+    return go(path, {.also = also, .any_kind = true});
+}
+
 Result<Fd> open_to_use(std::string_view path) { return go(path, {.any_kind = true, .by_kernel = true}); }
 
 Result<void> make_directories(const std::string& path, mode_t mode) {
