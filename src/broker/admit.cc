@@ -22,7 +22,7 @@ bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
         const auto index = static_cast<std::size_t>(&old - before.settings.grants.all().data());
         if (!same_listener(old, grant) || !before.held[index].listener) continue;
         held.listener = std::move(before.held[index].listener);
-        held.bound_path = std::exchange(before.held[index].bound_path, {});
+        held.bound = std::exchange(before.held[index].bound, {});
         held.shown = before.held[index].shown;   // an autobound name is the kernel's, and stays
         return true;
     }
@@ -47,7 +47,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     const std::string mountinfo = mount_table();
     for (const auto& grant : settings.grants.all()) {
         trouble(grant, make_owned(grant, privileges_, settings.identity, mountinfo));
-        held.push_back(hold(grant, privileges_, mountinfo));
+        held.push_back(hold(grant, privileges_, settings.identity, mountinfo));
         held.back().checked = now;
         if (grant.kind == policy::Kind::listener) carry_over(principal, grant, held.back());
     }

@@ -30,19 +30,6 @@ bool acts_at_once(Operation operation) { return operation == Operation::signal |
 bool stands_alone(Operation operation) { return acts_at_once(operation) || operation == Operation::run; }
 
 
-// Those that root performs: the grant itself is the right.
-bool done_by_root(Kind kind) {
-    switch (kind) {
-        case Kind::secret:
-        case Kind::raw:
-        case Kind::packet:
-        case Kind::netlink:
-        case Kind::device:
-        case Kind::sysctl: return true;
-        default: return false;
-    }
-}
-
 }  // namespace
 
 void Broker::answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now,
@@ -175,7 +162,7 @@ void Broker::aim(Principal& principal, Answering& one, Instant now) {
 // What is named by a path is done below the directory that is held for it.
 void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant now) {
     const policy::Grant& grant = principal.grants().at(one.decision.grant);
-    const Recheck seen = recheck(held, grant, privileges_, now);
+    const Recheck seen = recheck(held, grant, privileges_, principal.settings.identity, now);
     if (seen == Recheck::changed) {
         record_hold(principal, grant, "its directory is another one now: held anew");
         if (grant.kind == Kind::secret) watch_rotation(principal, one.decision.grant);
@@ -185,6 +172,7 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
     const bool may_be_made = one.task.making != Making::nothing;
     const bool found = seen == Recheck::same || seen == Recheck::changed;
     if (seen == Recheck::foreign) return settle(one, Reason::foreign_owner, errno_of(Reason::foreign_owner), {});
+    if (seen == Recheck::closed) return settle(one, Reason::system, EACCES, {});
     if (seen == Recheck::gone && !may_be_made) return settle(one, Reason::system, ENOENT, {});
     if (may_be_made) one.task.making_mode = making_mode(grant);
     if (may_be_made || !found) one.task.prefix = held.directory_path;

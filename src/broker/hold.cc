@@ -60,21 +60,26 @@ Result<Path> target_of(const policy::Grant& grant, std::uint64_t also) {
     return Path({text.data(), static_cast<std::size_t>(size)});
 }
 
-// False when what the kernel has in memory does not tell where the log is.
+// False when what the kernel has in memory does not tell where the log is. Where another's symlink leads, and not to its owner's, is
+// not taken for the log's place.
 bool follow_log(Held& held, const policy::Grant& grant, std::uint64_t also) {
     const auto target = target_of(grant, also);
     if (!target) return target.error().number != EAGAIN;
     const std::string_view path = target->view();
-    if (policy::directory_of(path) != held.directory_path || policy::name_of_file(path) != held.leaf) {
-        name_parts(held, grant, path);
-    }
+    if (policy::directory_of(path) == held.directory_path && policy::name_of_file(path) == held.leaf) return true;
+    const auto found = open_to_show(grant.path, also);
+    if (!found) return found.error().number != EAGAIN;
+    std::array<char, policy::max_path + 1> text;
+    const ssize_t size = ::readlink(own_path(found->get()).c_str(), text.data(), text.size());
+    if (size > 0) name_parts(held, grant, std::string_view(text.data(), static_cast<std::size_t>(size)));
     return true;
 }
 
 // The administrator's prefix may go through symlinks, but never through the magic ones of /proc.
-Result<Fd> open_prefix(const Held& held, std::uint64_t also) {
-    if (held.by_root) return open_directory_as_root(held.directory_path, also);
-    return open_at(AT_FDCWD, held.directory_path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | also);
+Result<Fd> open_prefix(const Held& held, Privileges& privileges, const Identity& worker, std::uint64_t also) {
+    if (!held.by_root) return open_directory_for(worker, privileges, held.directory_path, also);
+    privileges.become_root();
+    return open_directory_as_root(held.directory_path, also);
 }
 
 void take_directory(Held& held, Fd directory, const FileIdentity& identity, std::int64_t type) {
@@ -149,17 +154,22 @@ Result<void> bind_path(int fd, const Held& held, const policy::Grant& grant) {
     return {};
 }
 
-// A path that is in the way is removed only if it is a socket that nobody answers on.
+// A name in the held directory, and nothing that it may lead to.
+Result<Fd> open_name(int directory, const std::string& leaf) {
+    constexpr std::uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+    return open_at(directory, leaf.c_str(), O_PATH | O_NOFOLLOW, 0, resolve);
+}
+
+// A path that is in the way is removed only if it is a socket that nobody answers on. That one is asked, whatever its name means by then.
 Result<void> remove_dead_socket(const Held& held, const policy::Grant& grant) {
+    const Fd found = TRY(open_name(held.directory.get(), held.leaf));
     struct stat about;
-    if (::fstatat(held.directory.get(), held.leaf.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) return failure("fstatat");
+    if (::fstat(found.get(), &about) != 0) return failure("fstat");
     if (!S_ISSOCK(about.st_mode)) return failure(EADDRINUSE, "bind");
     Fd probe(::socket(AF_UNIX, socket_type(grant.address.transport) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!probe) return failure("socket");
-    if (::fchdir(held.directory.get()) != 0) return failure("fchdir");
-    const SocketName name = unix_socket_name(held.leaf, Abstract::no);
+    const SocketName name = unix_socket_name(own_path(found.get()).view(), Abstract::no);
     const bool answered = ::connect(probe.get(), name.get(), name.size) == 0 || errno != ECONNREFUSED;
-    if (::chdir("/") != 0) return failure("chdir");
     if (answered) return failure(EADDRINUSE, "bind");
     if (::unlinkat(held.directory.get(), held.leaf.c_str(), 0) != 0) return failure("unlinkat");
     return {};
@@ -203,19 +213,45 @@ Result<void> take_credentials(const policy::Grant& grant, Privileges& privileges
     return {};
 }
 
+// What was just bound, to be known again.
+Result<void> remember_bound(Held& held, const Privileges& privileges) {
+    held.bound = BoundPath{.directory = Fd(::fcntl(held.directory.get(), F_DUPFD_CLOEXEC, 0)), .leaf = held.leaf, .made = {},
+                           .maker = privileges.current()};
+    if (!held.bound.directory) return failure("fcntl");
+    const Fd path = TRY(open_name(held.bound.directory.get(), held.leaf));
+    held.bound.made = TRY(identify(path.get()));
+    return {};
+}
+
 // The path of a listener with an `owner` is given to it by root, whoever bound it; the credentials are then as they
 // were, since listen(2) is yet to come.
-Result<void> give_path(const Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+Result<void> give_path(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
     if (grant.owner == policy::Owner::nobody_in_particular) return {};
-    const uid_t maker = ::geteuid();
     privileges.become_root();
-    constexpr std::uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-    const Fd path = TRY(open_at(held.directory.get(), held.leaf.c_str(), O_PATH | O_NOFOLLOW, 0, resolve));
-    struct stat about;
-    if (::fstat(path.get(), &about) != 0) return failure("fstat");
-    if (!S_ISSOCK(about.st_mode)) return failure(EPERM, "giving a socket's path to its owner");
-    TRY(give(path.get(), owner_of(grant, worker), maker));
+    const Fd path = TRY(open_name(held.bound.directory.get(), held.bound.leaf));
+    if (TRY(identify(path.get())) != held.bound.made) return failure(EPERM, "giving a socket's path to its owner");
+    TRY(give(path.get(), owner_of(grant, worker), held.bound.maker.uid));
+    held.bound.given = true;
     return take_credentials(grant, privileges, worker);
+}
+
+enum class Removed : std::uint8_t { done, not_permitted };
+
+Removed remove_bound(const BoundPath& bound) {
+    const auto path = open_name(bound.directory.get(), bound.leaf);
+    const auto identity = path ? identify(path->get()) : Result<FileIdentity>(Failure(path.error()));
+    if (!identity || *identity != bound.made) return Removed::done;   // it is another's by now, or gone
+    const bool removed = ::unlinkat(bound.directory.get(), bound.leaf.c_str(), 0) == 0;
+    return !removed && (errno == EPERM || errno == EACCES) ? Removed::not_permitted : Removed::done;
+}
+
+// What root gave away nobody but root may remove from a directory like /tmp.
+void remove_path(Held& held, Privileges& privileges) {
+    const BoundPath bound = std::exchange(held.bound, {});
+    if (!bound.directory || !privileges.become(bound.maker)) return;
+    if (remove_bound(bound) == Removed::done || !bound.given) return;
+    privileges.become_root();
+    remove_bound(bound);
 }
 
 // Binds the socket. What it is called then, stands in `held`.
@@ -226,46 +262,69 @@ Result<void> bind_listener(int fd, Held& held, const policy::Grant& grant, Privi
         return lets_kernel_choose(grant) ? show_chosen_name(fd, held, grant) : Result<void>();
     }
     TRY(bind_in_place_of_dead(fd, held, grant));
-    const auto given = give_path(held, grant, privileges, worker);
-    if (!given) ::unlinkat(held.directory.get(), held.leaf.c_str(), 0);
-    return given;
+    TRY(remember_bound(held, privileges));
+    return give_path(held, grant, privileges, worker);
+}
+
+Result<void> bind_and_listen(int fd, Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    TRY(set_options(fd, grant));
+    TRY(bind_listener(fd, held, grant, privileges, worker));
+    if (listens(grant.address.transport) && ::listen(fd, grant.backlog) != 0) return failure("listen");
+    return {};
 }
 
 }  // namespace
 
-Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view mountinfo) {
+bool done_by_root(policy::Kind kind) {
+    switch (kind) {
+        case policy::Kind::secret:
+        case policy::Kind::raw:
+        case policy::Kind::packet:
+        case policy::Kind::netlink:
+        case policy::Kind::device:
+        case policy::Kind::sysctl: return true;
+        default: return false;
+    }
+}
+
+Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker, std::string_view mountinfo) {
     Held held;
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     held.shown = socket ? policy::format(grant.address) : grant.path;
     if (!names_a_path(grant)) return held;
-    held.by_root = grant.as == policy::As::root;
+    held.by_root = done_by_root(grant.kind) || grant.as == policy::As::root;
     name_parts(held, grant, path_of(grant));
     privileges.become_root();
     if (grant.kind == policy::Kind::syslog) follow_log(held, grant, 0);
     // What others answer for is looked at by openers, when it is asked for.
     held.elsewhere = answered_by_others(mount_behind(mountinfo, held.directory_path).type);
     if (held.elsewhere) return held;
-    auto directory = open_prefix(held, 0);
+    auto directory = open_prefix(held, privileges, worker, 0);
+    privileges.become_root();
     if (directory) {
         if (const auto taken = take_first(held, std::move(*directory)); !taken) held.directory.reset();
     }
     return held;
 }
 
-Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now) {
+Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker, Instant now) {
     if (held.directory && (grant.pin || now - held.checked < recheck_after)) return Recheck::same;
-    privileges.become_root();
-    if (grant.kind == policy::Kind::syslog && !follow_log(held, grant, RESOLVE_CACHED)) return Recheck::unknown;
-    auto directory = open_prefix(held, RESOLVE_CACHED);
+    if (grant.kind == policy::Kind::syslog) {
+        privileges.become_root();
+        if (!follow_log(held, grant, RESOLVE_CACHED)) return Recheck::unknown;
+    }
+    auto directory = open_prefix(held, privileges, worker, RESOLVE_CACHED);
     if (!directory && directory.error().number == EAGAIN) return Recheck::unknown;
     held.checked = now;
     if (!directory) {
         held.directory.reset();
+        if (directory.error().number == EACCES) return Recheck::closed;
         return directory.error().number == EPERM ? Recheck::foreign : Recheck::gone;
     }
     const auto identity = identify(directory->get());
     if (!identity) return Recheck::unknown;
     if (held.directory && *identity == held.identity) return Recheck::same;
+    privileges.become_root();
     return take_another(held, std::move(*directory), *identity);
 }
 
@@ -282,12 +341,10 @@ Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& p
     TRY(take_credentials(grant, privileges, worker));
     Fd fd(::socket(socket_family(address.family), socket_type(address.transport) | SOCK_CLOEXEC, 0));
     if (!fd) return failure("socket");
-    TRY(set_options(fd.get(), grant));
-    TRY(bind_listener(fd.get(), held, grant, privileges, worker));
-    if (listens(address.transport) && ::listen(fd.get(), grant.backlog) != 0) return failure("listen");
-    if (address.family == policy::Family::unix_path) held.bound_path = address.name;
-    held.listener = std::move(fd);
-    return {};
+    auto opened = bind_and_listen(fd.get(), held, grant, privileges, worker);
+    if (opened) held.listener = std::move(fd);
+    else remove_path(held, privileges);
+    return opened;
 }
 
 namespace {
@@ -331,10 +388,7 @@ bool sound(const Held& held, const policy::Grant& grant) {
 
 void close_listener(Held& held, Privileges& privileges) {
     held.listener.reset();
-    if (held.bound_path.empty()) return;
-    privileges.become_root();
-    if (held.directory) ::unlinkat(held.directory.get(), held.leaf.c_str(), 0);
-    held.bound_path.clear();
+    remove_path(held, privileges);
 }
 
 }  // namespace warder::broker

@@ -18,6 +18,15 @@ namespace warder::broker {
 // How often, on use, a held directory is compared with what its name now means.
 inline constexpr Duration recheck_after = std::chrono::seconds(5);
 
+// The path that a listener was bound to. A reload may hold another directory by then, and the name another file.
+struct BoundPath {
+    Fd directory;                     // where it was bound; empty: nowhere
+    std::string leaf;
+    FileIdentity made;                // what bind(2) put there
+    Identity maker;                   // who bound it
+    bool given = false;               // to an owner, by root
+};
+
 struct Held {
     // file, tree, secret, device, syslog, and sockets by path: the directory. For one file it is the one that the file
     // is in.
@@ -37,21 +46,25 @@ struct Held {
 
     // listen
     Fd listener;
-    std::string bound_path;           // the socket's path, removed when the listener is let go
+    BoundPath bound;                  // removed when the listener is let go
     int listen_error = 0;             // why there is no listener
     std::uint64_t lent = 0;           // how often this grant was lent since the start
 };
 
-// Finds what `grant` names and holds it. Never fails: what is absent is found later, on use. Runs at load and reload,
-// where waiting for the disk is in order.
-Held hold(const policy::Grant& grant, Privileges& privileges, std::string_view mountinfo = {});
+// The kinds that the grant itself is the right to: root acts, whoever asked.
+bool done_by_root(policy::Kind kind);
 
-enum class Recheck { same, changed, gone, foreign, unknown };
+// Finds what `grant` names and holds it, for `worker`: where root's own directories end its permissions count. Never fails: what is
+// absent is found later, on use. Runs at load and reload, where waiting for the disk is in order.
+Held hold(const policy::Grant& grant, Privileges& privileges, const Identity& worker, std::string_view mountinfo = {});
+
+enum class Recheck { same, changed, gone, closed, foreign, unknown };
 
 // Compares a held directory with its name if that was not done for `recheck_after`. Looks only at what the kernel has
 // in memory: `unknown` when that does not suffice, and then an opener must look. `changed` holds the new one already. `foreign`:
-// a symlink of somebody else leads there now, which root does not follow.
-Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now);
+// a symlink of somebody else leads there now, which root does not follow. `closed`: behind a directory that is not root's, which the
+// worker may not pass.
+Recheck recheck(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker, Instant now);
 
 // Makes the file or directory of a grant with an `owner`, if it is absent, and gives it to its owner. Something that is
 // there and belongs to another is left alone, and that is an error: EPERM. Where others answer for the file system nothing is
@@ -66,7 +79,7 @@ Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& p
 // listening to lose.
 bool sound(const Held& held, const policy::Grant& grant);
 
-// Lets a listener go and removes its path.
+// Lets a listener go and removes its path, with the credentials that it was bound with, and only if it still is what was bound.
 void close_listener(Held& held, Privileges& privileges);
 
 }  // namespace warder::broker

@@ -15,12 +15,25 @@ namespace {
 
 constexpr std::uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
+// Of what was there already. Where others may write they could have put something of root's under this name, by a rename: there it is its
+// owner's already, or is left alone.
+uid_t may_have_made(int parent, const Identity& owner) { return names_are_roots(parent) ? own_identity().uid : owner.uid; }
+
+// Without any permission for anybody, as nothing else is: what somebody puts in its place meanwhile is told from it.
+Result<void> still_as_made(int directory) {
+    struct stat about;
+    if (::fstat(directory, &about) != 0) return failure("fstat");
+    if (about.st_uid != ::geteuid() || (about.st_mode & 0777) != 0) return failure(EPERM, "giving a directory that another put there to its owner");
+    return {};
+}
+
 Result<void> make_tree(int parent, const char* name, mode_t mode, const Identity& owner) {
-    const bool made = ::mkdirat(parent, name, 0700) == 0;
+    const bool made = ::mkdirat(parent, name, 0) == 0;
     if (!made && errno != EEXIST) return failure("mkdirat");
-    const Fd directory = TRY(open_at(parent, name, O_RDONLY | O_DIRECTORY, 0, resolve));
-    TRY(give(directory.get(), owner));
-    if (made && ::fchmod(directory.get(), mode) != 0) return failure("fchmod");
+    const Fd directory = TRY(open_at(parent, name, O_PATH | O_DIRECTORY, 0, resolve));
+    if (made) TRY(still_as_made(directory.get()));
+    TRY(give(directory.get(), owner, made ? own_identity().uid : may_have_made(parent, owner)));
+    if (made && ::chmod(own_path(directory.get()).c_str(), mode) != 0) return failure("chmod");
     return {};
 }
 
@@ -30,7 +43,7 @@ Result<void> make_file(int parent, const char* name, mode_t mode, const Identity
     if (!made && file.error().number != EEXIST) return Failure(file.error());
     if (!made) file = open_at(parent, name, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, resolve);
     if (!file) return Failure(file.error());
-    TRY(give(file->get(), owner));
+    TRY(give(file->get(), owner, made ? own_identity().uid : may_have_made(parent, owner)));
     if (made && ::fchmod(file->get(), mode) != 0) return failure("fchmod");
     return {};
 }

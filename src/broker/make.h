@@ -22,8 +22,8 @@ mode_t making_mode(const policy::Grant& grant);
 Identity owner_of(const policy::Grant& grant, const Identity& worker);
 
 // Makes it at `path` with the directories above, if it is absent, and gives it to `owner`, all with the present credentials.
-// Something that is there and belongs to another is left alone: EPERM; and as root no symlink of another's is followed on the
-// way there. Errors: made_directory_as_root(), mkdirat(2), openat2(2), fchownat(2).
+// Something that is there and belongs to another is left alone: EPERM; so is what is root's where others may write, who could have put
+// it there. As root no symlink of another's is followed on the way there. Errors: made_directory_as_root(), mkdirat(2), openat2(2), fchownat(2).
 Result<void> make(Making what, const std::string& path, mode_t mode, const Identity& owner);
 
 // Only a file that `maker` or the owner made, under one name, is given to the owner: a hard link planted in a directory

@@ -94,13 +94,19 @@ Performed perform_held(const Task& task, Patience patience, Texts& texts) {
     return refused(Reason::unknown_operation);
 }
 
+// As root finds it, who follows nobody else's symlinks.
+bool is_there(const std::string& path) {
+    const auto directory = open_directory_as_root(std::string(policy::directory_of(path)));
+    struct stat about;
+    return directory && ::fstatat(directory->get(), std::string(policy::name_of_file(path)).c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 // What was not made at load, since others answer for its file system. What is there is left as it is.
 Result<void> make_missing(const Task& task, Privileges& privileges) {
     std::string path(task.prefix);
     if (task.making == Making::file) path.append("/").append(task.path);
     privileges.become_root();
-    struct stat about;
-    if (::lstat(path.c_str(), &about) == 0) return {};
+    if (is_there(path)) return {};
     Identity owner = own_identity();
     if (task.owned) {
         owner.uid = task.owner;
@@ -109,14 +115,14 @@ Result<void> make_missing(const Task& task, Privileges& privileges) {
     return make(task.making, path, task.making_mode, owner);
 }
 
-// A directory that is not held is found by its name first, as root and with symlinks: the prefix is the
-// administrator's. Where root acts they have to be root's.
+// A directory that is not held is found by its name first, with symlinks: the prefix is the administrator's. Where root acts they
+// have to be root's, and for a worker its own permissions count from the first that is not.
 Performed perform_below_prefix(Task task, Privileges& privileges, const Identity& worker, Texts& texts) {
     privileges.become_root();
     const CPath prefix(task.prefix);
     if (!prefix.fits()) return failed(ENAMETOOLONG);
-    auto directory = by_root(task) ? open_directory_as_root(prefix.get())
-                                   : open_at(AT_FDCWD, prefix.get(), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+    auto directory = by_root(task) ? open_directory_as_root(prefix.get()) : open_directory_for(worker, privileges, prefix.get());
+    privileges.become_root();
     if (!directory && directory.error().number == EPERM) return refused(Reason::foreign_owner);
     if (!directory) return failed(directory.error());
     const auto type = file_system_of(directory->get());

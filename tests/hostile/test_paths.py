@@ -1,8 +1,9 @@
-"""Paths and the confused deputy: T22, T23, T24, T25."""
+"""Paths and the confused deputy: T22, T23, T24, T25, T45, T46."""
 
 import contextlib
 import errno
 import os
+import socket
 import threading
 import unittest
 
@@ -224,6 +225,122 @@ class Paths(WarderTest):
         self.make("shown/sh", "planted")
         os.makedirs(self.path("drop/inner"))
         self.lead_the_next_bind_astray("/tmp/data", "set-up failed: mounts: Too many levels of symbolic links")
+
+    def test_T45_a_kept_socket_s_path_is_removed_where_it_was_bound_and_nowhere_else(self):
+        """After a live reload the name of the listener's directory leads to a file of root's."""
+        self.make("host/docker.sock", "root's")
+        drop = self.path("drop")
+        os.makedirs(drop)
+        os.chmod(drop, 0o777)
+        own = f'drop = {{ create = "{drop}/run/", owner = "worker" }}'
+        listener = f'http = {{ listen = "unix:{drop}/run/docker.sock" }}'
+        steps = [f"os.rename('{drop}/run', '{drop}/old')", f"os.symlink('../host', '{drop}/run')"]
+        self.start(self.doer(steps, f"{own}\n{listener}"))
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen], [0, 0], seen)
+        before = self.worker("attacker")["pid"]
+        self.write_config(self.doer(steps, listener))
+        self.ctl("reload")
+        self.assertEqual(self.worker("attacker")["pid"], before, "the reload was live")
+        self.assertTrue(os.path.exists(f"{drop}/old/docker.sock"), "the listener was carried over")
+        self.write_config(self.doer(steps, ""))
+        self.ctl("reload")
+        self.assertTrue(os.path.exists(self.path("host/docker.sock")), "what root has there is not the worker's to remove")
+        self.assertFalse(os.path.exists(f"{drop}/old/docker.sock"), "what was bound is removed where it was bound")
+
+    def test_T45_what_has_come_into_the_place_of_a_kept_socket_stays(self):
+        drop = self.path("drop")
+        os.makedirs(drop)
+        os.chmod(drop, 0o777)
+        listener = f'http = {{ listen = "unix:{drop}/socket" }}'
+        self.start(self.doer(["1"], listener))
+        self.results(count=1)
+        os.rename(self.make("mine", "the administrator's"), f"{drop}/socket")
+        self.write_config(self.doer(["1"], ""))
+        self.ctl("reload")
+        with open(f"{drop}/socket") as file:
+            self.assertEqual(file.read(), "the administrator's")
+
+    def test_T46_behind_a_symlink_of_the_worker_s_its_own_permissions_count(self):
+        """Everybody may read what lies below a directory that only root may pass."""
+        self.make("roots/inner/file", "SECRET")
+        os.chmod(self.path("roots"), 0o700)
+        os.makedirs(self.path("drop"))
+        os.makedirs(self.path("drop/real/inner"))
+        os.chmod(self.path("drop"), 0o777)
+        self.make("drop/real/inner/file", "OWN")
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(server.close)
+        server.bind(self.path("roots/inner/socket"))
+        os.chmod(self.path("roots/inner/socket"), 0o666)
+        server.listen()
+        drop = self.path("drop")
+        grants = (f'tree = {{ read = "{drop}/door/inner/", also = ["stat", "list"] }}\n'
+                  f'file = {{ read = "{drop}/door/inner/file", type = "file" }}\n'
+                  f'across = {{ read = "{drop}/door/inner/", cross_mounts = true }}\n'
+                  f'peer = {{ connect = "unix:{drop}/door/inner/socket" }}\n'
+                  f'log = {{ syslog = "{drop}/door/inner/socket" }}\n'
+                  f'fixed = {{ read = "{self.home}/roots/inner/" }}\n')
+        steps = [f"os.symlink('../roots', '{drop}/door')", "c.open('tree', 'file').read()", "c.stat('tree', 'file')", "c.list('tree')",
+                 "c.open('file').read()", "c.open('across', 'file').read()", "c.connect('peer')", "c.syslog('log')",
+                 "c.open('fixed', 'file').read()", f"os.unlink('{drop}/door')", f"os.symlink('real', '{drop}/door')",
+                 "time.sleep(5.1) or c.open('tree', 'file').read()"]
+        self.start(self.doer(steps, grants))
+        seen = self.results(count=len(steps), timeout=20)[:len(steps)]
+        for one in seen[1:8]:
+            self.assertNotIn("value", one, one)
+        self.assertEqual([one.get("errno") for one in seen[1:7]], [errno.EACCES] * 6, seen)
+        self.assertEqual(seen[8].get("value"), "SECRET", "root's own way there is the administrator's word")
+        self.assertEqual(seen[11].get("value"), "OWN", "a symlink of the worker's leads it wherever it may go itself")
+
+    def test_T46_nor_does_a_worker_begin_in_a_directory_that_it_could_not_reach(self):
+        os.makedirs(self.path("roots/inner"))
+        os.chmod(self.path("roots"), 0o700)
+        os.makedirs(self.path("drop"))
+        os.symlink("../roots/inner", self.path("drop/door"))
+        self.start(f'[worker.open]\nexec = ["/usr/bin/sleep", "1000"]\ndirectory = "{self.home}/drop/door"\n'
+                   '[worker.open.cell]\nprofile = "open"\n')
+        wait_for(lambda: "directory: Permission denied" in self.log_text(), "the start is refused: " + self.log_text())
+
+    def test_T46_what_is_root_s_is_not_given_to_a_worker_that_moved_it_to_its_grant_s_name(self):
+        """A directory and a file of root's in a directory where the worker may rename."""
+        drop = self.path("drop")
+        for name in ("tree/file", "log"):
+            self.make(f"drop/private-{name}", "SECRET", mode=0o600)
+        os.chmod(f"{drop}/private-tree", 0o700)
+        os.chmod(drop, 0o777)
+        grants = (f'tree = {{ read = "{drop}/tree/", owner = "worker" }}\n'
+                  f'log = {{ append = "{drop}/log", owner = "worker", type = "file", also = ["read"] }}\n')
+        steps = [f"os.rename('{drop}/tree', '{drop}/old-tree')", f"os.rename('{drop}/log', '{drop}/old-log')",
+                 f"os.rename('{drop}/private-tree', '{drop}/tree')", f"os.rename('{drop}/private-log', '{drop}/log')"]
+        self.start(self.doer(steps, grants))
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen], [0] * 4, seen)
+        self.write_config(self.doer(steps, grants, 'stop_timeout = "3s"'))
+        self.ctl("reload")
+        for name in ("tree", "log"):
+            self.assertEqual(os.lstat(f"{drop}/{name}").st_uid, 0, name)
+            self.assertIn(f"grant {name}: giving a file that belongs to another", self.log_text())
+
+    def test_T46_a_rule_of_landlock_is_not_led_elsewhere_by_a_symlink(self):
+        """A tool that the worker may run lies in a tree where it may rename: were the rule to follow its symlink, it might run all."""
+        self.make("tools/tool", "#!/bin/sh\n", mode=0o755)
+        os.makedirs(self.path("drop/tools"))
+        os.chmod(self.path("drop"), 0o777)
+        drop = self.path("drop")
+        grants = f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink", "rename"] }}'
+        os.chmod(f"{drop}/tools", 0o777)
+        run = "os.posix_spawn('/usr/bin/true', ['true'], {})"
+        steps = [run, "c.rename('drop', 'tools', 'old')", "os.symlink('/usr', '/data/tools')"]
+        config = self.doer(steps, grants).replace(
+            'bind = ["', f'execute = ["/data/tools"]\nbind = [{{ source = "{self.home}/tools", target = "/data/tools" }}, "')
+        self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "/data" }}]'))
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen], [errno.EACCES, 0, 0], seen)
+        self.ctl("restart", "attacker", check=False)
+        wait_for(lambda: "landlock" in self.log_text() or len(self.results(count=1)) > len(steps) + 1, "the next run")
+        again = [one for one in self.results(count=1)[len(steps):] if one.get("step") == run]
+        self.assertEqual([one for one in again if "value" in one], [], "it runs nothing that it might not run before")
 
 
 if __name__ == "__main__":

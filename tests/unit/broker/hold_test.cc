@@ -29,7 +29,8 @@ constexpr Instant later = start + recheck_after;
 // Looks until what the kernel has in memory suffices; another process' mount in the middle of a look may say otherwise.
 Recheck look(Held& held, const policy::Grant& grant, Privileges& privileges, Instant now) {
     Recheck seen = Recheck::unknown;
-    for (int i = 0; i < 100 && seen == Recheck::unknown; ++i) seen = recheck(held, grant, privileges, now);
+    for (int i = 0; i < 100 && seen == Recheck::unknown; ++i) seen = recheck(held, grant, privileges, somebody, now);
+    privileges.become_root();   // who removes the folder
     return seen;
 }
 
@@ -40,7 +41,7 @@ struct Socket {
     Held held;
     Socket() {
         grant.as = policy::As::root;
-        held = hold(grant, privileges);
+        held = hold(grant, privileges, somebody);
     }
     ~Socket() { privileges.become_root(); }
     bool there() const { return std::filesystem::exists(folder.at("socket")); }
@@ -51,15 +52,15 @@ struct Socket {
 TEST_CASE("a file's directory is held, a tree's is itself, and an absent one is none yet") {
     const Folder folder;
     Privileges privileges;
-    const Held file = hold(file_grant("f", folder.at("file"), {Operation::read}), privileges);
+    const Held file = hold(file_grant("f", folder.at("file"), {Operation::read}), privileges, somebody);
     CHECK(file.directory_path == folder.path);
     CHECK(file.leaf == "file");
     CHECK(static_cast<bool>(file.directory));
-    const Held tree = hold(tree_grant("t", folder.path, {Operation::read}), privileges);
+    const Held tree = hold(tree_grant("t", folder.path, {Operation::read}), privileges, somebody);
     CHECK(tree.leaf.empty());
     CHECK(tree.identity == file.identity);
-    CHECK_FALSE(static_cast<bool>(hold(tree_grant("a", folder.at("absent"), {Operation::read}), privileges).directory));
-    CHECK(hold(tree_grant("p", "/proc/sys", {Operation::read}), privileges).kernel_view);
+    CHECK_FALSE(static_cast<bool>(hold(tree_grant("a", folder.at("absent"), {Operation::read}), privileges, somebody).directory));
+    CHECK(hold(tree_grant("p", "/proc/sys", {Operation::read}), privileges, somebody).kernel_view);
 }
 
 TEST_CASE("a held directory is looked at again after a while: the same, changed, gone") {
@@ -68,14 +69,14 @@ TEST_CASE("a held directory is looked at again after a while: the same, changed,
     Privileges privileges;
     std::filesystem::create_directory(path);
     const auto grant = tree_grant("t", path, {Operation::read});
-    Held held = hold(grant, privileges);
+    Held held = hold(grant, privileges, somebody);
     held.checked = start;
     const FileIdentity first = held.identity;
     CHECK(look(held, grant, privileges, later) == Recheck::same);
     std::filesystem::rename(path, path + "2");
     std::filesystem::create_directory(path);
     (void)std::filesystem::exists(path);
-    CHECK(recheck(held, grant, privileges, later) == Recheck::same);   // too soon
+    CHECK(recheck(held, grant, privileges, somebody, later) == Recheck::same);   // too soon
     CHECK(look(held, grant, privileges, later + recheck_after) == Recheck::changed);
     CHECK_FALSE(held.identity == first);
     std::filesystem::remove(path);
@@ -97,9 +98,9 @@ TEST_CASE("a pinned directory stays held though its name is given to another") {
     std::filesystem::create_directory(path);
     auto grant = tree_grant("t", path, {Operation::read});
     grant.pin = true;
-    Held held = hold(grant, privileges);
+    Held held = hold(grant, privileges, somebody);
     std::filesystem::remove(path);
-    CHECK(recheck(held, grant, privileges, later) == Recheck::same);
+    CHECK(recheck(held, grant, privileges, somebody, later) == Recheck::same);
 }
 
 TEST_CASE("D13: a listener is sound until its holder shuts it down, and is made again at its place") {
@@ -119,7 +120,7 @@ TEST_CASE("D13: a listener is sound until its holder shuts it down, and is made 
 TEST_CASE("D13: a TCP listener that was shut down is no longer sound") {
     const auto grant = listener_grant("tcp", "tcp:127.0.0.1:0");
     Privileges privileges;
-    Held held = hold(grant, privileges);
+    Held held = hold(grant, privileges, somebody);
     REQUIRE(open_listener(held, grant, privileges, somebody));
     CHECK(sound(held, grant));
     REQUIRE(::shutdown(held.listener.get(), SHUT_RDWR) == 0);
@@ -133,7 +134,7 @@ TEST_CASE("D13: a listener whose packets no longer reach everybody is not sound"
     const auto sound_after = [](std::string_view address, Spoiling how) {
         const auto grant = listener_grant("far", std::string(address));
         Privileges privileges;
-        Held held = hold(grant, privileges);
+        Held held = hold(grant, privileges, somebody);
         REQUIRE(open_listener(held, grant, privileges, somebody));
         CHECK(sound(held, grant));
         REQUIRE(::setsockopt(held.listener.get(), how.level, how.option, &how.value, sizeof how.value) == 0);
@@ -162,7 +163,7 @@ TEST_CASE("a socket's path has the grant's mode, and goes when the listener is l
 TEST_CASE("a socket's path that nobody answers on is replaced; a living one is in use, and so is what is no socket") {
     Socket first;
     REQUIRE(open_listener(first.held, first.grant, first.privileges, somebody));
-    Held second = hold(first.grant, first.privileges);
+    Held second = hold(first.grant, first.privileges, somebody);
     const auto living = open_listener(second, first.grant, first.privileges, somebody);
     REQUIRE_FALSE(living);
     CHECK(living.error().number == EADDRINUSE);
@@ -205,10 +206,55 @@ TEST_CASE("a socket's path is its owner's, whoever bound it, and its peers still
     }
 }
 
+TEST_CASE("T45: a listener's path is removed where it was bound, as whoever bound it, and only if it still is what was bound") {
+    if (::geteuid() != 0) return;
+    Socket socket;
+    socket.grant.as = policy::As::worker;
+    std::filesystem::create_directory(socket.folder.at("run"));
+    REQUIRE(::chown(socket.folder.at("run").c_str(), somebody.uid, somebody.gid) == 0);
+    socket.grant.address.name = socket.folder.at("run/socket");
+    socket.held = hold(socket.grant, socket.privileges, somebody);
+    REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    socket.privileges.become_root();
+    // A reload holds what the directory's name means by then, and carries the listener over.
+    std::filesystem::rename(socket.folder.at("run"), socket.folder.at("old"));
+    std::filesystem::create_directory(socket.folder.at("run"));
+    socket.folder.write("run/socket", "root's", 0600);
+    Held again = hold(socket.grant, socket.privileges, somebody);
+    again.listener = std::move(socket.held.listener);
+    again.bound = std::move(socket.held.bound);
+    close_listener(again, socket.privileges);
+    CHECK(socket.privileges.current() == somebody);
+    socket.privileges.become_root();
+    CHECK(std::filesystem::exists(socket.folder.at("run/socket")));
+    CHECK_FALSE(std::filesystem::exists(socket.folder.at("old/socket")));
+    std::filesystem::remove(socket.folder.at("run/socket"));
+    REQUIRE(::chown(socket.folder.at("run").c_str(), somebody.uid, somebody.gid) == 0);
+    REQUIRE(open_listener(again, socket.grant, socket.privileges, somebody));
+    socket.privileges.become_root();
+    std::filesystem::remove(socket.folder.at("run/socket"));
+    socket.folder.write("run/socket", "another", 0666);
+    close_listener(again, socket.privileges);
+    CHECK(std::filesystem::exists(socket.folder.at("run/socket")));
+}
+
+TEST_CASE("a listener that cannot be made leaves no path behind") {
+    if (::geteuid() != 0) return;
+    Socket socket;
+    socket.grant.owner = policy::Owner::worker;
+    socket.held = hold(socket.grant, socket.privileges, somebody);
+    REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    close_listener(socket.held, socket.privileges);
+    CHECK_FALSE(socket.there());
+    socket.held.directory.reset();
+    CHECK_FALSE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    CHECK_FALSE(static_cast<bool>(socket.held.bound.directory));
+}
+
 TEST_CASE("a listener that lets the kernel choose its name is shown by the name that it has") {
     const auto grant = listener_grant("any", "unix-seqpacket:@");
     Privileges privileges;
-    Held held = hold(grant, privileges);
+    Held held = hold(grant, privileges, somebody);
     CHECK(held.shown == "unix-seqpacket:@");
     REQUIRE(open_listener(held, grant, privileges, somebody));
     sockaddr_un name{};
@@ -233,10 +279,10 @@ TEST_CASE("a vsock listener is bound where the grant says, if this kernel has vs
     }
     const auto grant = listener_grant("vm", "vsock:*:70123");
     Privileges privileges;
-    Held first = hold(grant, privileges);
+    Held first = hold(grant, privileges, somebody);
     REQUIRE(open_listener(first, grant, privileges, somebody));
     CHECK(sound(first, grant));
-    Held second = hold(grant, privileges);
+    Held second = hold(grant, privileges, somebody);
     const auto taken = open_listener(second, grant, privileges, somebody);
     REQUIRE_FALSE(taken);
     CHECK(taken.error().number == EADDRINUSE);
@@ -247,12 +293,12 @@ TEST_CASE("a device is held by its directory, and the log by what its symlink le
     Privileges privileges;
     policy::Grant device = file_grant("tun", "/dev/net/tun", {Operation::device});
     device.kind = policy::Kind::device;
-    const Held tun = hold(device, privileges);
+    const Held tun = hold(device, privileges, somebody);
     CHECK(tun.directory_path == "/dev/net");
     CHECK(tun.leaf == "tun");
     policy::Grant log = file_grant("log", folder.at("log"), {Operation::syslog});
     log.kind = policy::Kind::syslog;
-    Held held = hold(log, privileges);
+    Held held = hold(log, privileges, somebody);
     CHECK(held.directory_path == folder.path);
     CHECK(held.leaf == "log");
     std::filesystem::create_directory(folder.at("journal"));
@@ -264,7 +310,7 @@ TEST_CASE("a device is held by its directory, and the log by what its symlink le
     CHECK(held.directory_path == folder.at("journal"));
     CHECK(held.leaf == "dev-log");
     CHECK(held.shown == folder.at("log"));
-    CHECK(hold(log, privileges).directory_path == folder.at("journal"));
+    CHECK(hold(log, privileges, somebody).directory_path == folder.at("journal"));
 }
 
 TEST_CASE("T6: a file system whose server never answers is mounted over a held directory, and nobody waits for it") {
@@ -279,7 +325,7 @@ TEST_CASE("T6: a file system whose server never answers is mounted over a held d
         const std::string options = "fd=" + std::to_string(server.get()) + ",rootmode=40000,user_id=0,group_id=0";
         HOLDS(::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
         Privileges privileges;
-        Held held = hold(grant, privileges);
+        Held held = hold(grant, privileges, somebody);
         HOLDS(held.local || held.overlay);
         // Below it first: a lookup that would go there is told that it would leave the file system.
         HOLDS(::mount("fuse", folder.at("site/below").c_str(), "fuse", 0, options.c_str()) == 0);
@@ -300,7 +346,7 @@ TEST_CASE("T6: a file system whose server never answers is mounted over a held d
         const std::string others = "fd=" + std::to_string(another.get()) + ",rootmode=40000,user_id=0,group_id=0";
         HOLDS(::mount("fuse", folder.at("site").c_str(), "fuse", 0, others.c_str()) == 0);
         held.checked = start;
-        const Recheck seen = recheck(held, grant, privileges, later);
+        const Recheck seen = recheck(held, grant, privileges, somebody, later);
         HOLDS(seen == Recheck::changed || seen == Recheck::unknown);
         HOLDS(seen == Recheck::unknown || (!held.local && !held.overlay));
         return 0;
@@ -332,6 +378,32 @@ TEST_CASE("T25: what is made for its owner has its mode; somebody else's file is
     CHECK(about.st_uid == 0);
 }
 
+TEST_CASE("T46: what is root's where others may write is not given away: they could have moved it there") {
+    if (::geteuid() != 0) return;
+    const Folder folder;
+    Privileges privileges;
+    std::filesystem::create_directory(folder.at("open"));
+    for (const mode_t mode : {0777, 01777, 0755}) {
+        auto tree = tree_grant("t", folder.at("open/tree" + std::to_string(mode)), {Operation::read});
+        auto file = file_grant("f", folder.at("open/file" + std::to_string(mode)), {Operation::read});
+        tree.owner = file.owner = policy::Owner::worker;
+        REQUIRE(::chmod(folder.at("open").c_str(), mode) == 0);
+        std::filesystem::create_directory(tree.path);
+        folder.write("open/file" + std::to_string(mode), "", 0600);
+        CHECK(make_owned(tree, privileges, somebody).has_value() == (mode != 0777));
+        CHECK(make_owned(file, privileges, somebody).has_value() == (mode != 0777));
+        tree.path += "-new";
+        file.path += "-new";
+        struct stat about;
+        REQUIRE(make_owned(tree, privileges, somebody));
+        REQUIRE(::stat(tree.path.c_str(), &about) == 0);
+        CHECK(about.st_uid == somebody.uid);
+        CHECK((about.st_mode & 07777) == 0750);
+        CHECK(make_owned(file, privileges, somebody));
+        CHECK(make_owned(tree, privileges, somebody));   // it is its owner's already
+    }
+}
+
 TEST_CASE("T6: nothing is made and nothing looked at where the mount table says that others answer") {
     const Folder folder;
     Privileges privileges;
@@ -340,10 +412,10 @@ TEST_CASE("T6: nothing is made and nothing looked at where the mount table says 
     const std::string mountinfo = "9 1 0:99 / " + folder.at("far") + " rw - nfs4 server:/ rw\n";
     CHECK(make_owned(grant, privileges, somebody, mountinfo));
     CHECK_FALSE(std::filesystem::exists(folder.at("far")));
-    const Held held = hold(grant, privileges, mountinfo);
+    const Held held = hold(grant, privileges, somebody, mountinfo);
     CHECK(held.elsewhere);
     CHECK_FALSE(static_cast<bool>(held.directory));
-    CHECK_FALSE(hold(grant, privileges).elsewhere);
+    CHECK_FALSE(hold(grant, privileges, somebody).elsewhere);
 }
 
 TEST_CASE("T25: behind a symlink that is not root's nothing is held for root, nor made for an owner") {
@@ -356,15 +428,15 @@ TEST_CASE("T25: behind a symlink that is not root's nothing is held for root, no
     std::filesystem::create_symlink("../real", folder.at("drop/door"));
     auto grant = tree_grant("t", folder.at("drop/door"), {Operation::read});
     grant.as = policy::As::root;
-    Held held = hold(grant, privileges);
+    Held held = hold(grant, privileges, somebody);
     CHECK(static_cast<bool>(held.directory));
     CHECK(look(held, grant, privileges, later) == Recheck::same);
     REQUIRE(::lchown(folder.at("drop/door").c_str(), somebody.uid, somebody.gid) == 0);
     CHECK(look(held, grant, privileges, later + recheck_after) == Recheck::foreign);
     CHECK_FALSE(static_cast<bool>(held.directory));
-    CHECK_FALSE(static_cast<bool>(hold(grant, privileges).directory));
+    CHECK_FALSE(static_cast<bool>(hold(grant, privileges, somebody).directory));
     grant.as = policy::As::worker;   // whose own permissions count
-    CHECK(static_cast<bool>(hold(grant, privileges).directory));
+    CHECK(static_cast<bool>(hold(grant, privileges, somebody).directory));
     grant.path = folder.at("drop/door/made");
     grant.owner = policy::Owner::worker;
     const auto made = make_owned(grant, privileges, somebody);

@@ -112,6 +112,61 @@ TEST_CASE("T25: root goes through root's symlinks and through nobody else's") {
     CHECK_EQ(open_directory_as_root(tree.path + "/absolute", RESOLVE_CACHED).error().number, EPERM);
 }
 
+TEST_CASE("T46: root's permissions go as far as root's directories, and behind another's name its own count") {
+    if (::getuid() != 0) return;
+    const Tree tree;
+    REQUIRE(::chmod(tree.path.c_str(), 0755) == 0);
+    constexpr Identity whom{.uid = 61999, .gid = 61999};
+    Privileges privileges;
+    const auto make = [&](const std::string& name, uid_t owner, mode_t mode) {
+        std::filesystem::create_directories(tree.path + name);
+        REQUIRE(::lchown((tree.path + name).c_str(), owner, owner) == 0);
+        REQUIRE(::chmod((tree.path + name).c_str(), mode) == 0);
+    };
+    make("/private/inner", 0, 0755);
+    make("/private", 0, 0700);
+    make("/own", whom.uid, 0755);
+    make("/another", 61998, 0755);
+    make("/open", 0, 0777);
+    make("/sticky", 0, 01777);
+    make("/closed/inner", 0, 0755);
+    make("/closed", 61998, 0700);
+    make("/open/kept/inner", 0, 0755);
+    make("/open/kept", 0, 0700);
+    make("/sticky/kept/inner", 0, 0755);
+    make("/sticky/kept", 0, 0700);
+    const auto opened = [&](const std::string& name) {
+        privileges.become_root();
+        const auto found = open_directory_for(whom, privileges, tree.path + name);
+        privileges.become_root();
+        return found ? 0 : found.error().number;
+    };
+    const auto link = [&](const std::string& name, const std::string& target, uid_t owner) {
+        tree.link(name, target);
+        REQUIRE(::lchown((tree.path + "/" + name).c_str(), owner, owner) == 0);
+    };
+    CHECK_EQ(opened("/private/inner"), 0);
+    CHECK_EQ(opened("/own"), 0);
+    CHECK_EQ(opened("/private/absent"), ENOENT);
+    CHECK_EQ(opened("/closed/inner"), EACCES);
+    CHECK_EQ(opened("/open/kept/inner"), EACCES);   // somebody could have moved it there
+    CHECK_EQ(opened("/sticky/kept/inner"), 0);
+    link("roots", "private", 0);
+    CHECK_EQ(opened("/roots/inner"), 0);
+    CHECK_EQ(opened("/private/../own/../private/inner"), EACCES);
+    for (const auto& [place, owner] : {std::pair("own", whom.uid), std::pair("another", uid_t{61998}), std::pair("open", uid_t{0}),
+                                       std::pair("sticky", whom.uid)}) {
+        const std::string door = place + std::string("/door");
+        link(door, tree.path + "/private", owner);
+        CHECK_EQ(opened("/" + door + "/inner"), EACCES);
+        CHECK_EQ(opened("/" + door), 0);   // it may look at the directory itself, as anybody may
+        link(door + "-relative", "../own", owner);
+        CHECK_EQ(opened("/" + door + "-relative"), 0);
+    }
+    link("sticky/roots", "../private", 0);
+    CHECK_EQ(opened("/sticky/roots/inner"), 0);
+}
+
 TEST_CASE("directories are made on the way, and what was there keeps its mode") {
     const Tree tree;
     REQUIRE(::chmod(tree.path.c_str(), 0700) == 0);
