@@ -15,6 +15,7 @@
 #include "daemon/find_program.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
+#include "sys/files.h"
 #include "sys/where_it_leads.h"
 
 namespace warder::daemon {
@@ -32,8 +33,8 @@ opener::PoolSettings pool_settings(const config::Daemon& daemon) {
 }
 
 Result<void> make_private_directory(const std::string& path, mode_t mode) {
-    TRY(make_directories(path, 0755));
-    if (::chmod(path.c_str(), mode) != 0) return failure("chmod");
+    const Fd made = TRY(made_directory_as_root(path, 0755));
+    if (::chmod(own_path(made.get()).c_str(), mode) != 0) return failure("chmod");
     return {};
 }
 
@@ -213,8 +214,9 @@ bool Daemon::open_audit() {
         if (::fcntl(audit_out_.get(), F_SETFL, O_NONBLOCK) != 0) return said("audit pipe", failure("fcntl"));
     } else {
         const std::string path = config_.daemon.log_directory + "/audit.jsonl";
-        if (!said("making " + config_.daemon.log_directory, make_directories(config_.daemon.log_directory, 0755))) return false;
-        audit_out_ = Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+        const auto directory = made_directory_as_root(config_.daemon.log_directory, 0755);
+        if (!directory) return said("making " + config_.daemon.log_directory, Failure(directory.error()));
+        audit_out_ = Fd(::openat(directory->get(), "audit.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
         if (!audit_out_) return said(path, failure("open"));
     }
     sink_ = audit::Sink(audit_out_.get());
@@ -231,9 +233,9 @@ bool Daemon::add_keeper() {
     if (!uid) return said(keeper.name, Failure(uid.error()));
     const gid_t gid = standing.without_root ? standing.gid : control_gid(config_.daemon.control_group);
     const std::string& directory = config_.daemon.log_directory;
-    if (!said("making " + directory, make_directories(directory, 0755))) return false;
-    if (::chown(directory.c_str(), *uid, gid) != 0 ||
-        ::chmod(directory.c_str(), 02750) != 0) {
+    const auto made = made_directory_as_root(directory, 0755);
+    if (!made) return said("making " + directory, Failure(made.error()));
+    if (::fchownat(made->get(), "", *uid, gid, AT_EMPTY_PATH) != 0 || ::chmod(own_path(made->get()).c_str(), 02750) != 0) {
         return said(directory, failure("chown"));
     }
     if (!add(keeper).empty()) return false;

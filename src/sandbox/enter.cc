@@ -113,6 +113,7 @@ private:
     void mount_overlay(std::size_t index);
     void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
+    int make_below(int directory, const char* name);
     void create_ruleset();
     void allow(int fd, std::uint64_t rights);
     void allow_path(const PathRight& right);
@@ -295,20 +296,29 @@ void Child::mount_tmp() {
     for (const auto& late : prepared_.tree.late) attach_below_tmp(late);
 }
 
-// What was kept aside has its attributes already; a copy of a mount keeps them.
+const char* last_name_of(const std::string& path) { return path.c_str() + path.rfind('/') + 1; }
+
+// Takes `directory`, and gives what has this name in it.
+int Child::make_below(int directory, const char* name) {
+    if (::mkdirat(directory, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    const int made = mounts::open_inside(directory, name, mounts::Symlinks::refused);
+    if (made < 0) fail(Stage::mounts, -made);
+    ::close(directory);
+    return made;
+}
+
+// What was kept aside has its attributes already; a copy of a mount keeps them. Name by name: in a tree that is bound below /tmp another
+// may have put a symlink, and behind it nothing is made.
 void Child::attach_below_tmp(const LateAttachment& late) {
-    for (const auto& parent : late.parents) {
-        if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
-    }
-    if (late.directory) {
-        if (::mkdir(late.target.c_str(), 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
-    } else {
-        const int file = ::open(late.target.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
-        must(Stage::mounts, file);
-        ::close(file);
-    }
-    const int target = mounts::open_inside(AT_FDCWD, late.target.c_str(), mounts::Symlinks::refused);
+    int at = ::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    must(Stage::mounts, at);
+    for (const auto& parent : late.parents) at = make_below(at, last_name_of(parent));
+    const char* const name = last_name_of(late.target);
+    if (!late.directory && ::mknodat(at, name, S_IFREG | 0444, 0) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    if (late.directory && ::mkdirat(at, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    const int target = mounts::open_inside(at, name, mounts::Symlinks::refused);
     if (target < 0) fail(Stage::mounts, -target);
+    ::close(at);
     if (const int bound = mounts::bind(late.kept.c_str(), target); bound < 0) fail(Stage::mounts, -bound);
     ::close(target);
 }
@@ -319,6 +329,7 @@ void Child::set_hostname() {
     must(Stage::uts, ::setdomainname("(none)", 6));
 }
 
+// As the worker, as chdir(2) would be its own: behind a directory that is closed to it, it does not begin.
 void Child::change_directory() { must(Stage::directory, ::chdir(plan_.directory.c_str())); }
 
 // Rules are collected while we are still root and may look everywhere; they bind us later.
@@ -329,12 +340,26 @@ void Child::create_ruleset() {
 
 void Child::allow(int fd, std::uint64_t rights) { must_be_zero(Stage::landlock, landlock::allow_beneath(ruleset_, fd, rights)); }
 
+// What the program is may be a symlink of anybody's, but a rule for a directory would be one for all that is below it.
+bool fits(int fd, FoundBy found) {
+    struct stat about;
+    return found != FoundBy::program || (::fstat(fd, &about) == 0 && !S_ISDIR(about.st_mode));
+}
+
+// As root: another's symlink must not lead a rule to what is not theirs.
+Result<Fd> open_for_rule(const PathRight& right) {
+    if (right.found == FoundBy::others) return open_to_show(right.path);
+    Fd fd(::open(right.path.c_str(), O_PATH | O_CLOEXEC));
+    if (!fd) return failure("open");
+    if (!fits(fd.get(), right.found)) return failure(EISDIR, "open");
+    return fd;
+}
+
 void Child::allow_path(const PathRight& right) {
-    const int fd = ::open(right.path.c_str(), O_PATH | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && right.may_be_absent) return;
-    must(Stage::landlock, fd);
-    allow(fd, right.rights);
-    ::close(fd);
+    const auto place = open_for_rule(right);
+    if (place) return allow(place->get(), right.rights);
+    const int error = place.error().number;
+    if (error != ENOENT || !right.may_be_absent) fail(Stage::landlock, error);
 }
 
 void Child::build_worker_rules() {
@@ -670,7 +695,6 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
         child.set_hostname();
     }
     child.make_cgroup_namespace();
-    child.change_directory();
     child.build_worker_rules();
     // A process of two threads cannot move into a user namespace; and root's are not counted against its limit.
     const bool moves = prepared.plan.user_namespace;
@@ -687,6 +711,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
     child.become_user(prepared.inside_uid, prepared.inside_gid);
     child.join_keyring();
     child.limit_capabilities(prepared.plan.capabilities);
+    child.change_directory();
     child.die_with_parent();
     child.refuse_executable_memory();
     child.refuse_new_privileges();

@@ -12,6 +12,7 @@
 
 #include "sys/fd.h"
 #include "sys/files.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::sandbox {
 namespace {
@@ -70,8 +71,9 @@ bool at_most_of_each(std::string_view seen, std::string_view wanted) {
 // "254:0 " in front of what is said of a device; nothing for any other limit.
 Result<std::string> device_word(const GroupLimit& limit) {
     if (limit.device.empty()) return std::string();
+    const Fd device = TRY(open_to_use(limit.device));
     struct stat status {};
-    if (::stat(limit.device.c_str(), &status) != 0) return failure("looking at a device");
+    if (::fstat(device.get(), &status) != 0) return failure("looking at a device");
     if (!S_ISBLK(status.st_mode)) return failure(ENOTBLK, "limiting a device");
     return std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev)) + " ";
 }

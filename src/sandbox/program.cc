@@ -13,6 +13,7 @@
 
 #include "sandbox/libraries.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 
 namespace warder::sandbox {
 namespace {
@@ -130,10 +131,10 @@ std::string host_path(const std::string& path, const Plan& plan) {
 Fd open_regular(const std::string& path, const Plan& plan, const MayLook& may) {
     const std::string there = host_path(path, plan);
     if (may && !may(there)) return {};
-    Fd file(::open(there.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    const Fd found(::open(there.c_str(), O_PATH | O_CLOEXEC));   // opening a device may do something
     struct stat status;
-    if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
-    return file;
+    if (!found || ::fstat(found.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+    return Fd(::open(own_path(found.get()).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 elf::Reader reader_of(const Fd& file) {

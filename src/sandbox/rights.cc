@@ -14,8 +14,8 @@ constexpr std::uint64_t using_devices = reading | write_file | ioctl_dev;
 class Collector {
 public:
     explicit Collector(const Handled& handled) { rights_.handled = handled; }
-    void allow(const std::string& path, std::uint64_t rights, bool may_be_absent = false) {
-        rights_.paths.push_back({path, rights & rights_.handled.files, may_be_absent});
+    void allow(const std::string& path, std::uint64_t rights, bool may_be_absent = false, FoundBy found = FoundBy::cell) {
+        rights_.paths.push_back({path, rights & rights_.handled.files, may_be_absent, found});
     }
     Rights take() { return std::move(rights_); }
 
@@ -31,7 +31,7 @@ void allow_system(Collector& collector, const Plan& plan) {
     if (plan.private_tmp) collector.allow("/tmp", owning);
     if (plan.proc != ProcView::hidden) collector.allow("/proc", reading);
     for (const auto& one : plan.memory_directories) collector.allow(one.target, owning | (one.no_execute ? 0 : execute));
-    for (const auto& one : plan.overlays) collector.allow(one.target, owning | (one.no_execute ? 0 : execute));
+    for (const auto& one : plan.overlays) collector.allow(one.target, owning | (one.no_execute ? 0 : execute), false, FoundBy::others);
 }
 
 // In a network of its own nothing is allowed; elsewhere only what the plan restricts is asked about.
@@ -63,12 +63,12 @@ Rights rights_of(const Plan& plan, const Chain& chain, int abi, unsigned errata)
     if (!plan.mount_namespace) collector.allow("/", handled.files);
     else allow_system(collector, plan);
     for (const auto& bind : plan.binds) {
-        collector.allow(bind.target, (bind.writable ? owning : reading) | (bind.execute ? execute : 0));
+        collector.allow(bind.target, (bind.writable ? owning : reading) | (bind.execute ? execute : 0), false, FoundBy::others);
     }
     for (const auto& file : plan.files) collector.allow(file.target, reading);
     // Links in the chain are followed, so the right falls on the file that is really run.
-    for (const auto& file : chain.files) collector.allow(file, execute | read_file, true);
-    for (const auto& file : chain.libraries) collector.allow(file, read_file, true);
+    for (const auto& file : chain.files) collector.allow(file, execute | read_file, true, FoundBy::program);
+    for (const auto& file : chain.libraries) collector.allow(file, read_file, true, FoundBy::program);
     Rights rights = collector.take();
     allow_ports(rights, plan.tcp_bind, bind_tcp);
     allow_ports(rights, plan.tcp_connect, connect_tcp);

@@ -12,10 +12,18 @@
 
 namespace warder::sandbox {
 
+// Who may have a say in where a path leads when the ruleset is made.
+enum class FoundBy : std::uint8_t {
+    cell,      // all its links are the cell's own
+    others,    // it may lie in a tree where others make symlinks: those lead to what is theirs, or nowhere
+    program,   // likewise, and its symlinks are followed, to a file
+};
+
 struct PathRight {
     std::string path;          // in the cell
     std::uint64_t rights = 0;  // of sys/landlock.h
     bool may_be_absent = false;
+    FoundBy found = FoundBy::cell;
 };
 
 struct PortRight {
