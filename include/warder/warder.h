@@ -77,7 +77,7 @@ warder_connection *warder_connect_fd(int fd);
  * forked child it closes the child's copy and disturbs nobody. Since 0.1. */
 void warder_close(warder_connection *connection);
 
-/* The worker's name in the configuration. Lives as long as the connection. Since 0.1. */
+/* The worker's name in the configuration, "" for NULL. Lives as long as the connection. Since 0.1. */
 const char *warder_worker(const warder_connection *connection);
 
 /* ---- Asking ---- */
@@ -259,7 +259,8 @@ typedef struct warder_process {
     int err;               /* ... to its standard error */
     int pidfd;             /* poll(2) says POLLIN when it has ended */
     int64_t pid;           /* as warderd knows it, for people: it means nothing in the worker's own pid namespace */
-    uint64_t reserved[2];
+    uint64_t ends_dropped; /* for warder_wait; leave it as it is */
+    uint64_t reserved[1];
 } warder_process;
 
 /* Runs the grant's command. `values`: one for each hole of the command, in their order, then NULL; NULL for a command without
@@ -279,10 +280,12 @@ typedef struct warder_end {
 } warder_end;
 
 /* Waits until the command of `process` has ended, as warder_next_event does, and says how: warderd tells the worker, which is no
- * parent of it and could not wait(2) for it. Each end is told once; other events stay. A worker that lets more than 32 events lie
- * loses the oldest, and an end may be among them. A thread that is in warder_next_event meanwhile may get it instead. `process`
- * may be closed already but for its `pid`.
- * Returns 0 with `end` filled, or -1. errno: ETIMEDOUT (not in time), EINVAL, and those of convention 1. Since 0.1. */
+ * parent of it and could not wait(2) for it. Each end is told once, in whichever process of requesters = "group" waits for it;
+ * other events stay. A thread or process that is in warder_next_event meanwhile may get it instead. The descriptors of `process`
+ * may be closed already. An end that nobody waited for is given up when another command has the same pid.
+ * Returns 0 with `end` filled, or -1. errno: ETIMEDOUT (not in time), EOVERFLOW (1024 ends lay there that nobody waited for, so the
+ * oldest were dropped since this command began, and its own may be among them: its pidfd still tells whether it has ended),
+ * EINVAL, and those of convention 1. Since 0.1. */
 int warder_wait(warder_connection *connection, const warder_process *process, warder_end *end, int timeout_ms);
 
 /* Sends signal number `signal` to another worker's main process. `grant`: its name, or NULL: then `worker` names the other; NULL
@@ -372,7 +375,7 @@ typedef struct warder_request {
     size_t data_room;    /* bytes there; what is longer is cut, and no NUL is added */
 } warder_request;
 
-#define WARDER_WHY_SIZE 256
+#define WARDER_WHY_SIZE 512   /* sentences have at most 480 bytes, the remedy at their end */
 
 typedef struct warder_result {
     int fd;                     /* the caller's, or -1 */
@@ -465,7 +468,7 @@ typedef struct warder_event {
     int type;
     int fd;                       /* the caller's, or -1 */
     uint64_t value;
-    uint32_t lost;                /* events that were dropped before this one: the queue holds 32 */
+    uint32_t lost;                /* events that were dropped before this one: the queue holds 32, and 1024 ends of commands */
     char name[WARDER_NAME_SIZE];  /* NUL-terminated, perhaps empty */
     uint64_t reserved;
 } warder_event;
@@ -511,9 +514,9 @@ int warder_use_store(warder_connection *connection, int fd);
 int warder_store_put(warder_connection *connection, const char *name, const int *fds, size_t count);
 
 /* Gives back what is kept under a name, in the order in which it was put; nothing is kept there any more.
- * Returns how many there were; the first `room` of them are in `fds`, the caller's, and any others are closed. Or -1. errno: above,
- * with ENOENT also for a name that is not there, and EMFILE: this process had no room for all, and what had none is gone. Since
- * 0.1. */
+ * Returns how many there were; they are in `fds`, the caller's. Or -1, with nothing taken: all stay kept. errno: above, with
+ * ENOENT also for a name that is not there, ERANGE (there are more than `room`: warder_store_list says how many), and EMFILE (this
+ * process has no room for all; where other threads open descriptors at that very moment some may be lost). Since 0.1. */
 int warder_store_fetch(warder_connection *connection, const char *name, int *fds, size_t room);
 
 /* What is kept, into a caller's buffer (convention 4): for each name a line "NAME COUNT\n". Returns its length, or -1. errno: above.

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -89,6 +90,7 @@ struct Process {
     Descriptor err;
     Descriptor pidfd;   // readable when it has ended
     std::int64_t pid = 0;
+    std::uint64_t ends_dropped = 0;   // for wait()
 };
 
 // How a command ended.
@@ -305,7 +307,7 @@ public:
         list.push_back(nullptr);
         warder_process raw;
         done(warder_run(handle_, text(grant), list.data(), &raw));
-        return {Descriptor(raw.in), Descriptor(raw.out), Descriptor(raw.err), Descriptor(raw.pidfd), raw.pid};
+        return {Descriptor(raw.in), Descriptor(raw.out), Descriptor(raw.err), Descriptor(raw.pidfd), raw.pid, raw.ends_dropped};
     }
     // To the worker that the grant names, or with an empty grant to that `worker`.
     void signal(const std::string& grant, int number, const std::string& worker = {}) {
@@ -340,10 +342,11 @@ public:
     void ready(const std::string& words = {}) { done(warder_ready(handle_, text(words))); }
     void status(const std::string& words) { done(warder_status(handle_, text(words))); }
 
-    // The next event, or nothing when the time is over. A negative time waits for ever.
+    // The next event, or nothing when the time is over. A negative time waits for ever. Here as below times are in whole milliseconds,
+    // at most 24 days.
     std::optional<Event> next_event(std::chrono::milliseconds timeout = std::chrono::milliseconds(-1)) {
         warder_event raw;
-        if (done(warder_next_event(handle_, &raw, static_cast<int>(timeout.count()))) == 0) return std::nullopt;
+        if (done(warder_next_event(handle_, &raw, in_int(timeout))) == 0) return std::nullopt;
         return Event{static_cast<Event::Type>(raw.type), raw.name, raw.value, raw.lost, Descriptor(raw.fd)};
     }
 
@@ -351,8 +354,9 @@ public:
     std::optional<End> wait(const Process& process, std::chrono::milliseconds timeout = std::chrono::milliseconds(-1)) {
         warder_process of{};
         of.pid = process.pid;
+        of.ends_dropped = process.ends_dropped;
         warder_end end;
-        const int waited = warder_wait(handle_, &of, &end, static_cast<int>(timeout.count()));
+        const int waited = warder_wait(handle_, &of, &end, in_int(timeout));
         if (waited < 0 && errno == ETIMEDOUT) return std::nullopt;
         done(waited);
         return End{end.value, end.by_signal != 0, end.timed_out != 0};
@@ -361,7 +365,7 @@ public:
     // The newest end of a channel, or nothing when the time is over. Other events stay.
     std::optional<Descriptor> channel(const std::string& grant,
                                       std::chrono::milliseconds timeout = std::chrono::milliseconds(-1)) {
-        const int end = warder_channel(handle_, text(grant), static_cast<int>(timeout.count()));
+        const int end = warder_channel(handle_, text(grant), in_int(timeout));
         if (end < 0 && errno == ETIMEDOUT) return std::nullopt;
         return lent(end);
     }
@@ -428,6 +432,12 @@ private:
     static std::optional<Descriptor> refused() {
         errno = EINVAL;
         return std::nullopt;
+    }
+
+    // As the C functions take them: a time that is longer than an int holds, 24 days, is cut to it.
+    static int in_int(std::chrono::milliseconds time) noexcept {
+        constexpr std::chrono::milliseconds::rep longest = std::numeric_limits<int>::max();
+        return static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(time.count(), -1, longest));
     }
 
     static bool has_nul(const std::string& words) noexcept { return words.find('\0') != std::string::npos; }

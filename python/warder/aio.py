@@ -346,12 +346,17 @@ class AsyncConnection:
                 self._listeners.remove(arrived)
 
     async def events(self) -> AsyncIterator[Event]:
-        """What warderd says unasked, until the connection ends."""
+        """What warderd says unasked, until warderd ends the session or the connection is closed. What goes wrong besides is
+        raised."""
         while True:
             try:
                 event = await self.next_event()
-            except OSError:
+            except ConnectionResetError:
                 return
+            except OSError:
+                if self._closed:
+                    return
+                raise
             yield event
 
     async def ask(self, requests: Sequence[Request]) -> _List[Result]:
@@ -392,8 +397,13 @@ class AsyncConnection:
 
     async def _ask(self, requests: Sequence[Request]) -> _List[Result]:
         return await self._exchange(
-            lambda number: protocol.encode_ask(number, requests), lambda reply: link.settle(reply, requests)
+            lambda number: protocol.encode_ask(number, requests), lambda reply: self._settle_batch(reply, requests)
         )
+
+    def _settle_batch(self, reply: Datagram, requests: Sequence[Request]) -> _List[Result]:
+        results = link.settle(reply, requests)
+        link.forget_ends(self._events, reply, requests, results)
+        return results
 
     async def _say(self, kind: Type, text: str) -> None:
         await self._exchange(lambda number: protocol.encode_text(kind, number, text), link.settle_done)
@@ -573,7 +583,10 @@ class AsyncStore:
         await self._ask(Type.PUT, name, numbers)
 
     async def fetch(self, name: str) -> _List[int]:
-        return (await self._ask(Type.FETCH, name))[1]
+        async with self._turn() as connection:
+            kept = link.lines_of_store((await self._talk(connection, Type.STORED, ""))[0])
+            link.have_room_for(kept.get(name, 0), self._link.fileno())
+            return (await self._talk(connection, Type.FETCH, name))[1]
 
     async def list(self) -> dict[str, int]:
         return link.lines_of_store((await self._ask(Type.STORED, ""))[0])
@@ -582,16 +595,27 @@ class AsyncStore:
         self._link.close()
 
     async def _ask(self, kind: Type, name: str, fds: Sequence[int] = ()) -> tuple[str, _List[int]]:
+        async with self._turn() as connection:
+            return await self._talk(connection, kind, name, fds)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[AsyncConnection]:
         connection = self._connection()
         if not connection:
             raise OSError(errno.EBADF, "the connection is closed")
         connection._check()
         async with self._turn_here, _turn_of(connection._group):
-            number = self._ids.next()
-            datagram = protocol.encode_text(kind, number, name)
-            while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
-                await connection._writable(self._link.fileno())
-            return link.settle_store(await self._reply_to(number, connection))
+            yield connection
+
+    async def _talk(
+        self, connection: AsyncConnection, kind: Type, name: str, fds: Sequence[int] = ()
+    ) -> tuple[str, _List[int]]:
+        """In a turn."""
+        number = self._ids.next()
+        datagram = protocol.encode_text(kind, number, name)
+        while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
+            await connection._writable(self._link.fileno())
+        return link.settle_store(await self._reply_to(number, connection))
 
     async def _reply_to(self, number: int, connection: AsyncConnection) -> Datagram:
         loop = connection._loop

@@ -290,8 +290,8 @@ class Connection:
         return Process(result)
 
     def wait(self, process: Process, timeout: float | None = None) -> End | None:
-        """How a command ended, waiting at most `timeout` seconds; None when it has not. Each end is told once; other events stay
-        for next_event()."""
+        """How a command ended, waiting at most `timeout` seconds; None when it has not. Each end is told once, to the process that
+        reads it (requesters = "group"); other events stay for next_event()."""
         self._check_process()
         return self._wait(lambda: link.take_end(self._events, process.pid), timeout)
 
@@ -388,8 +388,14 @@ class Connection:
     def _ask(self, requests: Sequence[Request]) -> _List[Result]:
         return self._settled(
             self._exchange(lambda number: protocol.encode_ask(number, requests)),
-            lambda reply: link.settle(reply, requests),
+            lambda reply: self._settle_batch(reply, requests),
         )
+
+    def _settle_batch(self, reply: Datagram, requests: Sequence[Request]) -> _List[Result]:
+        results = link.settle(reply, requests)
+        with self._state:
+            link.forget_ends(self._events, reply, requests, results)
+        return results
 
     def _say(self, kind: Type, text: str) -> None:
         self._settled(self._exchange(lambda number: protocol.encode_text(kind, number, text)), link.settle_done)
@@ -431,7 +437,7 @@ class Connection:
 
     def _wait(self, take: Callable[[], _T | None], timeout: float | None = None) -> _T | None:
         """What `take` finds among what was received, reading while nobody else does; None when the time is over."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + min(timeout, link.LONGEST_WAIT)
         with self._state:
             while True:
                 found = take()
@@ -601,8 +607,11 @@ class Store:
         self._ask(Type.PUT, name, numbers)
 
     def fetch(self, name: str) -> _List[int]:
-        """What is kept under a name, in the order in which it was put: now the caller's, and kept no more."""
-        return self._ask(Type.FETCH, name)[1]
+        """What is kept under a name, in the order in which it was put: now the caller's, and kept no more. Where this process has no
+        room for all it raises EMFILE, and they stay kept."""
+        with self._turn():
+            link.have_room_for(link.lines_of_store(self._talk(Type.STORED, "")[0]).get(name, 0), self._link.fileno())
+            return self._talk(Type.FETCH, name)[1]
 
     def list(self) -> dict[str, int]:
         """How many descriptors are kept, by name."""
@@ -612,17 +621,26 @@ class Store:
         self._link.close()
 
     def _ask(self, kind: Type, name: str, fds: Sequence[int] = ()) -> tuple[str, _List[int]]:
+        with self._turn():
+            return self._talk(kind, name, fds)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
         connection = self._connection()
         if not connection:
             raise OSError(errno.EBADF, "the connection is closed")
         connection._check_process()
         connection._check_open()
         with self._turn_here, _turn_of(connection._group):
-            number = self._ids.next()
-            datagram = protocol.encode_text(kind, number, name)
-            while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
-                link.wait_for(self._link.fileno(), select.POLLOUT)
-            return link.settle_store(self._reply_to(number))
+            yield
+
+    def _talk(self, kind: Type, name: str, fds: Sequence[int] = ()) -> tuple[str, _List[int]]:
+        """In a turn."""
+        number = self._ids.next()
+        datagram = protocol.encode_text(kind, number, name)
+        while not (self._link.send_with_fds(datagram, fds) if fds else self._link.send(datagram)):
+            link.wait_for(self._link.fileno(), select.POLLOUT)
+        return link.settle_store(self._reply_to(number))
 
     def _reply_to(self, number: int) -> Datagram:
         while True:

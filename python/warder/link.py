@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import itertools
 import os
 import select
 import socket
@@ -51,7 +52,10 @@ def close_all(fds: Iterable[int]) -> None:
 class Datagram:
     """A message and the descriptors that came with it, which are closed unless somebody takes them."""
 
+    _arrivals = itertools.count()
+
     def __init__(self, message: Message, fds: list[int], cut: bool) -> None:
+        self.arrival = next(self._arrivals)  # larger than that of what came before
         self.message = message
         self.fds = fds
         self.cut = cut  # descriptors were lost: this process has no room for them
@@ -74,6 +78,7 @@ class Event:
         self.kind = kind  # Type.STOP, RELOAD, CHANNEL, SECRET, REVOKED or ENDED
         self.name = name  # of the grant or channel
         self.value = value  # secret: its generation
+        self.arrival = -1  # of the datagram that it came in
         self._fds = list(fds)
 
     def take_fd(self) -> int | None:
@@ -180,6 +185,9 @@ def _descriptors(control: Sequence[tuple[int, int, bytes]]) -> list[int]:
     return fds.tolist()
 
 
+LONGEST_WAIT = 2_000_000.0  # seconds, 23 days: longer times are cut to it, as poll(2) has them in an int
+
+
 def wait_for(fd: int, events: int, seconds: float | None = None) -> int:
     """poll(2) on one descriptor: what is there, 0 when the time is over."""
     return wait_for_any({fd: events}, seconds).get(fd, 0)
@@ -189,7 +197,7 @@ def wait_for_any(wanted: dict[int, int], seconds: float | None = None) -> dict[i
     poll = select.poll()
     for fd, events in wanted.items():
         poll.register(fd, events)
-    return dict(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+    return dict(poll.poll(None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT) * 1000))
 
 
 class Ids:
@@ -494,7 +502,9 @@ def settle_event(datagram: Datagram) -> Event | None:
     except BaseException:
         datagram.close()
         raise
-    return Event(kind, event.name, event.value, datagram.take_fds())
+    made = Event(kind, event.name, event.value, datagram.take_fds())
+    made.arrival = datagram.arrival
+    return made
 
 
 def _expect(reply: Datagram, kind: protocol.Type) -> None:
@@ -591,12 +601,36 @@ _BY_SIGNAL, _TIMED_OUT = 1 << 8, 1 << 9
 
 
 def take_end(events: collections.deque[Event], pid: int) -> End | None:
-    """Of the command with that pid, if it was told."""
-    for event in events:
-        if event.kind == protocol.Type.ENDED and event.value >> 32 == pid:
-            events.remove(event)
-            return end_in(event.value)
-    return None
+    """Of the command with that pid, if it was told; of several the newest, for older ones are of commands whose number has come
+    back."""
+    found = _ends_of(events, pid)
+    for event in found:
+        events.remove(event)
+    return end_in(found[-1].value) if found else None
+
+
+def forget_ends(events: collections.deque[Event], reply: Datagram, requests: Sequence[Request], results: Sequence[Result]) -> None:
+    """A command that begins must not get the end of an earlier one with its pid, which came before its reply."""
+    for request, result in zip(requests, results):
+        if request.operation == Operation.RUN and not result.error:
+            for event in _ends_of(events, result.value >> 32):
+                if event.arrival < reply.arrival:
+                    events.remove(event)
+
+
+def _ends_of(events: collections.deque[Event], pid: int) -> list[Event]:
+    return [event for event in events if event.kind == protocol.Type.ENDED and event.value >> 32 == pid]
+
+
+def have_room_for(count: int, like: int) -> None:
+    """The kernel drops descriptors for which a process has no room. Raises EMFILE while they are still the store's. `like` is
+    any descriptor of ours."""
+    tried: list[int] = []
+    try:
+        for _ in range(count):
+            tried.append(os.dup(like))
+    finally:
+        close_all(tried)
 
 
 def end_in(value: int) -> End:

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -41,12 +42,13 @@ int tell(warder_connection* connection, Type type, const char* text) {
 
 // ---- What the custodian keeps ----
 
+// There is room for all: Client asks only then.
 class FetchTaker : public RefusalTaker {
 public:
     explicit FetchTaker(std::span<int> room) : room_(room) {}
     void take(std::size_t, Answer answer) override {
-        count_ = answer.fds.size();
-        for (std::size_t i = 0; i < std::min(count_, room_.size()); ++i) room_[i] = answer.fds[i].release();
+        count_ = std::min(answer.fds.size(), room_.size());
+        for (std::size_t i = 0; i < count_; ++i) room_[i] = answer.fds[i].release();
     }
     std::size_t count() const { return count_; }
 
@@ -75,7 +77,8 @@ int ask_store(warder_connection& connection, Type type, std::string_view name, s
 // ---- Connections of this process, so that fork() can put them in order ----
 
 struct Registry {
-    std::mutex mutex;
+    std::mutex mutex;        // held over a fork, so never while anything is waited for
+    std::mutex connecting;   // of $WARDER_SOCKET: two threads must not both say hello over it
     Client* first = nullptr;
     warder_connection* from_environment = nullptr;
 };
@@ -87,6 +90,7 @@ void after_fork_in_child() {
     for (Client* client = registry.first; client != nullptr; client = client->next_in_registry) {
         client->after_fork_in_child();
     }
+    new (&registry.connecting) std::mutex;   // its holder may be a thread that does not exist here
     registry.mutex.unlock();
 }
 
@@ -108,18 +112,30 @@ void leave_registry(const Client* client) {
     }
 }
 
-// With the registry locked.
+// Says hello and waits for the answer, without the registry: whoever forks meanwhile does not wait. The child of such a fork has a
+// copy that nobody knows, whose descriptors are close-on-exec.
 warder_connection* connect_over(int fd) {
     if (watch_forks() != 0) return fail(ENOMEM, Reason::system, "connecting: no memory for a fork handler"), nullptr;
+    std::unique_ptr<warder_connection> connection(new (std::nothrow) warder_connection);
+    if (connection == nullptr) return fail(ENOMEM, Reason::system, "connecting: no memory"), nullptr;
     auto client = Client::connect(fd);
     if (!client) return fail(client.error()), nullptr;
-    auto* connection = new (std::nothrow) warder_connection;
-    if (connection == nullptr) {
-        (*client)->give_back_socket();
-        return fail(ENOMEM, Reason::system, "connecting: no memory"), nullptr;
-    }
     connection->client = std::move(*client);
+    return connection.release();
+}
+
+// Another reference to the process's own connection, or NULL where there is none.
+warder_connection* own_connection_again() {
+    const std::lock_guard guard(registry.mutex);
+    if (registry.from_environment != nullptr) ++registry.from_environment->references;
+    return registry.from_environment;
+}
+
+warder_connection* enter(warder_connection* connection) {
+    if (connection == nullptr) return nullptr;
+    const std::lock_guard guard(registry.mutex);
     enter_registry(connection->client.get());
+    if (connection->from_environment) registry.from_environment = connection;
     return connection;
 }
 
@@ -152,11 +168,8 @@ int event_type(Type type) {
 }  // namespace
 
 WARDER_EXPORT warder_connection* warder_connect(void) {
-    const std::lock_guard guard(registry.mutex);
-    if (registry.from_environment != nullptr) {
-        ++registry.from_environment->references;
-        return registry.from_environment;
-    }
+    const std::lock_guard guard(registry.connecting);
+    if (auto* const known = own_connection_again()) return known;
     const char* text = std::getenv(WARDER_SOCKET_VARIABLE);
     if (text == nullptr) return fail(ENOENT, Reason::system, "no $WARDER_SOCKET: not started by warderd"), nullptr;
     const auto fd = number_in(text);
@@ -164,15 +177,11 @@ WARDER_EXPORT warder_connection* warder_connect(void) {
     auto* connection = connect_over(*fd);
     if (connection == nullptr) return nullptr;
     connection->from_environment = true;
-    registry.from_environment = connection;
     take_store_from_environment(*connection->client);
-    return connection;
+    return enter(connection);
 }
 
-WARDER_EXPORT warder_connection* warder_connect_fd(int fd) {
-    const std::lock_guard guard(registry.mutex);
-    return connect_over(fd);
-}
+WARDER_EXPORT warder_connection* warder_connect_fd(int fd) { return enter(connect_over(fd)); }
 
 WARDER_EXPORT void warder_close(warder_connection* connection) {
     if (connection == nullptr) return;
@@ -187,7 +196,9 @@ WARDER_EXPORT void warder_close(warder_connection* connection) {
     errno = kept;
 }
 
-WARDER_EXPORT const char* warder_worker(const warder_connection* connection) { return connection->client->worker(); }
+WARDER_EXPORT const char* warder_worker(const warder_connection* connection) {
+    return connection != nullptr ? connection->client->worker() : "";
+}
 
 WARDER_EXPORT int warder_ready(warder_connection* connection, const char* text) {
     return tell(connection, Type::ready, text);
@@ -228,10 +239,10 @@ WARDER_EXPORT int warder_channel(warder_connection* connection, const char* gran
 
 WARDER_EXPORT int warder_wait(warder_connection* connection, const warder_process* process, warder_end* end, int timeout_ms) {
     if (connection == nullptr || process == nullptr || end == nullptr) return invalid("no connection, process or room");
-    const auto event = connection->client->end_of_command(process->pid, timeout_ms);
-    if (!event) return fail(event.error());
-    if (!*event) return fail(ETIMEDOUT, Reason::deadline, "the command has not ended yet");
-    const std::uint64_t value = (*event)->value;
+    const auto ended = connection->client->end_of_command(process->pid, process->ends_dropped, timeout_ms);
+    if (!ended) return fail(ended.error());
+    if (!*ended) return fail(ETIMEDOUT, Reason::deadline, "the command has not ended yet");
+    const std::uint64_t value = **ended;
     *end = warder_end{};
     end->value = static_cast<int>(value & warder::protocol::run_code);
     end->by_signal = (value & static_cast<std::uint64_t>(warder::protocol::RunStatus::by_signal)) != 0 ? 1 : 0;
@@ -255,8 +266,8 @@ WARDER_EXPORT int warder_store_put(warder_connection* connection, const char* na
 WARDER_EXPORT int warder_store_fetch(warder_connection* connection, const char* name, int* fds, size_t room) {
     if (connection == nullptr || name == nullptr || (fds == nullptr && room > 0)) return invalid("no connection, name or room");
     FetchTaker taker({fds, room});
-    if (ask_store(*connection, Type::fetch, name, {}, taker) != 0) return -1;
-    return static_cast<int>(taker.count());
+    const auto taken = connection->client->take_from_store(name, room, taker);
+    return taken ? static_cast<int>(taker.count()) : taker.failed(taken.error());
 }
 
 WARDER_EXPORT ssize_t warder_store_list(warder_connection* connection, char* text, size_t size) {

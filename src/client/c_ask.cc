@@ -82,7 +82,8 @@ public:
 private:
     // Client has seen that there are as many as the value has ends.
     void granted(Answer& answer) override {
-        into_ = warder_process{-1, -1, -1, -1, static_cast<std::int64_t>(answer.value >> 32), {}};
+        const std::uint64_t dropped = into_.ends_dropped;
+        into_ = warder_process{-1, -1, -1, -1, static_cast<std::int64_t>(answer.value >> 32), dropped, {}};
         std::size_t next = 0;
         std::uint64_t end = 1;
         for (int* const place : {&into_.in, &into_.out, &into_.err, &into_.pidfd}) {
@@ -403,6 +404,7 @@ WARDER_EXPORT int warder_run(warder_connection* connection, const char* grant, c
     if (join(values, lines) != 0) return -1;
     Request request = make_request(Operation::run, grant, nullptr);
     request.target = lines.view();
+    if (connection != nullptr) process->ends_dropped = connection->client->ends_dropped();
     RunTaker taker(request, *process);
     return ask_one(connection, request, taker);
 }

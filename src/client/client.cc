@@ -1,14 +1,16 @@
 #include "client/client.h"
 
-#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <new>
 #include <utility>
 
@@ -22,7 +24,9 @@ using protocol::Type;
 constexpr std::uint16_t kind_mask = 0xc000;
 constexpr std::uint16_t event_kind = 0x4000;
 constexpr int largest_errno = 4095;
-constexpr int nap_ms = 5;   // while another thread or process has its turn
+constexpr int look_again_ms = 250;   // while another process has its turn: one that is killed in it rings no bell
+
+constexpr const char* no_store = "no store: $WARDER_STORE is not set";
 
 bool is_event(Type type) { return (static_cast<std::uint16_t>(type) & kind_mask) == event_kind; }
 
@@ -63,6 +67,29 @@ Answer answer_from(const protocol::Outcome& outcome, std::span<Fd>& fds) {
     return answer;
 }
 
+// Lines "NAME COUNT".
+std::size_t count_in(std::string_view lines, std::string_view name) {
+    while (!lines.empty()) {
+        const std::string_view line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+        if (line.size() <= name.size() || !line.starts_with(name) || line[name.size()] != ' ') continue;
+        std::size_t count = 0;
+        std::from_chars(line.data() + name.size() + 1, line.data() + line.size(), count);
+        return count;
+    }
+    return 0;
+}
+
+// The kernel drops the descriptors for which a process has no room. Another thread may still use up what is free here.
+Result<void> have_room_for(std::size_t count) {
+    std::array<Fd, protocol::max_requests> tried;
+    for (std::size_t i = 0; i < std::min(count, tried.size()); ++i) {
+        tried[i] = Fd(::eventfd(0, EFD_CLOEXEC));
+        if (!tried[i]) return failure(errno, "taking from the store: this process has no room for all, so none was taken");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Client>> Client::connect(int socket) {
@@ -85,7 +112,9 @@ Result<void> Client::set_up(int socket) {
     void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return failure("mmap");
     shared_ = new (page) Shared{};
-    TRY(events_.create(&shared_->pending));
+    TRY(events_.create(&shared_->pending, &shared_->ends));
+    TRY(bell_.create(&shared_->waiting));
+    line_.ring(&bell_);
     TRY(say_hello());
     if (requesters_ == protocol::Requesters::group) TRY(prepare_for_group());
     return {};
@@ -163,23 +192,51 @@ Line* Client::the_store() {
 
 Result<void> Client::ask_store(Type type, std::string_view name, std::span<const int> fds, Taker& taker) {
     Line* const store = the_store();
-    if (store == nullptr) return failure(ENOENT, "no store: $WARDER_STORE is not set");
+    if (store == nullptr) return failure(ENOENT, no_store);
     TRY(check_usable(*store));
     Line::Turn turn(*store);
     TRY(turn.wait());
+    return exchange_with_store(*store, type, name, fds, taker);
+}
+
+// Asks first how many there are. Nobody can change that meanwhile, since it is our turn.
+Result<void> Client::take_from_store(std::string_view name, std::size_t room, Taker& taker) {
+    Line* const store = the_store();
+    if (store == nullptr) return failure(ENOENT, no_store);
+    TRY(check_usable(*store));
+    Line::Turn turn(*store);
+    TRY(turn.wait());
+    const auto count = TRY(count_in_store(*store, next_id(), name));
+    if (count > room) return failure(ERANGE, "taking from the store: there are more descriptors than room, so none was taken");
+    TRY(have_room_for(count));
+    return exchange_with_store(*store, Type::fetch, name, {}, taker);
+}
+
+// In a turn.
+Result<void> Client::exchange_with_store(Line& store, Type type, std::string_view name, std::span<const int> fds, Taker& taker) {
     const RequestId id = next_id();
-    TRY(store->send(TRY(protocol::encode_text(store->room(), type, id, name)), fds));
-    auto incoming = TRY(reply_of_store(*store, id));
+    TRY(store.send(TRY(protocol::encode_text(store.room(), type, id, name)), fds));
+    auto incoming = TRY(reply_of_store(store, id));
     const auto done = protocol::decode_done(incoming.message);
     if (!done || done->error != 0 || type != Type::fetch) {
-        TRY(accepted_or_refused(*store, incoming, taker));
+        TRY(accepted_or_refused(store, incoming, taker));
     } else if (incoming.truncated) {
         close_all(incoming.fds);
-        return failure(EMFILE, "fetching from the store");
+        return failure(EMFILE, "taking from the store");
     }
     taker.take(0, Answer{incoming.fds, 0, Reason::ok, GrantId::none, 0, done->text});
     close_all(incoming.fds);
     return {};
+}
+
+// 0 for a name that is not there, which the store itself tells better.
+Result<std::size_t> Client::count_in_store(Line& store, RequestId id, std::string_view name) {
+    TRY(store.send(TRY(protocol::encode_text(store.room(), Type::stored, id, ""))));
+    auto incoming = TRY(reply_of_store(store, id));
+    close_all(incoming.fds);
+    const auto done = protocol::decode_done(incoming.message);
+    if (!done) return store.break_off("done");
+    return count_in(done->text, name);
 }
 
 // What answers somebody who died waiting is dropped.
@@ -219,7 +276,13 @@ Result<void> Client::take_answers(Incoming& incoming, std::span<const protocol::
     const bool some_cut = incoming.truncated && incoming.fds.size() < announced;
     if (!all_there && !some_cut) return line_.break_off("number of descriptors");
     std::span<Fd> fds = incoming.fds;
-    for (std::size_t i = 0; i < requests.size(); ++i) taker.take(i, answer_from(outcomes->at(i), fds));
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        const auto outcome = outcomes->at(i);
+        if (requests[i].operation == static_cast<std::uint16_t>(Operation::run) && outcome.error == 0) {
+            shared_->ends.forget(static_cast<std::int64_t>(outcome.value >> 32));   // an earlier command's that had this pid
+        }
+        taker.take(i, answer_from(outcome, fds));
+    }
     close_all(incoming.fds);
     return {};
 }
@@ -233,59 +296,72 @@ Result<void> Client::accepted_or_refused(Line& line, Incoming& incoming, Taker& 
     return failure(done->error, "refused by warderd");
 }
 
-Result<std::optional<Event>> Client::next_event(int timeout_ms) { return wait_for_event({}, timeout_ms); }
+Result<std::optional<Event>> Client::next_event(int timeout_ms) {
+    return wait_for([this] { return events_.take(); }, timeout_ms);
+}
 
 Result<std::optional<Fd>> Client::next_channel(std::string_view name, int timeout_ms) {
-    auto event = TRY(wait_for_event({.channel = name}, timeout_ms));
+    auto event = TRY(wait_for([&] { return events_.take_channel(name); }, timeout_ms));
     if (!event) return std::nullopt;
     if (!event->fd) return failure(EMFILE, "the channel came when there was no room for its descriptor");
     return std::move(event->fd);
 }
 
-Result<std::optional<Event>> Client::end_of_command(std::int64_t pid, int timeout_ms) {
-    return wait_for_event({.command = pid}, timeout_ms);
+Result<std::optional<std::uint64_t>> Client::end_of_command(std::int64_t pid, std::uint64_t dropped, int timeout_ms) {
+    const auto take = [&]() -> std::optional<CommandEnd> {
+        if (auto end = shared_->ends.take(pid)) return end;
+        if (shared_->ends.dropped() != dropped) return CommandEnd{};
+        return std::nullopt;
+    };
+    const auto end = TRY(wait_for(take, timeout_ms));
+    if (!end) return std::nullopt;
+    if (end->value == 0) return failure(EOVERFLOW, "so many commands ended that nobody waited for that this one's end may be lost");
+    return end->value;
 }
 
-std::optional<Event> Client::take_event(const Wanted& wanted) {
-    if (wanted.channel) return events_.take_channel(*wanted.channel);
-    return wanted.command ? events_.take_end(*wanted.command) : events_.take();
-}
-
-Result<std::optional<Event>> Client::wait_for_event(const Wanted& wanted, int timeout_ms) {
+// Whoever has nothing to wait for needs no waiter, which costs a few calls of the kernel.
+template <typename Take>
+auto Client::wait_for(Take take, int timeout_ms) -> Result<decltype(take())> {
     const Instant until =
         timeout_ms < 0 ? Instant::never() : monotonic_now() + std::chrono::milliseconds(timeout_ms);
+    Looked looked{};
+    if (auto found = TRY(look_for(take, looked, Line::Turn::AtEnd::tell)); found || timeout_ms == 0) return found;
+    Waiter waiter(bell_);
+    TRY(waiter.begin(line_.get()));
     for (;;) {
-        TRY(check_usable(line_));
-        if (auto event = take_event(wanted)) return event;
-        const auto looked = read_events();
-        if (auto event = take_event(wanted)) return event;
-        if (!looked) return Failure(looked.error());
+        if (auto found = TRY(look_for(take, looked, Line::Turn::AtEnd::quiet))) return found;
         const int left = milliseconds_left(until);
         if (left == 0) return std::nullopt;
-        pause(left, *looked, wanted.any() ? WakeBy::queue : WakeBy::clock);
+        const bool may_be_killed = looked == Looked::somebody_else_does && requesters_ == protocol::Requesters::group;
+        waiter.sleep(may_be_killed && (left < 0 || left > look_again_ms) ? look_again_ms : left);
     }
 }
 
-// Takes what lies there without waiting. With somebody else at the socket it is theirs to read, and they will queue it.
-Result<Client::Looked> Client::read_events() {
-    Line::Turn turn(line_);
-    if (!TRY(turn.try_now())) return Looked::somebody_else_does;
+// What is queued comes first, then what lies in the socket; the end of the session only when both are taken.
+template <typename Take>
+auto Client::look_for(Take take, Looked& looked, Line::Turn::AtEnd at_end) -> Result<decltype(take())> {
+    TRY(check_usable(line_));
+    if (auto found = take()) return found;
+    const auto read = read_events(at_end);
+    if (auto found = take()) return found;
+    if (!read) return Failure(read.error());
+    looked = *read;
+    return std::nullopt;
+}
+
+// Takes what lies there without waiting. With somebody else at the socket it is theirs to read: they will queue it and ring, or
+// ring when their turn ends.
+Result<Client::Looked> Client::read_events(Line::Turn::AtEnd at_end) {
+    Line::Turn turn(line_, at_end);
+    if (!TRY(turn.try_now())) {
+        bell_.want_turn();
+        if (!TRY(turn.try_now())) return Looked::somebody_else_does;
+    }
     for (;;) {
         auto incoming = TRY(line_.receive(MSG_DONTWAIT));
         if (!incoming) return Looked::all_taken;
         TRY(event_or_stale(*incoming));
     }
-}
-
-// Until there may be something. Another thread may queue what we wait for: the queue wakes us, or where it may hold what we do
-// not want, a short nap ends.
-void Client::pause(int timeout_ms, Looked looked, WakeBy wake) const {
-    pollfd fds[2] = {{line_.get(), POLLIN, 0}, {events_.wake_fd(), POLLIN, 0}};
-    if (looked == Looked::somebody_else_does) fds[0].fd = -1;
-    if (wake == WakeBy::clock) fds[1].fd = -1;
-    const bool all_seen = fds[0].fd >= 0 && fds[1].fd >= 0;
-    const int nap = timeout_ms < 0 ? nap_ms : std::min(timeout_ms, nap_ms);
-    (void)::poll(fds, 2, all_seen ? timeout_ms : nap);
 }
 
 Result<int> Client::poll_fd() {
@@ -361,6 +437,13 @@ Result<void> Client::queue_event(Incoming& incoming) {
     if (type == Type::stop || type == Type::reload) {
         close_all(incoming.fds);
         events_.raise(type);
+        bell_.ring();
+        return {};
+    }
+    if (type == Type::ended) {
+        close_all(incoming.fds);
+        events_.command_ended(decoded->value, decoded->name);
+        bell_.ring();
         return {};
     }
     Event event;
@@ -369,6 +452,7 @@ Result<void> Client::queue_event(Incoming& incoming) {
     event.value = decoded->value;
     if (!incoming.fds.empty()) event.fd = std::move(incoming.fds.front());
     events_.push(std::move(event));
+    bell_.ring();
     return {};
 }
 

@@ -24,9 +24,11 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/fixed_string.h"
+#include "client/end_table.h"
 #include "client/event_queue.h"
 #include "client/fork_mark.h"
 #include "client/line.h"
+#include "client/waiter.h"
 #include "protocol/codec.h"
 #include "protocol/message.h"
 #include "sys/fd.h"
@@ -80,15 +82,21 @@ public:
     // stay queued. Errors: as next_event; EMFILE when it came while there was no room for it.
     Result<std::optional<Fd>> next_channel(std::string_view name, int timeout_ms);
 
-    // The event that the command with this pid has ended, waiting for it as next_event does. Other events stay queued.
-    Result<std::optional<Event>> end_of_command(std::int64_t pid, int timeout_ms);
+    // How the command with this pid ended, waiting for it as next_event does; the value of the event. Other events stay queued.
+    // `dropped` is what ends_dropped() was when it began. Errors: as next_event; EOVERFLOW: its end may have been dropped.
+    Result<std::optional<std::uint64_t>> end_of_command(std::int64_t pid, std::uint64_t dropped, int timeout_ms);
+    std::uint64_t ends_dropped() const { return shared_->ends.dropped(); }
 
     // Talks to the custodian over `socket`, which is the client's only on success. Errors: EBUSY (there is one already), and as
     // connect().
     Result<void> use_store(int socket);
 
-    // put, fetch or stored. The taker gets one answer. Errors: ENOENT (no custodian), EMSGSIZE, those of sendmsg(2), and as ask.
+    // put or stored. The taker gets one answer. Errors: ENOENT (no custodian), EMSGSIZE, those of sendmsg(2), and as ask.
     Result<void> ask_store(protocol::Type type, std::string_view name, std::span<const int> fds, Taker& taker);
+
+    // Takes what is kept under a name, all of it or nothing. Errors: ERANGE (more than `room`), EMFILE (more than this process
+    // has room for), both with nothing taken; and as ask_store.
+    Result<void> take_from_store(std::string_view name, std::size_t room, Taker& taker);
 
     // A descriptor that polls readable when next_event may have something. Errors: EPERM, EMFILE, ENFILE, ENOMEM.
     Result<int> poll_fd();
@@ -109,17 +117,11 @@ private:
     struct Shared {
         std::atomic<std::uint32_t> last_id;
         PendingSignals pending;
+        WaitCounts waiting;
+        EndTable ends;
     };
 
     enum class Looked { all_taken, somebody_else_does };
-    enum class WakeBy { queue, clock };   // clock: the queue may hold what is not waited for
-
-    // Which event is waited for; nothing set: any.
-    struct Wanted {
-        std::optional<std::string_view> channel = {};
-        std::optional<std::int64_t> command = {};
-        bool any() const { return !channel && !command; }
-    };
 
     static constexpr const char* forked = "asking from a forked process (requesters = \"main\")";
 
@@ -139,16 +141,22 @@ private:
     Result<void> queue_event(Incoming& incoming);
     Result<void> take_answers(Incoming& incoming, std::span<const protocol::Request> requests, Taker& taker);
     Result<void> accepted_or_refused(Line& line, Incoming& incoming, Taker& taker);
-    Result<std::optional<Event>> wait_for_event(const Wanted& wanted, int timeout_ms);
-    std::optional<Event> take_event(const Wanted& wanted);
-    Result<Looked> read_events();
-    void pause(int timeout_ms, Looked looked, WakeBy wake) const;
+    // What `take` finds among the events, or nothing when the time is over.
+    template <typename Take>
+    auto wait_for(Take take, int timeout_ms) -> Result<decltype(take())>;
+    template <typename Take>
+    auto look_for(Take take, Looked& looked, Line::Turn::AtEnd at_end) -> Result<decltype(take())>;
+    Result<Looked> read_events(Line::Turn::AtEnd at_end);
+
+    Result<void> exchange_with_store(Line& store, protocol::Type type, std::string_view name, std::span<const int> fds, Taker& taker);
+    static Result<std::size_t> count_in_store(Line& store, RequestId id, std::string_view name);
 
     ForkMark owner_;
     protocol::Requesters requesters_ = protocol::Requesters::main;
     FixedString<255> worker_;
     Shared* shared_ = nullptr;
     Fd process_lock_;   // group mode: the memfd whose record locks are turns
+    Bell bell_;
     Line line_;
     std::mutex store_mutex_;          // store_ being made
     std::unique_ptr<Line> store_;

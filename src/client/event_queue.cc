@@ -26,11 +26,12 @@ Event plain_event(protocol::Type type) {
 
 }  // namespace
 
-Result<void> EventQueue::create(PendingSignals* pending) {
+Result<void> EventQueue::create(PendingSignals* pending, EndTable* ends) {
     wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake_) return failure("eventfd");
     owner_wake_ = TRY(wake_.duplicate());
     pending_ = pending;
+    ends_ = ends;
     return {};
 }
 
@@ -52,36 +53,30 @@ void EventQueue::raise(protocol::Type type) {
     wake(owner_wake_);
 }
 
+void EventQueue::command_ended(std::uint64_t value, std::string_view grant) {
+    ends_->record(value, grant);
+    wake(wake_);
+}
+
 // Quiet first, look after: what another process raises in between wakes us again.
 std::optional<Event> EventQueue::take() {
     const std::lock_guard guard(mutex_);
     quiet(wake_);
     auto event = take_signal();
     if (!event) event = take_queued();
+    if (!event) event = take_end();
     if (anything_left()) wake(wake_);
     return event;
 }
 
+// The older ones of that name go.
 std::optional<Event> EventQueue::take_channel(std::string_view name) {
-    return take_newest([&](const Event& event) { return event.type == protocol::Type::channel && event.name.view() == name; });
-}
-
-// Of two with one pid the older is of a command whose number has come back.
-std::optional<Event> EventQueue::take_end(std::int64_t pid) {
-    return take_newest([&](const Event& event) {
-        return event.type == protocol::Type::ended && static_cast<std::int64_t>(event.value >> 32) == pid;
-    });
-}
-
-// The newest of those that are wanted; the older ones of them go.
-template <typename Wanted>
-std::optional<Event> EventQueue::take_newest(Wanted wanted) {
     const std::lock_guard guard(mutex_);
     std::optional<Event> newest;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < count_; ++i) {
         Event event = std::exchange(ring_[(first_ + i) % capacity], Event{});
-        if (wanted(event)) {
+        if (event.type == protocol::Type::channel && event.name.view() == name) {
             newest = std::move(event);
         } else {
             ring_[(first_ + kept++) % capacity] = std::move(event);
@@ -109,8 +104,18 @@ std::optional<Event> EventQueue::take_queued() {
     return event;
 }
 
+std::optional<Event> EventQueue::take_end() {
+    const auto end = ends_->take_oldest();
+    if (!end) return std::nullopt;
+    Event event = plain_event(protocol::Type::ended);
+    event.name.append(end->grant.view());
+    event.value = end->value;
+    event.lost = static_cast<std::uint32_t>(ends_->dropped() - std::exchange(ends_dropped_, ends_->dropped()));
+    return event;
+}
+
 bool EventQueue::anything_left() const {
-    return count_ > 0 || (takes_signals_ && (pending_->stop.load() != 0 || pending_->reload.load() != 0));
+    return count_ > 0 || !ends_->empty() || (takes_signals_ && (pending_->stop.load() != 0 || pending_->reload.load() != 0));
 }
 
 // The mutex may have been held by a thread that does not exist here: it is made anew.

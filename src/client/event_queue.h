@@ -1,5 +1,6 @@
-// EventQueue: events that were read while something else was waited for. A fixed ring for those with a name, and two words
-// for stop and reload, which never get lost, lie in shared memory, and so reach the process that connected whoever read them.
+// EventQueue: events that were read while something else was waited for. A fixed ring for those with a name; how commands ended
+// (client/end_table.h) and two words for stop and reload, which never get lost, lie in shared memory, and so reach whoever waits
+// for them whichever process read them.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fixed_string.h"
+#include "client/end_table.h"
 #include "protocol/message.h"
 #include "sys/fd.h"
 
@@ -32,18 +34,18 @@ struct PendingSignals {
 
 class EventQueue {
 public:
-    // `pending` is shared with the children of this process and outlives the queue. Errors: eventfd(2).
-    Result<void> create(PendingSignals* pending);
+    // Both are shared with the children of this process and outlive the queue. Errors: eventfd(2).
+    Result<void> create(PendingSignals* pending, EndTable* ends);
 
     // Adds an event; when the ring is full the oldest goes and is counted.
     void push(Event event);
     // Stop or reload: for the process that made the queue, from whichever process reads it.
     void raise(protocol::Type type);
+    // A command has ended: `value` and `grant` are the event's.
+    void command_ended(std::uint64_t value, std::string_view grant);
     std::optional<Event> take();
     // The newest channel event of that name; older ones of it go, for their ends are of no more use. Others stay.
     std::optional<Event> take_channel(std::string_view name);
-    // The event that the command with this pid has ended. Others stay.
-    std::optional<Event> take_end(std::int64_t pid);
 
     // Readable while there is something to take.
     int wake_fd() const { return wake_.get(); }
@@ -54,14 +56,15 @@ public:
 private:
     static constexpr std::size_t capacity = 32;
 
-    template <typename Wanted>
-    std::optional<Event> take_newest(Wanted wanted);
     std::optional<Event> take_signal();
     std::optional<Event> take_queued();
+    std::optional<Event> take_end();
     bool anything_left() const;
 
     std::mutex mutex_;
     PendingSignals* pending_ = nullptr;
+    EndTable* ends_ = nullptr;
+    std::uint64_t ends_dropped_ = 0;   // of those that were told as lost
     bool takes_signals_ = true;
     Fd wake_;
     Fd owner_wake_;   // the wake_fd of the process that connected

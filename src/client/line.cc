@@ -107,7 +107,10 @@ void Line::after_fork_in_child() {
 }
 
 Line::Turn::~Turn() {
+    const bool had_it = guard_.owns_lock() && (line_.lock_ < 0 || locked_);
     if (locked_) (void)record_lock(line_.lock_, line_.byte_, F_UNLCK, F_SETLK);
+    if (guard_.owns_lock()) guard_.unlock();
+    if (had_it && at_end_ == AtEnd::tell && line_.bell_ != nullptr) line_.bell_->turn_ended();
 }
 
 Result<void> Line::Turn::wait() {
@@ -117,7 +120,7 @@ Result<void> Line::Turn::wait() {
 }
 
 Result<bool> Line::Turn::try_now() {
-    if (!guard_.try_lock()) return false;
+    if (!guard_.owns_lock() && !guard_.try_lock()) return false;
     if (line_.lock_ < 0) return true;
     locked_ = TRY(record_lock(line_.lock_, line_.byte_, F_WRLCK, F_SETLK));
     return locked_;

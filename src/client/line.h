@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "client/waiter.h"
 #include "protocol/codec.h"
 #include "protocol/message.h"
 #include "sys/channel.h"
@@ -48,6 +49,9 @@ public:
         byte_ = byte;
     }
 
+    // From now on the end of a turn is told to who wanted it. `bell` is the caller's and outlives the line.
+    void ring(const Bell* bell) { bell_ = bell; }
+
     // Room for a message to send. In a turn only, as all below.
     MutableBytes room() { return {buffer_.get(), max_message}; }
     // Waits for room in the socket. By send(2) where there are no descriptors, which every cell allows. Errors: ECONNRESET, and
@@ -70,16 +74,18 @@ private:
     Channel channel_;
     int lock_ = -1;
     off_t byte_ = 0;
+    const Bell* bell_ = nullptr;
     std::mutex mutex_;
     std::atomic<int> broken_ = 0;   // the errno of every later call
     std::unique_ptr<std::byte[]> buffer_;
     std::array<Fd, protocol::max_requests> fds_;
 };
 
-// Given back when it goes.
+// Given back when it goes. A quiet one is that of a waiter, who looks again by itself and tells others when it goes.
 class Line::Turn {
 public:
-    explicit Turn(Line& line) : line_(line), guard_(line.mutex_, std::defer_lock) {}
+    enum class AtEnd { tell, quiet };
+    explicit Turn(Line& line, AtEnd at_end = AtEnd::tell) : line_(line), at_end_(at_end), guard_(line.mutex_, std::defer_lock) {}
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
     ~Turn();
@@ -90,8 +96,9 @@ public:
 
 private:
     Line& line_;
+    AtEnd at_end_;
     std::unique_lock<std::mutex> guard_;
-    bool locked_ = false;
+    bool locked_ = false;   // among the processes, too
 };
 
 void close_all(std::span<Fd> fds);

@@ -877,6 +877,207 @@ static void a_command_tells_how_it_ended(void) {
     peer_end(other);
 }
 
+static void an_end_outlives_other_events_and_its_loss_is_told(void) {
+    warder_event event;
+    warder_end end;
+    warder_process first = {.pid = 0};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_run(w, "run-pid", NULL, &first) == 0 && first.pid > 0);
+    peer_send_event(other, 0x4007, "backup", (uint64_t)first.pid << 32 | 3, 0);
+    for (int i = 0; i < 100; ++i) peer_send_event(other, 0x4004, "key", (unsigned long)i, 0);
+    CHECK(warder_ready(w, NULL) == 0);
+    for (uint64_t pid = 100001; pid < 100101; ++pid) {
+        peer_send_event(other, 0x4007, "backup", pid << 32, 0);
+        if (pid % 64 == 0) CHECK(warder_ready(w, NULL) == 0);   /* the socket has room for so many */
+    }
+    CHECK(warder_ready(w, NULL) == 0);   /* reads all of it */
+    CHECK(warder_wait(w, &first, &end, -1) == 0 && end.value == 3);
+
+    CHECK(warder_run(w, "run-pid", NULL, &first) == 0);
+    peer_send_event(other, 0x4007, "backup", (uint64_t)first.pid << 32 | 4, 0);
+    for (uint64_t pid = 200001; pid <= 201024; ++pid) {
+        peer_send_event(other, 0x4007, "backup", pid << 32, 0);
+        if (pid % 64 == 0) CHECK(warder_ready(w, NULL) == 0);
+    }
+    CHECK(warder_ready(w, NULL) == 0);
+    CHECK_FAILS(warder_wait(w, &first, &end, -1), EOVERFLOW);   /* for ever would be too long */
+    warder_process later = {.pid = 0};
+    CHECK(warder_run(w, "run-pid", NULL, &later) == 0);
+    CHECK_FAILS(warder_wait(w, &later, &end, 0), ETIMEDOUT);   /* nothing was dropped since it began */
+    unsigned lost = 0;
+    while (warder_next_event(w, &event, 0) == 1) lost += event.lost;
+    CHECK(lost >= 68 + 101);   /* secrets beyond 32, ends beyond 1024 */
+    warder_close(w);
+    peer_end(other);
+}
+
+static void a_command_does_not_get_the_end_of_an_older_one_with_its_pid(void) {
+    warder_end end;
+    warder_process process = {.pid = 0};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    CHECK(warder_run(w, "run-pid", NULL, &process) == 0);
+    peer_send_event(other, 0x4007, "backup", (uint64_t)process.pid << 32 | 1, 0);
+    CHECK(warder_run(w, "run-pid", NULL, &process) == 0);   /* the peer's commands have one pid */
+    CHECK_FAILS(warder_wait(w, &process, &end, 0), ETIMEDOUT);
+    peer_send_event(other, 0x4007, "backup", (uint64_t)process.pid << 32 | 2, 0);
+    peer_send_event(other, 0x4007, "backup", (uint64_t)process.pid << 32 | 3, 0);
+    CHECK(warder_ready(w, NULL) == 0);
+    CHECK(warder_wait(w, &process, &end, -1) == 0 && end.value == 3);   /* of two the newest, as in Python */
+    CHECK_FAILS(warder_wait(w, &process, &end, 0), ETIMEDOUT);
+    warder_close(w);
+    peer_end(other);
+}
+
+static void an_end_that_another_process_read_is_found(void) {
+    warder_end end;
+    const warder_process process = {.pid = 4711};
+    peer *other;
+    warder_connection *w = connect_to(PEER_GROUP, &other);
+    peer_send_event(other, 0x4007, "backup", UINT64_C(4711) << 32 | 3, 0);
+    const pid_t child = fork();
+    if (child == 0) _exit(warder_ready(w, NULL) == 0 ? 0 : 1);   /* which reads what lies before its reply */
+    CHECK(child_status(child) == 0);
+    CHECK(warder_wait(w, &process, &end, -1) == 0 && end.value == 3);
+    warder_close(w);
+    peer_end(other);
+}
+
+static long voluntary_switches(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+}
+
+static void *ask_and_hear_nothing(void *argument) {
+    (void)warder_open(argument, "quiet", "a", O_RDONLY, 0);
+    return NULL;
+}
+
+static void waiting_takes_no_naps(void) {
+    pthread_t thread;
+    warder_end end;
+    const warder_process process = {.pid = 4711};
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    peer_send_event(other, 0x4004, "key", 1, 0);   /* what is queued and not wanted */
+    CHECK(warder_ready(w, NULL) == 0);
+    long before = voluntary_switches();
+    CHECK_FAILS(warder_channel(w, "parser", 500), ETIMEDOUT);
+    CHECK_FAILS(warder_wait(w, &process, &end, 500), ETIMEDOUT);
+    CHECK(voluntary_switches() - before < 20);   /* a nap each 5 ms would be 200 */
+
+    pthread_create(&thread, NULL, ask_and_hear_nothing, w);   /* has the turn for good */
+    nap(50);
+    before = voluntary_switches();
+    warder_event event;
+    CHECK(warder_next_event(w, &event, 0) == 1);
+    CHECK(warder_next_event(w, &event, 500) == 0);
+    CHECK(voluntary_switches() - before < 20);
+    peer_send_event(other, 0x4007, "backup", UINT64_C(4711) << 32 | 5, 0);   /* read by the other thread, which rings */
+    CHECK(warder_wait(w, &process, &end, -1) == 0 && end.value == 5);
+    peer_end(other);
+    pthread_join(thread, NULL);
+    warder_close(w);
+}
+
+static void *ask_slowly(void *argument) {
+    for (int i = 0; i < 20; ++i) {
+        const int fd = warder_open(argument, "echo", "a", O_RDONLY, 0);
+        if (fd < 0) return argument;
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Whoever reads an event, it reaches the thread that waits for it, however turns fall. */
+static void no_wait_is_missed_between_turns(void) {
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    for (int round = 0; round < 100; ++round) {
+        pthread_t thread;
+        void *failed = NULL;
+        warder_end end;
+        const warder_process process = {.pid = 100 + round};
+        pthread_create(&thread, NULL, ask_slowly, w);
+        peer_send_event(other, 0x4007, "backup", (uint64_t)process.pid << 32, 0);
+        CHECK(warder_wait(w, &process, &end, -1) == 0);
+        pthread_join(thread, &failed);
+        CHECK(failed == NULL);
+    }
+    warder_close(w);
+    peer_end(other);
+}
+
+static void *connect_and_wait(void *argument) {
+    return warder_connect_fd(*(int *)argument);
+}
+
+static void a_connect_that_waits_holds_up_no_fork(void) {
+    int pair[2];
+    pthread_t thread;
+    void *made = NULL;
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    pthread_create(&thread, NULL, connect_and_wait, &pair[0]);   /* nobody answers its hello */
+    char hello[256];
+    CHECK(recv(pair[1], hello, sizeof hello, 0) > 0);
+    alarm(30);   /* a fork that waits for the answer would wait for ever */
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    CHECK(child_status(child) == 0);
+    alarm(0);
+    close(pair[1]);
+    pthread_join(thread, &made);
+    CHECK(made == NULL);
+    close(pair[0]);
+}
+
+static void a_store_is_not_emptied_by_who_has_no_room(void) {
+    char text[64];
+    int end;
+    int got[8];
+    peer *other;
+    struct rlimit limit, tight;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    custodian *keeper = custodian_start(&end);
+    CHECK(warder_use_store(w, end) == 0);
+    const int fds[5] = {0, 1, 2, 0, 1};
+    CHECK(warder_store_put(w, "five", fds, 5) == 0);
+    CHECK_FAILS(warder_store_fetch(w, "five", got, 4), ERANGE);
+    const int next = dup(0);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)next + 3;
+    setrlimit(RLIMIT_NOFILE, &tight);
+    CHECK_FAILS(warder_store_fetch(w, "five", got, 8), EMFILE);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    CHECK(warder_store_list(w, text, sizeof text) == 7 && strcmp(text, "five 5\n") == 0);
+    CHECK(warder_store_fetch(w, "five", got, 5) == 5);
+    for (int i = 0; i < 5; ++i) close(got[i]);
+    warder_close(w);
+    custodian_end(keeper);
+    peer_end(other);
+}
+
+static void a_sentence_comes_whole_in_a_batch_too(void) {
+    char target[300];
+    memset(target, 'x', sizeof target);
+    target[sizeof target - 1] = '\0';
+    peer *other;
+    warder_connection *w = connect_to(PEER_MAIN, &other);
+    const warder_request request = {.operation = WARDER_READ, .grant = "long", .target = target};
+    warder_result result;
+    CHECK(warder_open_many(w, &request, &result, 1) == 0 && result.error == EACCES);
+    CHECK(strlen(result.why) == 480 && strcmp(result.why + 470, "the remedy") == 0);
+    CHECK_FAILS(warder_open(w, "long", "a", O_RDONLY, 0), EACCES);
+    CHECK(strcmp(warder_why(), result.why) == 0);
+    warder_close(w);
+    CHECK(strcmp(warder_worker(NULL), "") == 0);
+    peer_end(other);
+}
+
 static void *dial_later(void *argument) {
     nap(50);
     peer_send_event(argument, 0x4003, "parser", 1, 1);
@@ -942,7 +1143,11 @@ static void the_store_keeps_and_gives_back(void) {
     close(got[0]);
     close(got[1]);
     CHECK_FAILS(warder_store_fetch(w, "a", got, 4), ENOENT);
-    CHECK(warder_store_fetch(w, "b", got, 0) == 1);   /* no room: it is closed */
+    CHECK_FAILS(warder_store_fetch(w, "b", got, 0), ERANGE);   /* no room: it stays kept */
+    CHECK_FAILS(warder_store_fetch(w, "b", NULL, 0), ERANGE);
+    CHECK(warder_store_list(w, text, sizeof text) == 4 && strcmp(text, "b 1\n") == 0);
+    CHECK(warder_store_fetch(w, "b", got, 1) == 1);
+    close(got[0]);
     CHECK_FAILS(warder_store_put(w, "quota", fds + 1, 0), EINVAL);
     CHECK_FAILS(warder_store_put(w, "none", &(int){-1}, 1), EBADF);
     CHECK_FAILS(warder_store_put(w, "quota", &end, 1), EDQUOT);
@@ -1111,6 +1316,14 @@ int main(void) {
     nonsense_of_the_new_words_is_refused_before_it_is_sent();
     a_channel_is_its_newest_end();
     a_command_tells_how_it_ended();
+    an_end_outlives_other_events_and_its_loss_is_told();
+    a_command_does_not_get_the_end_of_an_older_one_with_its_pid();
+    an_end_that_another_process_read_is_found();
+    waiting_takes_no_naps();
+    no_wait_is_missed_between_turns();
+    a_connect_that_waits_holds_up_no_fork();
+    a_store_is_not_emptied_by_who_has_no_room();
+    a_sentence_comes_whole_in_a_batch_too();
     a_channel_is_waited_for();
     lookups_reach_the_resolver_and_are_answered();
     the_store_keeps_and_gives_back();

@@ -52,6 +52,36 @@ warder::RequestError error_of(Call call) {
 
 }  // namespace
 
+TEST_CASE("a time of more than an int's milliseconds does not become for ever, nor the past") {
+    Session parent;
+    peer_send_event(parent.other(), 0x4004, "key", 1, 0);
+    const auto event = parent->next_event(1000h);
+    REQUIRE(event);
+    CHECK(event->value == 1);
+    peer_send_event(parent.other(), 0x4003, "parser", 1, 1);
+    CHECK(parent->channel("parser", 1000h));
+    warder::Process process;
+    process.pid = 4711;
+    peer_send_event(parent.other(), 0x4007, "backup", 4711UL << 32, 0);
+    CHECK(parent->wait(process, std::chrono::hours(24 * 365 * 200)));
+    peer_send_event(parent.other(), 0x4004, "key", 2, 0);
+    CHECK(parent->next_event(std::chrono::milliseconds::min()));   // negative: for ever, not 0
+}
+
+TEST_CASE("a connection that was moved from has no name and refuses everything") {
+    Session parent;
+    warder::Connection taken = std::move(*parent);
+    CHECK(taken.worker() == "tester");
+    CHECK(parent->worker().empty());
+    CHECK(error_of([&] { parent->open("echo", "a"); }).code().value() == EINVAL);
+    CHECK(error_of([&] { parent->ready(); }).code().value() == EINVAL);
+    CHECK(error_of([&] { parent->next_event(0ms); }).code().value() == EINVAL);
+    CHECK(error_of([&] { parent->stored(); }).code().value() == EINVAL);
+    CHECK(error_of([&] { parent->poll_descriptor(); }).code().value() == EINVAL);
+    *parent = std::move(taken);
+    CHECK(parent->worker() == "tester");
+}
+
 TEST_CASE("a descriptor is lent, moved and closed") {
     Session parent;
     CHECK(parent->worker() == "tester");

@@ -180,6 +180,8 @@ bool peer::answer_word(RequestId id, const Request& request) {
         lend(id, {"out", "pidfd"}, 10);
     } else if (request.grant == "run-none") {
         lend(id, {});
+    } else if (request.grant == "run-pid") {
+        lend(id, {}, std::uint64_t{4711} << 32);
     } else if (request.grant == "run-wrong") {
         lend(id, {"out"}, 3);
     } else if (request.grant == "list") {
@@ -200,6 +202,9 @@ bool peer::answer_one(RequestId id, const Request& request) {
     if (answer_word(id, request)) return true;
     if (request.grant == "denied") {
         send_outcomes(id, {{EACCES, Reason::not_granted, 0, GrantId::none, "worker tester has no grant that covers this", 0}});
+    } else if (request.grant == "long") {
+        const std::string sentence = std::string(470, 's') + "the remedy";
+        send_outcomes(id, {{EACCES, Reason::not_granted, 0, GrantId::none, sentence, 0}});
     } else if (request.grant == "absent") {
         send_outcomes(id, {{ENOENT, Reason::system, 0, GrantId{0}, "", 0}});
     } else if (request.operation == static_cast<int>(Operation::rename) ||

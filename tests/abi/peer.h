@@ -44,11 +44,12 @@ void custodian_end(custodian *that);
 
 /* What asks get, by the name of the grant:
  *   "said"        what peer_last_request() gives, in a memfd or as data; of a stat, its 72 bytes
- *   "run-all", "run-some", "run-none"     a run's descriptors: all four, output and pidfd, none
+ *   "run-all", "run-some", "run-none"     a run's descriptors: all four, output and pidfd, none;   "run-pid"  none, and a pid
  *   "run-wrong"   breaks the protocol: two ends are said, one descriptor comes
  *   "list", "no-list"     a memfd with three names; one that is no list
  *   "echo"        a memfd that holds the target's text
  *   "denied"      EACCES, not-granted, a sentence;   "absent"  ENOENT, system, no sentence
+ *   "long"        EACCES and a sentence of 480 bytes that ends in "the remedy"
  *   "slow"        as echo, after 100 ms
  *   "quiet"       no answer at all
  *   "stale"       first a reply with another id and a descriptor, then as echo

@@ -13,7 +13,7 @@ from peer import Custodian, Peer, Tree, echo, lend, memory, no_fd_leaks, said
 from test_client import in_child, wait_all
 from warder import protocol
 from warder.aio import AsyncConnection
-from warder.protocol import Outcome, Reason, Requesters, Type
+from warder.protocol import Outcome, ProtocolError, Reason, Requesters, Type
 
 
 @contextlib.asynccontextmanager
@@ -174,6 +174,20 @@ class Events(AsyncTest):
         self.assertEqual(kinds, [Type.SECRET, Type.RELOAD, Type.STOP])
         with self.assertRaises(ConnectionError):
             await self.connection.ready()
+
+    async def test_an_iterator_of_events_ends_when_the_connection_is_closed(self):
+        self.peer.event(Type.RELOAD)
+        kinds = []
+        async for event in self.connection.events():
+            kinds.append(event.kind)
+            asyncio.get_running_loop().call_soon(self.connection.close)
+        self.assertEqual(kinds, [Type.RELOAD])
+
+    async def test_an_iterator_of_events_does_not_pass_over_a_broken_protocol(self):
+        self.peer.ours.send(b"no message")
+        with self.assertRaises(ProtocolError):
+            async for _ in self.connection.events():
+                self.fail("an event")
 
     async def test_several_waiters_get_an_event_each(self):
         waiters = [asyncio.ensure_future(self.connection.next_event()) for _ in range(3)]

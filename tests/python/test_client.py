@@ -414,7 +414,11 @@ class Commands(ClientTest):
         super().setUp()
         self.peer.answer = self.answer
         self.far = {}
-        self.addCleanup(lambda: [os.close(fd) for fd in self.far.values()])
+        self.addCleanup(self.close_far_ends)
+
+    def close_far_ends(self):
+        while self.far:
+            os.close(self.far.popitem()[1])
 
     def answer(self, message):
         (request,) = protocol.decode_ask(message)
@@ -448,6 +452,20 @@ class Commands(ClientTest):
             self.assertEqual(self.connection.wait(process, 5), warder.End(-15, True))
             self.assertIsNone(self.connection.wait(process, 0.01))
         self.assertEqual([self.connection.next_event(1).kind for _ in range(2)], [Type.SECRET, Type.ENDED])
+
+    def test_a_command_does_not_get_the_end_of_an_older_one_with_its_pid(self):
+        self.handler = self.command(RunEnd.OUT)
+        with self.connection.run("backup"):
+            self.peer.event(Type.ENDED, "backup", 4711 << 32 | 1)
+        self.close_far_ends()
+        self.handler = self.command(RunEnd.OUT)
+        with self.connection.run("backup") as process:
+            self.assertIsNone(self.connection.wait(process, 0))
+            self.peer.event(Type.ENDED, "backup", 4711 << 32 | 2)
+            self.peer.event(Type.ENDED, "backup", 4711 << 32 | 3)
+            self.assertIsNone(self.connection.channel("none", 0.2))  # reads both and takes neither
+            self.assertEqual(self.connection.wait(process, 5).code, 3)  # the newest, as in C
+            self.assertIsNone(self.connection.wait(process, 0))
 
     def test_an_end_that_is_not_lent_is_none(self):
         self.handler = self.command(RunEnd.OUT)
@@ -524,6 +542,22 @@ class Stores(ClientTest):
         os.close(write)
         self.assertEqual(self.connection.store.list(), {})
 
+    def test_a_process_without_room_takes_nothing_and_loses_nothing(self):
+        self.connection.store.put("five", [0] * 5)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, limit[1]))
+        try:
+            with self.assertRaises(OSError) as caught:
+                self.connection.store.fetch("five")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        self.assertEqual(caught.exception.errno, errno.EMFILE)
+        self.assertEqual(self.connection.store.list(), {"five": 5})
+        for fd in self.connection.store.fetch("five"):
+            os.close(fd)
+
     def test_what_goes_wrong_is_an_error_of_its_class(self):
         with self.assertRaises(FileNotFoundError) as caught:
             self.connection.store.fetch("none")
@@ -593,6 +627,11 @@ class Stores(ClientTest):
 
 
 class Events(ClientTest):
+    def test_times_that_no_int_holds_are_cut_and_not_an_error(self):
+        for timeout in (1000 * 3600, 1e18, float("inf")):
+            self.peer.event(Type.RELOAD)
+            self.assertEqual(self.connection.next_event(timeout).kind, Type.RELOAD)
+
     def test_ready_and_status_are_told(self):
         self.connection.ready("listening")
         self.connection.status("3 clients")

@@ -32,8 +32,9 @@ bool open_now(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
 struct Queue {
     PendingSignals pending{};
+    EndTable ends;
     EventQueue events;
-    Queue() { REQUIRE(events.create(&pending)); }
+    Queue() { REQUIRE(events.create(&pending, &ends)); }
 };
 
 }  // namespace
@@ -117,6 +118,21 @@ TEST_CASE("a channel's newest end is taken, older ones are closed, and others ke
     CHECK(queue.events.take()->value == 1);
     CHECK(queue.events.take()->name.view() == "other");
     CHECK(queue.events.take()->value == 5);
+    CHECK(!readable(queue.events.wake_fd()));
+}
+
+TEST_CASE("how a command ended is an event like others, with its grant, and makes the queue readable") {
+    Queue queue;
+    queue.events.command_ended(std::uint64_t{17} << 32 | 3, "backup");
+    CHECK(readable(queue.events.wake_fd()));
+    queue.events.push(named(1));
+    CHECK(queue.events.take()->type == Type::secret);
+    const auto event = queue.events.take();
+    REQUIRE(event);
+    CHECK(event->type == Type::ended);
+    CHECK(event->name.view() == "backup");
+    CHECK(event->value == (std::uint64_t{17} << 32 | 3));
+    CHECK(!queue.events.take());
     CHECK(!readable(queue.events.wake_fd()));
 }
 
