@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "bench/fairness.h"
 #include "bench/kinds.h"
@@ -58,6 +59,14 @@ std::optional<Options> read_options(int count, char** words) {
     return options;
 }
 
+// Where a sandbox has directories of its own: what lies there on the host is not to be seen in it.
+bool hidden_in_a_sandbox(std::string_view path) {
+    for (const std::string_view own : {"/tmp/", "/dev/", "/proc/"}) {
+        if (path.starts_with(own)) return true;
+    }
+    return false;
+}
+
 Result<std::vector<Section>> measure(const Options& options) {
     std::vector<Section> sections;
     const auto wanted = [&](std::string_view name) { return options.only.empty() || options.only == name; };
@@ -95,6 +104,11 @@ int main(int count, char** words) {
     if (::geteuid() != 0 && options->only != "messages") {
         std::fprintf(stderr, "warder-bench: warderd needs root; without it only --only messages runs\n");
         return 77;
+    }
+    if (const auto worker = beside_this_program("bench-worker"); options->only != "messages" && hidden_in_a_sandbox(worker)) {
+        std::fprintf(stderr, "warder-bench: %s cannot be run in a sandbox, which has a directory of its own there: build in another "
+                             "place, such as /var/tmp or a home directory\n", worker.c_str());
+        return 1;
     }
     const auto sections = measure(*options);
     if (told_to_end()) {

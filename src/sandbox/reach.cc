@@ -1,6 +1,7 @@
 #include "sandbox/reach.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -111,6 +112,28 @@ Result<void> reach(const std::string& source, std::string_view mountinfo, Facts&
     return failure(ETIMEDOUT, "asking the servers of a cell's sources");
 }
 
+// Nobody else answers for it, and it keeps no memory of names that are not there: RESOLVE_CACHED says EAGAIN for those.
+bool lies_in_memory(const Fd& directory) {
+    const auto type = file_system_in_memory(directory.get());
+    return type && (*type == TMPFS_MAGIC || *type == RAMFS_MAGIC);
+}
+
+bool is_absent(const Fd& directory, const std::string& name) {
+    const auto found = open_at(directory.get(), name.c_str(), O_PATH | O_NOFOLLOW, 0, 0);
+    return !found && found.error().number == ENOENT;
+}
+
+// Whether a name that the kernel does not remember is missing in a file system in memory, or its directory is.
+bool is_absent_in_memory(const std::string& path) {
+    for (std::size_t slash = path.rfind('/'), end = path.size(); slash != std::string::npos; slash = path.rfind('/', end - 1)) {
+        const auto directory = open_at(AT_FDCWD, slash == 0 ? "/" : path.substr(0, slash).c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_CACHED);
+        if (directory) return lies_in_memory(*directory) && is_absent(*directory, path.substr(slash + 1, end - slash - 1));
+        if (directory.error().number != EAGAIN || slash == 0) return false;
+        end = slash;
+    }
+    return false;
+}
+
 }  // namespace
 
 Seen look_at(const std::string& path) {
@@ -123,7 +146,7 @@ bool may_have_changed(const Seen& seen) {
     const auto found = open_at(AT_FDCWD, seen.path.c_str(), O_PATH, 0, RESOLVE_CACHED);
     const int error = found ? 0 : found.error().number;
     if (error == EMFILE || error == ENFILE) return false;
-    if (error == EAGAIN) return true;
+    if (error == EAGAIN) return seen.found.exists || !is_absent_in_memory(seen.path);
     struct statx about;
     return seen.found != (found && find(found->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, about) ? look_of(about) : Look());
 }

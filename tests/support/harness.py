@@ -18,6 +18,7 @@ import unittest
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("WARDER_BUILD", os.path.join(ROOT, "build"))
 PYTHON = "/usr/bin/python3"
+INHERITED_GROUPS = [4, 24, 27]   # warderd is started by a root that has some, as a login has: they must reach nobody
 LONG = os.environ.get("WARDER_LONG") == "1"
 
 HEAD = """\
@@ -90,7 +91,7 @@ class WarderTest(unittest.TestCase):
         with open(self.log, "ab") as log:
             self.daemon = subprocess.Popen(
                 [*self.before, program("src/daemon/warderd"), "--config", self.path("warder.toml")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=self.close_fds)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=self.close_fds, extra_groups=INHERITED_GROUPS)
         if wait:
             wait_for(self.answers, "warderd answers on its control socket\n" + self.log_text(), 30)
         return self.daemon

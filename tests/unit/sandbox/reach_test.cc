@@ -1,5 +1,7 @@
 #include "sandbox/reach.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <string>
 
 #include "cell.h"
+#include "sys/files.h"
 
 using namespace cell;
 
@@ -16,9 +19,9 @@ namespace {
 
 // Nothing is mounted: whose a file system is, the table alone says.
 struct Host {
-    Host() {
-        char name[] = "/tmp/warder-reach-XXXXXX";
-        path = std::filesystem::canonical(::mkdtemp(name));
+    explicit Host(const std::string& below = "/tmp") {
+        std::string name = below + "/warder-reach-XXXXXX";
+        path = std::filesystem::canonical(::mkdtemp(name.data()));
         std::filesystem::create_directories(path + "/far/tree");
         std::ofstream(path + "/far/file") << "text";
         mounts = "21 1 8:1 / / rw - ext4 /dev/root rw\n22 21 0:40 / " + path + "/far rw - nfs4 server:/ rw\n";
@@ -102,4 +105,23 @@ TEST_CASE("what was seen may have changed when it is another") {
     CHECK(may_have_changed(seen));
     std::filesystem::remove(file);
     CHECK(may_have_changed(seen));
+}
+
+// tmpfs remembers no name that is not there, so RESOLVE_CACHED says EAGAIN: such a cell was laid out anew at each start.
+TEST_CASE("what is absent in a file system in memory has not changed while it is absent") {
+    const auto in_memory = file_system_in_memory(Fd(::open("/dev/shm", O_PATH | O_CLOEXEC)).get());
+    if (!in_memory || *in_memory != TMPFS_MAGIC) {
+        MESSAGE("skipped: /dev/shm is no tmpfs, or the kernel is older than 6.8");
+        return;
+    }
+    const Host host("/dev/shm");
+    const Seen absent = look_at(host.path + "/absent");
+    const Seen deep = look_at(host.path + "/absent/below/it");
+    CHECK_FALSE(may_have_changed(absent));
+    CHECK_FALSE(may_have_changed(deep));
+    std::filesystem::create_directories(host.path + "/absent/below");
+    CHECK(may_have_changed(absent));
+    CHECK_FALSE(may_have_changed(deep));
+    std::ofstream(host.path + "/absent/below/it") << "text";
+    CHECK(may_have_changed(deep));
 }

@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <iterator>
 #include <vector>
 
 #include "sys/process.h"
@@ -20,6 +22,12 @@ std::vector<gid_t> groups_now() {
     return groups;
 }
 
+// As a root that somebody started with groups of theirs: what forgets to take them away is seen.
+bool inherit_groups() {
+    constexpr gid_t inherited[] = {4, 24, 27};
+    return ::setgroups(std::size(inherited), inherited) == 0;
+}
+
 // In a child, so that nothing of the credentials is left in the tests.
 template <typename Function>
 void as_root_in_child(const Function& in_child) {
@@ -29,7 +37,7 @@ void as_root_in_child(const Function& in_child) {
     }
     const auto child = clone_process(0, -1);
     REQUIRE(child);
-    if (child->pid == 0) ::_exit(in_child());
+    if (child->pid == 0) ::_exit(inherit_groups() ? in_child() : 99);
     REQUIRE(ended_within(child->pidfd.get(), 10'000));
     const auto ended = reap(child->pidfd.get());
     REQUIRE((ended && ended->has_value()));
@@ -114,6 +122,29 @@ TEST_CASE("credentials that the kernel refuses leave us root") {
         const auto became = privileges.become(impossible);
         if (became || became.error().number != EINVAL) return 1;
         return ::geteuid() == 0 && ::getegid() == 0 && privileges.current() == root_identity ? 0 : 2;
+    });
+}
+
+TEST_CASE("who settles as somebody has none of root's ids or groups left, and no way back") {
+    as_root_in_child([] {
+        if (!settle_as(61001, 61002)) return 1;
+        if (!groups_now().empty()) return 2;
+        uid_t uids[3];
+        gid_t gids[3];
+        if (::getresuid(&uids[0], &uids[1], &uids[2]) != 0 || ::getresgid(&gids[0], &gids[1], &gids[2]) != 0) return 3;
+        for (const uid_t uid : uids) if (uid != 61001) return 4;
+        for (const gid_t gid : gids) if (gid != 61002) return 5;
+        if (::setresuid(0, 0, 0) == 0 || ::setresgid(0, 0, 0) == 0 || ::setgroups(0, nullptr) == 0) return 6;
+        return settle_as(61001, 61002) ? 0 : 7;   // it is so already
+    });
+}
+
+TEST_CASE("what comes back to root has none of the groups that root was started with") {
+    as_root_in_child([] {
+        Privileges privileges;
+        if (!privileges.become(with_groups())) return 1;
+        privileges.become_root();
+        return groups_now().empty() ? 0 : 2;
     });
 }
 
