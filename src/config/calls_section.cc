@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "config/sections.h"
 #include "sandbox/call_groups.h"
+#include "sandbox/ioctls.h"
 
 namespace warder::config {
 namespace {
@@ -33,6 +34,7 @@ public:
         names("log_calls", into_.log);
         denied("deny_calls");
         rules("call_rules");
+        ioctls("allow_ioctls");
         section_.flag("log_denied_calls", into_.log_denied);
         section_.flag("lock_personality", into_.lock_personality);
         section_.choice("evidence", into_.witnessed, evidence_choices);
@@ -111,6 +113,28 @@ private:
         if (!number) return error(item, quoted(name) + " names no errno", "write it like \"EACCES\"");
         rule.error = *number;
         if (check_name(item, rule.call)) into_.rules.push_back(std::move(rule));
+    }
+
+    // "all", or numbers and names of requests.
+    void ioctls(std::string_view key) {
+        constexpr std::string_view example = "write [\"FS_IOC_SETFLAGS\", 0x40086602] or \"all\"";
+        const Node* node = section_.take(key);
+        if (node == nullptr) return;
+        into_.any_ioctl = node->kind == Node::Kind::text && node->text == "all";
+        if (into_.any_ioctl) return;
+        if (node->kind != Node::Kind::list) return section_.refuse_kind(*node, key, "a list, or \"all\"", example);
+        constexpr std::size_t most = 64;   // what a jump of the filter can pass
+        if (node->items.size() > most) return error(*node, quoted(key) + " holds more than 64 requests", "write \"all\"");
+        for (const Node& item : node->items) one_ioctl(item, key);
+    }
+
+    void one_ioctl(const Node& item, std::string_view key) {
+        const bool number = item.kind == Node::Kind::integer && item.integer >= 0 && item.integer <= UINT32_MAX;
+        if (number) return into_.allow_ioctls.push_back(static_cast<std::uint32_t>(item.integer));
+        if (item.kind != Node::Kind::text) return section_.refuse_entry(item, key, "a request of 32 bits, as a number or by name");
+        const auto request = sandbox::ioctl_named(item.text);
+        if (request) return into_.allow_ioctls.push_back(*request);
+        error(item, "there is no request " + quoted(item.text) + " of ioctl(2) that is known by name", did_you_mean(item.text, sandbox::ioctl_names(), "write its number"));
     }
 
     void refuse_both() {

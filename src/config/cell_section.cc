@@ -1,5 +1,6 @@
 // [worker.NAME.cell]: a profile, and what differs from it.
 #include <algorithm>
+#include <utility>
 
 #include "config/sections.h"
 #include "policy/path.h"
@@ -45,9 +46,9 @@ constexpr std::array<std::string_view, 9> of_a_mount_tree = {
 };
 
 // All that goes into the filter, and all that goes into the Landlock domain.
-constexpr std::array<std::string_view, 9> of_the_filter = {
+constexpr std::array<std::string_view, 10> of_the_filter = {
     "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls", "log_denied_calls", "call_rules", "lock_personality",
-    "evidence",
+    "evidence", "allow_ioctls",
 };
 constexpr std::array<std::string_view, 4> of_landlock = {"scope_signals", "scope_abstract_sockets", "tcp_bind", "tcp_connect"};
 
@@ -89,6 +90,7 @@ void apply(Profile profile, sandbox::Plan& cell) {
     cell.core_dumps = profile == Profile::open;
     const bool strict = profile == Profile::strict || profile == Profile::user;
     cell.refuse_executable_memory = strict;
+    cell.calls.few_ioctls = strict;
     if (strict) cell.calls.base = {"@strict-service"};
     if (strict) return;
     cell.network = sandbox::Network::host;
@@ -128,6 +130,8 @@ public:
         read_rights();
         read_landlock();
         read_calls(section_, cell_.calls);
+        hold_to_profile();
+        warn_of_futile_calls();
         read_known("preferred", sandbox::kernel_items, cell_.preferred);
         prefer_what_is_young();
         refuse_idle();
@@ -152,6 +156,61 @@ private:
         constexpr std::string_view item = "refuse_executable_memory";
         if (!cell_.refuse_executable_memory || section_.table().find(item) != nullptr) return;
         if (std::ranges::find(cell_.preferred, item) == cell_.preferred.end()) cell_.preferred.emplace_back(item);
+    }
+
+    // What a profile promises beyond single keys: the rights of a lent file stay as they are, and what was written does not run.
+    void hold_to_profile() {
+        auto& calls = cell_.calls;
+        const bool own_list = section_.table().find("calls") != nullptr;
+        calls.descriptors_have_names = calls.few_ioctls && !own_list && cell_.proc != sandbox::ProcView::hidden;
+        const std::vector<std::string> usual = sandbox::Plan().devices;
+        const auto strange = [&](const std::string& name) { return std::ranges::find(usual, name) == usual.end(); };
+        calls.devices_lent = std::ranges::any_of(cell_.devices, strange);
+        const Node* node = section_.table().find("allow_ioctls");
+        if (node != nullptr && !calls.few_ioctls && calls.enabled) error(*node, "\"allow_ioctls\" has no effect here: only profile = \"strict\" denies requests of ioctl(2)");
+        if (!cell_.refuse_executable_memory) return;
+        calls.no_code_in_shared_memory = true;
+        cell_.tmp_no_execute = cell_.private_tmp;
+        for (auto& bind : cell_.binds) bind.no_execute = bind.no_execute || (bind.writable && !runs_from(bind.target) && !bind.execute_written);
+        for (auto& own : cell_.own_directories) own.no_execute = !runs_from(own.path);
+    }
+
+    // Calls that a filter lets through and the kernel refuses all the same: what takes a capability is of no use without it.
+    void warn_of_futile_calls() {
+        struct Privileged {
+            std::string_view call;
+            int capability;
+            std::string_view name;
+        };
+        static constexpr std::array<Privileged, 19> table{{
+            {"setgroups", 6, "setgid"},         {"init_module", 16, "sys_module"}, {"finit_module", 16, "sys_module"}, {"delete_module", 16, "sys_module"},
+            {"ioperm", 17, "sys_rawio"},        {"iopl", 17, "sys_rawio"},         {"chroot", 18, "sys_chroot"},       {"acct", 20, "sys_pacct"},
+            {"mount", 21, "sys_admin"},         {"umount2", 21, "sys_admin"},      {"pivot_root", 21, "sys_admin"},    {"swapon", 21, "sys_admin"},
+            {"swapoff", 21, "sys_admin"},       {"sethostname", 21, "sys_admin"},  {"setdomainname", 21, "sys_admin"}, {"reboot", 22, "sys_boot"},
+            {"clock_settime", 25, "sys_time"},  {"settimeofday", 25, "sys_time"},  {"vhangup", 26, "sys_tty_config"},
+        }};
+        const auto has = [&](int capability) { return (cell_.capabilities >> capability & 1) != 0; };
+        constexpr int setgid = 6;
+        if (cell_.user_namespace && has(setgid)) {
+            const Node* node = section_.table().find("capabilities");
+            if (node == nullptr) node = section_.table().find("trusted_capabilities");
+            if (node != nullptr) warn(*node, "in a user namespace of its own setgroups(2) is denied, whatever it may: \"supplementary_groups\" gives it groups");
+        }
+        const Node* list = section_.table().find("allow_calls");
+        if (list == nullptr || list->kind != Node::Kind::list || cell_.user_namespace) return;
+        for (const Node& item : list->items) {
+            const auto found = std::ranges::find(table, item.text, &Privileged::call);
+            if (found == table.end() || has(found->capability)) continue;
+            const std::string instead = found->call == "setgroups" ? "; \"supplementary_groups\" gives it groups" : "";
+            warn(item, quoted(item.text) + " is let through by the filter and refused by the kernel: it takes capabilities = [" + quoted(found->name) + "]" + instead);
+        }
+    }
+
+    void warn(const Node& node, std::string what) { section_.complaints().warning(node.place, std::move(what)); }
+
+    bool runs_from(std::string_view directory) const {
+        const auto holds = [&](const sandbox::Bind& bind) { return bind.execute && same_or_below(directory, bind.target); };
+        return same_or_below(directory, cell_.program) || std::ranges::any_of(cell_.binds, holds);
     }
 
     void read_root() {
@@ -381,8 +440,39 @@ private:
             section_.refuse_entry(item, key, "a path or { source = \"/a\", target = \"/b\" }");
             return false;
         }
+        if (refuse_pair(item, key)) return false;
         bind.source = bind.target = item.text;
         return check_path(item, key, section_.complaints());
+    }
+
+    // "/a:/b:ro", as others write it. A name that has a colon in it is written as a table.
+    bool refuse_pair(const Node& item, std::string_view key) {
+        const std::size_t colon = item.text.find(':');
+        if (colon == std::string::npos || !item.text.starts_with('/')) return false;
+        const std::string source = item.text.substr(0, colon);
+        std::string target = item.text.substr(colon + 1);
+        std::string options;
+        const bool pair = target.starts_with('/');
+        if (const std::size_t next = target.find(':'); pair && next != std::string::npos) {
+            options = target.substr(next + 1);
+            target.resize(next);
+        }
+        if (!pair) options = std::exchange(target, source);
+        constexpr std::array<std::string_view, 10> usual = {"ro", "rw", "z", "Z", "exec", "noexec", "rbind", "bind", "rslave", "rprivate"};
+        const std::string first = options.substr(0, options.find(','));
+        if (!pair && std::ranges::find(usual, first) == usual.end()) return false;
+        error(item, quoted(item.text) + " is one path with a colon in it: " + quoted(key) + " takes paths, and tables where source and target differ",
+              remedy_for_pair(source, target, first, key));
+        return true;
+    }
+
+    static std::string remedy_for_pair(const std::string& source, const std::string& target, std::string_view option, std::string_view key) {
+        const std::string entry = source == target ? quoted(source) : "{ source = " + quoted(source) + ", target = " + quoted(target) + (option == "noexec" ? ", noexec = true }" : " }");
+        std::string list(key);
+        if (key == "execute") list = "bind";
+        if (option == "ro" && key == "bind_writable") list = "bind";
+        if (option == "rw") list = "bind_writable";
+        return "write " + list + " = [" + entry + "]" + (key == "execute" ? ", and execute = [" + quoted(target) + "]" : list == "bind" && option != "ro" ? " (read-only; bind_writable is not)" : "");
     }
 
     bool read_bind_table(const Node& item, std::string_view key, sandbox::Bind& bind) {
@@ -391,6 +481,8 @@ private:
         bind.target = bind.source;
         pair.path("target", bind.target);
         pair.flag("noexec", bind.no_execute);
+        const Node* said = item.find("noexec");
+        bind.execute_written = said != nullptr && said->kind == Node::Kind::boolean && !said->boolean;
         if (item.find("source") == nullptr) error(item, quoted(key) + " has no \"source\"");
         pair.refuse_the_rest();
         return !bind.source.empty() && !bind.target.empty();
@@ -409,6 +501,9 @@ private:
     // A path that is bound already becomes executable; another is bound for it.
     void read_execute() {
         std::vector<std::string> paths;
+        const Node* list = section_.table().find("execute");
+        const auto pairs = [&](const Node& item) { return item.kind == Node::Kind::text && refuse_pair(item, "execute"); };
+        if (list != nullptr && list->kind == Node::Kind::list && std::ranges::any_of(list->items, pairs)) return void(section_.take("execute"));
         section_.paths("execute", paths);
         for (const std::string& path : paths) {
             const auto bound = std::find_if(cell_.binds.begin(), cell_.binds.end(),

@@ -63,6 +63,7 @@ void add_life(Lines& lines, const supervise::Rule& rule) {
 void add_mounts(Lines& lines, const sandbox::Plan& cell) {
     lines.add("cell.mount_namespace", cell.mount_namespace).add("cell.root", cell.root);
     lines.add("cell.tmp_size", cell.tmp_size).add("cell.private_tmp", cell.private_tmp);
+    lines.add("cell.tmp.noexec", cell.tmp_no_execute);
     for (const sandbox::Bind& bind : cell.binds) {
         lines.add("cell.bind.source", bind.source).add("cell.bind.target", bind.target);
         lines.add("cell.bind.writable", bind.writable).add("cell.bind.execute", bind.execute);
@@ -76,7 +77,9 @@ void add_mounts(Lines& lines, const sandbox::Plan& cell) {
         lines.add("cell.overlays", one.target).add("cell.overlays", one.lower).add("cell.overlays", one.size);
         lines.add("cell.overlays", one.mode).add("cell.overlays", one.no_execute);
     }
-    for (const auto& own : cell.own_directories) lines.add("cell.directories", own.path).add("cell.directories", own.variable);
+    for (const auto& own : cell.own_directories) {
+        lines.add("cell.directories", own.path).add("cell.directories", own.variable).add("cell.directories", own.no_execute);
+    }
     lines.add("cell.devices", cell.devices).add("cell.proc", cell.proc);
     for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);
 }
@@ -86,7 +89,10 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
     lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
     lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
-    lines.add("cell.allow_calls", calls.allow);
+    lines.add("cell.allow_calls", calls.allow).add("cell.calls.few_ioctls", calls.few_ioctls);
+    lines.add("cell.allow_ioctls", calls.any_ioctl).add("cell.calls.devices_lent", calls.devices_lent);
+    lines.add("cell.calls.named", calls.descriptors_have_names).add("cell.calls.shared_code", calls.no_code_in_shared_memory);
+    for (const auto request : calls.allow_ioctls) lines.add("cell.allow_ioctls", request);
     lines.add("cell.calls", calls.base).add("cell.kill_calls", calls.kill).add("cell.log_calls", calls.log);
     lines.add("cell.log_denied_calls", calls.log_denied).add("cell.evidence", calls.witnessed);
     for (const auto& denied : calls.deny) lines.add("cell.deny_calls", denied.name).add("cell.deny_calls", denied.error);
@@ -158,7 +164,7 @@ void add_shape(Lines& lines, const policy::Shape& shape) {
 }
 
 void add_grant(Lines& lines, const policy::Grant& grant) {
-    lines.add("grant", grant.name).add("grant.kind", grant.kind).add("grant.by_disk", grant.kind_by_disk);
+    lines.add("grant", grant.name).add("grant.kind", grant.kind);
     for (const auto& entry : operation_names) {
         if (grant.rights.has(entry.operation)) lines.add("grant.right", entry.name);
     }

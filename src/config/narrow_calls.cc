@@ -35,6 +35,7 @@ void narrow_calls(const std::vector<Grant>& grants, sandbox::Calls& calls) {
     for (const Grant& grant : grants) {
         if (could_lead_elsewhere(grant)) calls.inet_sockets_lent = true;
         if (datagram(grant)) calls.datagram_sockets_lent = true;
+        if (grant.kind == Kind::device) calls.devices_lent = true;
         if (sends_descriptors(grant)) calls.may_send_descriptors = true;
     }
 }

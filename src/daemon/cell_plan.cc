@@ -165,10 +165,10 @@ void add_mounts(Lines& lines, const Plan& plan) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
     lines.cell("overlays", joined(plan.overlays, overlay_in_words));
-    lines.cell("directories", joined(plan.own_directories, [](const sandbox::OwnDirectory& own) { return own.path; }));
+    lines.cell("directories", joined(plan.own_directories, [](const sandbox::OwnDirectory& own) { return own.path + (own.no_execute ? " (noexec)" : ""); }));
     lines.cell("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
     lines.cell("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");
-    lines.cell("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) : "the host's /tmp");
+    lines.cell("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) + (plan.tmp_no_execute ? " (noexec)" : "") : "the host's /tmp");
 }
 
 std::string user_namespace_in_words(const Plan& plan) {

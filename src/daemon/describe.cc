@@ -124,7 +124,11 @@ void say_of_cell(const config::Worker& worker, const sandbox::Plan& plan, std::v
     if (lets(plan.calls, "memfd_create") && lets(plan.calls, "execveat")) {
         say.emplace_back("cell: a program that it made in memory can be run, with no more than the worker has");
     }
-    if (!plan.refuse_executable_memory) say.emplace_back("cell: memory can be both written and executed");
+    if (!plan.refuse_executable_memory) return say.emplace_back("cell: memory can be both written and executed"), void();
+    if (lets(plan.calls, "memfd_create")) say.emplace_back("cell: a file in memory can be mapped twice, to be written and to be run");
+    for (const auto& bind : plan.binds) {
+        if (bind.writable && !bind.no_execute) say.push_back("cell: what is written below " + bind.target + " can be mapped to be run");
+    }
 }
 
 // Whether something of it stays with the worker when it is taken away.

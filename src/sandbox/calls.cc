@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "sandbox/call_groups.h"
+#include "sandbox/ioctls.h"
 
 namespace warder::sandbox {
 namespace {
@@ -165,6 +166,43 @@ void deny_families(RuleMaker& rules, bool network) {
     for (const auto& one : denied_protocol_options) rules.deny_if("setsockopt", {equals(1, one.level), equals(2, one.option)});
 }
 
+Test is_type(std::uint32_t type) { return {1, Test::When::equal, type << 8, 0xff00U}; }
+
+// Answered as a file does that knows no such request: programs try, and go on without.
+void deny_ioctls(RuleMaker& rules, const Calls& calls) {
+    if (!calls.few_ioctls || calls.any_ioctl) return;
+    std::vector<Test> strange;
+    for (const auto& one : harmless_ioctls()) strange.push_back(differs(1, one.request));
+    for (const auto request : calls.allow_ioctls) strange.push_back(differs(1, request));
+    if (!calls.devices_lent) return rules.deny_if("ioctl", strange, ENOTTY);
+    for (const auto type : file_system_types()) {
+        std::vector<Test> tests{is_type(type)};
+        std::ranges::copy_if(strange, std::back_inserter(tests), [type](const Test& one) { return (one.value >> 8 & 0xff) == type; });
+        rules.deny_if("ioctl", std::move(tests), ENOTTY);
+    }
+}
+
+constexpr std::string_view by_name_of_descriptor[] = {"chmod", "fchmodat", "removexattr", "setxattr"};
+
+bool lists(const std::vector<std::string>& names, std::string_view call) {
+    return std::ranges::any_of(names, [call](const std::string& name) {
+        const auto members = calls_of(name);
+        return std::ranges::find(members, call) != members.end();
+    });
+}
+
+// A link of /proc leads to the open file itself, whatever became of its name, and Landlock is not asked about these.
+void deny_names_of_descriptors(RuleMaker& rules, const Calls& calls) {
+    for (const auto name : by_name_of_descriptor) {
+        if (withheld(calls, name)) rules.deny(name);
+    }
+}
+
+void deny_executable_shared_memory(RuleMaker& rules, const Calls& calls) {
+    constexpr std::uint32_t shm_exec = 0100000;
+    if (calls.no_code_in_shared_memory) rules.deny_if("shmat", {has_any_of(2, shm_exec)});
+}
+
 // seccomp sees neither the address nor whose socket it is, so what could lead a lent socket elsewhere is denied whole.
 void deny_for_lent_sockets(RuleMaker& rules, const Calls& calls) {
     if (calls.inet_sockets_lent || calls.datagram_sockets_lent) {
@@ -205,6 +243,9 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     }
     for (const auto& name : calls.log) rules.log(name);
     deny_terminals_and_leases(rules);
+    deny_ioctls(rules, calls);
+    deny_names_of_descriptors(rules, calls);
+    deny_executable_shared_memory(rules, calls);
     if (calls.lock_personality) deny_personalities(rules);
     if (calls.stays_undumpable) deny_dumps(rules);
     deny_out_of_band(rules);
@@ -220,6 +261,11 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     for (const auto& name : calls.kill) rules.kill(name);
     for (const auto& rule : calls.rules) rules.refuse_if(rule);
     return rules.take();
+}
+
+bool withheld(const Calls& calls, std::string_view call) {
+    const bool one_of_these = std::ranges::find(by_name_of_descriptor, call) != std::end(by_name_of_descriptor);
+    return calls.descriptors_have_names && one_of_these && !lists(calls.allow, call);
 }
 
 bool gets_past_ports(int family, std::uint64_t protocol) {

@@ -37,6 +37,7 @@ struct Bind {
     bool writable = false;
     bool execute = false;      // Landlock: whether programs in it may be run
     bool no_execute = false;   // the mount is noexec: libraries in it cannot be loaded either
+    bool execute_written = false;   // noexec = false was written down: not to be changed by what a profile promises
 };
 
 // An empty directory in memory, new at each start, nosuid and nodev, owned by the worker.
@@ -63,6 +64,7 @@ struct OwnDirectory {
     std::string path;
     std::string variable;      // "STATE_DIRECTORY"
     mode_t mode = 0700;
+    bool no_execute = false;
 };
 
 // So many numbers from `inside` on, in a user namespace, are those from `outside` on, on the host.
@@ -136,6 +138,12 @@ struct Calls {
     bool namespaces = false;             // clone and unshare with namespace flags
     bool lock_personality = true;        // it begins with the native one, and keeps it
     bool stays_undumpable = false;       // it may not make itself dumpable again
+    bool few_ioctls = false;             // ioctl(2): what is known to be harmless, and `allow_ioctls`
+    bool any_ioctl = false;              // whatever else is said of it: allow_ioctls = "all"
+    bool devices_lent = false;           // what their drivers take nobody can list: all but what changes files is let through
+    bool descriptors_have_names = false; // /proc/self/fd: calls that change a file's rights by name could mean a lent one
+    bool no_code_in_shared_memory = false;   // shmat(2) maps none that is executable
+    std::vector<std::uint32_t> allow_ioctls;   // more requests of ioctl(2)
     std::vector<std::string> base{"@system-service"};   // the list that the following change; names of calls and @groups
     std::vector<std::string> allow;      // more calls
     std::vector<DeniedCall> deny;        // fewer calls
@@ -202,6 +210,7 @@ struct Plan {
     ProcView proc = ProcView::hidden;
     std::uint64_t tmp_size = 64ULL << 20; // bytes of the private /tmp
     bool private_tmp = true;
+    bool tmp_no_execute = false;
 
     // Rights
     std::uint64_t capabilities = 0;       // bit by number; these in all five sets, and no other in any; in its user namespace if it has one

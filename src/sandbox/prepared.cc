@@ -243,7 +243,7 @@ Plan completed(const Plan& from, const KernelFeatures& kernel) {
     Plan plan = without_lacking(from, kernel);
     plan.calls.stays_undumpable = !plan.dumpable;
     for (const auto& own : plan.own_directories) {
-        if (plan.mount_namespace) plan.binds.push_back({.source = own.path, .target = own.path, .writable = true});
+        if (plan.mount_namespace) plan.binds.push_back({.source = own.path, .target = own.path, .writable = true, .no_execute = own.no_execute});
         plan.environment.push_back(own.variable + "=" + own.path);
     }
     return plan;

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 
 #include "sandbox/call_groups.h"
 #include "sandbox/calls.h"
@@ -54,6 +56,17 @@ std::string allowing(const Calls& calls, std::string_view call) {
     std::string list;
     for (const auto& name : calls.allow) list += quoted(name) + ", ";
     return "allow_calls = [" + list + quoted(call) + "]";
+}
+
+std::string allowing_ioctl(const Calls& calls, std::uint32_t request) {
+    std::string list;
+    char text[16];
+    for (const auto one : calls.allow_ioctls) {
+        std::snprintf(text, sizeof text, "0x%x, ", one);
+        list += text;
+    }
+    std::snprintf(text, sizeof text, "0x%x", request);
+    return "allow_ioctls = [" + list + text + "]";
 }
 
 bool matches(const CallRule& rule, const SeenCall& call) {
@@ -109,6 +122,8 @@ Remedy of_argument(const Calls& calls, const SeenCall& call) {
     if (has_rule(calls, call)) return {"call_rules", "take the rule for " + quoted(call.name) + " out of call_rules"};
     if (is_one_of(call.name, {"socket", "socketpair"})) return of_socket(calls, call);
     if (call.name == "prctl" && call.arguments[0] == PR_SET_DUMPABLE) return {"dumpable", "dumpable = true"};
+    if (call.name == "ioctl" && call.error == ENOTTY) return {"allow_ioctls", allowing_ioctl(calls, static_cast<std::uint32_t>(call.arguments[1]))};
+    if (call.name == "shmat") return {"refuse_executable_memory", "refuse_executable_memory = false"};
     if (call.name == "personality") return {"lock_personality", "lock_personality = false"};
     return {"", "nothing: with these arguments it is denied to every worker under a filter"};
 }
@@ -143,6 +158,7 @@ Remedy remedy_for(const Calls& calls, const SeenCall& call) {
     const auto denied = denied_names(calls);
     if (holds(denied, call.name)) return out_of("deny_calls", denied, call.name);
     if (const auto words = for_lent_sockets(calls, call.name); !words.empty()) return {"", words};
+    if (withheld(calls, call.name)) return {"allow_calls", allowing(calls, call.name) + ", or proc = \"hidden\": a name in /proc/self/fd could be that of a lent file"};
     const bool allowed = holds(calls.base, call.name) || holds(calls.allow, call.name) || holds(calls.log, call.name);
     if (allowed) return of_argument(calls, call);
     if (!names_calls(call.name)) return {"", "nothing: libseccomp has no name for it"};

@@ -56,16 +56,25 @@ void append_abi_check(Program& program) {
     program.push_back(answer(SECCOMP_RET_KILL_PROCESS));
 }
 
+// The same bits of the same argument as the test before: they are loaded already.
+bool follows(const std::vector<Test>& tests, std::size_t i) {
+    return i > 0 && tests[i - 1].argument == tests[i].argument && tests[i - 1].upper_half == tests[i].upper_half && tests[i - 1].mask == tests[i].mask;
+}
+
 // "load, mask, compare" for each test; the first that does not hold leaves this denial.
 void append_denial(Program& program, const Denial& denial) {
-    const std::size_t steps = 3 * denial.tests.size() + 1;
-    std::size_t done = 0;
-    for (const auto& test : denial.tests) {
-        done += 3;
-        const auto leave = static_cast<std::uint8_t>(steps - done);
+    std::size_t left = 1;
+    for (std::size_t i = 0; i < denial.tests.size(); ++i) left += follows(denial.tests, i) ? 1 : 3;
+    for (std::size_t i = 0; i < denial.tests.size(); ++i) {
+        const auto& test = denial.tests[i];
+        const bool loaded = follows(denial.tests, i);
+        left -= loaded ? 1 : 3;
+        const auto leave = static_cast<std::uint8_t>(left);
         const bool equal = test.when == Test::When::equal;
-        program.push_back(load(offset_of(test)));
-        program.push_back(statement(BPF_ALU | BPF_AND | BPF_K, test.mask));
+        if (!loaded) {
+            program.push_back(load(offset_of(test)));
+            program.push_back(statement(BPF_ALU | BPF_AND | BPF_K, test.mask));
+        }
         program.push_back(jump_if_equal(test.value, equal ? 0 : leave, equal ? leave : 0));
     }
     program.push_back(answer(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(denial.error)));

@@ -87,7 +87,8 @@ class Cells(WarderTest):
         tight, wide, bare = (json.loads(self.ctl("show", name, "--json").stdout)["open"] for name in ("tight", "wide", "bare"))
         self.assertTrue(any("locked against others" in one and one.startswith("grant data: ") for one in tight), tight)
         self.assertEqual([one for one in tight if one.startswith("cell: ")],
-                         ["cell: a program that it made in memory can be run, with no more than the worker has"])
+                         ["cell: a program that it made in memory can be run, with no more than the worker has",
+                          "cell: a file in memory can be mapped twice, to be written and to be run"])
         for what in ("changed by fchmod", "host's loopback", "both written and executed"):
             self.assertTrue(any(what in one for one in wide), wide)
         self.assertFalse(any("fchmod" in one or "locked" in one for one in bare), bare)

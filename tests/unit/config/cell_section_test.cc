@@ -279,6 +279,67 @@ TEST_CASE("a key that would do nothing is an error") {
              "      | ^~~~~~~~\n");
 }
 
+TEST_CASE("a pair of paths with a colon is an error that shows the table, and a name with a colon is none") {
+    const auto says = [](const std::string& keys, const std::string& part) {
+        CAPTURE(keys);
+        CHECK_NE(cell_complaints(keys).find(part), std::string::npos);
+    };
+    CHECK_EQ(cell_complaints("bind = [\"/a:/b:ro\"]\n"),
+             "w.toml:4:9: error: \"/a:/b:ro\" is one path with a colon in it: \"bind\" takes paths, and tables where source and target differ\n"
+             "    4 | bind = [\"/a:/b:ro\"]\n"
+             "      |         ^~~~~~~~~~ write bind = [{ source = \"/a\", target = \"/b\" }]\n");
+    says("bind = [\"/a:/b\"]\n", "write bind = [{ source = \"/a\", target = \"/b\" }] (read-only; bind_writable is not)");
+    says("bind = [\"/a:/b:rw,z\"]\n", "write bind_writable = [{ source = \"/a\", target = \"/b\" }]");
+    says("bind_writable = [\"/a:/b:ro\"]\n", "write bind = [{");
+    says("bind_writable = [\"/a:rw\"]\n", "write bind_writable = [\"/a\"]");
+    says("bind = [\"/a:/b:noexec\"]\n", "noexec = true }]");
+    says("execute = [\"/a:/b\"]\n", "and execute = [\"/b\"]");
+    CHECK_EQ(cell("bind = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
+}
+
+TEST_CASE("what was written does not run in strict: no file below /tmp, a directory of its own or a writable bind is code") {
+    const sandbox::Plan plan = cell("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexecute = [\"/opt/x/run\"]\n"
+                                    "directories = [\"state\"]\nbind = [\"/srv/c\"]\n");
+    const auto noexec = [&plan](const char* target) { return std::ranges::find(plan.binds, target, &sandbox::Bind::target)->no_execute; };
+    CHECK(plan.tmp_no_execute);
+    CHECK(noexec("/srv/a"));
+    CHECK_FALSE(noexec("/srv/b"));   // said so
+    CHECK_FALSE(noexec("/opt/x"));   // a program of execute lies in it
+    CHECK_FALSE(noexec("/srv/c"));
+    CHECK(plan.own_directories.at(0).no_execute);
+    CHECK(plan.calls.no_code_in_shared_memory);
+    const sandbox::Plan compiles = cell("refuse_executable_memory = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
+    CHECK_FALSE(compiles.tmp_no_execute);
+    CHECK_FALSE(compiles.binds.at(0).no_execute);
+    CHECK_FALSE(compiles.own_directories.at(0).no_execute);
+    CHECK_FALSE(cell("profile = \"service\"\n").tmp_no_execute);
+}
+
+TEST_CASE("calls that the kernel refuses whatever the filter says are told") {
+    CHECK_NE(cell_complaints("allow_calls = [\"setgroups\"]\n").find("refused by the kernel: it takes capabilities = [\"setgid\"]; \"supplementary_groups\" gives it groups"), std::string::npos);
+    CHECK_NE(cell_complaints("allow_calls = [\"chroot\"]\n").find("capabilities = [\"sys_chroot\"]"), std::string::npos);
+    CHECK_EQ(cell_complaints("allow_calls = [\"chroot\"]\ncapabilities = [\"sys_chroot\"]\n").find("refused by the kernel"), std::string::npos);
+    CHECK_NE(cell_complaints("user_namespace = \"root\"\ncapabilities = [\"setgid\"]\n").find("setgroups(2) is denied, whatever it may"), std::string::npos);
+}
+
+TEST_CASE("D15: strict knows the requests of ioctl(2), and names of descriptors where it shows processes") {
+    CHECK(cell("").calls.few_ioctls);
+    CHECK_FALSE(cell("profile = \"service\"\n").calls.few_ioctls);
+    CHECK_EQ(cell("allow_ioctls = [\"FS_IOC_SETFLAGS\", 0x1234]\n").calls.allow_ioctls, std::vector<std::uint32_t>{0x40086602U, 0x1234U});
+    CHECK(cell("allow_ioctls = \"all\"\n").calls.any_ioctl);
+    CHECK_NE(cell_complaints("allow_ioctls = [\"FS_IOC_SETFLAG\"]\n").find("did you mean \"FS_IOC_SETFLAGS\"?"), std::string::npos);
+    CHECK_NE(cell_complaints("allow_ioctls = [-1]\n").find("a request of 32 bits"), std::string::npos);
+    CHECK_NE(cell_complaints("allow_ioctls = \"some\"\n").find("a list, or \"all\""), std::string::npos);
+    CHECK_NE(cell_complaints("profile = \"service\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
+    CHECK_NE(cell_complaints("profile = \"open\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
+    CHECK_FALSE(cell("").calls.descriptors_have_names);
+    CHECK(cell("proc = \"processes\"\n").calls.descriptors_have_names);
+    CHECK_FALSE(cell("profile = \"service\"\nproc = \"processes\"\n").calls.descriptors_have_names);
+    CHECK_FALSE(cell("").calls.devices_lent);
+    CHECK(cell("devices = [\"null\", \"kvm\"]\n").calls.devices_lent);
+    CHECK(worker("grants.d = { device = \"/dev/kvm\" }\n").cell.calls.devices_lent);
+}
+
 TEST_CASE("what is wrong with binds is told at the entry") {
     CHECK_EQ(cell_complaints("bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
              "w.toml:4:9: error: path of \"bind\" is not absolute\n"

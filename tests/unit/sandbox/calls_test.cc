@@ -119,6 +119,64 @@ TEST_CASE("T21: requests to terminals are compared by the 32 bits that the kerne
     CHECK(under({}, [] { return call(SYS_ioctl, -1, FIONREAD, 0); }) == EBADF);
 }
 
+TEST_CASE("D15: in strict only requests of ioctl(2) that are known to be harmless go through, by all their 32 bits") {
+    Calls calls;
+    calls.few_ioctls = true;
+    const auto asked = [](long request) { return [=] { return call(SYS_ioctl, -1, request, 0); }; };
+    // FS_IOC_SETFLAGS, FSSETXATTR, FICLONE, FICLONERANGE, FIDEDUPERANGE, SET_ENCRYPTION_POLICY, ENABLE_VERITY, SETVERSION, EXT4_IOC_MIGRATE,
+    // EXT4_IOC_SWAP_BOOT, BTRFS_IOC_SNAP_CREATE, F2FS_IOC_START_ATOMIC_WRITE, FAT_IOCTL_SET_ATTRIBUTES, one that is nobody's.
+    for (const long request : {0x40086602L, 0x401c5820L, 0x40049409L, 0x4020940dL, 0xc0189436L, 0x800c6613L, 0x40806685L, 0x40087602L, 0x6609L,
+                               0x6611L, 0x50009401L, 0xf501L, 0x40047211L, 0x12345678L}) {
+        CAPTURE(request);
+        CHECK(under(calls, asked(request)) == ENOTTY);
+        CHECK(under(calls, asked(request | upper_bit)) == ENOTTY);
+    }
+    for (const long request : {long{FIONREAD}, long{FIOCLEX}, long{FIONBIO}, 0x5401L, 0x5413L, 0x80086601L, 0x8933L}) {
+        CAPTURE(request);
+        CHECK(under(calls, asked(request)) == EBADF);
+    }
+    CHECK(under(calls, asked(0x5412)) == EPERM);
+    calls.allow_ioctls = {0x40086602U, 0x12345678U};
+    CHECK(under(calls, asked(0x40086602)) == EBADF);
+    CHECK(under(calls, asked(0x12345678)) == EBADF);
+    CHECK(under(calls, asked(0x401c5820)) == ENOTTY);
+    for (std::uint32_t i = 0; i < 62; ++i) calls.allow_ioctls.push_back(0x7000U + i);
+    CHECK(under(calls, asked(0x703d)) == EBADF);
+    calls.any_ioctl = true;
+    CHECK(under(calls, asked(0x401c5820)) == EBADF);
+}
+
+TEST_CASE("D15: beside a lent device its driver's requests go through, and those that change files do not") {
+    Calls calls;
+    calls.few_ioctls = calls.devices_lent = true;
+    const auto asked = [](long request) { return [=] { return call(SYS_ioctl, -1, request, 0); }; };
+    for (const long request : {0x40086602L, 0x401c5820L, 0x40049409L, 0xc0189436L, 0x40806685L, 0x50009401L}) CHECK(under(calls, asked(request)) == ENOTTY);
+    for (const long request : {0x80086601L, 0x400454caL, 0xae01L, 0x4501L}) CHECK(under(calls, asked(request)) == EBADF);
+    calls.allow_ioctls = {0x40086602U};
+    CHECK(under(calls, asked(0x40086602)) == EBADF);
+}
+
+TEST_CASE("D15: where /proc/self/fd is a name of a lent file, calls that change rights by name are denied, and allow gives them back") {
+    Calls calls;
+    calls.descriptors_have_names = true;
+    for (const long number : {long{SYS_chmod}, long{SYS_fchmodat}, long{SYS_setxattr}, long{SYS_removexattr}}) {
+        CAPTURE(number);
+        CHECK(under(calls, [=] { return call(number, 0, 0, 0, 0); }) == EPERM);
+    }
+    calls.allow = {"chmod"};
+    CHECK(under(calls, [] { return call(SYS_chmod, 0, 0); }) == EFAULT);
+    CHECK(under(calls, [] { return call(SYS_setxattr, 0, 0, 0, 0); }) == EPERM);
+    calls.allow = {"@files"};
+    CHECK(under(calls, [] { return call(SYS_setxattr, 0, 0, 0, 0); }) == EFAULT);
+}
+
+TEST_CASE("shared memory is not mapped executable where what was written is not to run") {
+    Calls calls;
+    calls.no_code_in_shared_memory = true;
+    CHECK(under(calls, [] { return call(SYS_shmat, -1, 0, 0100000); }) == EPERM);
+    CHECK(under(calls, [] { return call(SYS_shmat, -1, 0, 0); }) == EINVAL);
+}
+
 TEST_CASE("D13: filters on sockets and their lock are denied, other options are not") {
     const auto set = [](int level, int option) {
         return [=] {

@@ -390,13 +390,27 @@ TEST_CASE("the stub reaps what is handed up to it, and holds nothing but the par
     std::string pids;
     std::getline(file, pids);
     CHECK(pids.empty());
-    CHECK(status_line(running.room.pid(), "Uid") == "64123\t64123\t64123\t64123");
+    CHECK(status_line(running.room.pid(), "Uid") == "0\t0\t0\t0");   // and not the worker's, which could set its limits then
+    CHECK(status_line(running.room.pid(), "Groups").find_first_not_of(" \t") == std::string::npos);
+    CHECK(status_line(running.room.pid(), "CapEff") == "0000000000000000");
     CHECK(status_line(running.room.pid(), "CapBnd") == "0000000000000000");
     CHECK(status_line(running.room.pid(), "Name") == "warder-stub");
     for (int fd = 0; fd < 64; ++fd) {
         const std::string path = "/proc/" + std::to_string(running.room.pid()) + "/fd/" + std::to_string(fd);
         struct stat status;
         CHECK((::lstat(path.c_str(), &status) == 0) == (fd == 0));
+    }
+}
+
+TEST_CASE("D12: a worker cannot set limits, priority or processors of its stub, nor signal it") {
+    NEEDS_ROOT();
+    std::vector<std::string> asked;
+    const std::pair<long, const char*> calls[] = {{SYS_prlimit64, "1,0,0,0"}, {SYS_setpriority, "0,1,5"}, {SYS_ioprio_set, "1,1,16391"}, {SYS_kill, "1,0"}};
+    for (const auto& [number, arguments] : calls) asked.push_back("call:" + std::to_string(number) + "," + arguments);
+    const auto outcome = run(plan_for_view(asked));
+    for (const auto& call : asked) {
+        CAPTURE(call);
+        CHECK(holds(outcome.text, "call " + call.substr(5) + " EPERM\n"));
     }
 }
 
