@@ -1,6 +1,7 @@
 // From TOML text to a Config, with every complaint at once. Only parse.cc knows toml++.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,9 +26,13 @@ struct Parsed {
 // [daemon] begins as `initial`.
 Parsed parse(const std::vector<Source>& sources, const Daemon& initial = {});
 
-// Reads `path` (a directory means its warder.toml) and then the conf.d/*.toml beside it in order of name, and parses. A
-// file that cannot be read is a Problem. What needs the world beyond the files' text is left to resolve() of check.h.
-Parsed load(const std::string& path, const Daemon& initial = {});
+// A pipe (--config <(...)) is read once: at a reload it is a Problem.
+enum class Occasion : std::uint8_t { first, again };
+
+// Reads `path` (a directory means its warder.toml) and then the conf.d/*.toml beside it in order of name, and parses. Waits for
+// nothing but a pipe at the first reading. A file that cannot be read is a Problem. What needs the world beyond the files' text is
+// left to resolve() of check.h.
+Parsed load(const std::string& path, const Daemon& initial = {}, Occasion occasion = Occasion::first);
 
 // As compilers print it, ending in a newline:
 //

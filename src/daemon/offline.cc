@@ -13,6 +13,7 @@
 #include "daemon/cell_plan.h"
 #include "daemon/own_cell.h"
 #include "daemon/standing.h"
+#include "daemon/unit_limits.h"
 
 namespace warder::daemon {
 namespace {
@@ -87,14 +88,15 @@ void complain_of_denied_calls(const config::Config& config, std::vector<config::
 
 }  // namespace
 
-Loaded load_and_resolve(const Options& options) {
+Loaded load_and_resolve(const Options& options, config::Occasion occasion) {
     Loaded loaded;
-    auto parsed = config::load(options.config, initial_daemon(options));
+    auto parsed = config::load(options.config, initial_daemon(options), occasion);
     loaded.config = std::move(parsed.config);
     loaded.problems = std::move(parsed.problems);
     config::resolve(loaded.config, loaded.problems, config::host_lookup());   // the machine's complaints beside the file's
     config::settle(loaded.config, loaded.problems);
     complain_of_denied_calls(loaded.config, loaded.problems);
+    complain_of_limits(loaded.config, own_limits(), loaded.problems);
     loaded.ok = !config::any_error(loaded.problems);
     return loaded;
 }

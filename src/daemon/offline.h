@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/parse.h"
 #include "control/operator.h"
 #include "daemon/options.h"
 
@@ -21,7 +22,7 @@ struct Loaded {
     std::vector<config::Problem> problems;
     bool ok = false;
 };
-Loaded load_and_resolve(const Options& options);
+Loaded load_and_resolve(const Options& options, config::Occasion occasion = config::Occasion::first);
 
 control::ProblemReport report_of(const config::Problem& problem);
 

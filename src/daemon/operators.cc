@@ -354,7 +354,7 @@ control::Answer<control::LogsReport> Operators::logs(std::string_view name) cons
 }
 
 control::CheckReport Operators::check() const {
-    const Loaded loaded = load_and_resolve(daemon_.options_);
+    const Loaded loaded = load_and_resolve(daemon_.options_, config::Occasion::again);
     control::CheckReport report;
     report.files = loaded.config.files;
     for (const auto& worker : loaded.config.workers) report.workers.push_back(worker.name);

@@ -71,7 +71,7 @@ std::vector<std::string> changed_keys(std::string_view before, std::string_view 
 }
 
 control::ReloadReport Reload::run(control::ReloadMode mode) {
-    Loaded loaded = load_and_resolve(daemon_.options_);
+    Loaded loaded = load_and_resolve(daemon_.options_, config::Occasion::again);
     control::ReloadReport report;
     if (loaded.ok) report = compare(loaded.config);
     report.mode = mode;

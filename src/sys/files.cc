@@ -97,8 +97,11 @@ bool is_kernel_view(std::int64_t file_system) {
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t most) {
-    Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!file) return failure("open");
+    struct stat about;
+    if (::fstat(file.get(), &about) != 0) return failure("fstat");
+    if (!S_ISREG(about.st_mode)) return failure(S_ISDIR(about.st_mode) ? EISDIR : EINVAL, "reading what is no regular file");
     std::string text;
     char part[4096];
     for (;;) {

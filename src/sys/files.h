@@ -46,7 +46,8 @@ bool is_local(std::int64_t file_system);
 // Whether this is one of the kernel's own views (proc, sysfs, cgroup, debugfs, tracefs, securityfs): never lent as files.
 bool is_kernel_view(std::int64_t file_system);
 
-// The whole of a file of at most `most` bytes. Errors: open(2), read(2), EFBIG.
+// The whole of a regular file of at most `most` bytes; nobody is waited for but the disk. Errors: open(2), read(2), EFBIG, EINVAL (a
+// FIFO, a device, a socket), EISDIR.
 Result<std::string> read_file(const std::string& path, std::size_t most);
 
 // Replaces `path` as a whole (write beside it, fsync, rename). Errors: open(2), write(2), fsync(2), rename(2).

@@ -1,9 +1,15 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "config/sources.h"
 #include "unit/config/one.h"
 
 namespace warder::config {
@@ -108,6 +114,81 @@ TEST_CASE("what others may write to is refused, by whom and with what to do") {
     CHECK_EQ(with("conf.d/b.toml", 0664, 61234, us), error("conf.d/b.toml", "may be written to by gid 61234", "chmod g-w"));
     CHECK_EQ(with("warder.toml", 0644, 61234, 61234), error("warder.toml", "belongs to uid 61234", "chown root"));
     CHECK_EQ(with("conf.d", 0755, 0, 61234), error("conf.d", "belongs to uid 61234", "chown root"));
+}
+
+// Below a limit of its own, so that what waits after all is seen as what it is.
+std::string said_by(const std::string& path, Occasion occasion = Occasion::first) {
+    ::alarm(60);
+    std::string said = shown(load(path, {}, occasion).problems);
+    ::alarm(0);
+    return said;
+}
+
+TEST_CASE("T52: what is no regular file below the config's path is told at once and not waited for") {
+    const Directory etc;
+    etc.write("warder.toml", one_worker("a"));
+    etc.write("conf.d/b.toml", one_worker("b"));
+    const auto with = [&](const std::string& why, const auto& make) {
+        const std::string path = etc.at("conf.d/x.toml");
+        make(path.c_str());
+        for (const auto occasion : {Occasion::first, Occasion::again}) CHECK_EQ(said_by(etc.path(), occasion), path + ": error: cannot be read: " + why + "\n");
+        filesystem::remove_all(path);
+    };
+    with("it is a FIFO, and only regular files are read", [](const char* path) { REQUIRE(::mkfifo(path, 0600) == 0); });
+    with("it is a FIFO, and only regular files are read", [&](const char* path) {
+        REQUIRE(::mkfifo(etc.at("pipe").c_str(), 0600) == 0);
+        filesystem::create_symlink(etc.at("pipe"), path);
+    });
+    with("it is a socket or a device, and only regular files are read", [](const char* path) {
+        const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        ::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+        REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+        ::close(fd);
+    });
+    with("Is a directory", [](const char* path) { filesystem::create_directory(path); });
+    with("it is a symlink that leads to nothing", [](const char* path) { filesystem::create_symlink("/nowhere/at/all", path); });
+    with("Too many levels of symbolic links", [](const char* path) { filesystem::create_symlink(path, path); });
+    for (const char* device : {"/dev/zero", "/dev/null", "/dev/full", "/dev/urandom"}) {
+        with("it is a device, and only regular files are read", [device](const char* path) { filesystem::create_symlink(device, path); });
+    }
+    CHECK_EQ(said_by(etc.path()), "");
+}
+
+TEST_CASE("T52: the file itself is no FIFO and no endless device, and conf.d a directory") {
+    const Directory etc;
+    REQUIRE(::mkfifo(etc.at("warder.toml").c_str(), 0600) == 0);
+    CHECK_EQ(said_by(etc.path()), etc.at("warder.toml") + ": error: cannot be read: it is a FIFO, and only regular files are read\n");
+    CHECK_EQ(said_by(etc.at("warder.toml")), etc.at("warder.toml") + ": error: cannot be read: it is a FIFO, and only regular files are read\n");
+    CHECK_EQ(said_by("/dev/zero"), "/dev/zero: error: cannot be read: it is a device, and only regular files are read\n");
+    CHECK_EQ(said_by("/dev/null"), "");
+    const Directory other;
+    other.write("warder.toml", one_worker("a"));
+    REQUIRE(::mkfifo(other.at("conf.d").c_str(), 0600) == 0);
+    CHECK_EQ(said_by(other.path()), other.at("conf.d") + ": error: cannot be read: Not a directory\n");
+}
+
+TEST_CASE("a pipe of the shell is read as long as it takes, once") {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const std::string path = "/dev/fd/" + std::to_string(ends[0]);
+    const pid_t writer = ::fork();
+    if (writer == 0) {
+        for (const std::string part : {one_worker("slow").substr(0, 9), one_worker("slow").substr(9)}) {
+            ::usleep(100'000);
+            (void)!::write(ends[1], part.data(), part.size());
+        }
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    const Gathered gathered = gather(path, Occasion::first, 20);   // shorter than the writer takes
+    CHECK_EQ(shown(gathered.problems), "");
+    REQUIRE_EQ(gathered.sources.size(), 1);
+    CHECK_EQ(gathered.sources[0].text, one_worker("slow"));
+    CHECK_NE(said_by(path, Occasion::again).find("it is a pipe or a terminal, which is read once"), std::string::npos);
+    ::close(ends[0]);
+    ::waitpid(writer, nullptr, 0);
 }
 
 TEST_CASE("a file larger than 16 MiB is not read") {

@@ -1,0 +1,165 @@
+#include "config/synonyms.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "config/complaints.h"
+
+namespace warder::config {
+namespace {
+
+constexpr std::string_view in_worker = "[worker.NAME]";
+constexpr std::string_view in_cell = "[worker.NAME.cell]";
+constexpr std::string_view in_grant = "a grant";
+
+struct Synonym {
+    std::string_view words;   // lower case, without "_" and "-", with a space between
+    std::string_view key;     // ours; empty: there is none, and the note says all
+    std::string_view place;   // where the key stands
+    std::string_view note = {};
+};
+
+// Some words mean different things in different tables: the first row whose key may stand there is taken.
+constexpr auto table = std::to_array<Synonym>({
+    // Programs and who runs them
+    {"command cmd run program execstart start entrypoint args arguments argv binary executable", "exec", in_worker},
+    {"command cmd exec execute program", "run", in_grant},
+    {"cwd workdir workingdirectory workingdir chdir home", "directory", in_worker},
+    {"env environ environmentvariables vars variables setenv", "environment", in_worker},
+    {"environmentfile environmentfiles envfile envfiles", "", in_worker, "no file of variables is read: write environment = { NAME = \"value\" }"},
+    {"groups supplementarygroups extragroups groupadd additionalgroups", "supplementary_groups", in_worker},
+    {"uid username runas userid owner", "user", in_worker},
+    {"uid userid username", "owner", in_grant},
+    {"gid groupid", "group", in_worker},
+    // When it runs
+    {"dependson depends after before requires wants bindsto partof needs links", "", in_worker,
+     "workers start together and in no order: each waits for what it needs, or is told by a channel"},
+    {"restartpolicy respawn autorestart", "restart", in_worker},
+    {"restartsec restartdelay backoff restarttimeout startlimitburst startlimitinterval startlimitintervalsec maxrestarts", "restart", in_worker,
+     "restart = { policy = \"on-failure\", delay = \"1s\", limit = 5, window = \"1min\" }"},
+    {"killsignal stopsig stopsignal", "stop_signal", in_worker},
+    {"timeoutstopsec timeoutstop stopgraceperiod stopwaitsecs killtimeout stoptimeout", "stop_timeout", in_worker},
+    {"timeoutstartsec starttimeout startsecs", "ready_timeout", in_worker},
+    {"type notifyaccess", "ready", in_worker, "ready = \"notify\" is what Type=notify is"},
+    {"notifyaccess", "requesters", in_worker},
+    {"enabled autorun onboot enable", "autostart", in_worker},
+    {"description documentation image build healthcheck labels containername", "", in_worker, "there is nothing like it here: a comment may say it"},
+    {"ports expose publish listenstream listendatagram", "", in_worker, "a grant lends the socket: http = { listen = \"tcp:127.0.0.1:8080\" }"},
+    {"sockets listen", "grants", in_worker, "http = { listen = \"tcp:127.0.0.1:8080\" } in [worker.NAME.grants]"},
+    {"secrets credentials loadcredential", "grants", in_worker, "key = { secret = \"/etc/key\" } in [worker.NAME.grants]"},
+    {"permissions allow rights", "grants", in_worker},
+    {"sandbox jail container security confinement", "cell", in_worker},
+    // Its place among others
+    {"nicelevel priority niceness", "nice", in_worker},
+    {"ionice ioschedulingclass ioschedulingpriority", "io_priority", in_worker},
+    {"cpuschedulingpolicy cpuschedulingpriority scheduler", "scheduling", in_worker},
+    {"cpuaffinity affinity cpuset cpusetcpus allowedcpus", "cpus", in_worker},
+    {"oomscore oomscoreadj", "oom_score_adjust", in_worker},
+    {"rlimits rlimit ulimits ulimit resources", "limits", in_worker},
+    {"memory mem memlimit memorylimit memorymax maxmemory memorymaximum", "memory_max", "limits of a worker"},
+    {"memory mem memlimit memorylimit memorymax maxmemory memoryhigh memoryswapmax", "limits", in_worker, "limits = { memory_max = \"64MiB\" }"},
+    {"cpuquota cpulimit cpulimits maxcpu", "cpu_max", "limits of a worker"},
+    {"cpu cpuquota cpulimit cpulimits maxcpu cpumax cpuweight cpushares", "limits", in_worker, "limits = { cpu_max = \"50%\" }"},
+    {"tasksmax pidslimit maxpids maxprocesses", "pids_max", "limits of a worker"},
+    {"tasksmax pidslimit pidsmax maxpids maxprocesses", "limits", in_worker, "limits = { pids_max = 100 }"},
+    {"limitnofile nofile maxfiles maxopenfiles openfiles", "nofile", "limits of a worker"},
+    {"limitnofile nofile nproc limitnproc limitcore core memlock stack", "limits", in_worker, "limits = { nofile = 1024 }"},
+    {"log logs output stdout stderr standardoutput standarderror", "logging", in_worker, "what it writes goes to the log keeper: warderctl logs NAME"},
+    // Its cell
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind", in_cell, "bind is read-only, bind_writable is not"},
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "cell", in_worker, "bind and bind_writable in [worker.NAME.cell]"},
+    {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_cell},
+    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind", in_cell, "it is read-only"},
+    {"readonlyrootfs protectsystem", "", in_cell, "the root of a cell is always read-only: bind_writable and directories are not"},
+    {"execpaths exec executable executables", "execute", in_cell},
+    {"noexecpaths", "bind", in_cell, "bind = [{ source = \"/a\", noexec = true }]"},
+    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "memory_directories", in_cell, "memory_directories = [{ target = \"/run/app\", size = \"1MiB\" }]"},
+    {"tmpfs ramdisk temporaryfilesystem privatetmp", "cell", in_worker, "memory_directories in [worker.NAME.cell]"},
+    {"privatetmp tmp", "tmp_size", in_cell, "each cell has a /tmp of its own"},
+    {"caps cap capability capadd ambientcapabilities capabilityboundingset", "capabilities", in_cell},
+    {"capdrop dropcapabilities", "", in_cell, "a worker has no capability but what \"capabilities\" lists"},
+    {"caps cap capability capabilities capadd ambientcapabilities capabilityboundingset", "cell", in_worker, "capabilities in [worker.NAME.cell]"},
+    {"syscalls syscallfilter seccomp systemcallfilter seccompprofile", "calls", in_cell, "allow_calls adds to the profile's list"},
+    {"ioctls allowioctl ioctl", "allow_ioctls", in_cell},
+    {"net networkmode networking privatenetwork", "network", in_cell},
+    {"userns usernamespaces usernamespace privateusers", "user_namespace", in_cell},
+    {"memorydenywriteexecute mdwe wx", "refuse_executable_memory", in_cell},
+    {"nonewprivs nonewprivileges", "no_new_privileges", in_cell},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "directories", in_cell, "directories = [\"state\", \"runtime\"]"},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory", "cell", in_worker, "directories = [\"state\"] in [worker.NAME.cell]"},
+    {"deviceallow device", "devices", in_cell},
+    {"tty pty console", "terminal", in_cell},
+    {"rootfs rootdirectory chroot", "root", in_cell},
+    {"privileged", "profile", in_cell, "profile = \"open\" confines least"},
+    {"apparmor selinux apparmorprofile securityopt", "", in_cell, "a cell is made of namespaces, Landlock and seccomp"},
+    // Grants
+    {"path filename", "file", in_grant, "file for one file, tree for a directory"},
+    {"dir directory folder", "tree", in_grant},
+    {"permissions perm perms access allow", "rights", in_grant, "beside file and tree; also, beside read and its like"},
+    {"delete remove rm", "also", in_grant, "also = [\"unlink\"]"},
+    {"port address bind socket", "listen", in_grant, "or connect"},
+    {"url host peer", "connect", in_grant},
+    {"maxuses", "uses", in_grant},
+    {"maxrate", "rate", in_grant},
+    {"recursive", "", in_grant, "a path that ends in \"/\" is a tree"},
+    {"openas", "as", in_grant},
+    // Others
+    {"workers service services", "worker", "the file", "each worker is a table [worker.NAME]"},
+    {"settings global general supervisor warderd", "daemon", "the file"},
+});
+
+// Keys of a cell, which are often written one table too high.
+constexpr auto of_a_cell = std::to_array<std::string_view>({
+    "profile", "root", "network", "bind", "bind_writable", "execute", "text_files", "memory_directories", "overlays", "directories",
+    "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
+    "no_new_privileges", "refuse_executable_memory", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
+    "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",
+    "log_denied_calls", "call_rules", "lock_personality", "evidence", "allow_ioctls", "preferred",
+});
+
+std::string plain(std::string_view word) {
+    std::string text;
+    for (const char c : word) {
+        if (c != '_' && c != '-' && c != '.') text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    return text;
+}
+
+bool names(const Synonym& row, std::string_view word) {
+    return (" " + std::string(row.words) + " ").find(" " + std::string(word) + " ") != std::string::npos;
+}
+
+bool has(const std::vector<std::string_view>& known, std::string_view key) { return std::ranges::find(known, key) != known.end(); }
+
+// Which table `known` is of: one of its keys is in no other.
+std::string_view place_of(const std::vector<std::string_view>& known) {
+    if (has(known, "exec")) return in_worker;
+    if (has(known, "profile")) return in_cell;
+    if (has(known, "listen")) return in_grant;
+    return {};
+}
+
+}  // namespace
+
+std::string meant_by(std::string_view word, const std::vector<std::string_view>& known) {
+    const std::string name = plain(word);
+    if (name.empty() || name.find(' ') != std::string::npos) return {};
+    for (const auto& row : table) {
+        if (row.key.empty() || !has(known, row.key) || !names(row, name)) continue;
+        return "did you mean " + quoted(row.key) + "?" + (row.note.empty() ? "" : " " + std::string(row.note));
+    }
+    const std::string_view here = place_of(known);
+    for (const auto& row : table) {
+        if (row.key.empty() && row.place == here && names(row, name)) return std::string(row.note);
+    }
+    if (here == in_worker && std::ranges::find(of_a_cell, word) != of_a_cell.end()) return quoted(word) + " stands in [worker.NAME.cell]";
+    if (here == in_cell && std::ranges::find(of_a_cell, word) == of_a_cell.end()) {
+        for (const auto& row : table) {
+            if (row.place == in_worker && (row.key == word || names(row, name))) return row.key.empty() ? std::string(row.note) : quoted(row.key) + " stands in [worker.NAME]";
+        }
+    }
+    return {};
+}
+
+}  // namespace warder::config
