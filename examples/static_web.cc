@@ -4,7 +4,7 @@
 //
 //     [worker.web.grants]
 //     http = { listen = "tcp:127.0.0.1:8080" }
-//     site = { read = "/srv/www" }
+//     site = { read = "/srv/www/" }
 //
 // One process, one epoll loop. A visitor is in one of three states: reading, until a request is whole; writing, until the
 // answer is out, while what it sends waits (pipelining); leaving, when we have said all and wait for it to close, so that

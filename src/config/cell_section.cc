@@ -202,7 +202,7 @@ private:
             const auto found = std::ranges::find(table, item.text, &Privileged::call);
             if (found == table.end() || has(found->capability)) continue;
             const std::string instead = found->call == "setgroups" ? "; \"supplementary_groups\" gives it groups" : "";
-            warn(item, quoted(item.text) + " is let through by the filter and refused by the kernel: it takes capabilities = [" + quoted(found->name) + "]" + instead);
+            warn(item, quoted(item.text) + " is let through by the filter and refused by the kernel: it takes the capability " + std::string(found->name) + instead);
         }
     }
 

@@ -29,8 +29,6 @@ constexpr const char* name_the_place = "name the place that it leads to, or give
 
 constexpr uid_t stranger = 65534;   // the overflow uid; no worker is to look like one
 
-bool seen(const PathFacts& facts) { return facts.type != Type::absent && facts.type != Type::unknown; }
-
 std::string fault_of(const PathFacts& facts) {
     if (facts.error == 0 || facts.error == ENOENT) return "is not there";
     return "cannot be looked at (" + std::string(errno_name(facts.error)) + ")";
@@ -258,11 +256,8 @@ private:
             return error(worker, key, quoted(grant.path) + " lies in " + facts.kernel_filesystem +
                                           ", of which no file is lent", "grant a file of another file system");
         }
-        const bool guessed = grant.kind_by_disk && !seen(facts);
-        if (grant.kind_by_disk) decide_kind(grant, facts);
         check_kind(worker, grant, key, facts);
-        if (facts.type == Type::absent) check_absent(worker, grant, key, facts, guessed);
-        if (facts.type == Type::unknown && guessed) tell_unknown(worker, grant, key, facts);
+        if (facts.type == Type::absent) check_absent(worker, grant, key, facts);
         const bool root_acts = grant.as == policy::As::root || grant.owner != policy::Owner::nobody_in_particular;
         if (facts.led_by_another && root_acts) {
             warning(worker, key, "the way to " + quoted(grant.path) + " leads through a symlink that is not root's, which root does not follow",
@@ -270,53 +265,31 @@ private:
         }
     }
 
-    // Who looks at it waits for others, perhaps for ever.
-    void tell_unknown(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
-        const std::string kind = grant.kind == Kind::tree ? "tree" : "file";
-        warning(worker, key, quoted(grant.path) + " lies on " + facts.answered_by +
-                                 ", which may not answer: it is not looked at, and is taken for a " + kind,
-                "type = \"file\" or type = \"tree\" says which");
-    }
-
-    static void decide_kind(Grant& grant, const PathFacts& facts) {
-        const bool made = grant.rights.has(Operation::create) || right_of_trees(grant) != nullptr;
-        grant.kind_by_disk = false;
-        grant.kind = facts.type == Type::directory || (!seen(facts) && made) ? Kind::tree : Kind::file;
-    }
-
-    static const OperationName* right_of_trees(const Grant& grant) {
-        const auto found = std::ranges::find_if(operation_names, [&](const OperationName& entry) {
-            return grant.rights.has(entry.operation) && goes_with_trees(entry.operation);
-        });
-        return found == operation_names.end() ? nullptr : &*found;
-    }
-
+    // What is there may be put right before it is asked for: the file says what is meant, and the disk does not change that.
     void check_kind(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
         if (grant.kind == Kind::tree && (facts.type == Type::file || facts.type == Type::other)) {
-            return error(worker, key, quoted(grant.path) + " is granted as a tree, but is no directory");
+            return warning(worker, key, quoted(grant.path) + " is granted as a tree, but is no directory: asking for what is below it is denied",
+                           "for the file itself write " + quoted(grant.path));
         }
         if (grant.kind == Kind::device && (facts.type == Type::file || facts.type == Type::directory)) {
             return error(worker, key, quoted(grant.path) + " is no device");
         }
-        if (grant.kind != Kind::tree && facts.type == Type::directory) {
-            return error(worker, key, quoted(grant.path) + " is a directory, but a file is meant");
+        if (grant.kind == Kind::file && facts.type == Type::directory) {
+            return warning(worker, key, quoted(grant.path) + " is granted as a file, but is a directory: nothing below it can be asked for",
+                           "for the tree write " + quoted(grant.path + "/"));
         }
-        const OperationName* right = grant.kind == Kind::file ? right_of_trees(grant) : nullptr;
-        if (right != nullptr) {
-            error(worker, key, quoted(right->name) + " goes with trees, and " + quoted(grant.path) + " is a file");
+        if (grant.kind != Kind::tree && facts.type == Type::directory) {
+            error(worker, key, quoted(grant.path) + " is a directory, but a file is meant");
         }
     }
 
     // What warderd or the worker makes need not be there, but the directory that it is made in must.
-    void check_absent(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts,
-                      bool guessed) {
+    void check_absent(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
         const bool made_at_start = grant.owner != Owner::nobody_in_particular;
         const bool made_on_asking = grant.kind == Kind::file && grant.rights.has(Operation::create);
-        const bool made = made_at_start || made_on_asking;
-        std::string what = quoted(grant.path) + " " + fault_of(facts);
-        if (guessed) what += std::string(", and is taken for a ") + (grant.kind == Kind::tree ? "tree" : "file");
-        if (!made) what += ": asking for it answers ENOENT until it is";
-        if (guessed || !made) warning(worker, key, what, guessed ? "add type = \"file\" or type = \"tree\"" : "");
+        if (!made_at_start && !made_on_asking) {
+            warning(worker, key, quoted(grant.path) + " " + fault_of(facts) + ": asking for it answers ENOENT until it is");
+        }
         if (made_on_asking && !made_at_start) check_parent(worker, grant, key);
     }
 

@@ -41,7 +41,7 @@ struct Lookup {
 // The real machine. Reads the user database and file systems, so only at start, at reload and in `check`.
 Lookup host_lookup();
 
-// Fills in what parse() left open (uid, gid, groups, Kind of a grant with kind_by_disk) and adds to `problems`, which is in
+// Fills in what parse() left open (uid, gid, groups) and adds to `problems`, which is in
 // order of files and lines again afterwards. A config that parse() found errors in may be given too, so that all errors are
 // told at once. On errors the config is not to be used.
 void resolve(Config& config, std::vector<Problem>& problems, const Lookup& lookup);

@@ -48,63 +48,62 @@ Operations rights_of(Operation operation) {
     return {operation};
 }
 
+// Whether a file or a tree is granted is written down and never looked up on a disk: by the slash at the end of a path, by `file` or
+// `tree`, or by `type`.
 class FileReader {
 public:
     explicit FileReader(GrantDraft& draft)
-        : draft_(draft), section_(draft.section), target_(draft.target), grant_(draft.grant) {}
+        : draft_(draft), section_(draft.section), target_(draft.target), grant_(draft.grant), long_form_(target_.key == "file" || target_.key == "tree") {}
 
     void read() {
-        grant_.rights = rights_of(draft_.operation);
-        grant_.kind = Kind::file;
-        grant_.kind_by_disk = true;
+        grant_.kind = target_.key == "tree" || ends_in_slash() ? Kind::tree : Kind::file;
+        if (!long_form_) grant_.rights = rights_of(draft_.operation);
         take_path();
-        take_type();
+        if (!long_form_) take_type();
         section_.choice("as", grant_.as, as_choices);
         section_.choice("owner", grant_.owner, owner_choices);
-        take_also();
+        take_rights(long_form_ ? "rights" : "also");
         take_mode();
         section_.flag("pin", grant_.pin);
-        if (may_be_tree()) {
-            take_names();
-            section_.flag("cross_mounts", grant_.cross_mounts);
-        }
+        take_names();
+        if (grant_.kind == Kind::tree) section_.flag("cross_mounts", grant_.cross_mounts);
     }
 
 private:
     Complaints& complaints() { return section_.complaints(); }
 
-    bool may_be_tree() const { return grant_.kind_by_disk || grant_.kind == Kind::tree; }
+    bool ends_in_slash() const { return target_.text.ends_with('/'); }
 
-    // A slash at the end says "tree"; "/" itself is one.
+    // What makes a tree of it.
+    std::string with_slash() const {
+        const std::string value = quoted(target_.text + "/");
+        return long_form_ ? "write tree = " + value : "end the path in \"/\": write " + target_.key + " = " + value;
+    }
+
+    // "/" itself is a tree.
     void take_path() {
         Node shorter = target_;
-        if (shorter.text.ends_with('/') && shorter.text.find('\0') == std::string::npos) {
-            set_kind(Kind::tree);
-            if (shorter.text.size() > 1) shorter.text.pop_back();
-        }
+        if (shorter.text.size() > 1 && ends_in_slash() && shorter.text.find('\0') == std::string::npos) shorter.text.pop_back();
         if (shorter.text == "/") {
             complaints().warning(target_.place, quoted(target_.key) + " covers every file of this machine");
         } else if (!check_path(shorter, target_.key, complaints())) {
             return;
         }
         grant_.path = shorter.text;
-    }
-
-    void set_kind(Kind kind) {
-        grant_.kind = kind;
-        grant_.kind_by_disk = false;
+        if (target_.key == "file" && ends_in_slash()) {
+            complaints().error(target_.place, "a path that ends in \"/\" is a tree, but \"file\" says file", "write tree = " + quoted(target_.text));
+        }
     }
 
     void take_type() {
-        const bool slash = !grant_.kind_by_disk;
         const Node* node = section_.take("type", Node::Kind::text);
         if (node == nullptr) return;
         Kind kind = grant_.kind;
         section_.choose(*node, "type", kind, type_choices);
-        if (slash && kind == Kind::file) {
+        if (ends_in_slash() && kind == Kind::file) {
             return complaints().error(target_.place, "a path that ends in \"/\" is a tree, but \"type\" says file");
         }
-        set_kind(kind);
+        grant_.kind = kind;
     }
 
     bool makes_something() const {
@@ -124,7 +123,7 @@ private:
         section_.texts("names", grant_.names);
         const Node* node = section_.table().find("names");
         if (node == nullptr || node->kind != Node::Kind::list) return;
-        set_kind(Kind::tree);
+        if (grant_.kind != Kind::tree) return complaints().error(node->key_place, "\"names\" has no meaning in " + section_.what() + ": it goes with trees and lookups, and this is a file", with_slash());
         for (const Node& item : node->items) {
             if (!item.text.empty() && item.text.find('/') == std::string::npos) continue;
             if (item.kind != Node::Kind::text) continue;
@@ -133,26 +132,33 @@ private:
         if (node->items.empty()) complaints().error(node->place, "\"names\" is empty: no file could be asked for");
     }
 
-    void take_also() {
-        const Node* list = section_.take("also", Node::Kind::list);
+    void take_rights(std::string_view key) {
+        const Node* list = section_.take(key, Node::Kind::list, "write " + std::string(key) + " = [\"read\"]");
         if (list != nullptr) {
-            for (const Node& item : list->items) take_entry(item);
+            for (const Node& item : list->items) take_entry(item, key);
         }
-        refuse_of_trees(target_, draft_.operation);
+        if (!long_form_) refuse_of_trees(target_, draft_.operation);
+        const bool none = long_form_ && (list == nullptr ? section_.table().find(key) == nullptr : list->items.empty());
+        if (none) complaints().error(target_.key_place, section_.what() + " says no right", "add rights = [\"read\"]");
     }
 
-    void take_entry(const Node& item) {
-        if (item.kind != Node::Kind::text) return section_.refuse_entry(item, "also", "a string");
-        Operation right = draft_.operation;
-        section_.choose(item, "also", right, also_choices);
+    void take_entry(const Node& item, std::string_view key) {
+        if (item.kind != Node::Kind::text) return section_.refuse_entry(item, key, "a string");
+        if (std::ranges::none_of(also_choices, [&](const auto& one) { return one.name == item.text; })) {
+            Operation none{};
+            return section_.choose(item, key, none, also_choices);
+        }
+        Operation right{};
+        section_.choose(item, key, right, also_choices);
         if (refuse_of_trees(item, right)) return;
         grant_.rights.add(right);
         if (right == Operation::create) grant_.rights.add(Operation::write);
     }
 
     bool refuse_of_trees(const Node& item, Operation right) {
-        if (may_be_tree() || !goes_with_trees(right)) return false;
-        complaints().error(item.place, quoted(name_of(right)) + " goes with trees, and this is a file");
+        if (grant_.kind == Kind::tree || !goes_with_trees(right)) return false;
+        const bool typed = section_.table().find("type") != nullptr;
+        complaints().error(item.place, quoted(name_of(right)) + " goes with trees, and this is a file", typed ? std::string() : with_slash());
         return true;
     }
 
@@ -160,6 +166,7 @@ private:
     Section& section_;
     const Node& target_;
     Grant& grant_;
+    bool long_form_;
 };
 
 // A tun device that nobody could send through would be none.

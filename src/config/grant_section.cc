@@ -19,7 +19,7 @@ struct Form {
     bool of_files = false;   // several of these are one grant, with `also`
 };
 
-constexpr std::array<Form, 24> forms{{
+constexpr std::array<Form, 26> forms{{
     {"read", Operation::read, read_files, true},
     {"write", Operation::write, read_files, true},
     {"append", Operation::append, read_files, true},
@@ -29,6 +29,8 @@ constexpr std::array<Form, 24> forms{{
     {"readlink", Operation::readlink, read_files, true},
     {"list", Operation::list, read_files, true},
     {"watch", Operation::watch, read_files, true},
+    {"file", Operation{}, read_files},
+    {"tree", Operation{}, read_files},
     {"listen", Operation::listen, read_listener},
     {"connect", Operation::connect, read_peer},
     {"secret", Operation::secret, read_secret},
@@ -56,7 +58,7 @@ struct Option {
     std::string_view goes_with;
 };
 
-constexpr std::array<Option, 24> options{{
+constexpr std::array<Option, 25> options{{
     {"type", "files, trees and channels"},
     {"as", "files, trees and unix sockets"},
     {"owner", "files, trees and unix listeners"},
@@ -65,6 +67,7 @@ constexpr std::array<Option, 24> options{{
     {"pin", "files and trees"},
     {"cross_mounts", "trees"},
     {"also", "files and trees"},
+    {"rights", "files and trees that are written as file = or tree ="},
     {"backlog", "listeners of tcp, unix and unix-seqpacket"},
     {"reuse_port", "listeners of tcp and udp"},
     {"v6_only", "listeners of IPv6"},

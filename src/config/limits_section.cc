@@ -183,12 +183,21 @@ private:
     void read_share() {
         constexpr rlim_t per_cent = 1'000;   // microseconds in 100 ms
         constexpr rlim_t most = 819'200;     // 8192 processors
-        const Node* node = section_.take("cpu_max", Node::Kind::text, "write it like \"50%\", of one processor");
+        const Node* node = section_.take("cpu_max");
         if (node == nullptr) return;
+        if (node->kind == Node::Kind::integer && node->integer > 0) return refuse_share(*node, static_cast<std::uint64_t>(node->integer));
+        if (node->kind == Node::Kind::real && node->real > 0 && node->real < 8192) return refuse_share(*node, static_cast<std::uint64_t>(node->real * 100));
+        if (node->kind != Node::Kind::text) return section_.refuse_kind(*node, "cpu_max", "a string", "write it like \"50%\", of one processor");
         const std::string_view text = node->text;
         const auto value = text.ends_with('%') ? parse_count(text.substr(0, text.size() - 1)) : std::nullopt;
         if (value && *value >= 1 && *value <= most) return add(*node, "cpu.max", std::to_string(*value * per_cent) + " 100000");
-        section_.complaints().error(node->place, "\"cpu_max\" is not a share of a processor", "write it like \"50%\" or \"150%\"");
+        refuse_share(*node, parse_count(text.substr(0, text.find_first_not_of("0123456789"))).value_or(0));
+    }
+
+    // 50 and "50 %" were meant as "50%", 0.5 too; nothing else is suggested than what can be read.
+    void refuse_share(const Node& node, std::uint64_t per_cent) {
+        const std::string meant = per_cent >= 1 && per_cent <= 819'200 ? std::to_string(per_cent) : "50";
+        section_.complaints().error(node.place, "\"cpu_max\" is not a share of a processor", "write \"" + meant + "%\", of one processor");
     }
 
     void read_devices() {

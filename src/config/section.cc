@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
+#include "config/synonyms.h"
 #include "policy/path.h"
 
 namespace warder::config {
@@ -42,9 +44,35 @@ std::string shortest(double value) {
     return {text, result.ptr};
 }
 
-std::string with_unit(const Node& node, std::string_view unit) {
-    return "write \"" + (node.kind == Node::Kind::real ? shortest(node.real) : std::to_string(node.integer)) +
-           std::string(unit) + "\"";
+std::string number_text(const Node& node) { return node.kind == Node::Kind::real ? shortest(node.real) : std::to_string(node.integer); }
+
+// "10 Min" as "10" and "min".
+std::pair<std::string, std::string> number_and_unit(std::string_view text) {
+    std::string number;
+    std::string unit;
+    for (const char c : text) {
+        if (c == ' ') continue;
+        const bool digit = (c >= '0' && c <= '9') || c == '.';
+        if (digit && !unit.empty()) return {};
+        (digit ? number : unit) += digit || c < 'A' || c > 'Z' ? c : static_cast<char>(c - 'A' + 'a');
+    }
+    return {number, unit};
+}
+
+// The size that was perhaps meant: "64M" is "64MiB". What is suggested can be read.
+std::string meant_size(std::string_view text) {
+    const auto [number, unit] = number_and_unit(text);
+    const std::string_view scale = unit.empty() || unit == "b" || unit.starts_with("byte") ? "B" : unit[0] == 'k' ? "KiB" : unit[0] == 'm' ? "MiB" : unit[0] == 'g' ? "GiB" : unit[0] == 't' ? "TiB" : "";
+    const std::string whole = number + std::string(scale);
+    return !scale.empty() && parse_size(whole) ? whole : "10MiB";
+}
+
+std::string meant_duration(std::string_view text) {
+    const auto [number, unit] = number_and_unit(text);
+    const auto is = [&unit](std::string_view beginning) { return unit.starts_with(beginning); };
+    const std::string_view scale = unit.empty() || is("s") ? "s" : is("ms") || is("mil") ? "ms" : is("us") || is("mic") ? "us" : is("m") ? "min" : is("h") ? "h" : is("d") ? "d" : "";
+    const std::string whole = number + std::string(scale);
+    return !scale.empty() && parse_duration(whole) ? whole : "10s";
 }
 
 bool a_number(const Node& node) { return node.kind == Node::Kind::integer || node.kind == Node::Kind::real; }
@@ -92,7 +120,9 @@ const Node* Section::take(std::string_view key) {
 const Node* Section::take(std::string_view key, Node::Kind kind, std::string_view instead) {
     const Node* node = take(key);
     if (node == nullptr || node->kind == kind) return node;
-    const std::string plain = rewritten(*node, kind);
+    // What stands there in quotes, or as a list, is right only where any text would be: a form that is asked for goes before it.
+    const bool any_text = instead.empty() || (kind == Node::Kind::list && instead.find("[\"") != std::string_view::npos);
+    const std::string plain = any_text || kind == Node::Kind::boolean || kind == Node::Kind::integer ? rewritten(*node, kind) : std::string();
     refuse_kind(*node, key, words_for(kind), plain.empty() ? instead : plain);
     return nullptr;
 }
@@ -129,8 +159,9 @@ bool Section::refuse_the_rest(std::string_view otherwise) {
     for (const Node& item : table_.items) {
         if (known(item.key)) continue;
         found = true;
+        const std::string meant = meant_by(item.key, known_);
         complaints_.error(item.key_place, "unknown key " + quoted(item.key) + " in " + what_,
-                          did_you_mean(item.key, known_, std::string(otherwise)));
+                          meant.empty() ? did_you_mean(item.key, known_, std::string(otherwise)) : meant);
     }
     return found;
 }
@@ -148,12 +179,11 @@ void Section::flag(std::string_view key, bool& into) {
 void Section::duration(std::string_view key, Duration& into, Duration least) {
     const Node* node = take(key);
     if (node == nullptr) return;
-    if (a_number(*node)) return complaints_.error(node->place, quoted(key) + " needs a unit", with_unit(*node, "s"));
+    if (a_number(*node)) return complaints_.error(node->place, quoted(key) + " needs a unit", "write \"" + meant_duration(number_text(*node)) + "\"");
     if (node->kind != Node::Kind::text) return refuse_kind(*node, key, "a duration", "write \"10s\"");
     const auto value = parse_duration(node->text);
     if (!value) {
-        const std::string instead = all_digits(node->text) ? node->text + "s" : "10s";
-        return complaints_.error(node->place, quoted(key) + " is not a duration", "write it like \"" + instead + "\"");
+        return complaints_.error(node->place, quoted(key) + " is not a duration", "write it like \"" + meant_duration(node->text) + "\"");
     }
     if (*value < least) {
         const std::string what = least.count() == 1 ? "more than 0s" : "at least " + format_duration(least);
@@ -165,12 +195,11 @@ void Section::duration(std::string_view key, Duration& into, Duration least) {
 void Section::size(std::string_view key, std::uint64_t& into, std::uint64_t least) {
     const Node* node = take(key);
     if (node == nullptr) return;
-    if (a_number(*node)) return complaints_.error(node->place, quoted(key) + " needs a unit", with_unit(*node, "B"));
+    if (a_number(*node)) return complaints_.error(node->place, quoted(key) + " needs a unit", "write \"" + meant_size(number_text(*node)) + "\"");
     if (node->kind != Node::Kind::text) return refuse_kind(*node, key, "a size", "write \"10MiB\"");
     const auto value = parse_size(node->text);
     if (!value) {
-        const std::string instead = all_digits(node->text) ? node->text + "B" : "10MiB";
-        return complaints_.error(node->place, quoted(key) + " is not a size", "write it like \"" + instead + "\"");
+        return complaints_.error(node->place, quoted(key) + " is not a size", "write it like \"" + meant_size(node->text) + "\"");
     }
     if (*value < least) {
         return complaints_.error(node->place, quoted(key) + " must be at least " + format_size(least));

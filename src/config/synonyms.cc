@@ -97,6 +97,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"path filename", "file", in_grant, "file for one file, tree for a directory"},
     {"dir directory folder", "tree", in_grant},
     {"permissions perm perms access allow", "rights", in_grant, "beside file and tree; also, beside read and its like"},
+    {"permissions perm perms allow rights", "also", in_grant, "also = [\"stat\"]: more rights on the same file"},
     {"delete remove rm", "also", in_grant, "also = [\"unlink\"]"},
     {"port address bind socket", "listen", in_grant, "or connect"},
     {"url host peer", "connect", in_grant},

@@ -88,7 +88,6 @@ enum class Owner : std::uint8_t { nobody_in_particular, worker, root };
 struct Grant {
     std::string name;
     Kind kind{};
-    bool kind_by_disk = false;              // file or tree was not written: config::resolve() looks at the disk
     Operations rights;
     std::string path;                       // absolute, clean: file, tree, secret
     AddressPattern address;                 // listener, peer

@@ -74,7 +74,7 @@ TEST_CASE("layers of an overlay are directories that are there, and of no view o
 
 TEST_CASE("T25: where root acts a symlink that is not root's is told") {
     const std::string warning = "the way to \"/srv/current\" leads through a symlink that is not root's";
-    CHECK_EQ(said_of("{ read = \"/srv/current\" }"), "");
+    CHECK_EQ(said_of("{ read = \"/srv/current/\" }"), "");
     CHECK_NE(said_of("{ read = \"/srv/current\", as = \"root\" }").find(warning), std::string::npos);
     CHECK_NE(said_of("{ create = \"/srv/current\", owner = \"worker\" }").find("chown -h root"), std::string::npos);
 }
@@ -208,25 +208,17 @@ TEST_CASE("what is bound into a cell must be there, and not the kernel's") {
              std::string::npos);
 }
 
-TEST_CASE("file or tree is decided by what lies there") {
-    CHECK_EQ(resolved("grants.g = { read = \"/srv\" }\n").web().grants[0].kind, Kind::tree);
-    CHECK_EQ(resolved("grants.g = { read = \"/srv/a.txt\" }\n").web().grants[0].kind, Kind::file);
-    CHECK_FALSE(resolved("grants.g = { read = \"/srv\" }\n").web().grants[0].kind_by_disk);
-    CHECK_EQ(said_of("{ read = \"/srv\" }"), "");
+TEST_CASE("file or tree is what the file says, whatever lies there") {
+    CHECK_EQ(resolved("grants.g = { read = \"/srv\" }\n").web().grants[0].kind, Kind::file);
+    CHECK_EQ(resolved("grants.g = { read = \"/srv/a.txt/\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { create = \"/srv/new\", owner = \"worker\" }\n").web().grants[0].kind, Kind::file);
+    CHECK_EQ(said_of("{ read = \"/srv/\" }"), "");
     CHECK_EQ(said_of("{ read = \"/srv/a.txt\" }"), "");
-}
-
-TEST_CASE("what is not there is taken for a tree to create in, otherwise for a file, with a warning") {
-    CHECK_EQ(resolved("grants.g = { create = \"/srv/new\", owner = \"worker\" }\n").web().grants[0].kind, Kind::tree);
-    CHECK_EQ(resolved("grants.g = { read = \"/srv/new\" }\n").web().grants[0].kind, Kind::file);
-    CHECK_EQ(said_of("{ create = \"/srv/new\", owner = \"worker\" }"),
-             "w.toml:3:23: warning: \"/srv/new\" is not there, and is taken for a tree\n"
-             "    3 | grants.g = { create = \"/srv/new\", owner = \"worker\" }\n"
-             "      |                       ^~~~~~~~~~ add type = \"file\" or type = \"tree\"\n");
+    CHECK_EQ(said_of("{ create = \"/srv/new/\", owner = \"worker\" }"), "");
     CHECK_EQ(said_of("{ read = \"/srv/new\" }"),
-             "w.toml:3:21: warning: \"/srv/new\" is not there, and is taken for a file: asking for it answers ENOENT until it is\n"
+             "w.toml:3:21: warning: \"/srv/new\" is not there: asking for it answers ENOENT until it is\n"
              "    3 | grants.g = { read = \"/srv/new\" }\n"
-             "      |                     ^~~~~~~~~~ add type = \"file\" or type = \"tree\"\n");
+             "      |                     ^~~~~~~~~~\n");
 }
 
 TEST_CASE("what is made at start or on asking may be absent, if it has a directory to be made in") {
@@ -247,14 +239,16 @@ TEST_CASE("a prefix that is not there is a warning") {
     CHECK_NE(said_of("{ secret = \"/etc/key\" }").find("warning: \"/etc/key\" is not there"), std::string::npos);
 }
 
-TEST_CASE("a grant that says tree or file is held against the disk") {
+TEST_CASE("a grant that says tree or file is held against the disk, and the way out is told") {
     CHECK_EQ(said_of("{ read = \"/srv/a.txt/\" }"),
-             "w.toml:3:21: error: \"/srv/a.txt\" is granted as a tree, but is no directory\n"
+             "w.toml:3:21: warning: \"/srv/a.txt\" is granted as a tree, but is no directory: asking for what is below it is denied\n"
              "    3 | grants.g = { read = \"/srv/a.txt/\" }\n"
-             "      |                     ^~~~~~~~~~~~~\n");
-    CHECK_NE(said_of("{ read = \"/srv\", type = \"file\" }").find("is a directory, but a file is meant"), std::string::npos);
-    CHECK_NE(said_of("{ secret = \"/srv\" }").find("is a directory, but a file is meant"), std::string::npos);
-    CHECK_NE(said_of("{ read = \"/srv/a.txt\", also = [\"unlink\"] }").find("\"unlink\" goes with trees, and"), std::string::npos);
+             "      |                     ^~~~~~~~~~~~~ for the file itself write \"/srv/a.txt\"\n");
+    CHECK_EQ(said_of("{ read = \"/srv\" }"),
+             "w.toml:3:21: warning: \"/srv\" is granted as a file, but is a directory: nothing below it can be asked for\n"
+             "    3 | grants.g = { read = \"/srv\" }\n"
+             "      |                     ^~~~~~ for the tree write \"/srv/\"\n");
+    CHECK_NE(said_of("{ secret = \"/srv\" }").find("error: \"/srv\" is a directory, but a file is meant"), std::string::npos);
 }
 
 TEST_CASE("files of the kernel's own file systems are not granted") {
@@ -327,10 +321,8 @@ TEST_CASE("a device is a device, and what lists a directory is a tree") {
     CHECK_NE(said_of("{ device = \"/srv/a.txt\" }").find("\"/srv/a.txt\" is no device"), std::string::npos);
     CHECK_NE(said_of("{ device = \"/srv\" }").find("\"/srv\" is no device"), std::string::npos);
     CHECK_NE(said_of("{ device = \"/dev/none\" }").find("warning: \"/dev/none\" is not there"), std::string::npos);
-    CHECK_EQ(resolved("grants.g = { list = \"/srv\" }\n").web().grants[0].kind, Kind::tree);
-    CHECK_EQ(resolved("grants.g = { list = \"/srv/new\" }\n").web().grants[0].kind, Kind::tree);
+    CHECK_EQ(resolved("grants.g = { list = \"/srv/new/\" }\n").web().grants[0].kind, Kind::tree);
     CHECK_EQ(resolved("grants.g = { stat = \"/srv/a.txt\" }\n").web().grants[0].kind, Kind::file);
-    CHECK_NE(said_of("{ list = \"/srv/a.txt\" }").find("\"list\" goes with trees"), std::string::npos);
 }
 
 TEST_CASE("what is expected of a config is held against it") {

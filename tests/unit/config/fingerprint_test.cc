@@ -66,7 +66,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "grants = { a = { connect = \"tcp:*:80\" } }\n", "requests_per_second = 1\n", "descriptors_in_flight = 1\n",
         "grants = { a = { read = \"/a\", uses = 1 } }\n", "grants = { a = { read = \"/a\", rate = 1 } }\n",
         "ready = \"notify\"\ngrants = { a = { read = \"/a\", until = \"ready\" } }\n",
-        "grants = { a = { read = \"/a\", also = [\"stat\"] } }\n", "grants = { a = { list = \"/a\" } }\n",
+        "grants = { a = { read = \"/a\", also = [\"stat\"] } }\n", "grants = { a = { list = \"/a/\" } }\n",
         "grants = { a = { raw = \"icmp\" } }\n", "grants = { a = { raw = \"udp\" } }\n",
         "grants = { a = { raw = \"udp\", family = \"ipv6\" } }\n", "grants = { a = { packet = \"arp\" } }\n",
         "grants = { a = { packet = \"arp\", interface = \"eth0\" } }\n", "grants = { a = { netlink = \"route\" } }\n",

@@ -31,7 +31,7 @@ Grant beside_neighbour(const std::string& table) {
 bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("operations on paths stand alone or beside others") {
-    CHECK_EQ(grant("{ list = \"/a\" }").rights, Operations{Operation::list});
+    CHECK_EQ(grant("{ list = \"/a/\" }").rights, Operations{Operation::list});
     CHECK_EQ(grant("{ stat = \"/a\", also = [\"access\", \"readlink\", \"chmod\", \"truncate\", \"watch\"] }").rights,
              Operations{Operation::stat, Operation::access, Operation::readlink, Operation::chmod, Operation::truncate,
                         Operation::watch});

@@ -11,11 +11,10 @@ using testing::grant;
 using testing::grant_complaints;
 using testing::worker;
 
-TEST_CASE("a grant to read covers a file or a tree, whichever lies there") {
+TEST_CASE("a grant to read covers the one file that it names") {
     const Grant site = grant("{ read = \"/srv/www\" }");
     CHECK_EQ(site.name, "g");
     CHECK_EQ(site.kind, Kind::file);
-    CHECK(site.kind_by_disk);
     CHECK_EQ(site.rights, Operations{Operation::read});
     CHECK_EQ(site.path, "/srv/www");
     CHECK_EQ(site.as, As::worker);
@@ -31,16 +30,47 @@ TEST_CASE("the origin of a grant is its file without directories, and its line")
     CHECK_EQ(parsed.config.workers.at(0).marks.at("grants.x").where.file, "/etc/warder/conf.d/a.toml");
 }
 
-TEST_CASE("a slash at the end, type or names say what the path is") {
+TEST_CASE("file or tree is written down, by a slash, a word or type, and by nothing else") {
     CHECK_EQ(grant("{ read = \"/srv/www/\" }").kind, Kind::tree);
     CHECK_EQ(grant("{ read = \"/srv/www/\" }").path, "/srv/www");
-    CHECK_FALSE(grant("{ read = \"/srv/www/\" }").kind_by_disk);
+    CHECK_EQ(grant("{ read = \"/srv/www\" }").kind, Kind::file);
+    CHECK_EQ(grant("{ create = \"/srv/www\", owner = \"worker\" }").kind, Kind::file);
     CHECK_EQ(grant("{ read = \"/srv/www\", type = \"tree\" }").kind, Kind::tree);
-    CHECK_FALSE(grant("{ read = \"/srv/www\", type = \"file\" }").kind_by_disk);
-    const Grant named = grant("{ read = \"/srv/www\", names = [\"*.html\", \"a?\"] }");
-    CHECK_EQ(named.kind, Kind::tree);
-    CHECK_FALSE(named.kind_by_disk);
-    CHECK_EQ(named.names, std::vector<std::string>{"*.html", "a?"});
+    CHECK_EQ(grant("{ read = \"/srv/www\", type = \"file\" }").kind, Kind::file);
+    CHECK_EQ(grant("{ read = \"/srv/www/\", names = [\"*.html\", \"a?\"] }").names, std::vector<std::string>{"*.html", "a?"});
+    CHECK_EQ(grant_complaints("{ read = \"/srv/www\", names = [\"*.html\"] }"),
+             "w.toml:4:26: error: \"names\" has no meaning in grant \"g\" of worker \"web\": it goes with trees and lookups, and this is a file\n"
+             "    4 | g = { read = \"/srv/www\", names = [\"*.html\"] }\n"
+             "      |                          ^~~~~ end the path in \"/\": write read = \"/srv/www/\"\n");
+    CHECK_NE(grant_complaints("{ list = \"/srv/www\" }").find("end the path in \"/\": write list = \"/srv/www/\""), std::string::npos);
+}
+
+TEST_CASE("a file or a tree may be named first, and its rights in one list") {
+    const Grant file = grant("{ file = \"/etc/a\", rights = [\"read\", \"stat\"], as = \"root\" }");
+    CHECK_EQ(file.kind, Kind::file);
+    CHECK_EQ(file.path, "/etc/a");
+    CHECK_EQ(file.rights, Operations{Operation::read, Operation::stat});
+    CHECK_EQ(file.as, As::root);
+    const Grant tree = grant("{ tree = \"/srv/www\", rights = [\"list\", \"create\"], names = [\"*.html\"], cross_mounts = true }");
+    CHECK_EQ(tree.kind, Kind::tree);
+    CHECK_EQ(tree.rights, Operations{Operation::list, Operation::create, Operation::write});
+    CHECK_EQ(grant("{ tree = \"/srv/www/\", rights = [\"read\"] }").path, "/srv/www");
+    const auto says = [](const char* table, const char* part) { return grant_complaints(table).find(part) != std::string::npos; };
+    CHECK(says("{ file = \"/srv/www/\", rights = [\"read\"] }", "but \"file\" says file"));
+    CHECK(says("{ file = \"/a\", rights = [\"unlink\"] }", "\"unlink\" goes with trees, and this is a file"));
+    CHECK(says("{ file = \"/a\" }", "says no right"));
+    CHECK(says("{ tree = \"/a\", rights = [] }", "says no right"));
+    CHECK(says("{ file = \"/a\", rights = [\"raed\"] }", "did you mean \"read\"?"));
+    CHECK(says("{ read = \"/a\", rights = [\"stat\"] }", "\"rights\" has no meaning in grant"));
+    CHECK(says("{ file = \"/a\", rights = [\"read\"], also = [\"stat\"] }", "\"also\" has no meaning in grant"));
+    CHECK(says("{ file = \"/a\", rights = [\"read\"], type = \"file\" }", "\"type\" has no meaning in grant"));
+    CHECK(says("{ file = \"/a\", read = \"/b\" }", "has two operations"));
+}
+
+TEST_CASE("a path of a unix socket that is too long says how long it may be") {
+    const std::string path = "/run/" + std::string(103, 'a');
+    CHECK_NE(grant_complaints("{ listen = \"unix:" + path + "\" }").find("the path of a unix socket has at most 107 bytes, and this one has 108"), std::string::npos);
+    CHECK_NE(grant_complaints("{ connect = \"unix-dgram:" + path + "\" }").find("and this one has 108"), std::string::npos);
 }
 
 TEST_CASE("each operation on files gives its rights") {
@@ -99,7 +129,6 @@ TEST_CASE("a secret is read by root") {
     CHECK_EQ(key.rights, Operations{Operation::secret});
     CHECK_EQ(key.path, "/etc/site.key");
     CHECK_EQ(key.as, As::root);
-    CHECK_FALSE(key.kind_by_disk);
 }
 
 TEST_CASE("a misspelt operation is told as what was meant, and no more is said") {
@@ -113,7 +142,7 @@ TEST_CASE("a grant has one operation") {
     CHECK_EQ(grant_complaints("{ as = \"root\" }"),
              "w.toml:4:1: error: grant \"g\" of worker \"web\" says no operation\n"
              "    4 | g = { as = \"root\" }\n"
-             "      | ^ one of read, write, append, create, stat, access, readlink, list, watch, listen, connect, secret, raw, "
+             "      | ^ one of read, write, append, create, stat, access, readlink, list, watch, file, tree, listen, connect, secret, raw, "
              "packet, netlink, device, channel, store, lookup, sysctl, run, signal, restart, syslog\n");
     CHECK_EQ(grant_complaints("{ read = \"/a\", write = \"/a\" }"),
              "w.toml:4:20: error: grant \"g\" of worker \"web\" has two operations: \"read\" and \"write\"\n"
@@ -213,14 +242,14 @@ TEST_CASE("rename and unlink need a tree") {
 }
 
 TEST_CASE("patterns of names are of one name") {
-    CHECK_EQ(grant_complaints("{ read = \"/a\", names = [\"css/*.css\", \"\"] }"),
-             "w.toml:4:29: error: a pattern of \"names\" is of one name: not empty, without \"/\"\n"
-             "    4 | g = { read = \"/a\", names = [\"css/*.css\", \"\"] }\n"
-             "      |                             ^~~~~~~~~~~\n"
-             "w.toml:4:42: error: a pattern of \"names\" is of one name: not empty, without \"/\"\n"
-             "    4 | g = { read = \"/a\", names = [\"css/*.css\", \"\"] }\n"
-             "      |                                          ^~\n");
-    CHECK_NE(grant_complaints("{ read = \"/a\", names = [] }").find("\"names\" is empty"), std::string::npos);
+    CHECK_EQ(grant_complaints("{ read = \"/a/\", names = [\"css/*.css\", \"\"] }"),
+             "w.toml:4:30: error: a pattern of \"names\" is of one name: not empty, without \"/\"\n"
+             "    4 | g = { read = \"/a/\", names = [\"css/*.css\", \"\"] }\n"
+             "      |                              ^~~~~~~~~~~\n"
+             "w.toml:4:43: error: a pattern of \"names\" is of one name: not empty, without \"/\"\n"
+             "    4 | g = { read = \"/a/\", names = [\"css/*.css\", \"\"] }\n"
+             "      |                                           ^~\n");
+    CHECK_NE(grant_complaints("{ read = \"/a/\", names = [] }").find("\"names\" is empty"), std::string::npos);
 }
 
 TEST_CASE("a mode where nothing is made is a warning") {
@@ -282,9 +311,9 @@ TEST_CASE("the grants of the manual are all read") {
     const Worker site = worker(R"(
 [worker.web.grants]
 http = { listen = "tcp:127.0.0.1:8080" }
-site = { read = "/srv/www" }
+site = { read = "/srv/www/" }
 log  = { append = "/var/log/site.log", owner = "worker" }
-data = { create = "/var/lib/site", owner = "worker", mode = "0640" }
+data = { create = "/var/lib/site/", owner = "worker", mode = "0640" }
 db   = { connect = "unix:/run/db.sock" }
 key  = { secret = "/etc/site.key" }
 )");

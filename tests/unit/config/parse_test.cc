@@ -140,7 +140,7 @@ TEST_CASE("a table of another name is an error") {
     CHECK_EQ(complaints("[workers.web]\nexec = \"/usr/bin/web\"\n"),
              "w.toml:1:2: error: unknown key \"workers\" in the file\n"
              "    1 | [workers.web]\n"
-             "      |  ^~~~~~~ did you mean \"worker\"?\n");
+             "      |  ^~~~~~~ did you mean \"worker\"? each worker is a table [worker.NAME]\n");
     CHECK_EQ(complaints("daemon = 3\nworker = []\n"),
              "w.toml:1:10: error: \"daemon\" is a whole number, but must be a table\n"
              "    1 | daemon = 3\n"

@@ -273,6 +273,63 @@ TEST_CASE("a list is a list, and each entry a string") {
              "      |                         ^ write \"4\"\n");
 }
 
+TEST_CASE("keys of other supervisors are told by what they mean, and only then by their letters") {
+    const auto says = [](const std::string& keys, const char* part) {
+        CAPTURE(keys);
+        CHECK_NE(worker_complaints(keys).find(part), std::string::npos);
+    };
+    says("command = \"/bin/a\"\n", "did you mean \"exec\"?");
+    says("ExecStart = \"/bin/a\"\n", "did you mean \"exec\"?");
+    says("cwd = \"/\"\n", "did you mean \"directory\"?");
+    says("groups = []\n", "did you mean \"supplementary_groups\"?");
+    says("depends_on = []\n", "workers start together and in no order");
+    says("memory_max = \"64MiB\"\n", "did you mean \"limits\"? limits = { memory_max = \"64MiB\" }");
+    says("ulimits = {}\n", "did you mean \"limits\"?");
+    says("ports = []\n", "http = { listen = ");
+    says("environment_file = \"/a\"\n", "no file of variables is read");
+    says("restart_sec = 1\n", "did you mean \"restart\"? restart = {");
+    says("volumes = []\n", "did you mean \"cell\"? bind and bind_writable in [worker.NAME.cell]");
+    says("profile = \"strict\"\n", "\"profile\" stands in [worker.NAME.cell]");
+    says("[worker.web.cell]\nbind_rw = []\n", "did you mean \"bind_writable\"?");
+    says("[worker.web.cell]\nbind_ro = []\n", "did you mean \"bind\"? it is read-only");
+    says("[worker.web.cell]\nvolumes = []\n", "did you mean \"bind\"? bind is read-only, bind_writable is not");
+    says("[worker.web.cell]\nmounts = []\n", "did you mean \"bind\"?");
+    says("[worker.web.cell]\ntmpfs = []\n", "did you mean \"memory_directories\"?");
+    says("[worker.web.cell]\ncaps = []\n", "did you mean \"capabilities\"?");
+    says("[worker.web.cell]\nnice = 1\n", "\"nice\" stands in [worker.NAME]");
+    says("[worker.web.cell]\nprivileged = true\n", "did you mean \"profile\"?");
+    says("[worker.web.grants]\na = { path = \"/a\" }\n", "did you mean \"file\"?");
+    says("[worker.web.grants]\na = { read = \"/a\", permissions = [] }\n", "did you mean \"also\"?");
+    says("limits = { cpu_quota = 3 }\n", "did you mean \"cpu_max\"?");
+}
+
+TEST_CASE("every hint of a wrong value can be written as it stands") {
+    const auto hint_of = [](const std::string& keys) {
+        const std::string said = worker_complaints(keys);
+        const std::size_t at = said.find("write ");
+        const std::size_t from = at == std::string::npos ? at : said.find('"', at);
+        return from == std::string::npos ? said : said.substr(from, said.find('"', from + 1) - from + 1);
+    };
+    for (const std::string value : {"50", "0.5", "\"50\"", "\"50 %\"", "\"half\"", "true", "-1", "0", "\"0%\""}) {
+        CAPTURE(value);
+        const std::string hint = hint_of("limits = { cpu_max = " + value + " }\n");
+        CHECK_EQ(worker_complaints("limits = { cpu_max = " + hint + " }\n"), "");
+    }
+    for (const std::string value : {"64", "\"64M\"", "\"64 mb\"", "\"64\"", "\"1.5g\"", "\"a lot\"", "-5", "1.5"}) {
+        CAPTURE(value);
+        const std::string hint = hint_of("limits = { memory_max = " + value + " }\n");
+        CHECK_EQ(worker_complaints("limits = { memory_max = " + hint + " }\n"), "");
+    }
+    CHECK_EQ(hint_of("limits = { memory_max = \"64M\" }\n"), "\"64MiB\"");
+    for (const std::string value : {"5", "\"5\"", "\"5 seconds\"", "\"5mins\"", "\"soon\"", "-5", "0.5"}) {
+        CAPTURE(value);
+        const std::string hint = hint_of("stop_timeout = " + value + "\n");
+        CHECK_EQ(worker_complaints("stop_timeout = " + hint + "\n"), "");
+    }
+    CHECK_EQ(hint_of("stop_timeout = \"5mins\"\n"), "\"5min\"");
+    CHECK_EQ(worker_complaints("io_priority = 3\n").find("write \"3\""), std::string::npos);
+}
+
 TEST_CASE("keys that others would use are near to ours") {
     CHECK_EQ(worker_complaints("env = {}\n"),
              "w.toml:3:1: error: unknown key \"env\" in worker \"web\"\n"

@@ -263,7 +263,6 @@ private:
     // What the decision does not look at, and narrowing must not touch.
     void fill_what_decides_nothing(Grant& grant) {
         const auto toss = [&] { return below(2) == 0; };
-        grant.kind_by_disk = toss();
         grant.as = toss() ? As::worker : As::root;
         grant.owner = static_cast<Owner>(below(3));
         grant.mode = below(01000);
@@ -372,10 +371,10 @@ bool no_longer(const Shape& smaller, const Shape& larger) {
 // Grant, Command or Shape does not compile here until somebody has said what narrowing does to it.
 bool nowhere_larger(const Grant& smaller, const Grant& larger) {
     const auto rest = [](const Grant& grant) {
-        const auto& [name, kind, kind_by_disk, rights, path, address, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port,
+        const auto& [name, kind, rights, path, address, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port,
                      v6_only, protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, command, shape, within,
                      every_name, narrowed, origin] = grant;
-        return std::tie(name, kind, kind_by_disk, path, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port, v6_only,
+        return std::tie(name, kind, path, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port, v6_only,
                         protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, origin);
     };
     const auto& outer = larger.within.empty() ? larger.path : larger.within;
