@@ -105,7 +105,18 @@ std::string address_suggestion(const std::string& text, Operation operation) {
     return "write it like \"tcp:127.0.0.1:8080\", \"tcp:[::1]:8080\" or \"unix:/run/a.sock\"";
 }
 
+// What of an address of a unix socket is wrong, where that is its length.
+std::string fault_of_unix_name(const std::string& text) {
+    const std::size_t colon = text.find(':');
+    const std::string scheme = text.substr(0, colon);
+    if (colon == std::string::npos || (scheme != "unix" && scheme != "unix-dgram" && scheme != "unix-seqpacket")) return {};
+    const std::size_t size = text.size() - colon - 1;
+    if (size <= policy::max_unix_name) return {};
+    return "the path of a unix socket has at most " + std::to_string(policy::max_unix_name) + " bytes, and this one has " + std::to_string(size);
+}
+
 void refuse_address(GrantDraft& draft) {
+    if (const auto fault = fault_of_unix_name(draft.target.text); !fault.empty()) return draft.refuse(fault, "put it where the way to it is shorter, such as below /run");
     draft.refuse(quoted(draft.target.text) + " is not an address", address_suggestion(draft.target.text, draft.operation));
 }
 

@@ -264,6 +264,11 @@ void Daemon::status_text(supervise::Worker& worker, std::string_view text) {
     log(LogLevel::debug, worker.name() + ": says: " + std::string(text));
 }
 
+void Daemon::ready_unheard(supervise::Worker& worker, pid_t from) {
+    log_warning(worker.name() + ": READY=1 came from its process " + std::to_string(from) + " and is not taken: only its main process, " +
+                std::to_string(worker.pid()) + ", is believed; let exec name the program itself (a shell: exec PROGRAM), or write ready = \"exec\"");
+}
+
 void Daemon::removed(supervise::Worker& worker) {
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
     awaited_.erase(worker.id());

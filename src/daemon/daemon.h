@@ -60,6 +60,7 @@ public:
     void session_ends(supervise::Worker& worker) override;
     void state_changed(supervise::Worker& worker, supervise::State from, supervise::State to, std::string_view why) override;
     void status_text(supervise::Worker& worker, std::string_view text) override;
+    void ready_unheard(supervise::Worker& worker, pid_t from) override;
     void removed(supervise::Worker& worker) override;
 
     // broker::Listener

@@ -77,7 +77,7 @@ public:
     void reset_personality();
     void drop_bounding_set(std::uint64_t kept);
     void set_secure_bits(std::uint64_t kept);
-    void set_groups();
+    void set_groups(const std::vector<gid_t>& groups);
     void join_user_namespace();
     void become_user(uid_t uid, gid_t gid);
     void join_keyring();
@@ -99,12 +99,18 @@ public:
 private:
     // On a stack and beside a thread that a sanitizer knows nothing of.
     __attribute__((no_sanitize("address", "undefined"))) static int hand_over(void* child);
-    [[noreturn]] void fail(Stage stage, int number);
-    void must(Stage stage, long result) {
-        if (result < 0) fail(stage, errno);
+    // Each failure names what it was about: a path, a limit, an id.
+    [[noreturn]] void fail(Stage stage, int number, const char* object);
+    [[noreturn]] void fail_about(Stage stage, int number, const char* object, std::int64_t value);
+    void must(Stage stage, long result, const char* object) {
+        if (result < 0) fail(stage, errno, object);
     }
-    void must_be_zero(Stage stage, int number) {
-        if (number != 0) fail(stage, number);
+    void must(Stage stage, long result, const std::string& object) { must(stage, result, object.c_str()); }
+    void must_about(Stage stage, long result, const char* object, std::int64_t value) {
+        if (result < 0) fail_about(stage, errno, object, value);
+    }
+    void must_be_zero(Stage stage, int number, const char* object) {
+        if (number != 0) fail(stage, number, object);
     }
     void unblock_signals();
     void set_capabilities(std::uint64_t permitted, std::uint64_t inheritable);
@@ -113,9 +119,9 @@ private:
     void mount_overlay(std::size_t index);
     void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
-    int make_below(int directory, const char* name);
+    int make_below(int directory, const char* name, const std::string& path);
     void create_ruleset();
-    void allow(int fd, std::uint64_t rights);
+    void allow(int fd, std::uint64_t rights, const char* path);
     void allow_path(const PathRight& right);
 
     const Prepared& prepared_;
@@ -126,18 +132,27 @@ private:
     Proof proof_;
 };
 
-void Child::fail(Stage stage, int number) {
+void Child::fail(Stage stage, int number, const char* object) {
     SetupFailure failure;
     failure.stage = stage;
     failure.error = number;
+    for (std::size_t i = 0; i + 1 < sizeof failure.object && object[i] != '\0'; ++i) failure.object[i] = object[i];
     [[maybe_unused]] const ssize_t size = ::write(status_, &failure, sizeof failure);
     for (;;) ::syscall(SYS_exit_group, exit_status_of(stage));
+}
+
+void Child::fail_about(Stage stage, int number, const char* object, std::int64_t value) {
+    FixedString<240> text;
+    text.append(object).append(' ');
+    if (value < 0) text.append('-');
+    text.append_number(value < 0 ? static_cast<std::uint64_t>(-value) : static_cast<std::uint64_t>(value));
+    fail(stage, number, text.c_str());
 }
 
 // The files in /proc of a process that may not be dumped are root's: an ordinary user's child could not write its own, and its
 // parent could not read them. This copy of the parent's memory is gone at exec; workers see no process but their own meanwhile.
 void Child::let_itself_be_seen() {
-    if (plan_.without_root) must(Stage::memory, ::prctl(PR_SET_DUMPABLE, 1));
+    if (plan_.without_root) must(Stage::memory, ::prctl(PR_SET_DUMPABLE, 1), "its own /proc, which it is to be seen in");
 }
 
 // The parent blocked everything before the fork, so none of its handlers can run here. Ignored signals would stay ignored
@@ -155,7 +170,7 @@ void Child::reset_signals() {
 // Until the worker's own is set, what is made here has the mode that it is made with.
 void Child::start_session() {
     ::umask(0);
-    must(Stage::session, ::setsid());
+    must(Stage::session, ::setsid(), "a session of its own");
 }
 
 // By its name on the host, before the cell hides it. -1 with errno.
@@ -170,16 +185,16 @@ int open_of_the_host(const std::string& path, int flags) {
 int Child::open_terminal() {
     if (plan_.terminal.empty()) return -1;
     const int fd = open_of_the_host(plan_.terminal, O_RDWR | O_NOCTTY | O_NONBLOCK);
-    must(Stage::standard_input, fd);
-    must(Stage::standard_input, ::fcntl(fd, F_SETFL, O_RDWR));
+    must(Stage::standard_input, fd, plan_.terminal);
+    must(Stage::standard_input, ::fcntl(fd, F_SETFL, O_RDWR), plan_.terminal);
     return fd;
 }
 
 // Stolen from a session that has it: that is what the administrator wrote.
 void Child::take_terminal() {
     if (plan_.terminal.empty()) return;
-    must(Stage::standard_input, ::ioctl(input, TIOCSCTTY, 1));
-    must(Stage::standard_input, ::fchown(input, plan_.uid, static_cast<gid_t>(-1)));
+    must(Stage::standard_input, ::ioctl(input, TIOCSCTTY, 1), plan_.terminal);
+    must(Stage::standard_input, ::fchown(input, plan_.uid, static_cast<gid_t>(-1)), plan_.terminal);
 }
 
 // Everything that we inherited and that is not wanted is closed here, not at exec: a child that is held up must not keep
@@ -188,74 +203,74 @@ void Child::place_descriptors(const int (&wanted)[slots]) {
     int lifted[slots];
     for (int slot = 0; slot < slots; ++slot) {
         lifted[slot] = wanted[slot] < 0 ? -1 : ::fcntl(wanted[slot], F_DUPFD_CLOEXEC, lifted_from);
-        if (wanted[slot] >= 0) must(Stage::descriptors, lifted[slot]);
+        if (wanted[slot] >= 0) must_about(Stage::descriptors, lifted[slot], "descriptor", slot);
     }
     status_ = lifted[status];
     for (int slot = 0; slot < slots; ++slot) {
         if (lifted[slot] < 0) ::close(slot);
-        else must(Stage::descriptors, ::dup3(lifted[slot], slot, slot <= store ? 0 : O_CLOEXEC));
+        else must_about(Stage::descriptors, ::dup3(lifted[slot], slot, slot <= store ? 0 : O_CLOEXEC), "descriptor", slot);
     }
     status_ = status;
-    must(Stage::descriptors, ::syscall(SYS_close_range, slots, ~0U, 0));
+    must(Stage::descriptors, ::syscall(SYS_close_range, slots, ~0U, 0), "what it inherited and is not to have");
 }
 
 // While /proc can still be seen. Always written: what the parent has is for the parent.
 void Child::set_oom_score() {
     const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    must(Stage::oom_score, fd);
+    must(Stage::oom_score, fd, "/proc/self/oom_score_adj");
     FixedString<16> text;
     const int score = plan_.oom_score_adjust;
     if (score < 0) text.append('-');
     text.append_number(static_cast<std::uint64_t>(score < 0 ? -static_cast<long>(score) : score));
-    must(Stage::oom_score, ::write(fd, text.c_str(), text.size()));
+    must_about(Stage::oom_score, ::write(fd, text.c_str(), text.size()), "oom_score_adjust =", score);
     ::close(fd);
 }
 
 // Here and not by flags of clone3: making a network namespace takes its time, and the parent must not.
 void Child::make_namespaces() {
     const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS));
-    if (apart != 0) must(Stage::namespaces, ::unshare(apart));
-    if (plan_.network == Network::empty) must(Stage::network, ::unshare(CLONE_NEWNET));
+    if (apart != 0) must(Stage::namespaces, ::unshare(apart), "ipc and uts namespaces of its own");
+    if (plan_.network == Network::empty) must(Stage::network, ::unshare(CLONE_NEWNET), "a network namespace of its own");
     if (plan_.network == Network::named) join_network();
     if (plan_.time_namespace) make_time();
 }
 
 // The worker's own in any case: its root is the group of whoever makes it, and the stub is in none of a worker's.
 void Child::make_cgroup_namespace() {
-    if (plan_.cgroup_namespace) must(Stage::namespaces, ::unshare(CLONE_NEWCGROUP));
+    if (plan_.cgroup_namespace) must(Stage::namespaces, ::unshare(CLONE_NEWCGROUP), "a cgroup namespace of its own");
 }
 
 // At each start: who makes it anew makes it for the next life.
 void Child::join_network() {
     const int fd = open_of_the_host(plan_.network_path, O_RDONLY | O_NONBLOCK);
-    must(Stage::network, fd);
-    must(Stage::network, ::setns(fd, CLONE_NEWNET));
+    must(Stage::network, fd, plan_.network_path);
+    must(Stage::network, ::setns(fd, CLONE_NEWNET), plan_.network_path);
     ::close(fd);
 }
 
 // The offsets are written while nobody is in it yet; then we move in, as otherwise only children would.
 void Child::make_time() {
-    must(Stage::namespaces, ::unshare(CLONE_NEWTIME));
+    must(Stage::namespaces, ::unshare(CLONE_NEWTIME), "a time namespace of its own");
     const int offsets = ::open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-    must(Stage::namespaces, offsets);
-    must(Stage::namespaces, ::write(offsets, prepared_.time_offsets.c_str(), prepared_.time_offsets.size()));
+    must(Stage::namespaces, offsets, "/proc/self/timens_offsets");
+    must(Stage::namespaces, ::write(offsets, prepared_.time_offsets.c_str(), prepared_.time_offsets.size()), "time_offsets");
     ::close(offsets);
     const int made = ::open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
-    must(Stage::namespaces, made);
-    must(Stage::namespaces, ::setns(made, CLONE_NEWTIME));
+    must(Stage::namespaces, made, "/proc/self/ns/time_for_children");
+    must(Stage::namespaces, ::setns(made, CLONE_NEWTIME), "a time namespace of its own");
     ::close(made);
 }
 
 void Child::join_namespaces() {
     const auto of_the_stub = static_cast<int>(prepared_.namespaces & ~std::uint64_t{CLONE_NEWCGROUP});
-    if (of_the_stub != 0) must(Stage::namespaces, ::setns(stub, of_the_stub));
+    if (of_the_stub != 0) must(Stage::namespaces, ::setns(stub, of_the_stub), "the namespaces of its stub");
 }
 
 // A copy of the template, which is nobody's, with a /tmp of its own in it.
 void Child::make_mounts() {
     if (!plan_.mount_namespace) return;
-    must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS));
-    must(Stage::mounts, ::unshare(CLONE_NEWNS));
+    must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS), "the mounts that were made for it");
+    must(Stage::mounts, ::unshare(CLONE_NEWNS), "a mount namespace of its own");
     if (plan_.private_tmp) mount_tmp();
     for (std::size_t i = 0; i < plan_.memory_directories.size(); ++i) mount_memory(i);
     for (std::size_t i = 0; i < plan_.overlays.size(); ++i) mount_overlay(i);
@@ -265,7 +280,7 @@ void Child::make_mounts() {
 void Child::mount_memory(std::size_t index) {
     const auto& one = plan_.memory_directories[index];
     const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
-    must(Stage::mounts, ::mount("tmpfs", one.target.c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()));
+    must(Stage::mounts, ::mount("tmpfs", one.target.c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()), one.target);
 }
 
 // The kernel copies what is changed with the rights of whoever mounts it, now; who may change it is asked of the worker each time.
@@ -273,36 +288,37 @@ void Child::mount_overlay(std::size_t index) {
     const auto& one = plan_.overlays[index];
     const auto& made = prepared_.overlays[index];
     const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
-    must(Stage::mounts, ::mount("tmpfs", made.top.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, made.top_options.c_str()));
-    must(Stage::mounts, ::mkdir(made.upper.c_str(), one.mode));
-    must(Stage::mounts, ::chown(made.upper.c_str(), plan_.uid, plan_.gid));
-    must(Stage::mounts, ::mkdir(made.work.c_str(), 0700));
+    must(Stage::mounts, ::mount("tmpfs", made.top.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, made.top_options.c_str()), one.target);
+    must(Stage::mounts, ::mkdir(made.upper.c_str(), one.mode), made.upper);
+    must(Stage::mounts, ::chown(made.upper.c_str(), plan_.uid, plan_.gid), made.upper);
+    must(Stage::mounts, ::mkdir(made.work.c_str(), 0700), made.work);
     // Whoever may write to a tree that is bound could lead it elsewhere by a symlink.
     const int target = mounts::open_inside(AT_FDCWD, made.target.c_str(), mounts::Symlinks::refused);
-    if (target < 0) fail(Stage::mounts, -target);
-    must(Stage::mounts, ::fchdir(target));
+    if (target < 0) fail(Stage::mounts, -target, made.target.c_str());
+    must(Stage::mounts, ::fchdir(target), made.target);
     ::close(target);
-    must(Stage::mounts, ::mount("overlay", ".", "overlay", flags, made.options.c_str()));
-    must(Stage::mounts, ::chdir("/"));
+    must(Stage::mounts, ::mount("overlay", ".", "overlay", flags, made.options.c_str()), one.target);
+    must(Stage::mounts, ::chdir("/"), "/");
 }
 
 // Of the pid namespace that we are in: nobody else's processes, and nothing of the kernel's.
 void Child::mount_proc() {
-    must(Stage::mounts, ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid"));
+    must(Stage::mounts, ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid"), "/proc");
 }
 
 void Child::mount_tmp() {
-    must(Stage::mounts, ::mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, prepared_.tmp_options.c_str()));
+    const unsigned long flags = MS_NOSUID | MS_NODEV | (plan_.tmp_no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
+    must(Stage::mounts, ::mount("tmpfs", "/tmp", "tmpfs", flags, prepared_.tmp_options.c_str()), "/tmp");
     for (const auto& late : prepared_.tree.late) attach_below_tmp(late);
 }
 
 const char* last_name_of(const std::string& path) { return path.c_str() + path.rfind('/') + 1; }
 
 // Takes `directory`, and gives what has this name in it.
-int Child::make_below(int directory, const char* name) {
-    if (::mkdirat(directory, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+int Child::make_below(int directory, const char* name, const std::string& path) {
+    if (::mkdirat(directory, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno, path.c_str());
     const int made = mounts::open_inside(directory, name, mounts::Symlinks::refused);
-    if (made < 0) fail(Stage::mounts, -made);
+    if (made < 0) fail(Stage::mounts, -made, path.c_str());
     ::close(directory);
     return made;
 }
@@ -311,34 +327,34 @@ int Child::make_below(int directory, const char* name) {
 // may have put a symlink, and behind it nothing is made.
 void Child::attach_below_tmp(const LateAttachment& late) {
     int at = ::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    must(Stage::mounts, at);
-    for (const auto& parent : late.parents) at = make_below(at, last_name_of(parent));
+    must(Stage::mounts, at, "/tmp");
+    for (const auto& parent : late.parents) at = make_below(at, last_name_of(parent), parent);
     const char* const name = last_name_of(late.target);
-    if (!late.directory && ::mknodat(at, name, S_IFREG | 0444, 0) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
-    if (late.directory && ::mkdirat(at, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno);
+    if (!late.directory && ::mknodat(at, name, S_IFREG | 0444, 0) != 0 && errno != EEXIST) fail(Stage::mounts, errno, late.target.c_str());
+    if (late.directory && ::mkdirat(at, name, 0755) != 0 && errno != EEXIST) fail(Stage::mounts, errno, late.target.c_str());
     const int target = mounts::open_inside(at, name, mounts::Symlinks::refused);
-    if (target < 0) fail(Stage::mounts, -target);
+    if (target < 0) fail(Stage::mounts, -target, late.target.c_str());
     ::close(at);
-    if (const int bound = mounts::bind(late.kept.c_str(), target); bound < 0) fail(Stage::mounts, -bound);
+    if (const int bound = mounts::bind(late.kept.c_str(), target); bound < 0) fail(Stage::mounts, -bound, late.target.c_str());
     ::close(target);
 }
 
 void Child::set_hostname() {
     if (!plan_.uts_namespace) return;
-    must(Stage::uts, ::sethostname(prepared_.hostname.c_str(), prepared_.hostname.size()));
-    must(Stage::uts, ::setdomainname("(none)", 6));
+    must(Stage::uts, ::sethostname(prepared_.hostname.c_str(), prepared_.hostname.size()), prepared_.hostname);
+    must(Stage::uts, ::setdomainname("(none)", 6), "its domain name");
 }
 
 // As the worker, as chdir(2) would be its own: behind a directory that is closed to it, it does not begin.
-void Child::change_directory() { must(Stage::directory, ::chdir(plan_.directory.c_str())); }
+void Child::change_directory() { must(Stage::directory, ::chdir(plan_.directory.c_str()), plan_.directory); }
 
 // Rules are collected while we are still root and may look everywhere; they bind us later.
 void Child::create_ruleset() {
     ruleset_ = landlock::create_ruleset(prepared_.rights.handled);
-    if (ruleset_ < 0) fail(Stage::landlock, -ruleset_);
+    if (ruleset_ < 0) fail(Stage::landlock, -ruleset_, "a set of rules");
 }
 
-void Child::allow(int fd, std::uint64_t rights) { must_be_zero(Stage::landlock, landlock::allow_beneath(ruleset_, fd, rights)); }
+void Child::allow(int fd, std::uint64_t rights, const char* path) { must_be_zero(Stage::landlock, landlock::allow_beneath(ruleset_, fd, rights), path); }
 
 // What the program is may be a symlink of anybody's, but a rule for a directory would be one for all that is below it.
 bool fits(int fd, FoundBy found) {
@@ -359,26 +375,53 @@ void Child::allow_path(const PathRight& right) {
     const auto place = open_for_rule(right);
     if (place) return allow(place->get(), right.rights);
     const int error = place.error().number;
-    if (error != ENOENT || !right.may_be_absent) fail(Stage::landlock, error);
+    if (error != ENOENT || !right.may_be_absent) fail(Stage::landlock, error, right.path.c_str());
 }
 
 void Child::build_worker_rules() {
     if (!plan_.landlock) return;
     create_ruleset();
     for (const auto& right : prepared_.rights.paths) allow_path(right);
-    for (const auto& right : prepared_.rights.ports) must_be_zero(Stage::landlock, landlock::allow_port(ruleset_, right.port, right.rights));
+    for (const auto& right : prepared_.rights.ports) {
+        const int error = landlock::allow_port(ruleset_, right.port, right.rights);
+        if (error != 0) fail_about(Stage::landlock, error, "TCP port", right.port);
+    }
 }
 
 void Child::build_stub_rules() {
     if (!plan_.landlock) return;
     create_ruleset();
-    allow(program, landlock::execute | landlock::read_file);
+    allow(program, landlock::execute | landlock::read_file, "warder-stub");
+}
+
+struct LimitName {
+    int resource;
+    const char* name;
+};
+constexpr LimitName limit_names[] = {
+    {RLIMIT_AS, "as"},       {RLIMIT_CORE, "core"},     {RLIMIT_CPU, "cpu"},       {RLIMIT_DATA, "data"},
+    {RLIMIT_FSIZE, "fsize"}, {RLIMIT_LOCKS, "locks"},   {RLIMIT_MEMLOCK, "memlock"}, {RLIMIT_MSGQUEUE, "msgqueue"},
+    {RLIMIT_NICE, "nice"},   {RLIMIT_NOFILE, "nofile"}, {RLIMIT_NPROC, "nproc"},   {RLIMIT_RSS, "rss"},
+    {RLIMIT_RTPRIO, "rtprio"}, {RLIMIT_RTTIME, "rttime"}, {RLIMIT_SIGPENDING, "sigpending"}, {RLIMIT_STACK, "stack"},
+};
+
+const char* limit_name(int resource) {
+    for (const auto& one : limit_names) {
+        if (one.resource == resource) return one.name;
+    }
+    return "a limit";
 }
 
 void Child::set_limits() {
     for (const auto& limit : prepared_.limits) {
         const rlimit values{limit.soft, limit.hard};
-        must(Stage::limits, ::syscall(SYS_prlimit64, 0, limit.resource, &values, nullptr));
+        if (::syscall(SYS_prlimit64, 0, limit.resource, &values, nullptr) == 0) continue;
+        const int error = errno;
+        FixedString<240> text(limit_name(limit.resource));
+        text.append(" = ");
+        if (limit.hard == RLIM_INFINITY) text.append("unlimited");
+        else text.append_number(limit.hard);
+        fail(Stage::limits, error, text.c_str());
     }
 }
 
@@ -386,20 +429,20 @@ void Child::set_limits() {
 void Child::set_priorities() {
     constexpr int this_process = 1;
     constexpr int class_shift = 13;
-    must(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.nice));
+    must_about(Stage::nice, ::setpriority(PRIO_PROCESS, 0, plan_.nice), "nice =", plan_.nice);
     const int io = static_cast<int>(plan_.io_priority.io_class) << class_shift | plan_.io_priority.level;
-    must(Stage::io_priority, ::syscall(SYS_ioprio_set, this_process, 0, io));
+    must(Stage::io_priority, ::syscall(SYS_ioprio_set, this_process, 0, io), "io_priority");
     const int priority = plan_.scheduling.priority;
-    must(Stage::scheduling, ::syscall(SYS_sched_setscheduler, 0, static_cast<int>(plan_.scheduling.scheduler), &priority));
+    must_about(Stage::scheduling, ::syscall(SYS_sched_setscheduler, 0, static_cast<int>(plan_.scheduling.scheduler), &priority), "scheduling, with priority", priority);
 }
 
 void Child::set_affinity() {
     const auto& mask = prepared_.cpus;
-    if (!mask.empty()) must(Stage::affinity, ::syscall(SYS_sched_setaffinity, 0, mask.size() * sizeof mask[0], mask.data()));
+    if (!mask.empty()) must(Stage::affinity, ::syscall(SYS_sched_setaffinity, 0, mask.size() * sizeof mask[0], mask.data()), "cpus: none of them can be had");
 }
 
 // A parent that was started without address randomisation must not hand that down.
-void Child::reset_personality() { must(Stage::personality, ::syscall(SYS_personality, 0UL)); }
+void Child::reset_personality() { must(Stage::personality, ::syscall(SYS_personality, 0UL), "the native personality"); }
 
 bool has(std::uint64_t set, unsigned capability) { return (set >> capability & 1) != 0; }
 
@@ -408,7 +451,7 @@ void Child::drop_bounding_set(std::uint64_t kept) {
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
         // Dropping makes new credentials each time; what the parent did not have when it prepared, nobody has. Its set is small.
         if (has(kept, capability) || (bounded_by_parent_ && !has(prepared_.bounding, capability))) continue;
-        must(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
+        must_about(Stage::capabilities, ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "dropping capability", capability);
     }
 }
 
@@ -417,26 +460,26 @@ constexpr unsigned long last_secure_bits = worker_securebits;
 
 void Child::set_secure_bits(std::uint64_t kept) {
     const unsigned long bits = kept == 0 ? last_secure_bits : (1UL << SECURE_KEEP_CAPS);
-    must(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
+    must_about(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0), "secure bits", static_cast<std::int64_t>(bits));
 }
 
 // By their numbers on the host: in a user namespace of its own nobody may change them.
-void Child::set_groups() {
-    if (!plan_.without_root) must(Stage::group, ::syscall(SYS_setgroups, plan_.groups.size(), plan_.groups.data()));
+void Child::set_groups(const std::vector<gid_t>& groups) {
+    if (!plan_.without_root) must_about(Stage::group, ::syscall(SYS_setgroups, groups.size(), groups.data()), "supplementary groups, in number", static_cast<std::int64_t>(groups.size()));
 }
 
 // When nothing is left to do that takes a right over the host or over another namespace: here all of them end, and in it we have every
 // capability, with the secure bits and the bounding set of a new process. It is joined last and owns none of the others.
 void Child::join_user_namespace() {
     if (!plan_.user_namespace) return;
-    must(Stage::namespaces, ::setns(user_namespace, CLONE_NEWUSER));
+    must(Stage::namespaces, ::setns(user_namespace, CLONE_NEWUSER), "its user namespace");
     bounded_by_parent_ = false;
 }
 
 void Child::become_user(uid_t uid, gid_t gid) {
     if (plan_.without_root) return;
-    must(Stage::group, ::syscall(SYS_setresgid, gid, gid, gid));
-    must(Stage::user, ::syscall(SYS_setresuid, uid, uid, uid));
+    must_about(Stage::group, ::syscall(SYS_setresgid, gid, gid, gid), "gid", gid);
+    must_about(Stage::user, ::syscall(SYS_setresuid, uid, uid, uid), "uid", uid);
 }
 
 int or_errno(long result) { return result < 0 ? -errno : static_cast<int>(result); }
@@ -448,7 +491,7 @@ void Child::join_keyring() {
     const long joined = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
     proof_.keyring_made = or_errno(joined);
     const bool nobody_has_one = joined < 0 && (errno == ENOSYS || errno == EPERM);
-    if (!nobody_has_one) must(Stage::keyring, joined);
+    if (!nobody_has_one) must(Stage::keyring, joined, "a session keyring of its own");
 }
 
 void Child::set_capabilities(std::uint64_t permitted, std::uint64_t inheritable) {
@@ -458,48 +501,48 @@ void Child::set_capabilities(std::uint64_t permitted, std::uint64_t inheritable)
         data[half].effective = data[half].permitted = static_cast<std::uint32_t>(permitted >> 32 * half);
         data[half].inheritable = static_cast<std::uint32_t>(inheritable >> 32 * half);
     }
-    must(Stage::capabilities, ::syscall(SYS_capset, &header, data));
+    must(Stage::capabilities, ::syscall(SYS_capset, &header, data), "capabilities that warderd itself does not have");
 }
 
 // Ambient ones are what a program without capabilities of its own keeps over exec. CAP_SETPCAP is held until the
 // secure bits are locked, and goes last.
 void Child::limit_capabilities(std::uint64_t kept) {
-    must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+    must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient capabilities");
     if (kept == 0) return set_capabilities(0, 0);
     set_capabilities(kept | 1ULL << CAP_SETPCAP, kept);
     for (unsigned capability = 0; capability <= prepared_.last_capability; ++capability) {
-        if (has(kept, capability)) must(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0));
+        if (has(kept, capability)) must_about(Stage::capabilities, ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0), "raising capability", capability);
     }
-    must(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, last_secure_bits, 0, 0, 0));
+    must_about(Stage::secure_bits, ::prctl(PR_SET_SECUREBITS, last_secure_bits, 0, 0, 0), "secure bits", static_cast<std::int64_t>(last_secure_bits));
     set_capabilities(kept, kept);
 }
 
 // After the last change of credentials, which clears it. A parent that died before this line is seen by its pidfd:
 // getppid() says 0 in another pid namespace, whoever the parent is.
 void Child::die_with_parent() {
-    must(Stage::parent_death, ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    must(Stage::parent_death, ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the signal at warderd's death");
     pollfd gone{parent, POLLIN, 0};
-    if (::poll(&gone, 1, 0) != 0) fail(Stage::parent_death, ESRCH);
+    if (::poll(&gone, 1, 0) != 0) fail(Stage::parent_death, ESRCH, "warderd is gone");
 }
 
 void Child::refuse_new_privileges() {
-    if (plan_.no_new_privileges) must(Stage::no_new_privileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    if (plan_.no_new_privileges) must(Stage::no_new_privileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privileges");
 }
 
 // Kept by exec: the program begins with it.
 void Child::refuse_executable_memory() {
     if (!plan_.refuse_executable_memory) return;
-    must(Stage::memory, ::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL));
+    must(Stage::memory, ::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL), "refuse_executable_memory");
 }
 
 void Child::confine_files() {
-    if (plan_.landlock) must_be_zero(Stage::landlock, landlock::restrict_self(ruleset_));
+    if (plan_.landlock) must_be_zero(Stage::landlock, landlock::restrict_self(ruleset_), "the domain: at most 16 lie one in another");
 }
 
 // The mask goes first: signals that came meanwhile act now, by default. After the filter only exec is left.
 void Child::unblock_signals() {
     const unsigned long none = 0;
-    must(Stage::session, ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none));
+    must(Stage::session, ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none), "its mask of signals");
 }
 
 void Child::confine_calls(const seccomp::Program& calls) {
@@ -507,7 +550,8 @@ void Child::confine_calls(const seccomp::Program& calls) {
     if (!plan_.calls.enabled) return;
     must_be_zero(Stage::seccomp, seccomp::install(calls.data(), static_cast<unsigned short>(calls.size()),
                                                    seccomp::Speculation::as_filters_have_it,
-                                                   plan_.calls.log_denied ? seccomp::Logging::denials : seccomp::Logging::none));
+                                                   plan_.calls.log_denied ? seccomp::Logging::denials : seccomp::Logging::none),
+                 "its filter of system calls");
 }
 
 // Waits for the listener's number where the other thread puts it: no call of that one's would be sure to pass its filter. Only
@@ -530,7 +574,7 @@ int Child::hand_over(void* child) {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof listener);
     __builtin_memcpy(CMSG_DATA(header), &listener, sizeof listener);
-    if (::syscall(SYS_sendmsg, witness, &message, MSG_NOSIGNAL) < 0) self.fail(Stage::evidence, errno);
+    if (::syscall(SYS_sendmsg, witness, &message, MSG_NOSIGNAL) < 0) self.fail(Stage::evidence, errno, "handing its listener to its witness");
     // From here on the witness alone holds it: when that dies, nobody waits for an answer.
     ::syscall(SYS_close, listener);
     ::syscall(SYS_close, witness);
@@ -541,7 +585,7 @@ int Child::hand_over(void* child) {
 void Child::begin_handover() {
     if (!plan_.calls.witnessed) return;
     constexpr int thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-    must(Stage::evidence, ::clone(hand_over, handover.stack + sizeof handover.stack, thread, this));
+    must(Stage::evidence, ::clone(hand_over, handover.stack + sizeof handover.stack, thread, this), "a second thread");
 }
 
 // With a witness the listener's own call comes back when it has the listener, and proves that it answers.
@@ -550,10 +594,10 @@ void Child::confine_worker_calls() {
     unblock_signals();
     const auto& calls = prepared_.filters->telling_calls;
     const int listener = seccomp::install_telling(calls.data(), static_cast<unsigned short>(calls.size()), plan_.calls.log_denied);
-    if (listener < 0) fail(Stage::evidence, -listener);
+    if (listener < 0) fail(Stage::evidence, -listener, "the listener of its filter");
     handover.listener.store(listener, std::memory_order_release);
     proof_.witness = ::syscall(seccomp::listener_call, 0UL) < 0 ? errno : 0;
-    if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH);
+    if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH, "its witness");
 }
 
 // Which of the first 32 are open, by one call; then which of those stay open over exec. A worker that may have fewer cannot poll
@@ -629,12 +673,12 @@ void Child::run_stub() {
     char* const arguments[] = {name, nullptr};
     char* const environment[] = {nullptr};
     ::syscall(SYS_execveat, program, "", arguments, environment, AT_EMPTY_PATH);
-    fail(Stage::exec, errno);
+    fail(Stage::exec, errno, "warder-stub");
 }
 
 void Child::run_program(char* const* environment) {
     ::execve(plan_.program.c_str(), prepared_.arguments.data(), environment);
-    fail(Stage::exec, errno);
+    fail(Stage::exec, errno, plan_.program.c_str());
 }
 
 int or_else(int fd, int otherwise) { return fd >= 0 ? fd : otherwise; }
@@ -663,8 +707,10 @@ WARDER_ENDS_IN_EXEC void enter_as_stub(const Prepared& prepared, const Given& gi
     child.build_stub_rules();
     child.drop_bounding_set(0);
     child.set_secure_bits(0);
-    child.set_groups();
-    child.become_user(prepared.plan.uid, prepared.plan.gid);
+    child.set_groups({});
+    // Not the worker's: of a process of its own uid a worker may set limits, priority and processors. Root's without a capability,
+    // under a filter and with nothing open, is no more than anybody's.
+    child.become_user(0, 0);
     child.limit_capabilities(0);
     child.die_with_parent();
     child.refuse_new_privileges();
@@ -703,7 +749,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
     child.set_priorities();
     child.set_affinity();
     child.reset_personality();
-    child.set_groups();
+    child.set_groups(prepared.plan.groups);
     child.join_user_namespace();
     if (moves) child.begin_handover();
     child.drop_bounding_set(prepared.plan.capabilities);

@@ -93,20 +93,23 @@ Stage stage_of(const Error& failed, const Descriptors& descriptors) {
     }
 }
 
-// A proof comes first or not at all, and each is written at once, so the size tells them apart.
+// A proof comes first or not at all, and each is written at once: the sizes tell which there are.
 std::optional<SetupFailure> read_status(int status_fd, std::optional<Proof>* proof) {
-    static_assert(sizeof(Proof) > sizeof(SetupFailure));
-    char said[sizeof(Proof)];
+    static_assert(sizeof(Proof) != sizeof(SetupFailure));
+    char said[sizeof(Proof) + sizeof(SetupFailure)];
+    const char* at = said;
     ssize_t size = ::read(status_fd, said, sizeof said);
-    if (size == sizeof(Proof)) {
+    if (size == sizeof(Proof) || size == sizeof said) {
         if (proof != nullptr) std::memcpy(&proof->emplace(), said, sizeof(Proof));
-        size = ::read(status_fd, said, sizeof said);
+        if (size == sizeof said) at += sizeof(Proof);
+        size = size == sizeof said ? static_cast<ssize_t>(sizeof(SetupFailure)) : ::read(status_fd, said, sizeof(SetupFailure));
     }
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
     if (size == 0) return SetupFailure{};
     SetupFailure failure;
     if (size != sizeof failure) return SetupFailure{Stage::exec, size < 0 ? errno : EIO};
-    std::memcpy(&failure, said, sizeof failure);
+    std::memcpy(&failure, at, sizeof failure);
+    failure.object[sizeof failure.object - 1] = '\0';
     return failure;
 }
 

@@ -45,6 +45,7 @@ enum class Stage : std::uint8_t {
 struct SetupFailure {
     Stage stage = Stage::none;
     std::int32_t error = 0;
+    char object[240]{};   // what it was about: the path, the limit, the id; NUL-terminated, cut where it is longer
 };
 
 int exit_status_of(Stage stage);

@@ -1,6 +1,7 @@
 #include "supervise/evidence.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "sandbox/program.h"
 #include "sandbox/reach.h"
 #include "sandbox/stage.h"
+#include "sys/capabilities.h"
 #include "sys/files.h"
 #include "sys/where_it_leads.h"
 
@@ -37,17 +39,29 @@ bool may_run(const struct stat& status, const sandbox::Plan& plan) {
     return (status.st_mode & (in_group ? S_IXGRP : S_IXOTH)) != 0;
 }
 
+// Where the cell puts a tree of its own, what the host has there is not seen.
+std::string hidden_by_cell(std::string_view path) {
+    for (const std::string_view own : {"/tmp", "/dev", "/proc", "/var/tmp"}) {
+        if (path.starts_with(own) && (path.size() == own.size() || path[own.size()] == '/')) return "the cell has a " + std::string(own) + " of its own, which hides the host's";
+    }
+    return {};
+}
+
 std::string not_found(const ProgramFacts& program, const Suspects& suspects) {
     const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
     if (!program.on_host) return what + " does not exist on this machine";
-    return what + " is not in the cell: bind = [" + quoted(directory_of(program.path)) + "]" + in_cell_section(suspects) + " shows it";
+    const std::string own = hidden_by_cell(program.path);
+    const std::string shown = own.empty() ? directory_of(program.path) : program.path;   // those directories themselves are the cell's own
+    return what + " is not in the cell: " + (own.empty() ? "" : own + ": ") + "bind = [" + quoted(shown) + "]" + in_cell_section(suspects) + " shows it";
 }
 
 std::string not_permitted(const ProgramFacts& program, const Suspects& suspects) {
     const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
+    if (!program.noexec.empty()) return what + " cannot be run: " + program.noexec + ", and execute changes nothing about that";
     if (!program.runnable) return what + " has a mode that does not let uid " + std::to_string(suspects.plan->uid) + " run it";
     const std::string hint = "execute = [" + quoted(program.path) + "]" + in_cell_section(suspects) + " lets it run";
-    return what + " may not be run: " + (suspects.plan->landlock ? hint : "a directory on the way to it cannot be passed");
+    const bool passable = suspects.plan->landlock && !program.may_execute;
+    return what + " may not be run: " + (passable ? hint : "a directory on the way to it cannot be passed");
 }
 
 std::string of_exec(const Exit& exit, const Suspects& suspects) {
@@ -61,6 +75,49 @@ std::string of_exec(const Exit& exit, const Suspects& suspects) {
     }
 }
 
+// A path of the cell that was to be there: what Landlock's rules are about.
+std::string of_missing_path(std::string_view path, const Suspects& suspects) {
+    const std::string own = hidden_by_cell(path);
+    if (!own.empty()) return std::string(path) + " is not in the cell: " + own;
+    return std::string(path) + " is not in the cell: bind = [" + quoted(path) + "]" + in_cell_section(suspects) + " shows it";
+}
+
+std::string of_limit(std::string_view object, const Suspects& suspects) {
+    std::string words = "limits = { " + std::string(object) + " } of [worker." + std::string(suspects.worker) + "]";
+    if (object.starts_with("nofile")) {
+        const auto most = read_file("/proc/sys/fs/nr_open", 64);
+        return words + ": no process may have more than fs.nr_open" + (most ? ", which is " + most->substr(0, most->find('\n')) + " here" : "");
+    }
+    return words + ": higher than warderd's own limit, which takes CAP_SYS_RESOURCE (Limit*= in the unit of warderd raises it)";
+}
+
+// "raising capability 25": the kernel counts them.
+std::string of_capability(std::string_view object) {
+    const std::size_t space = object.rfind(' ');
+    int number = -1;
+    if (space != std::string_view::npos) std::from_chars(object.data() + space + 1, object.data() + object.size(), number);
+    if (number < 0) return std::string(object);
+    return std::string(object.substr(0, space + 1)) + capabilities::name_of(number) + ": warderd must have it itself (CapabilityBoundingSet= in its unit)";
+}
+
+std::string of_object(const Exit& exit, const Suspects& suspects) {
+    const auto stage = static_cast<sandbox::Stage>(exit.value);
+    const bool of_directory = stage == sandbox::Stage::directory && suspects.object.empty() && suspects.plan != nullptr;
+    const std::string object = of_directory ? suspects.plan->directory : std::string(suspects.object);
+    switch (stage) {
+        case sandbox::Stage::directory: {
+            const std::string own = hidden_by_cell(object);
+            return "the working directory " + object + (exit.error != ENOENT || own.empty() ? ": bind = [" + quoted(object) + "]" + in_cell_section(suspects) + " shows it" : ": " + own);
+        }
+        case sandbox::Stage::landlock: return exit.error == ENOENT ? of_missing_path(suspects.object, suspects) : object;
+        case sandbox::Stage::limits: return of_limit(suspects.object, suspects);
+        case sandbox::Stage::capabilities: return of_capability(suspects.object);
+        case sandbox::Stage::network: return object + (exit.error == ENOENT ? ": nobody has made it" : "");
+        case sandbox::Stage::mounts: return object + (exit.error == ENOSPC ? ": no room for one more (fs.mount-max, or the memory of its group)" : "");
+        default: return object;
+    }
+}
+
 std::string of_setup(const Exit& exit, const Suspects& suspects) {
     const auto stage = static_cast<sandbox::Stage>(exit.value);
     if (stage == sandbox::Stage::evidence && exit.error == ESRCH) return "its witness ended before it had begun";
@@ -68,9 +125,7 @@ std::string of_setup(const Exit& exit, const Suspects& suspects) {
         return "warderd is under a filter that has a listener, and there can be one: evidence = \"errno\"" + in_cell_section(suspects) + " does without";
     }
     if (stage == sandbox::Stage::exec) return of_exec(exit, suspects);
-    if (stage != sandbox::Stage::directory || suspects.plan == nullptr) return {};
-    const std::string& directory = suspects.plan->directory;
-    return "the working directory " + directory + ": bind = [" + quoted(directory) + "]" + in_cell_section(suspects) + " shows it";
+    return of_object(exit, suspects);
 }
 
 const sandbox::GroupLimit* limit_of(const sandbox::Plan& plan, std::string_view file) {
@@ -136,19 +191,39 @@ bool by_its_own_doing(const Exit& exit) {
 
 }  // namespace
 
+namespace {
+
+// Where execute changes nothing: the mount is noexec, in the cell or on the host.
+std::string noexec_of(const std::string& path, const std::string& there, const sandbox::Plan& plan) {
+    const auto covers = [&](const std::string& target) { return sandbox::lies_below(path, target); };
+    for (const auto& one : plan.memory_directories) {
+        if (covers(one.target) && one.no_execute) return "the directory in memory at " + one.target + " is noexec (execute = true in its table lets programs run)";
+    }
+    for (const auto& bind : plan.binds) {
+        if (covers(bind.target) && bind.no_execute) return "the bind at " + bind.target + " is noexec (noexec = false in its table lets programs run)";
+    }
+    struct statvfs where {};
+    if (::statvfs(there.c_str(), &where) != 0 || (where.f_flag & ST_NOEXEC) == 0) return {};
+    return "it lies on a file system that is mounted noexec, " + mount_behind(mount_table(), there).point;
+}
+
+}  // namespace
+
 ProgramFacts look_at_program(const sandbox::Plan& plan) {
     ProgramFacts facts{.path = plan.program};
     sandbox::Unfit unfit;
     if (!sandbox::reach(plan, mount_table(), unfit)) return facts;   // whoever answers for it is not waited for
-    const auto chain = sandbox::chain_of(plan);
+    const auto chain = sandbox::chain_of_program(plan);
     for (const auto& file : chain.files) {
         struct stat status {};
         const std::string there = sandbox::host_path(file, plan);
         const bool exists = ::stat(there.c_str(), &status) == 0;
-        if (exists && may_run(status, plan)) continue;
-        return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists};
+        std::string noexec = exists ? noexec_of(file, there, plan) : std::string();
+        if (exists && may_run(status, plan) && noexec.empty()) continue;
+        return {.path = file, .interpreter = file != plan.program, .on_host = exists, .runnable = !exists || may_run(status, plan), .noexec = std::move(noexec)};
     }
     facts.on_host = !chain.files.empty() || ::access(sandbox::host_path(plan.program, plan).c_str(), F_OK) == 0;
+    facts.may_execute = std::ranges::any_of(plan.binds, [&](const auto& bind) { return bind.execute && sandbox::lies_below(plan.program, bind.target); });
     return facts;
 }
 
@@ -171,7 +246,23 @@ std::optional<MemoryFacts> look_at_memory(const std::string& cgroup) {
     return facts;
 }
 
-std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
+namespace {
+
+// What no filter sees ends a program too, and says little: by what it ended with, as far as that is somebody's habit.
+std::string by_symptom(const Exit& exit, const Suspects& suspects) {
+    if (suspects.plan == nullptr || !suspects.plan->mount_namespace) return {};
+    const bool crashed = exit.kind == Exit::Kind::signal && (exit.value == SIGTRAP || exit.value == SIGILL || exit.value == SIGSEGV);
+    if (crashed && suspects.plan->refuse_executable_memory) {
+        return "no call was seen to be denied; programs that compile while they run (node, java and the like) end so where memory cannot be both "
+               "written and run: refuse_executable_memory = false" + in_cell_section(suspects) + " lets them";
+    }
+    if (exit.kind != Exit::Kind::code) return {};
+    if (exit.value == 127) return "a shell ends with 127 when it does not find a program: bind or execute" + in_cell_section(suspects) + " shows it";
+    if (exit.value == 126) return "a shell ends with 126 when it may not run a program: execute = [\"/path/of/it\"]" + in_cell_section(suspects) + " lets it run";
+    return {};
+}
+
+std::string of_what_is_seen(const Exit& exit, const Suspects& suspects) {
     if (exit.kind == Exit::Kind::setup) return of_setup(exit, suspects);
     const bool killed = exit.kind == Exit::Kind::signal && exit.value == SIGKILL;
     const bool gave_up = exit.kind == Exit::Kind::code && exit.value != 0;   // since another of its processes was killed
@@ -180,6 +271,13 @@ std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
     if (exit.kind != Exit::Kind::signal) return {};
     if (exit.value == SIGKILL && suspects.calls != nullptr && suspects.calls->killed) return of_killed_call(suspects);
     return exit.value == SIGSYS ? of_filter(suspects) : std::string();
+}
+
+}  // namespace
+
+std::string evidence_in_words(const Exit& exit, const Suspects& suspects) {
+    std::string words = of_what_is_seen(exit, suspects);
+    return words.empty() ? by_symptom(exit, suspects) : words;
 }
 
 }  // namespace warder::supervise

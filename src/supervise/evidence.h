@@ -21,6 +21,8 @@ struct ProgramFacts {
     bool interpreter = false;    // it is not the program itself
     bool on_host = true;         // the host has it
     bool runnable = true;        // its mode lets the worker run it, as far as the file itself says
+    std::string noexec = {};     // what keeps everything from running where it lies: "the mount at /srv is noexec"
+    bool may_execute = false;    // execute lets it run already
 };
 
 // Looks at the host. Touches only what the plan names.
@@ -40,6 +42,7 @@ struct Suspects {
     std::string_view origin;                  // "warder.toml:12", or empty
     const sandbox::Plan* plan = nullptr;
     std::optional<ProgramFacts> program;      // of a failed exec
+    std::string_view object = {};             // what a failed set-up was about, in the child's words
     std::optional<MemoryFacts> memory;        // what has changed in this life
     const sandbox::SeenCalls* calls = nullptr;   // what its witness saw denied in this life
 };

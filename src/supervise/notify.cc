@@ -118,15 +118,26 @@ std::optional<Notification> NotifySocket::receive_from(pid_t main, int& budget) 
         const auto received = channel_.receive(buffer);
         if (!received || received->kind != Received::Kind::message) return std::nullopt;
         const bool from_main = received->authenticated && received->sender.pid == main;
-        if (from_main && !received->truncated) return parse_notification(text_of(received->bytes));
+        if (received->truncated) continue;
+        if (from_main) return parse_notification(text_of(received->bytes));
+        const bool other = main > 0 && received->authenticated && received->sender.pid > 0;
+        if (other && unheard_ == 0 && parse_notification(text_of(received->bytes)).ready) unheard_ = received->sender.pid;
     }
     return std::nullopt;
+}
+
+std::optional<pid_t> NotifySocket::take_unheard() {
+    if (unheard_ == 0 || told_) return std::nullopt;
+    told_ = true;
+    return unheard_;
 }
 
 void NotifySocket::drain() {
     // A queue holds at most net.unix.max_dgram_qlen messages; nobody who could fill it again lives now.
     int budget = 4096;
     receive_from(-1, budget);
+    unheard_ = 0;
+    told_ = false;
 }
 
 }  // namespace warder::supervise

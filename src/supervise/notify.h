@@ -49,6 +49,9 @@ public:
     // The next message that `main` sent; nullopt: nothing more for now, or `budget` messages were looked at.
     std::optional<Notification> receive_from(pid_t main, int& budget);
 
+    // Who said READY=1 and was not heard, since it is not the main process; told once, until the next life.
+    std::optional<pid_t> take_unheard();
+
     // Throws away what is queued: it was said by a life that is over.
     void drain();
 
@@ -57,6 +60,8 @@ private:
 
     std::string path_;
     Channel channel_;
+    pid_t unheard_ = 0;
+    bool told_ = false;
 };
 
 }  // namespace warder::supervise

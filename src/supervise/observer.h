@@ -45,6 +45,9 @@ public:
     // STATUS= of sd_notify: the worker's own words, at most 256 bytes, control characters replaced.
     virtual void status_text(Worker& worker, std::string_view text) = 0;
 
+    // Another process of the worker's said READY=1 (sd_notify), which is not taken from it; once in a life.
+    virtual void ready_unheard(Worker&, pid_t from) { (void)from; }
+
     // The worker was removed from the roster and is about to be destroyed.
     virtual void removed(Worker&) {}
 };

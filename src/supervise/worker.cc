@@ -312,8 +312,8 @@ Result<ChannelPair> Worker::make_session() const {
 }
 
 // Looked for when a life has ended, and only where the end is one that a cell can bring about.
-std::string Worker::evidence_for(const Exit& exit) {
-    Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .memory = {}};
+std::string Worker::evidence_for(const Exit& exit, std::string_view object) {
+    Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .object = object, .memory = {}};
     if (cell_ && cell_->witnessed) suspects.calls = around_.observer.seen_calls(*this);
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
     if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
@@ -324,7 +324,7 @@ std::string Worker::evidence_for(const Exit& exit) {
 void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
     main_may_come_ = false;
     const Exit exit{Exit::Kind::setup, static_cast<int>(failed.stage), failed.error};
-    if (evidence_.empty() && failed.stage != sandbox::Stage::none) evidence_ = evidence_for(exit);
+    if (evidence_.empty() && failed.stage != sandbox::Stage::none) evidence_ = evidence_for(exit, failed.object);
     feed({Event::Kind::setup_failed, exit, 0}, now);
     tell_what_is_gone(now);
 }
@@ -508,6 +508,7 @@ void Worker::on_notify(Instant now) {
     on_main_status(now);
     int budget = notifications_per_turn;
     while (const auto said = notify_->receive_from(pid(), budget)) take(*said, now);
+    if (const auto other = notify_->take_unheard()) around_.observer.ready_unheard(*this, *other);
 }
 
 void Worker::take(const Notification& said, Instant now) {

@@ -166,7 +166,7 @@ private:
     void carry_out(const Action& action, State before, Instant now);
     void announce(State before, Instant now);
     std::string end_in_words() const;
-    std::string evidence_for(const Exit& exit);
+    std::string evidence_for(const Exit& exit, std::string_view object = {});
     bool cell_is_as_planned(Instant now);
 
     void spawn(Instant now);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,6 +79,8 @@ Result<void> Privileges::self_test(Privileges& privileges, const char* directory
     if (!proof) return failure("making a file for the self-test of credentials");
     char name[64];
     std::snprintf(name, sizeof name, "/proc/self/fd/%d", proof.get());
+    struct stat about;
+    if (::stat(name, &about) != 0) return failure("self-test: /proc must be mounted, and shows no /proc/self/fd");
     TRY(privileges.become(Identity{.uid = 65534, .gid = 65534}));
     Fd opened(::open(name, O_RDONLY | O_CLOEXEC));
     const int error = errno;

@@ -67,7 +67,8 @@ TEST_CASE("a program that its mode does not let the worker run says so, and one 
     ::chmod(script.path, 0755);
     suspects.program = look_at_program(plan);
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects),
-             std::string(script.path) + " is not in the cell: bind = [\"/tmp\"] in [worker.web.cell] (warder.toml:4) shows it");
+             std::string(script.path) + " is not in the cell: the cell has a /tmp of its own, which hides the host's: bind = [\"" + script.path +
+                 "\"] in [worker.web.cell] (warder.toml:4) shows it");
     CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("in [worker.web.cell] (warder.toml:4) lets it run"));
 }
 
@@ -76,6 +77,62 @@ TEST_CASE("a working directory that is not in the cell names the bind that would
     plan.directory = "/srv/app";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects_of(plan)),
              "the working directory /srv/app: bind = [\"/srv/app\"] in [worker.web.cell] (warder.toml:4) shows it");
+}
+
+TEST_CASE("a set-up that fails names the path, the limit and the capability that it was about") {
+    auto plan = plan_of("/bin/true");
+    auto suspects = suspects_of(plan);
+    suspects.object = "/dev/shm/ring";
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::landlock, ENOENT), suspects),
+             "/dev/shm/ring is not in the cell: the cell has a /dev of its own, which hides the host's");
+    suspects.object = "/opt/app";
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::landlock, ENOENT), suspects),
+             "/opt/app is not in the cell: bind = [\"/opt/app\"] in [worker.web.cell] (warder.toml:4) shows it");
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::mounts, EINVAL), suspects), "/opt/app");
+    suspects.object = "nofile = 9000000000";
+    CHECK_NE(evidence_in_words(setup(sandbox::Stage::limits, EPERM), suspects).find("limits = { nofile = 9000000000 } of [worker.web]: no process may have more than fs.nr_open, which is "), std::string::npos);
+    suspects.object = "memlock = 65536";
+    CHECK_NE(evidence_in_words(setup(sandbox::Stage::limits, EPERM), suspects).find("higher than warderd's own limit"), std::string::npos);
+    suspects.object = "raising capability 25";
+    CHECK_NE(evidence_in_words(setup(sandbox::Stage::capabilities, EPERM), suspects).find("raising capability CAP_SYS_TIME"), std::string::npos);
+    suspects.object = "/tmp/work";
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects),
+             "the working directory /tmp/work: the cell has a /tmp of its own, which hides the host's");
+}
+
+TEST_CASE("a program on a mount that is noexec is not told to be let run by execute") {
+    auto plan = plan_of("/proc/version");
+    auto suspects = suspects_of(plan);
+    suspects.program = look_at_program(plan);   // /proc is noexec everywhere
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects),
+             "/proc/version cannot be run: it lies on a file system that is mounted noexec, /proc, and execute changes nothing about that");
+    const Script script("#!/bin/sh", 0755);
+    auto own = plan_of(script.path);
+    own.binds.push_back({"/tmp", "/tmp", false, false, true});
+    suspects = suspects_of(own);
+    suspects.program = look_at_program(own);
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects),
+             std::string(script.path) + " cannot be run: the bind at /tmp is noexec (noexec = false in its table lets programs run), and execute changes nothing about that");
+}
+
+TEST_CASE("what stands in execute already is not told to be written there") {
+    const Script script("#!/bin/sh", 0755);
+    auto plan = plan_of(script.path);
+    plan.binds.push_back({script.path, script.path, false, true});
+    auto suspects = suspects_of(plan);
+    suspects.program = look_at_program(plan);
+    CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects),
+             std::string(script.path) + " may not be run: a directory on the way to it cannot be passed");
+}
+
+TEST_CASE("ends that no filter has seen are told by what they look like") {
+    auto plan = plan_of("/usr/bin/node");
+    plan.refuse_executable_memory = true;
+    CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("refuse_executable_memory = false in [worker.web.cell] (warder.toml:4)"), std::string::npos);
+    CHECK_NE(evidence_in_words({Exit::Kind::code, 127}, suspects_of(plan)).find("does not find a program"), std::string::npos);
+    CHECK_NE(evidence_in_words({Exit::Kind::code, 126}, suspects_of(plan)).find("execute = "), std::string::npos);
+    plan.refuse_executable_memory = false;
+    CHECK_EQ(evidence_in_words(killed(SIGTRAP), suspects_of(plan)), "");
 }
 
 TEST_CASE("a kill for want of memory is told from any other kill") {

@@ -111,6 +111,12 @@ TEST_CASE("T13: a child of the main process does not make it ready") {
     REQUIRE(::waitpid(child, &status, 0) == child);
     REQUIRE(status == 0);
     CHECK_FALSE(receive(*socket, ::getpid()));
+    CHECK_EQ(socket->take_unheard(), child);
+    CHECK_FALSE(socket->take_unheard());   // told once
+    socket->drain();
+    REQUIRE(send_to(socket->path(), "STATUS=x") == 0);
+    receive(*socket, 1);
+    CHECK_FALSE(socket->take_unheard());   // it did not say that it is ready
 }
 
 TEST_CASE("no more messages than the budget are looked at in one turn") {
