@@ -153,18 +153,38 @@ std::string follow_links(std::string path, const Plan& plan, const MayLook& may,
     return path;
 }
 
-Chain chain_of(const Plan& plan, const MayLook& may) {
-    Chain chain;
-    std::vector<std::string> waiting{plan.program};
-    while (!waiting.empty() && chain.files.size() < most_files) {
+namespace {
+
+// Adds `program` and what it runs with, as far as that is not known yet.
+void follow(const std::string& program, const Plan& plan, const MayLook& may, Chain& chain) {
+    std::vector<std::string> waiting{program};
+    const std::size_t most = chain.files.size() + most_files;
+    const auto known = [&chain](const std::string& path) { return std::ranges::find(chain.files, path) != chain.files.end(); };
+    while (!waiting.empty() && chain.files.size() < most) {
         const std::string path = std::move(waiting.back());
         waiting.pop_back();
-        if (!path.starts_with('/')) continue;
+        if (!path.starts_with('/') || known(path)) continue;
         chain.files.push_back(path);
-        if (const std::string end = follow_links(path, plan, may, chain.links); end != path) chain.files.push_back(end);
+        if (const std::string end = follow_links(path, plan, may, chain.links); end != path && !known(end)) chain.files.push_back(end);
         for (auto& next : next_of(path, plan, may)) waiting.push_back(std::move(next));
     }
+}
+
+}  // namespace
+
+Chain chain_of_program(const Plan& plan, const MayLook& may) {
+    Chain chain;
+    follow(plan.program, plan, may, chain);
     std::ranges::copy_if(chain.files, std::back_inserter(chain.ends), [&](const auto& file) { return ends_here(file, plan, may); });
+    return chain;
+}
+
+Chain chain_of(const Plan& plan, const MayLook& may) {
+    Chain chain = chain_of_program(plan, may);
+    for (const auto& bind : plan.binds) {
+        // A tree is run from as it stands: what lies in it is not looked through.
+        if (bind.execute && open_regular(bind.target, plan, may)) follow(bind.target, plan, may, chain);
+    }
     if (plan.root == Root::minimal) add_libraries(plan, may, chain);
     return chain;
 }

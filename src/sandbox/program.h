@@ -52,6 +52,9 @@ std::string follow_links(std::string path, const Plan& plan, const MayLook& may,
 
 // A file that is absent or unreadable ends the chain without an error: exec will say what is wrong with it. For a script
 // that begins with "#!/usr/bin/env NAME" the program of that name in the PATH of `environment` belongs to the chain.
+Chain chain_of_program(const Plan& plan, const MayLook& may = {});
+
+// The same, and those of each file that `execute` names: what it may run is to run too.
 Chain chain_of(const Plan& plan, const MayLook& may = {});
 
 }  // namespace warder::sandbox

@@ -73,6 +73,24 @@ TEST_CASE("env looks in the PATH of the plan") {
     CHECK_FALSE(has(chain_for(script), tool));
 }
 
+TEST_CASE("what execute names brings its interpreters and loader too, by env and by scripts of scripts") {
+    Directory directory;
+    const std::string shell = directory.file("outer", "#!/bin/sh\n");
+    const std::string script = directory.file("inner", "#!" + shell + "\n");
+    const std::string by_env = directory.file("env", "#!/usr/bin/env perl\n");
+    Plan plan;
+    plan.program = "/usr/bin/env";
+    for (const auto& path : {script, by_env}) plan.binds.push_back({path, path, false, true});
+    plan.binds.push_back({"/opt", "/opt", false, true});   // a tree is not looked through
+    const Chain chain = chain_of(plan);
+    for (const std::string& file : {script, shell, by_env}) CHECK(has(chain, file));
+    CHECK(has(chain, "/bin/sh"));
+    CHECK(std::any_of(chain.files.begin(), chain.files.end(), [](const auto& file) { return file.ends_with("/perl"); }));
+    const Chain program = chain_of_program(plan);
+    CHECK_FALSE(has(program, script));
+    CHECK(program.ends == chain.ends);
+}
+
 TEST_CASE("links on the way are kept, and the file at their end belongs to the chain") {
     Directory directory;
     const std::string real = directory.file("real", "text\n");
