@@ -209,6 +209,12 @@ void add_rights(Lines& lines, const Plan& plan) {
     lines.cell("tcp_connect", empty ? "none" : ports_in_words(plan.tcp_connect));
 }
 
+std::string ioctl_in_words(std::uint32_t request) {
+    char text[16];
+    std::snprintf(text, sizeof text, "0x%x", request);
+    return text;
+}
+
 void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.cell("seccomp", in_words(calls.enabled));
     if (!calls.enabled) return;
@@ -219,6 +225,8 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.cell("log_calls", joined(calls.log));
     lines.cell("call_rules", joined(calls.rules, rule_in_words));
     lines.cell("log_denied_calls", in_words(calls.log_denied));
+    const bool all = !calls.few_ioctls || calls.any_ioctl;
+    lines.cell("allow_ioctls", all ? "all" : joined(calls.allow_ioctls, ioctl_in_words) + (calls.devices_lent ? ", and those of devices" : ""));
     lines.cell("lock_personality", in_words(calls.lock_personality));
     lines.cell("evidence", calls.witnessed ? "full" : "errno");
 }

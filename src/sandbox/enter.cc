@@ -373,7 +373,7 @@ Result<Fd> open_for_rule(const PathRight& right) {
 
 void Child::allow_path(const PathRight& right) {
     const auto place = open_for_rule(right);
-    if (place) return allow(place->get(), right.rights);
+    if (place) return allow(place->get(), right.rights, right.path.c_str());
     const int error = place.error().number;
     if (error != ENOENT || !right.may_be_absent) fail(Stage::landlock, error, right.path.c_str());
 }

@@ -170,6 +170,17 @@ void follow(const std::string& program, const Plan& plan, const MayLook& may, Ch
     }
 }
 
+// A tree is run from as it stands: what lies in it is not looked through. And what the worker may write names nothing that it may run
+// the next time.
+bool may_be_followed(const Bind& bind, const Plan& plan, const MayLook& may) {
+    const Fd file = open_regular(bind.target, plan, may);
+    struct stat about;
+    if (!file || ::fstat(file.get(), &about) != 0) return false;
+    const bool own = about.st_uid == plan.uid && plan.uid != 0 && !plan.without_root;
+    const bool open_to_all = (about.st_mode & S_IWOTH) != 0;
+    return !own && !open_to_all && std::ranges::none_of(plan.binds, [&](const Bind& one) { return one.writable && lies_below(bind.target, one.target); });
+}
+
 }  // namespace
 
 Chain chain_of_program(const Plan& plan, const MayLook& may) {
@@ -182,8 +193,7 @@ Chain chain_of_program(const Plan& plan, const MayLook& may) {
 Chain chain_of(const Plan& plan, const MayLook& may) {
     Chain chain = chain_of_program(plan, may);
     for (const auto& bind : plan.binds) {
-        // A tree is run from as it stands: what lies in it is not looked through.
-        if (bind.execute && open_regular(bind.target, plan, may)) follow(bind.target, plan, may, chain);
+        if (bind.execute && may_be_followed(bind, plan, may)) follow(bind.target, plan, may, chain);
     }
     if (plan.root == Root::minimal) add_libraries(plan, may, chain);
     return chain;

@@ -299,8 +299,8 @@ constexpr Attempt table[] = {
     {"run-another", "runs a program that it was not given", run_another, landlock_files, "EACCES", "EACCES"},
     {"run-memory", "runs a program from memory of its own", run_from_memory, 0, "open", "open"},
     {"file-capability", "gives a file of its own a capability", give_capabilities, capabilities | strict_filter, "EPERM", "EPERM"},
-    {"immutable", "makes a file of its own immutable", make_immutable, capabilities, "EPERM", "EPERM", none_lent, "ENOTTY EOPNOTSUPP"},
-    {"thaw", "freezes or thaws a file system", thaw, capabilities, "EPERM", "EPERM"},
+    {"immutable", "makes a file of its own immutable", make_immutable, capabilities | strict_filter, "ENOTTY", "EPERM", none_lent, "ENOTTY EOPNOTSUPP"},
+    {"thaw", "freezes or thaws a file system", thaw, capabilities | strict_filter, "ENOTTY", "EPERM"},
     {"give-away", "gives a file of its own to another", give_away, capabilities, "EPERM", "EPERM"},
 };
 

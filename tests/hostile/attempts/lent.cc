@@ -49,6 +49,27 @@ int change_owner(const Context& c) { return done(::fchown(c.lent[writable], stat
 int change_times(const Context& c) { return done(::futimens(c.lent[writable], nullptr)); }
 int add_attribute(const Context& c) { return done(::fsetxattr(c.lent[writable], "security.hostile", "x", 1, 0)); }
 
+int set_flags(const Context& c) {
+    int flags = 0;
+    const int known = done(::ioctl(c.lent[writable], FS_IOC_GETFLAGS, &flags));
+    if (known != 0) return known;
+    int more = flags ^ FS_NODUMP_FL;
+    const int result = done(::ioctl(c.lent[writable], FS_IOC_SETFLAGS, &more));
+    if (result == 0) ::ioctl(c.lent[writable], FS_IOC_SETFLAGS, &flags);
+    return result;
+}
+
+int set_extended_flags(const Context& c) {
+    fsxattr before{};
+    const int known = done(::ioctl(c.lent[writable], FS_IOC_FSGETXATTR, &before));
+    if (known != 0) return known;
+    fsxattr after = before;
+    after.fsx_xflags ^= FS_XFLAG_NODUMP;
+    const int result = done(::ioctl(c.lent[writable], FS_IOC_FSSETXATTR, &after));
+    if (result == 0) ::ioctl(c.lent[writable], FS_IOC_FSSETXATTR, &before);
+    return result;
+}
+
 int take_lease(const Context& c) {
     const int result = done(::fcntl(c.lent[writable], F_SETLEASE, F_WRLCK));
     if (result == 0) ::fcntl(c.lent[writable], F_SETLEASE, F_UNLCK);
@@ -290,6 +311,8 @@ constexpr Attempt table[] = {
     {"D15-acl", "lets others at a lent file by an access list", change_access_list, strict_filter, "EPERM", "open or EOPNOTSUPP", writable, "EOPNOTSUPP"},
     {"D15-fchown", "gives a lent file away", change_owner, capabilities, "EPERM", "EPERM", writable},
     {"D15-xattr", "changes an attribute of a lent file that the kernel's own code reads", add_attribute, capabilities | strict_filter, "EPERM", "EPERM", writable, "EOPNOTSUPP"},
+    {"D15-setflags", "changes a lent file's flags (FS_IOC_SETFLAGS)", set_flags, strict_filter, "ENOTTY", "open or ENOTTY or EOPNOTSUPP", writable, "ENOTTY EOPNOTSUPP"},
+    {"D15-fsxattr", "changes a lent file's extended flags (FS_IOC_FSSETXATTR)", set_extended_flags, strict_filter, "ENOTTY", "open or ENOTTY or EOPNOTSUPP", writable, "ENOTTY EOPNOTSUPP"},
     {"D15-lease", "takes a lease: others wait for it", take_lease, filter, "EPERM", "EPERM", writable},
     {"D15-notify", "is told what happens in a directory (F_NOTIFY)", notify, filter, "EPERM", "EPERM", none_lent, "EINVAL"},
     {"D15-times", "changes the times of a lent file", change_times, 0, "open", "open", writable},

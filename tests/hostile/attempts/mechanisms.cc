@@ -128,6 +128,7 @@ Change change_of(std::uint32_t mechanism) {
                 filter_of_service(cell);
                 cell.plan.calls.network = false;
                 cell.plan.calls.base = {"@strict-service"};
+                cell.plan.calls.few_ioctls = true;
             };
         case attempts::landlock_files:
             return [](Cell& cell) {

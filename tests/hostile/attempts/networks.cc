@@ -161,7 +161,7 @@ constexpr Attempt table[] = {
     {"bluetooth", "speaks to a Bluetooth adapter", bluetooth, filter, "EPERM", "EPERM", none_lent, "EAFNOSUPPORT EPROTONOSUPPORT"},
     {"netlink", "asks the kernel for the network's state", netlink, network | strict_filter, "EPERM", "open"},
     {"netlink-address", "gives an interface an address", add_address, apart | strict_filter, "EPERM", "EPERM"},
-    {"interface-flags", "takes an interface up or down", interface_flags, apart, "EPERM", "EPERM"},
+    {"interface-flags", "takes an interface up or down", interface_flags, apart | strict_filter, "EPERM", "EPERM"},
     {"oob", "sends out-of-band bytes over a unix socket (D10)", out_of_band, filter, "EPERM", "EPERM", none_lent, "EOPNOTSUPP"},
     {"oob-message", "sends out-of-band bytes by sendmsg", out_of_band_by_message, filter, "EPERM", "EPERM", none_lent, "EOPNOTSUPP"},
 };

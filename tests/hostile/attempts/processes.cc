@@ -338,6 +338,15 @@ int map_writable_code(const Context&) {
     return memory == MAP_FAILED ? errno : 0;
 }
 
+// No mount, no seal and no filter tells the second mapping from that of a library.
+int map_twice(const Context&) {
+    const int file = static_cast<int>(::syscall(SYS_memfd_create, "code", MFD_CLOEXEC));
+    if (file < 0 || ::ftruncate(file, 4096) != 0) return errno;
+    void* written = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void* run = ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+    return written == MAP_FAILED || run == MAP_FAILED ? errno : 0;
+}
+
 int dump_core(const Context& c) {
     const std::string place = c.own("cores");   // where no other user's core lies
     if ((::mkdir(place.c_str(), 0700) != 0 && errno != EEXIST) || ::chdir(place.c_str()) != 0) return errno;
@@ -423,6 +432,7 @@ constexpr Attempt table[] = {
     {"mq", "opens a named queue of another worker", named_queue, capabilities | ipc | landlock_files, "ENOENT", "ENOENT", none_lent, "ENOSYS"},
     {"write-then-execute", "makes memory executable that it wrote", write_then_execute, executable_memory, "EACCES", "open"},
     {"map-writable-code", "maps memory both writable and executable", map_writable_code, executable_memory, "EACCES", "open"},
+    {"map-memory-twice", "maps a file in memory once to write and once to run it", map_twice, 0, "open", "open"},
     {"core", "leaves its memory in a core file", dump_core, no_core, "EPERM", "EPERM", none_lent, "EPERM"},
 #if defined(__x86_64__)
     {"i386-call", "calls the kernel as i386 does", foreign_call, filter, "SIGSYS or SIGSEGV", "SIGSYS or SIGSEGV", none_lent, "SIGSEGV"},

@@ -175,7 +175,8 @@ TEST_CASE("a pipe of the shell is read as long as it takes, once") {
     const std::string path = "/dev/fd/" + std::to_string(ends[0]);
     const pid_t writer = ::fork();
     if (writer == 0) {
-        for (const std::string part : {one_worker("slow").substr(0, 9), one_worker("slow").substr(9)}) {
+        const std::string whole = one_worker("slow");
+        for (const auto& part : {whole.substr(0, 9), whole.substr(9)}) {
             ::usleep(100'000);
             (void)!::write(ends[1], part.data(), part.size());
         }

@@ -88,6 +88,12 @@ TEST_CASE("what execute names brings its interpreters and loader too, by env and
     CHECK(std::any_of(chain.files.begin(), chain.files.end(), [](const auto& file) { return file.ends_with("/perl"); }));
     const Chain program = chain_of_program(plan);
     CHECK_FALSE(has(program, script));
+    // Who may write the first line would choose what it may run the next time.
+    plan.binds[0].writable = true;
+    CHECK_FALSE(has(chain_of(plan), shell));
+    CHECK(has(chain_of(plan), by_env));
+    plan.binds = {{by_env, by_env, false, true}, {directory.path, directory.path, true}};
+    CHECK_FALSE(has(chain_of(plan), by_env));
     CHECK(program.ends == chain.ends);
 }
 
