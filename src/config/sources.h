@@ -17,6 +17,6 @@ struct Gathered {
 // `path` (a directory means its warder.toml) and then the conf.d/*.toml beside it in order of name: regular files, and for `path`
 // itself at the first reading also a pipe without a name (--config <(...)) or the terminal. Such a pipe is waited for as long as it
 // takes; anything else has `patience_ms`.
-Gathered gather(const std::string& path, Occasion occasion, int patience_ms = 5000);
+Gathered gather(const std::string& path, Occasion occasion, int patience_ms);
 
 }  // namespace warder::config

@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 from harness import PYTHON, WarderTest, program, wait_for
+from silent_fuse import SilentFuse
 
 SLEEPER = 'exec = ["/usr/bin/sleep", "1000"]\n'
 
@@ -30,6 +31,23 @@ class Naming(WarderTest):
         self.assertEqual(self.worker("one")["pid"], pid)
         os.unlink(self.path("conf.d/x.toml"))
         self.ctl("reload")
+
+    def test_T52_a_mount_that_hangs_below_conf_d_is_named_and_given_up(self):
+        self.start(worker("one"))
+        self.wait_state("one", "ready")
+        for name in ("far", "conf.d"):
+            os.mkdir(self.path(name))
+        try:
+            mounted = SilentFuse(self.path("far"))
+        except OSError as error:
+            self.skipTest(f"no FUSE here: {error}")
+        self.addCleanup(mounted.end)
+        os.symlink(self.path("far/x.toml"), self.path("conf.d/x.toml"))
+        done = self.ctl("reload", check=False, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("conf.d/x.toml", done.stdout + done.stderr)
+        self.assertIn("it does not answer", done.stdout + done.stderr)
+        self.wait_state("one", "ready")
 
     def test_a_config_of_the_shells_pipe_is_read_at_the_start_and_refused_at_a_reload(self):
         self.write_config(worker("one"))
