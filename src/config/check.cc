@@ -2,6 +2,7 @@
 #include "config/check.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <map>
 
@@ -29,6 +30,14 @@ constexpr const char* name_the_place = "name the place that it leads to, or give
 
 constexpr uid_t stranger = 65534;   // the overflow uid; no worker is to look like one
 
+constexpr std::string_view grants_variable = "WARDER_GRANTS=";
+constexpr std::size_t max_variable = 128 * 1024;   // MAX_ARG_STRLEN, with the NUL
+
+bool known_to_fork(const std::string& argument) {
+    constexpr std::array<std::string_view, 4> programs{"gunicorn", "gunicorn.app.wsgiapp", "uwsgi", "celery"};
+    return std::ranges::find(programs, std::string_view(argument).substr(argument.rfind('/') + 1)) != programs.end();
+}
+
 std::string fault_of(const PathFacts& facts) {
     if (facts.error == 0 || facts.error == ENOENT) return "is not there";
     return "cannot be looked at (" + std::string(errno_name(facts.error)) + ")";
@@ -49,6 +58,7 @@ public:
             check_joined(worker, "cell.terminal", worker.cell.terminal);
             check_layers(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
+            resolve_door(worker);
         }
         for (const Worker& worker : config_.workers) {
             if (worker.cell.user_namespace) check_id_maps(worker);
@@ -205,6 +215,41 @@ private:
         if (facts.type == Type::absent) return warning(worker, key, path + " " + fault_of(facts) + ": the worker cannot start without it");
         if (facts.type == Type::file || facts.type == Type::other) return error(worker, key, path + " is no directory");
         if (facts.led_astray) tell_astray(worker, key, path);
+    }
+
+    // What a program that knows nothing of Warder is told, and what it would miss.
+    void resolve_door(Worker& worker) {
+        auto& environment = worker.cell.environment;
+        std::erase_if(environment, [](const std::string& one) { return one.starts_with(grants_variable); });
+        if (worker.door == Door::none) return check_without_door(worker);
+        environment.push_back(std::string(grants_variable) + told_grants(worker.grants));
+        if (environment.back().size() >= max_variable) {
+            error(worker, "door", "the grants take " + std::to_string(environment.back().size()) + " bytes to tell, and the kernel passes " +
+                                      std::to_string(max_variable) + " in one variable", "grant trees and ranges instead of many single things");
+        }
+        if (worker.rule.ready == supervise::ReadyBy::channel) {
+            warning(worker, "ready", "a program that knows nothing of Warder does not say that it is ready",
+                    "take ready = \"exec\", or call warder.monkey.ready()");
+        }
+        const auto forks = std::ranges::find_if(worker.cell.arguments, known_to_fork);
+        if (worker.requesters == Requesters::main && forks != worker.cell.arguments.end()) {
+            warning(worker, "door", quoted(*forks) + " has child processes do its work, and only the main process may ask",
+                    "add requesters = \"group\"");
+        }
+        for (const Grant& grant : worker.grants) check_for_door(worker, grant);
+    }
+
+    void check_without_door(const Worker& worker) {
+        if (std::ranges::find(worker.cell.arguments, "warder.monkey") == worker.cell.arguments.end()) return;
+        warning(worker, "exec", "warder.monkey is not told the worker's grants, and patches nothing", "add door = \"python\"");
+    }
+
+    // os.path.exists() and its like ask for stat, and take a denial for "is not there".
+    void check_for_door(const Worker& worker, const Grant& grant) {
+        const bool opened = grant.kind == Kind::tree && grant.rights.has(Operation::read);
+        if (!opened || grant.rights.has(Operation::stat)) return;
+        warning(worker, "grants." + grant.name, "programs look at files before they open them, and grant " + quoted(grant.name) +
+                                                    " has no right to that", "add also = [\"stat\", \"list\"]");
     }
 
     void resolve_grant(const Worker& worker, Grant& grant) {

@@ -24,6 +24,9 @@ struct Position {
 };
 
 enum class Requesters : std::uint8_t { main, group };
+
+// How a program that knows nothing of Warder reaches it: python by the package's warder.monkey, which is told the grants.
+enum class Door : std::uint8_t { none, python };
 enum class Severity : std::uint8_t { error, warning };
 
 // A complaint with its place, its line of text and what to do.
@@ -89,6 +92,7 @@ struct Worker {
     std::string group;                      // empty: the user's own
     std::vector<std::string> supplementary_groups;
     Requesters requesters = Requesters::main;
+    Door door = Door::none;
     supervise::Rule rule;
     // uid, gid and groups are set by resolve(); with an empty `user` they stay for who gives numbers out of the range.
     // `user` in it is the named user, or the worker's name.
@@ -109,6 +113,9 @@ std::string fingerprint_of(const Worker& worker);
 // What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so
 // whole calls go. Only adds to `calls`.
 void narrow_calls(const std::vector<policy::Grant>& grants, sandbox::Calls& calls);
+
+// The worker's own grants as JSON, for $WARDER_GRANTS: names, kinds, rights, and what each is about. Call when kinds are decided.
+std::string told_grants(const std::vector<policy::Grant>& grants);
 
 // Whether a worker with this grant may send descriptors: to its custodian, or over a channel.
 bool sends_descriptors(const policy::Grant& grant);

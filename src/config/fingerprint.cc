@@ -145,7 +145,7 @@ void add_identity(Lines& lines, const Worker& worker) {
     lines.add("user", worker.user).add("group", worker.group).add("supplementary_groups", worker.supplementary_groups);
     // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
     lines.add("uid", worker.cell.uid).add("gid", worker.cell.gid).add("groups", worker.cell.groups);
-    lines.add("requesters", worker.requesters).add("max_outstanding", worker.max_outstanding);
+    lines.add("requesters", worker.requesters).add("door", worker.door).add("max_outstanding", worker.max_outstanding);
     lines.add("requests_per_second", worker.requests_per_second).add("descriptors_in_flight", worker.max_in_flight);
 }
 

@@ -19,6 +19,10 @@ constexpr std::array<Choice<Requesters>, 2> requesters_choices{{
     {"group", Requesters::group},
 }};
 
+constexpr std::array<Choice<Door>, 1> door_choices{{
+    {"python", Door::python},
+}};
+
 constexpr std::array<Choice<ReadyBy>, 3> ready_choices{{
     {"exec", ReadyBy::exec},
     {"channel", ReadyBy::channel},
@@ -45,8 +49,9 @@ constexpr std::array<Choice<int>, 10> signal_choices{{
 }};
 
 // Keys whose places are wanted after parsing.
-constexpr std::array<std::string_view, 8> marked_keys = {
-    "exec", "user", "group", "supplementary_groups", "cell", "requesters", "max_outstanding", "descriptors_in_flight",
+constexpr std::array<std::string_view, 10> marked_keys = {
+    "exec", "user",  "group", "supplementary_groups", "cell",
+    "door", "ready", "requesters", "max_outstanding", "descriptors_in_flight",
 };
 
 bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -197,6 +202,7 @@ void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, W
     read_exec(section, node, worker.cell);
     read_identity(section, worker);
     section.choice("requesters", worker.requesters, requesters_choices);
+    section.choice("door", worker.door, door_choices);
     section.number("max_outstanding", worker.max_outstanding, 1, 4096);
     section.number("requests_per_second", worker.requests_per_second, 1, 1'000'000);
     section.number("descriptors_in_flight", worker.max_in_flight, 1, 65536);

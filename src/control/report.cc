@@ -37,28 +37,6 @@ std::string_view word_of(ChangeKind kind) {
     return "unknown";
 }
 
-std::string_view word_of(policy::Kind kind) {
-    switch (kind) {
-        case policy::Kind::file: return "file";
-        case policy::Kind::tree: return "tree";
-        case policy::Kind::listener: return "listener";
-        case policy::Kind::peer: return "peer";
-        case policy::Kind::secret: return "secret";
-        case policy::Kind::raw: return "raw";
-        case policy::Kind::packet: return "packet";
-        case policy::Kind::netlink: return "netlink";
-        case policy::Kind::device: return "device";
-        case policy::Kind::channel: return "channel";
-        case policy::Kind::lookup: return "lookup";
-        case policy::Kind::sysctl: return "sysctl";
-        case policy::Kind::command: return "command";
-        case policy::Kind::worker: return "worker";
-        case policy::Kind::syslog: return "syslog";
-        case policy::Kind::store: return "store";
-    }
-    return "unknown";
-}
-
 std::string_view word_of(policy::As as) { return as == policy::As::root ? "root" : "worker"; }
 
 void put_owner(JsonWriter& json, policy::Owner owner) {
@@ -170,7 +148,7 @@ void put_shape(JsonWriter& json, const policy::Shape& shape) {
 
 void put_grant(JsonWriter& json, const GrantReport& grant) {
     json.begin_object();
-    json.member("id", number(grant.id)).member("name", grant.name).member("kind", word_of(grant.kind));
+    json.member("id", number(grant.id)).member("name", grant.name).member("kind", policy::name_of(grant.kind));
     json.key("rights").begin_array();
     for (const auto& entry : operation_names) {
         if (grant.rights.has(entry.operation)) json.string(entry.name);

@@ -33,6 +33,28 @@ HostKey host_key(Transport transport, std::string_view host) {
 
 }  // namespace
 
+std::string_view name_of(Kind kind) {
+    switch (kind) {
+        case Kind::file: return "file";
+        case Kind::tree: return "tree";
+        case Kind::listener: return "listener";
+        case Kind::peer: return "peer";
+        case Kind::secret: return "secret";
+        case Kind::raw: return "raw";
+        case Kind::packet: return "packet";
+        case Kind::netlink: return "netlink";
+        case Kind::device: return "device";
+        case Kind::channel: return "channel";
+        case Kind::lookup: return "lookup";
+        case Kind::sysctl: return "sysctl";
+        case Kind::command: return "command";
+        case Kind::worker: return "worker";
+        case Kind::syslog: return "syslog";
+        case Kind::store: return "store";
+    }
+    return "unknown";
+}
+
 GrantSet::GrantSet(std::string worker, std::vector<Grant> grants)
     : worker_(std::move(worker)), grants_(std::move(grants)) {
     for (std::uint32_t i = 0; i < grants_.size(); ++i) index(static_cast<GrantId>(i));

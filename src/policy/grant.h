@@ -41,6 +41,9 @@ enum class Kind : std::uint8_t {
 
 inline constexpr std::size_t kind_count = 16;
 
+// As operators and workers are told it: "tree".
+std::string_view name_of(Kind kind);
+
 // What may be looked up: bits.
 enum class Lookup : std::uint8_t { user = 1, group = 2, host = 4, service = 8 };
 

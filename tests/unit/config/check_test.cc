@@ -106,6 +106,47 @@ TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning
     CHECK_NE(other.find("holds the uid of worker \"other\", which it could become"), std::string::npos);
 }
 
+TEST_CASE("a worker with a door is told its grants, with what lies on the disk decided") {
+    const auto told = [](const std::string& grants) {
+        const auto web = resolved("door = \"python\"\n[worker.web.grants]\n" + grants).web();
+        REQUIRE_FALSE(web.cell.environment.empty());
+        return web.cell.environment.back();
+    };
+    CHECK_EQ(told("site = { read = \"/srv\", also = [\"stat\"] }\n"),
+             R"(WARDER_GRANTS=[{"name":"site","kind":"tree","operations":["read","stat"],"path":"/srv"}])");
+    CHECK_EQ(told("http = { listen = \"tcp:127.0.0.1:80\" }\n"),
+             R"(WARDER_GRANTS=[{"name":"http","kind":"listener","operations":["listen"],"address":"tcp:127.0.0.1:80"}])");
+    CHECK_EQ(told("who = { lookup = [\"user\", \"host\"], names = [\"a*\"] }\n"),
+             R"(WARDER_GRANTS=[{"name":"who","kind":"lookup","operations":["lookup"],"lookups":["user","host"],"names":["a*"]}])");
+    CHECK_EQ(told("go = { run = [\"/usr/bin/web\", \"-n{n:number}\"], stdin = true }\n"),
+             R"(WARDER_GRANTS=[{"name":"go","kind":"command","operations":["run"],"words":[)"
+             R"({"before":"","hole":"none","text":"/usr/bin/web"},{"before":"-n","hole":"number","text":""}],)"
+             R"("stdin":true,"stdout":true,"stderr":true}])");
+    CHECK(resolved("[worker.web.grants]\nsite = { read = \"/srv\" }\n").web().cell.environment.empty());
+}
+
+TEST_CASE("what an unmodified program would miss behind its door is told") {
+    const auto of = [](const std::string& keys) { return said("door = \"python\"\n" + keys); };
+    CHECK_EQ(of("grants.g = { read = \"/srv\", also = [\"stat\"] }\n"), "");
+    CHECK_EQ(of("grants.g = { read = \"/srv/a.txt\" }\n"), "");
+    CHECK_NE(of("grants.g = { read = \"/srv\" }\n").find("add also = [\"stat\", \"list\"]"), std::string::npos);
+    CHECK_NE(of("ready = \"channel\"\n").find("does not say that it is ready"), std::string::npos);
+    const auto run = [](const std::string& exec, const std::string& keys) {
+        return shown(resolved_text("[worker.web]\nexec = [\"/usr/bin/web\", " + exec + "]\n" + keys).problems);
+    };
+    CHECK_NE(run("\"-m\", \"warder.monkey\"", "").find("add door = \"python\""), std::string::npos);
+    CHECK_EQ(run("\"-m\", \"warder.monkey\"", "door = \"python\"\n"), "");
+    CHECK_NE(run("\"/usr/bin/gunicorn\"", "door = \"python\"\n").find("add requesters = \"group\""), std::string::npos);
+    CHECK_EQ(run("\"/usr/bin/gunicorn\"", "door = \"python\"\nrequesters = \"group\"\n"), "");
+}
+
+TEST_CASE("grants that do not fit into one variable are refused before the program is") {
+    std::string grants;
+    for (int i = 0; i < 1200; ++i) grants += "g" + std::to_string(i) + " = { connect = \"unix:/run/" + std::string(60, 'a') + std::to_string(i) + "\" }\n";
+    CHECK_NE(said("door = \"python\"\n[worker.web.grants]\n" + grants).find("the kernel passes 131072 in one variable"), std::string::npos);
+    CHECK_EQ(said("[worker.web.grants]\n" + grants), "");
+}
+
 TEST_CASE("a program in an overlay is looked for in its layers") {
     const auto with = [](const std::string& exec) {
         return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.cell]\n"

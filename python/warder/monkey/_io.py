@@ -1,0 +1,48 @@
+"""builtins.open and io.open, which are one function."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import _core, _os, _state
+from ._paths import locate
+
+__target__ = "io"
+__implements__ = ["open"]
+
+_beginnings: tuple[str, ...] = ()
+_open: Any = None
+
+
+def _warder_will_monkey_patch(target: Any, items: list[str], warn: Callable[[str], None]) -> None:
+    global _open
+    if not _os._originals:  # os itself may be left alone
+        _os._warder_will_monkey_patch(__import__("os"), list(_os.__implements__), warn)
+    _open = _core.get_original(target.__name__, "open")
+    look_at_grants()
+
+
+def look_at_grants() -> None:
+    global _beginnings
+    _beginnings = _state.grants.beginnings
+
+
+def open(
+    file: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    closefd: bool = True,
+    opener: Any = None,
+) -> Any:
+    if opener is None and not (
+        file.__class__ is str
+        and file[:1] == "/"
+        and not (file.startswith(_beginnings) or "/." in file or "//" in file)
+    ):
+        where = locate(file)
+        if where is not None:
+            opener = lambda path, flags: _os.open_located(where, path, flags, 0o666, directories=False)  # noqa: E731
+    return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
