@@ -51,6 +51,13 @@ def file_mode_changed(path, mode):
     return oct(os.stat(path).st_mode)
 
 
+def file_touched(path):
+    if os.path.isdir(path):
+        return None
+    os.utime(path, (1000, 2000))
+    return int(os.stat(path).st_mtime)
+
+
 def told(found):
     """Of a stat result what is alike in two directories."""
     kind = stat.S_IFMT(found.st_mode)
@@ -185,7 +192,7 @@ class Calls:
             30: ("rmtree", lambda root: shutil.rmtree(root + "/" + chance_name) if len(data) < 4 else sorted(glob.glob(root + "/**", recursive=True))),
             31: ("copyfile", lambda root: copied(root, chance_name, "d/copy")),
             32: ("opener", lambda root: with_opener(path(root), os.O_NOFOLLOW) if len(data) % 2 else without_closing(path(root))),
-            33: ("utime", lambda root: [os.utime(path(root), (1000, 2000)), int(os.stat(path(root)).st_mtime)]),
+            33: ("utime", lambda root: file_touched(path(root))),
         }
         chance_text = chance.choice(["a", "c.txt", "d", "e", "none", "b/a", "link"])
         chance_name = chance.choice(NAMES)
@@ -214,7 +221,12 @@ def main():
         what, call = makes.one()
         one, other = end_of(native, call), end_of(patched, call)
         counts[one[0]] += 1
-        if one != other:
+        # What no grant allows is denied, and says so: another name for what is no regular file, and the tree's own for another.
+        denied = what in ("link", "rename", "replace", "rmdir") and other[1] and other[1][0] == "Denied" and (
+            what == "link" or "ROOT" in [name.rstrip("/") for name in other[1][3:] if isinstance(name, str)] or ["bytes", "ROOT/"] in other[1])
+        # Which of two wrong paths is seen first is nobody's promise.
+        denied = denied or (what in ("rename", "replace", "link") and one[0] == other[0] == "failed" and {one[1][1], other[1][1]} <= {2, 17, 20})
+        if one != other and not denied:
             differences.append([number, what, one, other])
         if one != other or number % 200 == 199:
             for world in (native, patched):

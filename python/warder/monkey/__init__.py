@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 _HELD = "held by warder.monkey"  # what $WARDER_SOCKET says while it is: a second connection would take the first's replies
+_LEFT_ALONE = ("warder", "gevent", "pkg_resources", "setuptools")  # gevent loads the latter, which look at packages alone
 _patched: dict[str, bool] = {}
 
 
@@ -188,7 +189,7 @@ def _warn_of_holders() -> None:
     late = []
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or top in ("warder", "gevent") or module is None:
+        if top in sys.stdlib_module_names or top in _LEFT_ALONE or module is None:
             continue
         late += [f"{name} ({replaced[id(each)]})" for each in list(vars(module).values()) if id(each) in replaced]
     if late:

@@ -19,8 +19,9 @@ import _socket
 from typing import Any, Callable, Iterator, Sequence
 
 from .. import link, protocol
+from ..errors import Denied
 from ..link import Datagram, Result
-from ..protocol import ProtocolError, Request, Requesters, Type
+from ..protocol import ProtocolError, Reason, Request, Requesters, Type
 from . import _native
 
 ENDED_LATE = 5.0  # seconds: warderd tells a command's end at once, when it sees it
@@ -38,7 +39,7 @@ class Broker:
                 self._socket.settimeout(None)
             os.set_inheritable(fd, False)
             self._pid = os.getpid()
-            self._buffer = bytearray(protocol.MAX_MESSAGE)
+            self._buffers: list[bytearray] = []  # to be used again
             self._group: link.Group | None = None
             self._reset()
             self.on_revoked: Callable[[str], object] = lambda _grant: None
@@ -130,9 +131,8 @@ class Broker:
     def _exchange(self, encode: Callable[[int], bytes]) -> Datagram:
         if self._group is None:
             if os.getpid() != self._pid:
-                raise PermissionError(
-                    errno.EPERM, 'only the main process may ask: add requesters = "group" to its worker in warder.toml'
-                )
+                sentence = 'only the main process may ask: add requesters = "group" to its worker in warder.toml'
+                raise Denied(errno.EPERM, sentence, Reason.NOT_REQUESTER)
             return self._round(encode)
         with self._turn():
             return self._round(encode)
@@ -225,9 +225,12 @@ class Broker:
 
     def _receive(self) -> Datagram | None:
         flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+        # One's own until it is decoded: a signal handler may receive in between.
+        buffer = self._buffers.pop() if self._buffers else bytearray(protocol.MAX_MESSAGE)
         try:
-            size, control, told, _ = self._socket.recvmsg_into([self._buffer], _CONTROL, flags)
+            size, control, told, _ = self._socket.recvmsg_into([buffer], _CONTROL, flags)
         except BlockingIOError:
+            self._buffers.append(buffer)
             return None
         fds = link._descriptors(control)
         try:
@@ -235,7 +238,8 @@ class Broker:
                 raise ProtocolError(errno.EPROTO, "datagram longer than 64 KiB")
             if size == 0:  # no message is empty
                 raise ConnectionResetError(errno.ECONNRESET, "warderd has closed the connection")
-            message = protocol.decode(bytes(memoryview(self._buffer)[:size]))
+            message = protocol.decode(bytes(memoryview(buffer)[:size]))
+            self._buffers.append(buffer)
         except BaseException:
             link.close_all(fds)
             raise

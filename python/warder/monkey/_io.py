@@ -42,7 +42,21 @@ def open(
         and file[:1] == "/"
         and not (file.startswith(_beginnings) or "/." in file or "//" in file)
     ):
-        where = locate(file)
-        if where is not None:
-            opener = lambda path, flags: _os.open_located(where, path, flags, 0o666, directories=False)  # noqa: E731
+        opener = _opener_for(file)
     return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+
+
+def _opener_for(file: Any) -> Any:
+    """None where the original opens it. What is wrong with the path is said when the mode was found right."""
+    try:
+        where = locate(file)
+    except OSError as error:
+        failure = error
+
+        def fail(path: Any, flags: int) -> int:
+            raise failure
+
+        return fail
+    if where is None:
+        return None
+    return lambda path, flags: _os.open_located(where, path, flags, 0o666, directories=False)

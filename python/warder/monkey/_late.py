@@ -161,6 +161,7 @@ def _warning_over(name: str, original: Any, paths_of: Callable[..., Sequence[Any
 
     call.__name__ = name.rpartition(".")[2]
     call.__doc__ = original.__doc__
+    setattr(call, "__warder__", True)
     return call
 
 
@@ -180,7 +181,7 @@ def _paths_among(names: Sequence[str], first: int) -> Callable[..., Sequence[Any
 
 
 def _warn_of_sqlite(module: Any) -> None:
-    if hasattr(module, "connect"):
+    if hasattr(module, "connect") and not hasattr(module.connect, "__warder__"):
         _core.patch_item(module, "connect", _warning_over("sqlite3.connect", module.connect, _paths_among(("database",), 0)))
 
 

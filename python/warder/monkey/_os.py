@@ -149,8 +149,7 @@ def open_located(where: str, path: Any, flags: int, mode: int = 0o777, *, direct
     grants = _state.grants
     if where in grants.secrets or where in grants.devices:
         return _open_whole(where, name, flags)
-    if _paths.wants_directory(path) and flags & (_module.O_CREAT | _module.O_WRONLY | _module.O_RDWR):
-        _require_directory(where, path)
+    if flags & _module.O_CREAT and _paths.wants_directory(path):
         raise error_of(errno.EISDIR, name)
     if flags & _module.O_TMPFILE == _module.O_TMPFILE:
         raise error_of(errno.EOPNOTSUPP, name)
@@ -192,7 +191,11 @@ def _open_whole(where: str, name: Any, flags: int) -> int:
 
 def _open_once(where: str, flags: int, mode: int) -> int:
     if flags & _module.O_DIRECTORY:
-        return _open_directory(where)
+        fd = _open_directory(where)
+        if flags & _module.O_TRUNC:
+            _module.close(fd)
+            raise error_of(errno.EISDIR)
+        return fd
     access = flags & _module.O_ACCMODE
     if flags & _module.O_CREAT:
         return _create(where, flags, mode)
@@ -248,30 +251,47 @@ def _create_without_permissions(where: str, flags: int, wanted: int) -> int:
 
 
 def _open_directory(where: str) -> int:
-    """Its list stands for it: what is asked by this descriptor is asked by the path."""
+    """A directory that is of no use stands for it: what is asked by this descriptor is asked by the path."""
     try:
-        fd = _state.ask(Request(Operation.LIST, "", where)).fd
+        _module.close(_state.ask(Request(Operation.LIST, "", where)).fd)
     except OSError as error:
         # Of a file warderd says what its list would be; the kernel, that it is none.
         if getattr(error, "reason", 0) == Reason.NOT_REGULAR:
             raise error_of(errno.ENOTDIR) from None
         raise
+    fd = _removed_directory()
     _state.directories.add(fd, where)
     return fd
+
+
+_made = 0
+
+
+def _removed_directory() -> int:
+    """It has an inode of its own, is a directory to whoever looks, and nothing can be found or made in it."""
+    global _made
+    _made += 1
+    name = f"/tmp/.warder-{_module.getpid()}-{_made}"
+    _originals["mkdir"](name, 0o700)
+    try:
+        return int(_open(name, _module.O_RDONLY | _module.O_DIRECTORY))
+    finally:
+        _originals["rmdir"](name)
 
 
 def _open_error(error: OSError, where: str, name: Any, flags: int) -> OSError:
     """Directories are not lent as files are: which of the kernel's errors it would have been."""
     if error.errno == errno.ELOOP and flags & _module.O_CREAT and flags & _module.O_EXCL:
         return error_of(errno.EEXIST, name)
-    if getattr(error, "reason", 0) != Reason.NOT_REGULAR and error.errno not in (errno.EISDIR, errno.ENXIO):
+    at_top = where in _state.grants.trees and getattr(error, "reason", 0) != Reason.SYSTEM
+    if not at_top and getattr(error, "reason", 0) != Reason.NOT_REGULAR and error.errno not in (errno.EISDIR, errno.ENXIO):
         return error_for(error, name)
     try:
-        kind = _paths.look(where)[1].st_mode
+        kind = kinds.S_IFDIR if at_top else _paths.look(where)[1].st_mode
     except (OSError, LeadsOut):
         return error_for(error, name)
     if kinds.S_ISDIR(kind):
-        return error_of(errno.EEXIST if _stays(flags) and flags & _module.O_CREAT else errno.EISDIR, name)
+        return error_of(errno.EEXIST if flags & _module.O_EXCL and flags & _module.O_CREAT else errno.EISDIR, name)
     return error_of(errno.ENXIO, name) if kinds.S_ISSOCK(kind) else error_for(error, name)
 
 
@@ -350,7 +370,10 @@ def access(
         and not (path.startswith(_beginnings) or "/." in path or "//" in path)
     ):
         return bool(_access(path, mode, effective_ids=effective_ids, follow_symlinks=follow_symlinks))
-    where = locate(path, dir_fd)
+    try:
+        where = locate(path, dir_fd)
+    except OSError:
+        return False
     if where is None:
         return bool(_access(path, mode, dir_fd=dir_fd, effective_ids=effective_ids, follow_symlinks=follow_symlinks))
     try:
@@ -373,7 +396,7 @@ def readlink(path: Any, *, dir_fd: int | None = None) -> Any:
         return _originals["readlink"](path, dir_fd=dir_fd)
     original = _originals["readlink"]
     _require_directory(where, path)
-    if _paths.wants_directory(path):
+    if _paths.wants_directory(path) or where in _state.grants.trees:
         stat(path, dir_fd=dir_fd)
         raise error_of(errno.EINVAL, _name(path))
     found = _on_name(lambda at: _state.ask(Request(Operation.READLINK, "", at)).data, where, _name(path), original)
@@ -591,12 +614,38 @@ def replace(src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: in
 
 
 def _rename(call: str, src: Any, dst: Any, src_dir_fd: int | None, dst_dir_fd: int | None) -> None:
-    source, target = locate(src, src_dir_fd), locate(dst, dst_dir_fd)
+    source, target = _locate_two(src, dst, src_dir_fd, dst_dir_fd)
     if source is None and target is None:
         return _originals[call](src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
     if source is None or target is None:  # as between two file systems
         raise error_of(errno.EXDEV, _name(src), _name(dst))
+    if _paths.wants_directory(src) or _paths.wants_directory(dst):
+        _require_to_be_directory(source, src, dst)
     _two_paths(Operation.RENAME, source, target, src, dst)
+
+
+def _require_to_be_directory(source: str, src: Any, dst: Any) -> None:
+    try:
+        found = _paths.stat_once(source)
+    except OSError:
+        return  # renaming it says why
+    if not kinds.S_ISDIR(found.st_mode):
+        raise error_of(errno.ENOTDIR, _name(src), _name(dst))
+
+
+def _refuse_directory_name(target: str, src: Any, dst: Any) -> None:
+    """What is made is no directory: where it is called one, or is a tree's own, there is something or there is nothing."""
+    if target in _state.grants.trees:
+        raise error_of(errno.EEXIST, _name(src), _name(dst))
+    if _paths.wants_directory(dst):
+        raise error_of(errno.EEXIST if access(target, _module.F_OK) else errno.ENOENT, _name(src), _name(dst))
+
+
+def _locate_two(src: Any, dst: Any, src_dir_fd: int | None, dst_dir_fd: int | None) -> tuple[str | None, str | None]:
+    try:
+        return locate(src, src_dir_fd), locate(dst, dst_dir_fd)
+    except OSError as error:
+        raise error_for(error, _name(src), _name(dst)) from None
 
 
 def _two_paths(operation: Operation, source: str, target: str, src: Any, dst: Any) -> None:
@@ -621,20 +670,24 @@ def _resolved(path: str) -> str:
 def link(
     src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None, follow_symlinks: bool = True
 ) -> None:
-    source, target = locate(src, src_dir_fd), locate(dst, dst_dir_fd)
+    source, target = _locate_two(src, dst, src_dir_fd, dst_dir_fd)
     if source is None and target is None:
         return _originals["link"](
             src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks
         )
     if source is None or target is None:
         raise error_of(errno.EXDEV, _name(src), _name(dst))
+    if _paths.wants_directory(src):
+        _require_to_be_directory(source, src, dst)
+    _refuse_directory_name(target, src, dst)
     _two_paths(Operation.LINK, source, target, src, dst)
 
 
 def symlink(src: Any, dst: Any, target_is_directory: bool = False, *, dir_fd: int | None = None) -> None:
-    where = locate(dst, dir_fd)
+    where = _locate_two(src, dst, None, dir_fd)[1]
     if where is None:
         return _originals["symlink"](src, dst, target_is_directory, dir_fd=dir_fd)
+    _refuse_directory_name(where, src, dst)
     text = _module.fsdecode(src)
     try:
         _settle(_do(Operation.SYMLINK, second=text), where, _paths.parent_resolved)
@@ -665,20 +718,25 @@ def truncate(path: Any, length: int) -> None:
     try:
         _on_target(_do(Operation.TRUNCATE, argument=length), where, _name(path), lambda out: _originals["truncate"](out, length))
     except PermissionError as error:
-        if getattr(error, "reason", 0) == Reason.NOT_REGULAR:
+        if getattr(error, "reason", 0) == Reason.NOT_REGULAR or where in _state.grants.trees:
             raise _open_error(error, where, _name(path), _module.O_WRONLY) from None
         raise
 
 
 def utime(path: Any, times: Any = None, **options: Any) -> None:
     """By a descriptor that is lent: of what may be opened."""
-    where = None if isinstance(path, int) else locate(path, options.get("dir_fd"))
-    if where is None:
-        return _originals["utime"](path, times, **options)
-    flags = _module.O_RDONLY if _state.grants.may(where, "read") else _module.O_WRONLY
-    fd = open_located(where, path, flags)
     try:
-        if fd in _state.directories:
+        where = locate(path, options.get("dir_fd"))
+        if where is None:
+            return _originals["utime"](path, times, **options)
+        flags = _module.O_RDONLY if _state.grants.may(where, "read") else _module.O_WRONLY
+        fd = open_located(where, path, flags)
+    except Denied:
+        raise
+    except OSError as error:  # natively it names no file
+        raise error_of(error.errno or errno.EIO) from None
+    try:
+        if _state.directories.value_of(fd) is not None:
             raise _unsupported("utime", path)
         chosen = {"ns": options["ns"]} if options.get("ns") is not None else {}
         _originals["utime"](fd, times, **chosen) if not chosen else _originals["utime"](fd, **chosen)

@@ -38,7 +38,12 @@ def locate(path: Any, dir_fd: int | None = None) -> str | None:
             return None
         text = f"{base}/{text}"
     if "//" in text or "/." in text or text.endswith("/"):
-        text = _cleaned(text)
+        try:
+            text = _cleaned(text)
+        except OSError as error:
+            raise _state.error_for(error, os.fspath(path)) from None
+        except LeadsOut:
+            return None
     if not _state.grants.covers(text):
         return None
     if len(text) > MAX_PATH // 4 and len(os.fsencode(text)) > MAX_PATH:
@@ -112,8 +117,8 @@ def is_symlink_in_the_way(error: OSError) -> bool:
 
 def step(path: str, error: OSError) -> str:
     """The path with its first symlink followed, if that is what failed; raises the error if not."""
-    if not is_symlink_in_the_way(error):
-        raise error
+    if not is_symlink_in_the_way(error) and getattr(error, "reason", 0) != Reason.NOT_REGULAR:
+        raise error  # of a symlink at the end, where files are wanted, it is that it is none
     tree = _state.grants.tree_of(path) or path
     end = len(tree)
     while end < len(path):
