@@ -120,7 +120,7 @@ class AsyncConnection:
     async def open(
         self,
         grant: str,
-        path: str = "",
+        path: link.AnyPath = "",
         mode: str = "r",
         buffering: int = -1,
         encoding: str | None = None,
@@ -135,7 +135,7 @@ class AsyncConnection:
 
     async def open_path(
         self,
-        path: str,
+        path: link.AnyPath,
         mode: str = "r",
         buffering: int = -1,
         encoding: str | None = None,
@@ -150,12 +150,12 @@ class AsyncConnection:
         )
 
     async def open_fd(
-        self, grant: str, path: str = "", mode: str = "r", *, create: bool = True, permissions: int = 0
+        self, grant: str, path: link.AnyPath = "", mode: str = "r", *, create: bool = True, permissions: int = 0
     ) -> int:
         return await self._lend(link.open_request(grant, path, mode, create, permissions))
 
     async def open_many(
-        self, wanted: Iterable[tuple[str, str]], mode: str = "rb", *, create: bool = True, permissions: int = 0
+        self, wanted: Iterable[tuple[str, link.AnyPath]], mode: str = "rb", *, create: bool = True, permissions: int = 0
     ) -> _List[IO[Any] | OSError]:
         requests = [link.open_request(grant, path, mode, create, permissions) for grant, path in wanted]
         results = await self.ask(requests)

@@ -110,7 +110,7 @@ class Connection:
     def open(
         self,
         grant: str,
-        path: str = "",
+        path: link.AnyPath = "",
         mode: str = "r",
         buffering: int = -1,
         encoding: str | None = None,
@@ -130,7 +130,7 @@ class Connection:
 
     def open_path(
         self,
-        path: str,
+        path: link.AnyPath,
         mode: str = "r",
         buffering: int = -1,
         encoding: str | None = None,
@@ -144,13 +144,13 @@ class Connection:
         return self.open("", path, mode, buffering, encoding, errors, newline, create=create, permissions=permissions)
 
     def open_fd(
-        self, grant: str, path: str = "", mode: str = "r", *, create: bool = True, permissions: int = 0
+        self, grant: str, path: link.AnyPath = "", mode: str = "r", *, create: bool = True, permissions: int = 0
     ) -> int:
         """As open(), but the bare descriptor. It is close-on-exec."""
         return self._lend(link.open_request(grant, path, mode, create, permissions))
 
     def open_many(
-        self, wanted: Iterable[tuple[str, str]], mode: str = "rb", *, create: bool = True, permissions: int = 0
+        self, wanted: Iterable[tuple[str, link.AnyPath]], mode: str = "rb", *, create: bool = True, permissions: int = 0
     ) -> _List[IO[Any] | OSError]:
         """Many files, each (grant, path), in as few round trips as go. What could not be opened is its error, in its
         place."""

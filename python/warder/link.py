@@ -16,7 +16,7 @@ import itertools
 import os
 import select
 import socket
-from typing import IO, Any, Iterable, Iterator, NamedTuple, Sequence
+from typing import IO, Any, Iterable, Iterator, NamedTuple, Sequence, Union
 
 from . import protocol
 from .errors import Denied, display_name, error_of, error_of_done
@@ -315,8 +315,12 @@ _OPENINGS = {
 }
 
 
-def open_request(grant: str, target: str, mode: str, create: bool = True, permissions: int = 0) -> Request:
+AnyPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+
+def open_request(grant: str, target: AnyPath, mode: str, create: bool = True, permissions: int = 0) -> Request:
     """What a mode of the builtin open() asks for. Without `create`, "w" asks for a file that is there."""
+    target = os.fsdecode(target)
     kind = mode.replace("b", "").replace("t", "")
     if kind not in _OPENINGS or len(mode) > len(kind) + 1:
         raise ValueError(f"invalid mode: {mode!r}" + (" (append never lends reading)" if "a" in kind else ""))

@@ -236,7 +236,16 @@ private:
             warning(worker, "door", quoted(*forks) + " has child processes do its work, and only the main process may ask",
                     "add requesters = \"group\"");
         }
+        if (forks != worker.cell.arguments.end() && forks->find("gunicorn") != std::string::npos && !may_fchmod(worker.cell.calls)) {
+            warning(worker, "door", "gunicorn's workers tell that they are alive by fchmod, which this filter denies", "add allow_calls = [\"fchmod\"]");
+        }
         for (const Grant& grant : worker.grants) check_for_door(worker, grant);
+    }
+
+    // As far as the profiles go: a filter that was written by hand is its writer's to know.
+    static bool may_fchmod(const sandbox::Calls& calls) {
+        const auto has = [](const std::vector<std::string>& list, const char* name) { return std::ranges::find(list, name) != list.end(); };
+        return !calls.enabled || !has(calls.base, "@strict-service") || has(calls.allow, "fchmod") || has(calls.allow, "@file-modes");
     }
 
     void check_without_door(const Worker& worker) {

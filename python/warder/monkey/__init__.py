@@ -168,7 +168,6 @@ def _forget(name: str) -> None:
     """A reload took a grant away."""
     _state.grants.forget(name)
     _os.look_at_grants()
-    _io.look_at_grants()
 
 
 def _warn_of_threads() -> None:

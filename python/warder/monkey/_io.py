@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from . import _core, _os, _state
+from . import _core, _os
+from ._os import _far, _is_far
 from ._paths import locate
 
 __target__ = "io"
 __implements__ = ["open"]
 
-_beginnings: tuple[str, ...] = ()
 _open: Any = None
 
 
@@ -19,12 +19,6 @@ def _warder_will_monkey_patch(target: Any, items: list[str], warn: Callable[[str
     if not _os._originals:  # os itself may be left alone
         _os._warder_will_monkey_patch(__import__("os"), list(_os.__implements__), warn)
     _open = _core.get_original(target.__name__, "open")
-    look_at_grants()
-
-
-def look_at_grants() -> None:
-    global _beginnings
-    _beginnings = _state.grants.beginnings
 
 
 def open(
@@ -37,11 +31,7 @@ def open(
     closefd: bool = True,
     opener: Any = None,
 ) -> Any:
-    if opener is None and not (
-        file.__class__ is str
-        and file[:1] == "/"
-        and not (file.startswith(_beginnings) or "/." in file or "//" in file)
-    ):
+    if opener is None and not (file.__class__ is str and (file in _far or _is_far(file))):
         opener = _opener_for(file)
     return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
 

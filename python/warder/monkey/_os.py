@@ -24,12 +24,29 @@ __implements__ = [
 
 # What a path of a grant begins with: one that does not is not covered, unless it is not clean.
 _beginnings: tuple[str, ...] = ()
+_far: set[str] = set()  # absolute paths that were seen to be no grant's: a look into it is all that they cost
+MAX_FAR = 4096
 _originals: dict[str, Any] = {}
+# The originals of those whose price counts.
+_QUICK = (
+    "stat", "lstat", "open", "access", "fstat", "readlink", "mkdir", "rmdir", "unlink", "remove", "rename", "replace", "chmod",
+    "listdir", "scandir",
+)  # fmt: skip
 _stat: Any = None
 _lstat: Any = None
 _open: Any = None
 _access: Any = None
 _fstat: Any = None
+_readlink: Any = None
+_mkdir: Any = None
+_rmdir: Any = None
+_unlink: Any = None
+_remove: Any = None
+_rename: Any = None
+_replace: Any = None
+_chmod: Any = None
+_listdir: Any = None
+_scandir: Any = None
 _sets = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
 
 
@@ -37,7 +54,7 @@ def _warder_will_monkey_patch(target: Any, items: list[str], warn: Callable[[str
     items[:] = [item for item in items if hasattr(target, item)]
     for item in items:
         _originals[item] = _core.get_original("os", item)
-    globals().update({f"_{name}": _core.get_original("os", name) for name in ("stat", "lstat", "open", "access", "fstat")})
+    globals().update({f"_{name}": _core.get_original("os", name) for name in _QUICK})
     look_at_grants()
     umask_now = _core.get_original("os", "umask")
     Umask.value = umask_now(0o077)
@@ -63,6 +80,17 @@ def forget() -> None:
 def look_at_grants() -> None:
     global _beginnings
     _beginnings = _state.grants.beginnings
+    _far.clear()
+
+
+def _is_far(path: str) -> bool:
+    """Whether no grant can cover it, whatever it is; what is not absolute and clean is to be looked at in full."""
+    if path[:1] != "/" or path.startswith(_beginnings) or "/." in path or "//" in path or path in _state.grants.sockets:
+        return False
+    if len(_far) >= MAX_FAR:
+        _far.clear()
+    _far.add(path)
+    return True
 
 
 # ---- Helpers ----
@@ -131,11 +159,7 @@ def _unsupported(call: str, path: Any, number: int = errno.EACCES) -> OSError:
 
 
 def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-    if (
-        path.__class__ is str
-        and path[:1] == "/"
-        and not (path.startswith(_beginnings) or "/." in path or "//" in path)
-    ):
+    if path.__class__ is str and (path in _far or _is_far(path)):
         return int(_open(path, flags, mode))
     where = locate(path, dir_fd)
     if where is None:
@@ -246,7 +270,12 @@ def _create_without_permissions(where: str, flags: int, wanted: int) -> int:
         if flags & _module.O_EXCL:
             raise
         return _appending(_state.ask(Request(Operation.WRITE, "", where, flags=wanted)).fd, flags)
-    _module.fchmod(fd, 0)
+    for take_away in (lambda: _state.ask(Request(Operation.CHMOD, "", where)), lambda: _module.fchmod(fd, 0)):
+        try:
+            take_away()
+            break
+        except OSError:
+            continue  # its owner alone may write then: less could not be done
     return _appending(fd, flags)
 
 
@@ -279,9 +308,16 @@ def _removed_directory() -> int:
         _originals["rmdir"](name)
 
 
+def _is_symlink(where: str) -> bool:
+    try:
+        return kinds.S_ISLNK(lstat(where).st_mode)
+    except OSError:
+        return False
+
+
 def _open_error(error: OSError, where: str, name: Any, flags: int) -> OSError:
     """Directories are not lent as files are: which of the kernel's errors it would have been."""
-    if error.errno == errno.ELOOP and flags & _module.O_CREAT and flags & _module.O_EXCL:
+    if error.errno == errno.ELOOP and flags & _module.O_CREAT and flags & _module.O_EXCL and _is_symlink(where):
         return error_of(errno.EEXIST, name)
     at_top = where in _state.grants.trees and getattr(error, "reason", 0) != Reason.SYSTEM
     if not at_top and getattr(error, "reason", 0) != Reason.NOT_REGULAR and error.errno not in (errno.EISDIR, errno.ENXIO):
@@ -299,12 +335,8 @@ def _open_error(error: OSError, where: str, name: Any, flags: int) -> OSError:
 
 
 def stat(path: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> Any:
-    if (
-        path.__class__ is str
-        and path[:1] == "/"
-        and not (path.startswith(_beginnings) or "/." in path or "//" in path)
-    ):
-        return _stat(path, follow_symlinks=follow_symlinks)
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _stat(path) if follow_symlinks else _lstat(path)
     if path.__class__ is int and path in _state.directories:
         return fstat(path)
     where = locate(path, dir_fd)
@@ -326,11 +358,7 @@ def _stat_of_target(where: str, path: Any) -> Any:
 
 
 def lstat(path: Any, *, dir_fd: int | None = None) -> Any:
-    if (
-        path.__class__ is str
-        and path[:1] == "/"
-        and not (path.startswith(_beginnings) or "/." in path or "//" in path)
-    ):
+    if path.__class__ is str and (path in _far or _is_far(path)):
         return _lstat(path)
     if locate(path, dir_fd) is None:
         return _lstat(path, dir_fd=dir_fd)
@@ -364,11 +392,9 @@ def as_stat_result(found: Stat) -> Any:
 def access(
     path: Any, mode: int, *, dir_fd: int | None = None, effective_ids: bool = False, follow_symlinks: bool = True
 ) -> bool:
-    if (
-        path.__class__ is str
-        and path[:1] == "/"
-        and not (path.startswith(_beginnings) or "/." in path or "//" in path)
-    ):
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        if follow_symlinks and not effective_ids:
+            return _access(path, mode)  # type: ignore[no-any-return]
         return bool(_access(path, mode, effective_ids=effective_ids, follow_symlinks=follow_symlinks))
     try:
         where = locate(path, dir_fd)
@@ -391,6 +417,8 @@ def access(
 
 
 def readlink(path: Any, *, dir_fd: int | None = None) -> Any:
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _readlink(path, dir_fd=dir_fd)  # type: ignore[no-any-return]
     where = locate(path, dir_fd)
     if where is None:
         return _originals["readlink"](path, dir_fd=dir_fd)
@@ -435,6 +463,8 @@ def _directory_of(path: Any) -> tuple[str | None, Any]:
 
 
 def listdir(path: Any = None) -> list[Any]:
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _listdir(path)  # type: ignore[no-any-return]
     where, name = _directory_of(path)
     if where is None:
         found: list[Any] = _originals["listdir"](path)
@@ -457,6 +487,8 @@ def _fspath(path: Any) -> Any:
 
 
 def scandir(path: Any = None) -> Any:
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _scandir(path)  # type: ignore[no-any-return]
     where, name = _directory_of(path)
     if where is None:
         return _originals["scandir"](path)
@@ -546,6 +578,8 @@ class Entry:
 
 
 def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _mkdir(path, mode, dir_fd=dir_fd)  # type: ignore[no-any-return]
     where = locate(path, dir_fd)
     if where is None:
         return _originals["mkdir"](path, mode, dir_fd=dir_fd)
@@ -560,18 +594,24 @@ def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
 
 
 def rmdir(path: Any, *, dir_fd: int | None = None) -> None:
-    _remove("rmdir", Operation.RMDIR, path, dir_fd)
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _rmdir(path, dir_fd=dir_fd)  # type: ignore[no-any-return]
+    _take_away("rmdir", Operation.RMDIR, path, dir_fd)
 
 
 def unlink(path: Any, *, dir_fd: int | None = None) -> None:
-    _remove("unlink", Operation.UNLINK, path, dir_fd)
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _unlink(path, dir_fd=dir_fd)  # type: ignore[no-any-return]
+    _take_away("unlink", Operation.UNLINK, path, dir_fd)
 
 
 def remove(path: Any, *, dir_fd: int | None = None) -> None:
-    _remove("remove", Operation.UNLINK, path, dir_fd)
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _remove(path, dir_fd=dir_fd)  # type: ignore[no-any-return]
+    _take_away("remove", Operation.UNLINK, path, dir_fd)
 
 
-def _remove(call: str, operation: Operation, path: Any, dir_fd: int | None) -> None:
+def _take_away(call: str, operation: Operation, path: Any, dir_fd: int | None) -> None:
     where = locate(path, dir_fd)
     if where is None:
         if not _forgets_socket(path):
@@ -606,14 +646,18 @@ def _forgets_socket(path: Any) -> bool:
 
 
 def rename(src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
-    _rename("rename", src, dst, src_dir_fd, dst_dir_fd)
+    if src.__class__ is str and dst.__class__ is str and (src in _far or _is_far(src)) and (dst in _far or _is_far(dst)):
+        return _rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)  # type: ignore[no-any-return]
+    _move("rename", src, dst, src_dir_fd, dst_dir_fd)
 
 
 def replace(src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
-    _rename("replace", src, dst, src_dir_fd, dst_dir_fd)
+    if src.__class__ is str and dst.__class__ is str and (src in _far or _is_far(src)) and (dst in _far or _is_far(dst)):
+        return _replace(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)  # type: ignore[no-any-return]
+    _move("replace", src, dst, src_dir_fd, dst_dir_fd)
 
 
-def _rename(call: str, src: Any, dst: Any, src_dir_fd: int | None, dst_dir_fd: int | None) -> None:
+def _move(call: str, src: Any, dst: Any, src_dir_fd: int | None, dst_dir_fd: int | None) -> None:
     source, target = _locate_two(src, dst, src_dir_fd, dst_dir_fd)
     if source is None and target is None:
         return _originals[call](src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
@@ -698,6 +742,8 @@ def symlink(src: Any, dst: Any, target_is_directory: bool = False, *, dir_fd: in
 
 
 def chmod(path: Any, mode: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
+    if path.__class__ is str and (path in _far or _is_far(path)):
+        return _chmod(path, mode, dir_fd=dir_fd, follow_symlinks=follow_symlinks)  # type: ignore[no-any-return]
     where = locate(path, dir_fd)
     if where is None:
         if not isinstance(path, int) and _socket_path(path) in bound_sockets:

@@ -137,7 +137,10 @@ TEST_CASE("what an unmodified program would miss behind its door is told") {
     CHECK_NE(run("\"-m\", \"warder.monkey\"", "").find("add door = \"python\""), std::string::npos);
     CHECK_EQ(run("\"-m\", \"warder.monkey\"", "door = \"python\"\n"), "");
     CHECK_NE(run("\"/usr/bin/gunicorn\"", "door = \"python\"\n").find("add requesters = \"group\""), std::string::npos);
-    CHECK_EQ(run("\"/usr/bin/gunicorn\"", "door = \"python\"\nrequesters = \"group\"\n"), "");
+    const std::string group = "door = \"python\"\nrequesters = \"group\"\n";
+    CHECK_NE(run("\"/usr/bin/gunicorn\"", group).find("add allow_calls = [\"fchmod\"]"), std::string::npos);
+    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "cell.allow_calls = [\"fchmod\"]\n"), "");
+    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "cell.profile = \"service\"\n"), "");
 }
 
 TEST_CASE("grants that do not fit into one variable are refused before the program is") {
