@@ -18,7 +18,7 @@ BUILD = os.path.abspath(os.environ.get("WARDER_BUILD", os.path.join(ROOT, "build
 PYTHON = "/usr/bin/python3"
 MAX_OPEN_MORE = 15.0   # microseconds beyond the client's own open
 MAX_RATIO = 1.3        # of a call that no grant covers
-ROUNDS, CALLS = 60, 300
+ROUNDS, CALLS = 300, 100
 
 CONFIG = """\
 [daemon]

@@ -130,6 +130,22 @@ class Examples(MonkeyTest):
         self.assertEqual(caught.exception.code, 404)
         caught.exception.close()
 
+    def test_the_example_of_the_package_serves_and_keeps_its_port_while_it_is_killed(self):
+        with open(os.path.join(ROOT, "examples/http-server/behind_the_door.toml")) as file:
+            text = file.read()
+        for what, instead in (("8000", str(self.port)), ("/srv/www", f"{self.home}/site"),
+                              ("environment = { ", f'environment = {{ PYTHONPATH = "{ROOT}/python", '),
+                              ("[worker.http-server.grants]", f'[worker.http-server.cell]\nbind = ["{ROOT}/python"]\n[worker.http-server.grants]')):
+            self.assertIn(what, text)
+            text = text.replace(what, instead)
+        self.start(text)
+        self.assertEqual(self.served("http-server"), "a page\n")
+        before = self.worker("http-server")["pid"]
+        os.kill(before, signal.SIGKILL)
+        self.assertEqual(self.get(), "a page\n")   # it waits for the next run, and is not refused
+        self.assertNotEqual(self.worker("http-server")["pid"], before)
+        self.assertEqual(self.ctl("check", "--config", self.path("warder.toml"), check=False).stdout.count("warning"), 0)
+
     def asyncio_server(self):
         return self.program("server", f"""
             import asyncio
