@@ -1,5 +1,5 @@
-// What a worker with a door is told of its own grants. The form is in docs/python.md: it is read by clients, so members are
-// added, never changed.
+// What a worker with a door is told of its own grants. The form is in docs/python.md: it is read by clients, so members
+// are added, never changed.
 #include "base/json.h"
 #include "config/config.h"
 
@@ -12,11 +12,16 @@ using policy::Kind;
 
 std::string_view name_of(Hole hole) {
     switch (hole) {
-        case Hole::none: return "none";
-        case Hole::word: return "word";
-        case Hole::number: return "number";
-        case Hole::path: return "path";
-        case Hole::choice: return "choice";
+        case Hole::none:
+            return "none";
+        case Hole::word:
+            return "word";
+        case Hole::number:
+            return "number";
+        case Hole::path:
+            return "path";
+        case Hole::choice:
+            return "choice";
     }
     return "unknown";
 }
@@ -38,7 +43,10 @@ void put_rights(JsonWriter& json, const Grant& grant) {
 void put_lookups(JsonWriter& json, const Grant& grant) {
     using policy::Lookup;
     constexpr std::array<std::pair<Lookup, std::string_view>, 4> kinds{{
-        {Lookup::user, "user"}, {Lookup::group, "group"}, {Lookup::host, "host"}, {Lookup::service, "service"},
+        {Lookup::user, "user"},
+        {Lookup::group, "group"},
+        {Lookup::host, "host"},
+        {Lookup::service, "service"},
     }};
     json.key("lookups").begin_array();
     for (const auto& [bit, name] : kinds) {
@@ -51,7 +59,11 @@ void put_lookups(JsonWriter& json, const Grant& grant) {
 void put_command(JsonWriter& json, const policy::Command& command) {
     json.key("words").begin_array();
     for (const auto& word : command.words) {
-        json.begin_object().member("before", word.before).member("hole", name_of(word.hole)).member("text", word.text).end_object();
+        json.begin_object()
+            .member("before", word.before)
+            .member("hole", name_of(word.hole))
+            .member("text", word.text)
+            .end_object();
     }
     json.end_array().member("stdin", command.in).member("stdout", command.out).member("stderr", command.err);
 }
@@ -61,12 +73,19 @@ void put_subject(JsonWriter& json, const Grant& grant) {
         case Kind::file:
         case Kind::tree:
         case Kind::secret:
-        case Kind::device: json.member("path", grant.path); return;
+        case Kind::device:
+            json.member("path", grant.path);
+            return;
         case Kind::listener:
-        case Kind::peer: json.member("address", format(grant.address)); return;
-        case Kind::lookup: return put_lookups(json, grant);
-        case Kind::command: return put_command(json, grant.command);
-        default: return;
+        case Kind::peer:
+            json.member("address", format(grant.address));
+            return;
+        case Kind::lookup:
+            return put_lookups(json, grant);
+        case Kind::command:
+            return put_command(json, grant.command);
+        default:
+            return;
     }
 }
 

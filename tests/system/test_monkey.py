@@ -5,11 +5,8 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 import threading
-import time
 import unittest
 import urllib.error
 import urllib.request

@@ -18,6 +18,7 @@ def _warder_will_monkey_patch(target: Any, items: list[str], warn: Callable[[str
     global _open
     if not _os._originals:  # os itself may be left alone
         _os._warder_will_monkey_patch(__import__("os"), list(_os.__implements__), warn)
+    _os.look_at_grants()
     _open = _core.get_original(target.__name__, "open")
 
 

@@ -206,7 +206,7 @@ class Methods:
                 return  # its grant says how many may wait
             try:
                 return original(self, *backlog)  # type: ignore[no-any-return]
-            except PermissionError:
+            except OSError:  # whichever the filter says
                 if not _listens(self):  # one that was handed down does already
                     raise
 
