@@ -618,3 +618,79 @@ class Others(MonkeyTest):
             """)
         self.start(self.behind_the_door("script", ["-W", "error", path], f'site = {{ read = "{self.home}/site/", also = ["stat"] }}'))
         self.assertEqual(self.said("script"), [{}])
+
+    def test_servers_are_made_by_what_the_socket_module_has_for_it(self):
+        port = free_port()
+        self.start(self.behind_the_door("server", [*MONKEY, self.program("server", f"""
+            import json, socket
+            with socket.create_server(("127.0.0.1", {port}), backlog=7, reuse_port=False) as server:
+                print(json.dumps([server.getsockname(), server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), server.gettimeout()]))
+                server.listen()
+                server.settimeout(30)
+                visitor, address = server.accept()
+                with visitor:
+                    visitor.sendall(b"hello")
+            with socket.socket() as unbound:
+                print(json.dumps([unbound.getsockname(), unbound.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)]))
+                try:
+                    unbound.bind(("127.0.0.1", {port + 1 if port < 65535 else port - 1}))
+                except PermissionError as error:
+                    print(json.dumps(error.errno))
+            """)], f'http = {{ listen = "tcp:127.0.0.1:{port}" }}'))
+
+        def visit():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=20) as visitor:
+                return visitor.recv(10)
+
+        self.assertEqual(wait_for(visit, "it answers", 30), b"hello")
+        self.assertEqual(self.said("server"), [[["127.0.0.1", port], 1, None], [["0.0.0.0", 0], int(socket.AF_INET)], 1])
+
+    def test_only_what_is_named_is_patched_and_the_program_is_run_as_python_runs_it(self):
+        self.make("site/a", "a")
+        path = self.program("script", f"""
+            import builtins, io, json, os, socket, sys
+            import warder.monkey
+            print(json.dumps([__name__, sys.argv[1:], sys.path[0] == "{self.home}/app", os.path.basename(__file__)]))
+            print(json.dumps([builtins.open is warder.monkey.get_original("builtins", "open"), warder.monkey.is_module_patched("os"),
+                              warder.monkey.is_module_patched("socket.socket"), warder.monkey.is_module_patched("pwd")]))
+            print(json.dumps(os.path.exists("{self.home}/site/a")))
+            with os.fdopen(os.open("{self.home}/site/a", os.O_RDONLY)) as file:
+                print(json.dumps(file.read()))
+            """)
+        self.start(self.behind_the_door("script", [*MONKEY, "--only", "socket,os", path, "--only", "x", "-m"],
+                                        f'site = {{ read = "{self.home}/site/", also = ["stat"] }}'))
+        self.assertEqual(self.said("script"), [["__main__", ["--only", "x", "-m"], True, "script.py"], [True, True, True, False], True, "a"])
+
+    def test_what_came_too_late_is_told(self):
+        self.make("app/holder.py", "from os import mkdir\n")
+        path = self.program("script", """
+            import json, threading, warnings
+            import holder
+            go_on = threading.Event()
+            threading.Thread(target=go_on.wait).start()
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                import warder.monkey
+                warder.monkey.patch_all()
+            go_on.set()
+            print(json.dumps([str(one.message) for one in told]))
+            """)
+        self.start(self.behind_the_door("script", [path], 'site = { read = "/srv/www/", also = ["stat"] }'))
+        (told,) = self.said("script")
+        self.assertEqual(len(told), 2)
+        self.assertIn("other threads run", told[0])
+        self.assertIn("holder (os.mkdir)", told[1])
+
+    def test_a_worker_is_told_its_grants_anew_when_they_change(self):
+        text = """
+            import json, os, time
+            print(json.dumps([one["name"] for one in json.loads(os.environ["WARDER_GRANTS"])]), flush=True)
+            time.sleep(1000)
+            """
+        command = [*MONKEY, self.program("script", text)]
+        self.start(self.behind_the_door("script", command, 'one = { read = "/srv/www/", also = ["stat"] }'))
+        wait_for(lambda: '["one"]' in self.worker_log("script"), "it is told")
+        self.write_config(self.behind_the_door("script", command, 'one = { read = "/srv/www/", also = ["stat"] }\ntwo = { read = "/srv/two/" }'))
+        changes = self.report("reload")["changes"]
+        self.assertEqual([(change["worker"], change["kind"]) for change in changes], [("script", "restart")])
+        wait_for(lambda: '["one", "two"]' in self.worker_log("script"), "it is told again", 20)
