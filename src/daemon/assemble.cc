@@ -74,7 +74,8 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     policy::Grant logs;
     logs.name = "logs";
     logs.kind = policy::Kind::tree;
-    logs.rights = {Operation::create, Operation::write, Operation::append, Operation::rename, Operation::unlink};
+    logs.rights = {Operation::create, Operation::write, Operation::append, Operation::rename, Operation::unlink,
+                   Operation::watch};
     logs.path = daemon.log_directory;
     logs.mode = 0640;
     logs.origin = "warderd itself";

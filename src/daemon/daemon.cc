@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -222,6 +223,7 @@ void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credential
 
 void Daemon::session_ends(supervise::Worker& worker) {
     if (is_keeper(worker.id())) pipes_.keeper_ended();
+    renew_output(worker);
     if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
     custodians_.session_ended(worker.id());
@@ -278,6 +280,16 @@ void Daemon::removed(supervise::Worker& worker) {
     channels_.dismiss(worker.id());
 }
 
+// Its output's end is the end of this run. What cannot be had now is the old pipe once more.
+void Daemon::renew_output(supervise::Worker& worker) {
+    const auto* config = config_of(worker.id());
+    if (config == nullptr || !config_.daemon.log_keeper || is_keeper(worker.id())) return;
+    auto next = pipes_.renew("log:" + worker.name());
+    if (!next) return log_warning(worker.name() + ": its next run writes where this one did: " + describe(next.error()));
+    worker.set_output(std::move(*next));
+    tend_keeper();
+}
+
 // ---- News from sessions ----
 
 void Daemon::said_hello(WorkerId id) { channels_.greeted(id, now_); }
@@ -299,8 +311,21 @@ void Daemon::said_ready(WorkerId id) {
 void Daemon::said_status(WorkerId id, std::string_view text) {
     if (auto* worker = roster_->find(id)) worker->said_status(text);
     if (!is_keeper(id)) return;
+    note_losses(text);
     pipes_.keeper_took();
     tend_keeper();
+}
+
+// The keeper says when lines begin to be lost and when that is over; a directory that somebody took away is made again.
+void Daemon::note_losses(std::string_view text) {
+    const bool losing = text.starts_with("losing");
+    if (losing) log_error(std::string(config::log_keeper_name) + ": " + std::string(text));
+    else if (losing_lines_) log_info(std::string(config::log_keeper_name) + ": lines are written again");
+    losing_lines_ = losing;
+    const auto* keeper = losing && keeper_ ? roster_->find(keeper_->id) : nullptr;
+    if (keeper == nullptr || ::access(config_.daemon.log_directory.c_str(), F_OK) == 0 || errno != ENOENT) return;
+    privileges_.become_root();
+    if (make_log_directory(keeper->snapshot().uid)) log_warning(config_.daemon.log_directory + " was gone, and is made again");
 }
 
 void Daemon::broke_protocol(WorkerId id, std::string_view how) {

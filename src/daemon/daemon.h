@@ -109,6 +109,7 @@ private:
     bool open_control();
     bool open_audit();
     bool add_keeper();
+    bool make_log_directory(uid_t keeper);
     bool add_resolver();
     static bool wants_resolver(const config::Config& config);
     bool prepare_openers();
@@ -142,6 +143,8 @@ private:
     Result<std::span<const PollEvent>> next_events();
     void count_turn();
     void end();
+    void renew_output(supervise::Worker& worker);
+    void note_losses(std::string_view text);
     void record_state(const supervise::Worker& worker, std::string_view text);
     void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
     const config::Worker* config_of(WorkerId id) const;
@@ -173,6 +176,7 @@ private:
     std::optional<Member> keeper_;
     std::optional<Member> resolver_;
     bool resolver_up_ = false;
+    bool losing_lines_ = false;   // as the keeper said last
     Turns turns_;
     std::unique_ptr<Operators> operators_;
     std::optional<control::Server> control_;

@@ -1,12 +1,16 @@
 #include "daemon/log_pipes.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <utility>
 
 namespace warder::daemon {
 namespace {
 
 constexpr int most_on_their_way = 16;
+constexpr std::size_t most_former = 4;   // pipes of runs that are over, of one worker
 
 // Limits of a log as one number, in the event that carries its pipe: bytes of a file below, files to keep in the top 16 bits.
 std::uint64_t pack(const config::Logging& limits) {
@@ -18,19 +22,44 @@ std::uint64_t pack(const config::Logging& limits) {
 
 }  // namespace
 
+Result<void> LogPipes::open(Pipe& pipe) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
+    pipe.reader = {Fd(ends[0]), false};
+    pipe.writer = Fd(ends[1]);
+    return {};
+}
+
 Result<Fd> LogPipes::writer(const std::string& name, const config::Logging& limits) {
     Pipe& pipe = pipes_[name];
     if (!pipe.writer) {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0) {
+        if (const auto opened = open(pipe); !opened) {
             pipes_.erase(name);
-            return failure("pipe2");
+            return Failure(opened.error());
         }
-        pipe.reader = Fd(ends[0]);
-        pipe.writer = Fd(ends[1]);
     }
     pipe.limits = limits;
-    pipe.delivered = false;
+    pipe.reader.delivered = false;
+    return pipe.writer.duplicate();
+}
+
+Result<Fd> LogPipes::renew(const std::string& name) {
+    const auto found = pipes_.find(name);
+    if (found == pipes_.end()) return failure(ENOENT, "the pipe of a log");
+    Pipe& pipe = found->second;
+    // What is empty was read, or nothing was ever written: whoever still writes there has the keeper's end to write to.
+    const auto is_empty = [](const Reader& reader) {
+        int left = 0;
+        return ::ioctl(reader.fd.get(), FIONREAD, &left) == 0 && left == 0;
+    };
+    std::erase_if(pipe.former, is_empty);
+    if (pipe.former.size() < most_former) {
+        Pipe next;
+        TRY(open(next));
+        Reader last = std::exchange(pipe.reader, std::move(next.reader));
+        pipe.writer = std::move(next.writer);
+        if (!is_empty(last)) pipe.former.push_back(std::move(last));
+    }
     return pipe.writer.duplicate();
 }
 
@@ -40,7 +69,10 @@ void LogPipes::keeper_began(WorkerId keeper) {
     keeper_ = keeper;
     keeper_up_ = true;
     on_their_way_ = 0;
-    for (auto& [name, pipe] : pipes_) pipe.delivered = false;
+    for (auto& [name, pipe] : pipes_) {
+        pipe.reader.delivered = false;
+        for (auto& reader : pipe.former) reader.delivered = false;
+    }
 }
 
 void LogPipes::keeper_ended() { keeper_up_ = false; }
@@ -48,15 +80,29 @@ void LogPipes::keeper_ended() { keeper_up_ = false; }
 bool LogPipes::deliver(broker::Broker& broker) {
     if (!keeper_up_) return false;
     for (auto& [name, pipe] : pipes_) {
-        if (pipe.delivered) continue;
-        if (on_their_way_ == most_on_their_way) return false;
-        const protocol::Event event{name, pack(pipe.limits), 1};
-        const auto sent = broker.send_event(keeper_, protocol::Type::channel, event, pipe.reader.get());
-        if (!sent) return sent.error().number == EAGAIN;
-        pipe.delivered = true;
-        ++on_their_way_;
+        const Sent sent = send_all(broker, name, pipe);
+        if (sent != Sent::yes) return sent == Sent::full;
     }
     return false;
+}
+
+// Those of former runs first: the keeper reads a log's pipes in the order in which they come to it.
+LogPipes::Sent LogPipes::send_all(broker::Broker& broker, const std::string& name, Pipe& pipe) {
+    for (auto& reader : pipe.former) {
+        if (const Sent sent = send(broker, name, pipe, reader); sent != Sent::yes) return sent;
+    }
+    return send(broker, name, pipe, pipe.reader);
+}
+
+LogPipes::Sent LogPipes::send(broker::Broker& broker, const std::string& name, const Pipe& pipe, Reader& reader) {
+    if (reader.delivered) return Sent::yes;
+    if (on_their_way_ == most_on_their_way) return Sent::later;
+    const protocol::Event event{name, pack(pipe.limits), 1};
+    const auto sent = broker.send_event(keeper_, protocol::Type::channel, event, reader.fd.get());
+    if (!sent) return sent.error().number == EAGAIN ? Sent::full : Sent::later;
+    reader.delivered = true;
+    ++on_their_way_;
+    return Sent::yes;
 }
 
 }  // namespace warder::daemon

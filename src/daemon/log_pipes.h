@@ -1,5 +1,6 @@
-// Pipes from workers' output to the log keeper. warderd keeps both ends, so that nothing is lost while either side is
-// started again: the worker's next life gets the same writing end, the keeper's next life the same reading end.
+// Pipes from workers' output to the log keeper: one for each run, so that no run finds its pipe as another left it, and the end
+// of a run is the end of its last line. warderd keeps the reading ends until they are read, so that nothing is lost while the
+// keeper is started again.
 #pragma once
 
 #include <map>
@@ -18,6 +19,10 @@ public:
     // the caller's. `limits` go to the keeper with it. Errors: pipe2(2), fcntl(2).
     Result<Fd> writer(const std::string& name, const config::Logging& limits);
 
+    // A run is over: the next one gets a pipe of its own, whose writing end is returned, the caller's. The old one's is closed
+    // here. Where too many of former runs are unread it stays the same pipe. Errors: pipe2(2), fcntl(2).
+    Result<Fd> renew(const std::string& name);
+
     void forget(const std::string& name);
 
     // The keeper is up: it is to get every pipe. Nothing is sent yet.
@@ -32,12 +37,21 @@ public:
     bool deliver(broker::Broker& broker);
 
 private:
-    struct Pipe {
-        Fd reader;
-        Fd writer;
-        config::Logging limits;
+    struct Reader {
+        Fd fd;
         bool delivered = false;
     };
+    struct Pipe {
+        Reader reader;
+        Fd writer;
+        config::Logging limits;
+        std::vector<Reader> former;   // of runs that are over, the oldest first; not read to their end as far as we know
+    };
+    enum class Sent { yes, full, later };
+
+    static Result<void> open(Pipe& pipe);
+    Sent send(broker::Broker& broker, const std::string& name, const Pipe& pipe, Reader& reader);
+    Sent send_all(broker::Broker& broker, const std::string& name, Pipe& pipe);
 
     std::map<std::string, Pipe> pipes_;
     bool keeper_up_ = false;

@@ -225,19 +225,23 @@ bool Daemon::open_audit() {
 
 // The log directory is the keeper's to write and the operators' group's to read: the directory's group passes to the files
 // (setgid), and others see nothing.
+bool Daemon::make_log_directory(uid_t keeper) {
+    const auto& standing = config_.daemon.standing;
+    const gid_t gid = standing.without_root ? standing.gid : control_gid(config_.daemon.control_group);
+    const std::string& directory = config_.daemon.log_directory;
+    const auto made = made_directory_as_root(directory, 0755);
+    if (!made) return said("making " + directory, Failure(made.error()));
+    const bool given = ::fchownat(made->get(), "", keeper, gid, AT_EMPTY_PATH) == 0 && ::chmod(own_path(made->get()).c_str(), 02750) == 0;
+    return given || said(directory, failure("chown"));
+}
+
 bool Daemon::add_keeper() {
     const std::string program = find_program("helpers/warder-log-keeper", WARDER_LIBEXECDIR "/warder-log-keeper");
     config::Worker keeper = log_keeper(config_.daemon, program);
     const auto& standing = config_.daemon.standing;
     const auto uid = standing.without_root ? Result<uid_t>(standing.uid) : uids_.number_of(keeper.name);
     if (!uid) return said(keeper.name, Failure(uid.error()));
-    const gid_t gid = standing.without_root ? standing.gid : control_gid(config_.daemon.control_group);
-    const std::string& directory = config_.daemon.log_directory;
-    const auto made = made_directory_as_root(directory, 0755);
-    if (!made) return said("making " + directory, Failure(made.error()));
-    if (::fchownat(made->get(), "", *uid, gid, AT_EMPTY_PATH) != 0 || ::chmod(own_path(made->get()).c_str(), 02750) != 0) {
-        return said(directory, failure("chown"));
-    }
+    if (!make_log_directory(*uid)) return false;
     if (!add(keeper).empty()) return false;
     keeper_ = take_out(keeper.name);
     return true;

@@ -41,6 +41,10 @@ void LogFile::append(std::string_view lines, std::string_view stamp) {
     lost_ += count_lines(lines);
 }
 
+void LogFile::retry(std::string_view stamp) {
+    if (lost_ > 0 && !(ready_for(0) && tell_losses(stamp))) why_lost_ = errno;
+}
+
 void LogFile::close_file() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }

@@ -1,5 +1,6 @@
 // One log file with its rotated predecessors, written through descriptors that warderd lends under the grant "logs". A disk
-// that is full loses lines, which are counted and told of when it works again; nothing here ever ends the keeper.
+// that is full loses lines, which are counted and told of in the file when it works again; the keeper says so meanwhile.
+// Nothing here ever ends the keeper.
 #pragma once
 
 #include <warder/warder.h>
@@ -26,6 +27,12 @@ public:
 
     // Gives the descriptor back; the next append asks again.
     void close_file();
+
+    // What was lost since it last could be written is told in the file, if that can be done now.
+    void retry(std::string_view stamp);
+    // Lines are lost, and the file does not say so yet.
+    bool losing() const { return lost_ > 0; }
+    int why_losing() const { return why_lost_; }   // errno
 
     // The keeper has no room for another descriptor: others should close_file().
     bool out_of_descriptors() const { return out_of_descriptors_; }

@@ -5,21 +5,29 @@
 //     event value   the most bytes of one file (low 48 bits), how many rotated files to keep (top 16 bits)
 //
 // Workers' lines get an RFC 3339 timestamp in UTC and go to WORKER.log; the audit's are JSON already and go to audit.jsonl.
+// Each run of a worker has a pipe of its own, so that its end ends its last line too; a line that is not whole after a second
+// is written as it is. The directory is watched: a log that somebody moved or removed is asked for anew. Lines that cannot be
+// written are lost, and our status says so for as long as that lasts.
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <warder/warder.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -33,6 +41,14 @@ using namespace warder::helpers;
 constexpr int exit_failed = 1;
 constexpr int exit_again = 75;   // EX_TEMPFAIL of sysexits.h: start me again
 
+using Milliseconds = std::int64_t;
+constexpr Milliseconds line_patience = 1000;    // with a line whose newline does not come
+constexpr Milliseconds retry_after = 1000;      // what could not be written
+constexpr Milliseconds watch_after = 60'000;    // what could not be watched
+constexpr Milliseconds name_patience = 6000;    // warderd looks at the directory's name every 5 s, and lends the moved one until then
+constexpr Milliseconds never = INT64_MAX;
+constexpr std::uint32_t moves = IN_MOVED_FROM | IN_DELETE | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
+
 volatile std::sig_atomic_t told_to_end = 0;
 
 void on_signal(int) { told_to_end = 1; }
@@ -43,11 +59,19 @@ std::string present_timestamp() {
     return timestamp(now.tv_sec * 1'000'000'000 + now.tv_nsec);
 }
 
+Milliseconds monotonic() {
+    std::timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 struct Source {
     int fd = -1;
     ino_t pipe = 0;   // which pipe it is: warderd may hand us the same one again
     LineSplitter lines;
     LogFile* file = nullptr;
+    Milliseconds since = 0;   // when what is held back began to come
+    bool awaited = false;     // stands in Keeper::unfinished_
 };
 
 class Keeper {
@@ -64,15 +88,33 @@ private:
     LogFile& file_for(const Place& place);
     bool already_read(ino_t pipe) const;
     bool read_once(Source& source);
+    bool drained(Source& source);
     void end(int fd);
+    void read_to_the_end_of(const LogFile& file);
     void drain();
     int wait(std::array<epoll_event, 64>& events);
+
+    void await_newline(Source& source, bool goes_on);
+    void show_unfinished(Milliseconds now);
+    void run_due();
+    void retry_lost();
+    void note_losses();
+    std::string state_in_words() const;
+    void watch_directory(Milliseconds now);
+    void take_moves();
+    void forget_directory(Milliseconds again_at);
 
     warder_connection* connection_;
     int poll_;
     std::map<int, Source> sources_;                                  // by descriptor
     std::map<std::string, std::unique_ptr<LogFile>> files_;          // by name
+    std::deque<std::pair<Milliseconds, int>> unfinished_;            // moment and descriptor; the earliest first
     std::size_t adopted_ = 0;   // events with pipes since we last said how many we keep
+    bool losing_ = false;       // as was said last
+    Milliseconds retry_at_ = never;
+    int watch_ = -1;            // inotify, of the directory
+    Milliseconds watch_at_ = 0; // when it is to be asked for
+    bool watched_once_ = false;
     bool again_ = false;
 };
 
@@ -90,9 +132,12 @@ int Keeper::run() {
         }
         const int ready = wait(events);
         for (int i = 0; i < ready; ++i) {
-            const auto source = sources_.find(events[static_cast<std::size_t>(i)].data.fd);
+            const int fd = events[static_cast<std::size_t>(i)].data.fd;
+            const auto source = sources_.find(fd);
             if (source != sources_.end() && !read_once(source->second)) end(source->first);
+            if (fd == watch_) take_moves();
         }
+        run_due();
     }
 }
 
@@ -100,7 +145,19 @@ int Keeper::run() {
 int Keeper::wait(std::array<epoll_event, 64>& events) {
     sigset_t none;
     ::sigemptyset(&none);
-    return ::epoll_pwait(poll_, events.data(), static_cast<int>(events.size()), -1, &none);
+    Milliseconds due = retry_at_;
+    if (!unfinished_.empty()) due = std::min(due, unfinished_.front().first);
+    if (!files_.empty()) due = std::min(due, watch_at_);
+    const int timeout = due == never ? -1 : static_cast<int>(std::clamp<Milliseconds>(due - monotonic(), 0, 60'000));
+    return ::epoll_pwait(poll_, events.data(), static_cast<int>(events.size()), timeout, &none);
+}
+
+void Keeper::run_due() {
+    const Milliseconds now = monotonic();
+    show_unfinished(now);
+    if (retry_at_ <= now) retry_lost();
+    if (watch_at_ <= now && !files_.empty()) watch_directory(now);
+    note_losses();
 }
 
 // All of them, even after a stop: a pipe that came just before it has lines too.
@@ -133,6 +190,7 @@ void Keeper::adopt(const warder_event& event) {
     }
     LogFile& file = file_for(*place);
     file.set_limits(unpack_limits(event.value));
+    if (!already_read(pipe.st_ino)) read_to_the_end_of(file);
     epoll_event interest{};
     interest.events = EPOLLIN;
     interest.data.fd = event.fd;
@@ -141,15 +199,59 @@ void Keeper::adopt(const warder_event& event) {
         ::close(event.fd);
         return;
     }
-    sources_.emplace(event.fd, Source{event.fd, pipe.st_ino, LineSplitter(place->stamped), &file});
+    sources_.emplace(event.fd, Source{event.fd, pipe.st_ino, LineSplitter(place->stamped), &file, 0, false});
+}
+
+// The pipe of the run before this one: what it said comes first.
+void Keeper::read_to_the_end_of(const LogFile& file) {
+    for (auto source = sources_.begin(); source != sources_.end();) {
+        const auto next = std::next(source);
+        if (source->second.file == &file && drained(source->second)) end(source->first);
+        source = next;
+    }
 }
 
 // For people, and for warderd: it hands out a few pipes at a time and goes on when it hears from us, since the library keeps
 // no more than 32 events while it waits for an answer.
 void Keeper::tell_how_many() {
     adopted_ = 0;
-    const std::string text = "keeping " + std::to_string(sources_.size()) + (sources_.size() == 1 ? " log" : " logs");
-    warder_status(connection_, text.c_str());
+    warder_status(connection_, state_in_words().c_str());
+}
+
+// What an operator sees of us. "losing" in front is what warderd takes for a warning.
+std::string Keeper::state_in_words() const {
+    std::size_t losing = 0;
+    const LogFile* first = nullptr;
+    for (const auto& [name, file] : files_) {
+        if (file->losing() && losing++ == 0) first = file.get();
+    }
+    if (first == nullptr) {
+        std::set<const LogFile*> kept;
+        for (const auto& [fd, source] : sources_) kept.insert(source.file);
+        return "keeping " + std::to_string(kept.size()) + (kept.size() == 1 ? " log" : " logs");
+    }
+    std::string text = "losing lines of " + first->place().file;
+    if (losing > 1) text += " and " + std::to_string(losing - 1) + " more";
+    return text + ": " + std::strerror(first->why_losing());
+}
+
+// Said when it begins and when it is over. While it lasts each file is tried again, so that its end is seen without a new line.
+void Keeper::note_losses() {
+    const bool losing = std::any_of(files_.begin(), files_.end(), [](const auto& entry) { return entry.second->losing(); });
+    if (losing && retry_at_ == never) retry_at_ = monotonic() + retry_after;
+    if (!losing) retry_at_ = never;
+    if (losing != losing_) ++adopted_;   // the next turn says it
+    if (losing_ && !losing && watch_ < 0) {   // the directory may be another
+        watch_at_ = 0;
+        watched_once_ = false;
+    }
+    losing_ = losing;
+}
+
+void Keeper::retry_lost() {
+    retry_at_ = monotonic() + retry_after;
+    const std::string stamp = present_timestamp();
+    for (auto& [name, file] : files_) file->retry(stamp);
 }
 
 LogFile& Keeper::file_for(const Place& place) {
@@ -172,13 +274,107 @@ bool Keeper::read_once(Source& source) {
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     const std::string stamp = present_timestamp();
     std::string lines;
+    const bool held_back = source.lines.holds_back();
     if (size == 0) source.lines.finish(stamp, lines);
     source.lines.feed({buffer.data(), static_cast<std::size_t>(size)}, stamp, lines);
+    await_newline(source, held_back && lines.empty());
     source.file->append(lines, stamp);
     if (source.file->out_of_descriptors()) {
         for (auto& [name, file] : files_) file->close_file();
     }
     return size > 0;
+}
+
+// The audit's lines are whole or not there at all: half of one would be no JSON.
+void Keeper::await_newline(Source& source, bool goes_on) {
+    if (!source.lines.holds_back() || !source.file->place().stamped) return;
+    if (!goes_on) source.since = monotonic();
+    if (!std::exchange(source.awaited, true)) unfinished_.emplace_back(source.since + line_patience, source.fd);
+}
+
+void Keeper::show_unfinished(Milliseconds now) {
+    while (!unfinished_.empty() && unfinished_.front().first <= now) {
+        const int fd = unfinished_.front().second;
+        unfinished_.pop_front();
+        const auto found = sources_.find(fd);
+        if (found == sources_.end()) continue;   // or another source by now, which is then looked at too early, and waits on
+        Source& source = found->second;
+        source.awaited = false;
+        if (!source.lines.holds_back()) continue;
+        if (source.since + line_patience > now) {
+            await_newline(source, true);
+            continue;
+        }
+        const std::string stamp = present_timestamp();
+        std::string line;
+        source.lines.show(stamp, line);
+        source.file->append(line, stamp);
+    }
+}
+
+// ---- The directory: what somebody else does to its names
+
+// Twice: the first watch may be on a directory that had lost its name already, which warderd then had not seen. The files are
+// asked for anew beside the second.
+void Keeper::watch_directory(Milliseconds now) {
+    const bool second = std::exchange(watched_once_, false);
+    forget_directory(now + watch_after);
+    if (second) {
+        for (auto& [name, file] : files_) file->close_file();
+    }
+    const int fd = warder_watch(connection_, "logs", "", moves, WARDER_NONBLOCK);
+    if (fd < 0) return;
+    epoll_event interest{};
+    interest.events = EPOLLIN;
+    interest.data.fd = fd;
+    if (::epoll_ctl(poll_, EPOLL_CTL_ADD, fd, &interest) != 0) {
+        ::close(fd);
+        return;
+    }
+    watch_ = fd;
+    watched_once_ = !second;
+    watch_at_ = second ? never : now + name_patience;
+}
+
+// Our own rotation is seen here too: then the next line asks for a descriptor once more.
+void Keeper::take_moves() {
+    alignas(inotify_event) std::array<char, 16 * 1024> buffer;
+    for (;;) {
+        const ssize_t size = ::read(watch_, buffer.data(), buffer.size());
+        if (size <= 0) return;
+        for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
+            inotify_event event{};
+            std::memcpy(&event, buffer.data() + at, sizeof event);
+            const auto file = files_.find(event.len > 0 ? buffer.data() + at + sizeof event : "");
+            at += sizeof event + event.len;
+            if (file != files_.end()) file->second->close_file();
+            // Another directory has the name, or will have it: at that moment we ask for the files, and for a watch, in that one.
+            constexpr std::uint32_t gone = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED | IN_Q_OVERFLOW;
+            if ((event.mask & gone) == 0) continue;
+            watched_once_ = true;
+            return forget_directory(monotonic() + name_patience);
+        }
+    }
+}
+
+void Keeper::forget_directory(Milliseconds again_at) {
+    if (watch_ >= 0) ::close(std::exchange(watch_, -1));
+    watch_at_ = again_at;
+}
+
+// Takes what is in its pipe now, and ends its last line. True: nobody writes to it any more.
+bool Keeper::drained(Source& source) {
+    int left = 0;
+    // At most what a pipe may hold, so that a worker that writes for ever cannot keep us.
+    for (int pieces = 0; pieces < 64; ++pieces) {
+        if (::ioctl(source.fd, FIONREAD, &left) != 0 || left == 0) break;
+        if (!read_once(source)) return true;
+    }
+    const std::string stamp = present_timestamp();
+    std::string rest;
+    source.lines.finish(stamp, rest);
+    source.file->append(rest, stamp);
+    return false;
 }
 
 void Keeper::end(int fd) {
@@ -190,17 +386,7 @@ void Keeper::end(int fd) {
 
 // What is in the pipes now; workers that still run may go on to write, and their next lines wait for the next keeper.
 void Keeper::drain() {
-    for (auto& [fd, source] : sources_) {
-        int left = 0;
-        // At most what a pipe may hold, so that a worker that writes for ever cannot keep us.
-        for (int pieces = 0; pieces < 64; ++pieces) {
-            if (::ioctl(fd, FIONREAD, &left) != 0 || left == 0 || !read_once(source)) break;
-        }
-        const std::string stamp = present_timestamp();
-        std::string rest;
-        source.lines.finish(stamp, rest);
-        source.file->append(rest, stamp);
-    }
+    for (auto& [fd, source] : sources_) drained(source);
 }
 
 int fail(const char* what) {

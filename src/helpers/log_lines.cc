@@ -54,6 +54,9 @@ void LineSplitter::put_line(std::string_view line, std::string_view stamp, std::
 }
 
 void LineSplitter::feed(std::string_view bytes, std::string_view stamp, std::string& out) {
+    if (bytes.empty()) return;
+    if (shown_ && bytes.starts_with('\n')) bytes.remove_prefix(1);
+    shown_ = false;
     while (!bytes.empty()) {
         const std::size_t room = longest_line - rest_.size();
         const std::size_t end = bytes.substr(0, room + 1).find('\n');
@@ -69,9 +72,16 @@ void LineSplitter::feed(std::string_view bytes, std::string_view stamp, std::str
     }
 }
 
-void LineSplitter::finish(std::string_view stamp, std::string& out) {
-    if (!rest_.empty()) put_line(rest_, stamp, out);
+void LineSplitter::show(std::string_view stamp, std::string& out) {
+    if (rest_.empty()) return;
+    put_line(rest_, stamp, out);
     rest_.clear();
+    shown_ = true;
+}
+
+void LineSplitter::finish(std::string_view stamp, std::string& out) {
+    show(stamp, out);
+    shown_ = false;
 }
 
 std::size_t count_lines(std::string_view text) {

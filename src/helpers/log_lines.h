@@ -36,20 +36,27 @@ struct Place {
 // a letter or digit in front: a name can never lead out of the directory.
 std::optional<Place> place_of(std::string_view name);
 
-// Cuts a stream into lines. What has no newline yet is kept until it has, or until it is longest_line bytes long.
+// Cuts a stream into lines. What has no newline yet is kept until it has, until it is longest_line bytes long, or until the
+// caller has had enough of waiting.
 class LineSplitter {
 public:
     explicit LineSplitter(bool stamped) : stamped_(stamped) {}
 
     // Appends to `out` every line that is whole now, each ending in a newline, with `stamp` in front if lines are stamped.
     void feed(std::string_view bytes, std::string_view stamp, std::string& out);
-    // Appends what has no newline, as a line.
+    // Appends what has no newline, as a line. What comes next is a line of its own, but for the newline that ends this one.
+    void show(std::string_view stamp, std::string& out);
+    // The same at the end of the stream.
     void finish(std::string_view stamp, std::string& out);
+
+    // Something has come whose newline has not.
+    bool holds_back() const { return !rest_.empty(); }
 
 private:
     void put_line(std::string_view line, std::string_view stamp, std::string& out) const;
 
     bool stamped_;
+    bool shown_ = false;   // the last line is out, and its newline has not come
     std::string rest_;
 };
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -130,6 +131,8 @@ public:
     }
 
     int refuse_with = 0;   // errno for every request
+    bool watched = false;  // it has asked for a watch
+    const std::string& said() const { return said_; }
 
 private:
     [[noreturn]] static void run(int fd) {
@@ -158,6 +161,7 @@ private:
                 ready_ = true;
                 [[fallthrough]];
             case protocol::Type::status:
+                if (const auto text = protocol::decode_text(*message); text && message->type == protocol::Type::status) said_ = *text;
                 unanswered_ = 0;
                 reply(protocol::encode_done(outgoing_, message->id, {}));
                 return;
@@ -204,6 +208,13 @@ private:
             case Operation::rename:
                 done_ = ::renameat(folder_.get(), target.c_str(), folder_.get(), second.c_str()) == 0;
                 return -1;
+            case Operation::watch: {
+                const int watcher = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+                watched = true;
+                const std::string self = "/proc/self/fd/" + std::to_string(folder_.get());
+                CHECK(::inotify_add_watch(watcher, self.c_str(), static_cast<std::uint32_t>(request.argument)) >= 0);
+                return watcher;
+            }
             case Operation::unlink: done_ = ::unlinkat(folder_.get(), target.c_str(), 0) == 0; return -1;
             default: FAIL("unexpected operation"); return -1;
         }
@@ -220,6 +231,7 @@ private:
     bool ready_ = false;
     bool gone_ = false;
     int unanswered_ = 0;
+    std::string said_;   // its status
     bool done_ = false;
     std::array<std::byte, max_message> incoming_;
     std::array<std::byte, max_message> outgoing_;
@@ -446,4 +458,63 @@ TEST_CASE("log keeper: hundreds of workers that write at once lose nothing") {
     for (std::size_t i = 0; i < pipes.size(); ++i) {
         CHECK(without_stamps(directory.text("w" + std::to_string(i) + ".log")) == "hello from " + std::to_string(i) + "\n");
     }
+}
+
+TEST_CASE("log keeper: what has no newline is written after a second, and the newline that comes later is no line") {
+    Directory directory;
+    Keeper keeper(directory);
+    const Pipe pipe;
+    keeper.give("log:web", limits(1 << 20, 3), pipe);
+    pipe.write("whole\nwaiting ");
+    keeper.serve_until([&] { return without_stamps(directory.text("web.log")) == "whole\nwaiting \n"; });
+    pipe.write("\n");
+    pipe.write("dots");
+    keeper.serve_until([&] { return without_stamps(directory.text("web.log")) == "whole\nwaiting \ndots\n"; });
+    pipe.write(" and more\n");
+    keeper.serve_until([&] { return without_stamps(directory.text("web.log")) == "whole\nwaiting \ndots\n and more\n"; });
+}
+
+TEST_CASE("log keeper: the end of a run's pipe ends its last line, and the next run's pipe is read after it") {
+    Directory directory;
+    Keeper keeper(directory);
+    for (int run = 0; run < 3; ++run) {
+        Pipe pipe;
+        pipe.write("run " + std::to_string(run) + "\nfatal: x");
+        keeper.give("log:web", limits(1 << 20, 3), pipe);
+    }
+    keeper.serve_until([&] { return directory.text("web.log").ends_with(" run 2\n") || directory.text("web.log").ends_with("x\n"); });
+    keeper.tell_to_stop();
+    CHECK(keeper.end() == 0);
+    CHECK(without_stamps(directory.text("web.log")) == "run 0\nfatal: x\nrun 1\nfatal: x\nrun 2\nfatal: x\n");
+}
+
+TEST_CASE("log keeper: a log that was moved away is begun anew") {
+    Directory directory;
+    Keeper keeper(directory);
+    const Pipe pipe;
+    keeper.give("log:web", limits(1 << 20, 3), pipe);
+    pipe.write("before\n");
+    keeper.serve_until([&] { return directory.size("web.log") > 0 && keeper.watched; });
+    REQUIRE(::rename(directory.file("web.log").c_str(), directory.file("web.log.old").c_str()) == 0);
+    pipe.write("after\n");
+    keeper.serve_until([&] { return directory.size("web.log") > 0 || directory.text("web.log.old").find("after") != std::string::npos; });
+    if (directory.size("web.log") == 0) {   // it was written before the news came, into the file that was moved
+        pipe.write("later\n");
+        keeper.serve_until([&] { return directory.size("web.log") > 0; });
+    }
+    CHECK(without_stamps(directory.text("web.log.old") + directory.text("web.log")).starts_with("before\nafter\n"));
+}
+
+TEST_CASE("log keeper: lost lines are in its status at once, and no longer when they are written again, without another line") {
+    Directory directory;
+    Keeper keeper(directory);
+    const Pipe pipe;
+    keeper.give("log:web", limits(1 << 20, 3), pipe);
+    keeper.serve_until([&] { return keeper.said() == "keeping 1 log"; });
+    keeper.refuse_with = EDQUOT;
+    pipe.write("one\ntwo\n");
+    keeper.serve_until([&] { return keeper.said() == "losing lines of web.log: Disk quota exceeded"; });
+    keeper.refuse_with = 0;
+    keeper.serve_until([&] { return keeper.said() == "keeping 1 log"; });
+    CHECK(without_stamps(directory.text("web.log")) == "log-keeper: 2 lines were lost: Disk quota exceeded\n");
 }
