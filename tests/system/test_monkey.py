@@ -308,7 +308,7 @@ class WithGevent(MonkeyTest):
     def test_it_serves_when_gevent_does_not_patch(self):
         self.serve_green("without")
 
-    def stall_resolver(self, order):
+    def stall_resolver(self, order, **more):
         """Opens go on while a look-up waits: the resolver is stopped, so the answer comes late."""
         self.make("site/a", "a")
         self.run_ordered(order, f"""
@@ -333,11 +333,16 @@ class WithGevent(MonkeyTest):
             took = time.monotonic() - begun
             heart.kill()
             print(json.dumps([[one.value for one in looks], took, len(beats)]))
-            """, f'site = {{ read = "{self.home}/site/", also = ["stat"] }}\nnames = {{ lookup = ["host"] }}\n')
+            """, f'site = {{ read = "{self.home}/site/", also = ["stat"] }}\nnames = {{ lookup = ["host"] }}\n', **more)
         return self.said("script")[0]
 
     def test_a_slow_answer_stops_no_other_greenlet(self):
         found, took, beats = self.stall_resolver("before")
+        self.assertEqual(found, ["gaierror"] * 3)
+        self.assertGreater(beats, took / 0.2, f"{took} s")
+
+    def test_a_slow_answer_stops_no_other_greenlet_where_processes_take_turns(self):
+        found, took, beats = self.stall_resolver("before", extra='requesters = "group"\n')
         self.assertEqual(found, ["gaierror"] * 3)
         self.assertGreater(beats, took / 0.2, f"{took} s")
 
@@ -398,6 +403,12 @@ class Others(MonkeyTest):
         self.assertIn('requesters = "group"', said[0])
 
     def test_a_signal_handler_opens_a_file_while_its_thread_waits_for_an_answer(self):
+        self.open_in_handlers("")
+
+    def test_a_signal_handler_opens_a_file_within_the_turn_that_it_interrupts(self):
+        self.open_in_handlers('requesters = "group"\n')
+
+    def open_in_handlers(self, extra):
         self.make("site/a", "a")
         said = self.run_program(f"""
             import json, signal
@@ -415,7 +426,7 @@ class Others(MonkeyTest):
                     assert file.read() == "a"
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
             print(json.dumps([len(seen) > 5, set(seen) == {{"a"}}]))
-            """, f'site = {{ read = "{self.home}/site/" }}')
+            """, f'site = {{ read = "{self.home}/site/" }}', extra=extra)
         self.assertEqual(said, [[True, True]])
 
     def test_users_and_groups_are_looked_up(self):

@@ -15,6 +15,7 @@ import errno
 import os
 import select
 import socket
+import time
 import _socket
 from typing import Any, Callable, Iterator, Sequence
 
@@ -24,6 +25,7 @@ from ..link import Datagram, Result
 from ..protocol import ProtocolError, Reason, Request, Requesters, Type
 from . import _native
 
+YOUNG, SLOW = 0.005, 0.002  # seconds: of a turn that others may join, and of a round trip that is slow
 ENDED_LATE = 5.0  # seconds: warderd tells a command's end at once, when it sees it
 _CONTROL = socket.CMSG_SPACE(protocol.MAX_REQUESTS * 4) + socket.CMSG_SPACE(12)
 
@@ -60,7 +62,11 @@ class Broker:
         self._reader: int | None = None  # the thread that reads
         self._broken: OSError | None = None
         self._ended: dict[int, int] = {}
-        self._turn_of: int | None = None  # the thread whose round trip it is, where processes take turns
+        # Where processes take turns:
+        self._holds = False  # this one has the turn
+        self._taken = 0.0  # since when
+        self._taker: int | None = None  # the thread that waits for the turn
+        self._trips: dict[object, float] = {}  # round trips under way, and since when
         self._queue: list[_native.Waiter] = []
 
     @property
@@ -279,53 +285,84 @@ class Broker:
 
     # ---- Turns of processes that share the socket ----
 
+    # One process at a time talks; within it several round trips may be under way, as long as that keeps no other process waiting
+    # longer: while the turn is young, or while one of them is slow and the turn cannot end anyway.
+
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
+        trip = object()
+        self._join_turn(trip)
+        try:
+            yield
+        finally:
+            self._leave_turn(trip)
+
+    def _join_turn(self, trip: object) -> None:
         group = self._group
         assert group
-        if self._turn_of is not None and self._is_below_us(self._turn_of):
-            yield  # within the round trip that this interrupts
-            return
-        self._take_turn_here()
-        try:
-            if _native.hub() is None:
-                group.take_turn_waiting()
-            else:
-                while not group.take_turn():
-                    _native.pause(0.001)
-            try:
-                yield
-            finally:
-                group.give_turn()
-        finally:
-            self._give_turn_here()
-
-    def _take_turn_here(self) -> None:
         while True:
             with self._state:
-                if self._turn_of is None:
-                    self._turn_of = _native.get_ident()
+                if self._holds and self._admits():
+                    self._trips[trip] = time.monotonic()
+                    return
+                if self._taker is None and not self._holds:
+                    self._taker = _native.get_ident()
+                    break
+                if self._interrupts_turn():  # whoever has the turn, or waits for it, goes on when we return
+                    group.take_turn_waiting()  # at once where this process has it
+                    self._trips[trip] = time.monotonic()
                     return
                 waiter = _native.new_waiter()
                 self._queue.append(waiter)
-            try:
-                waiter.wait()
-            finally:
-                with self._state:
-                    if waiter in self._queue:
-                        self._queue.remove(waiter)
-                    elif self._turn_of is None:
-                        self._wake_next()
-                waiter.close()
-
-    def _give_turn_here(self) -> None:
+            self._wait_in_queue(waiter)
+        try:
+            self._take_turn(group)
+        except BaseException:
+            with self._state:
+                self._taker = None
+                self._wake_queue()
+            raise
         with self._state:
-            self._turn_of = None
-            self._wake_next()
+            self._taker, self._holds, self._taken = None, True, time.monotonic()
+            self._trips[trip] = self._taken
+            self._wake_queue()
 
-    def _wake_next(self) -> None:
-        if self._queue:
-            self._queue[0].wake()
+    def _admits(self) -> bool:
+        now = time.monotonic()
+        return now - self._taken < YOUNG or now - min(self._trips.values(), default=now) > SLOW
+
+    def _interrupts_turn(self) -> bool:
+        return _native.hub() is None and _native.get_ident() in (self._taker, self._reader)
+
+    @staticmethod
+    def _take_turn(group: link.Group) -> None:
+        if _native.hub() is None:
+            group.take_turn_waiting()
+            return
+        while not group.take_turn():
+            _native.pause(0.001)
+
+    def _wait_in_queue(self, waiter: _native.Waiter) -> None:
+        try:
+            waiter.wait()
+        finally:
+            with self._state:
+                self._queue.remove(waiter)
+            waiter.close()
+
+    def _leave_turn(self, trip: object) -> None:
+        with self._state:
+            del self._trips[trip]
+            if self._trips or not self._holds:
+                return
+            self._holds = False
+            if self._group:
+                self._group.give_turn()
+            self._wake_queue()
+
+    def _wake_queue(self) -> None:
+        for waiter in self._queue:
+            waiter.wake()
 
     # ---- Fork ----
 

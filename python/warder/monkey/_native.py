@@ -137,7 +137,7 @@ class GreenWaiter(Waiter):
         self._watcher.start(self._event.set)
 
     def wait(self) -> None:
-        self._event.wait()
+        self._event.wait(SLICE / 1000)
 
     def wake(self) -> None:
         self._watcher.send()
