@@ -7,6 +7,7 @@
 #include "config/sections.h"
 #include "sandbox/call_groups.h"
 #include "sandbox/ioctls.h"
+#include "sys/socket_options.h"
 
 namespace warder::config {
 namespace {
@@ -21,6 +22,12 @@ std::optional<int> errno_named(std::string_view name) {
 }
 
 constexpr std::array<Choice<bool>, 2> evidence_choices{{{"errno", false}, {"full", true}}};
+
+constexpr std::array<Choice<sandbox::BesideListeners>, 3> beside_choices{{
+    {"listen", sandbox::BesideListeners::listen},
+    {"connect", sandbox::BesideListeners::connect},
+    {"neither", sandbox::BesideListeners::neither},
+}};
 
 // Reads the keys one by one; a class only to keep section and target at hand.
 class CallsReader {
@@ -38,6 +45,8 @@ public:
         section_.flag("log_denied_calls", into_.log_denied);
         section_.flag("lock_personality", into_.lock_personality);
         section_.choice("evidence", into_.witnessed, evidence_choices);
+        section_.choice("beside_listeners", into_.beside_listeners, beside_choices);
+        more_options("allow_socket_options");
         refuse_both();
     }
 
@@ -64,6 +73,32 @@ private:
             if (item.kind != Node::Kind::text) section_.refuse_entry(item, key, "a string");
             else if (check_name(item, item.text)) into.push_back(item.text);
         }
+    }
+
+    void more_options(std::string_view key) {
+        const Node* node = section_.take(key, Node::Kind::list, "write it like [\"IP_TTL\", \"TCP_CONGESTION\"]");
+        if (node == nullptr) return;
+        for (const Node& item : node->items) {
+            if (item.kind != Node::Kind::text) section_.refuse_entry(item, key, "a string");
+            else if (const auto* option = socket_options::find(item.text); option == nullptr) refuse_option(item);
+            else take_option(item, *option);
+        }
+    }
+
+    void take_option(const Node& item, const socket_options::Option& option) {
+        const std::string name(option.name);
+        if (option.harmless) return error(item, quoted(item.text) + " has no effect here: every worker may set it", "leave it out");
+        if (std::ranges::find(into_.socket_options, name) != into_.socket_options.end()) return error(item, quoted(item.text) + " stands there twice");
+        into_.socket_options.push_back(name);
+    }
+
+    void refuse_option(const Node& item) {
+        std::vector<std::string_view> names;
+        for (const auto& option : socket_options::all()) {
+            if (!option.harmless) names.push_back(option.name);
+        }
+        error(item, "there is no option of sockets " + quoted(item.text) + " that can be allowed",
+              did_you_mean(item.text, names, "warder.toml(5) lists them"));
     }
 
     // "ptrace" or "ptrace:EACCES"

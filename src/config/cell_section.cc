@@ -46,9 +46,9 @@ constexpr std::array<std::string_view, 9> of_a_mount_tree = {
 };
 
 // All that goes into the filter, and all that goes into the Landlock domain.
-constexpr std::array<std::string_view, 10> of_the_filter = {
+constexpr std::array<std::string_view, 12> of_the_filter = {
     "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls", "log_denied_calls", "call_rules", "lock_personality",
-    "evidence", "allow_ioctls",
+    "evidence", "allow_ioctls", "beside_listeners", "allow_socket_options",
 };
 constexpr std::array<std::string_view, 4> of_landlock = {"scope_signals", "scope_abstract_sockets", "tcp_bind", "tcp_connect"};
 

@@ -117,6 +117,11 @@ void narrow_calls(const std::vector<policy::Grant>& grants, sandbox::Calls& call
 // The worker's own grants as JSON, for $WARDER_GRANTS: names, kinds, rights, and what each is about. Call when kinds are decided.
 std::string told_grants(const std::vector<policy::Grant>& grants);
 
+// Whether connect(2) can do nothing with what this grant lends that Landlock's ports would not hold; and whether listen(2) could
+// make a listener of it.
+bool stays_where_it_is(const policy::Grant& grant);
+bool could_listen(const policy::Grant& grant);
+
 // Whether a worker with this grant may send descriptors: to its custodian, or over a channel.
 bool sends_descriptors(const policy::Grant& grant);
 

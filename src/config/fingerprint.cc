@@ -87,6 +87,9 @@ void add_mounts(Lines& lines, const sandbox::Plan& cell) {
 void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.calls", calls.enabled).add("cell.calls.inet_lent", calls.inet_sockets_lent);
     lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
+    lines.add("cell.calls.lent", calls.lent_sockets).add("cell.calls.listen", sandbox::leaves_listen(calls));
+    lines.add("cell.calls.connect", sandbox::leaves_connect(calls)).add("cell.beside_listeners", calls.beside_listeners);
+    lines.add("cell.allow_socket_options", calls.socket_options);
     lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
     lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
     lines.add("cell.allow_calls", calls.allow).add("cell.calls.few_ioctls", calls.few_ioctls);

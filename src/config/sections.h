@@ -53,6 +53,9 @@ std::string lowered(std::string_view name);
 // Rights that only a tree can have: a grant on one file has no second name, and nothing below it.
 bool goes_with_trees(Operation operation);
 
+// Keys about lent sockets that do not go together with what the grants lend, or that do nothing there.
+void check_lent_sockets(const Config& config, std::vector<Problem>& problems);
+
 // What only shows when all workers are known: a listener given twice, a worker that another one names and is not there.
 void check_together(const Config& config, std::vector<Problem>& problems);
 void check_neighbours(const Config& config, std::vector<Problem>& problems);

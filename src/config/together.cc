@@ -128,6 +128,7 @@ void check_together(const Config& config, std::vector<Problem>& problems) {
     check_requesters(config, problems);
     check_group_limits(config, problems);
     check_neighbours(config, problems);
+    check_lent_sockets(config, problems);
 }
 
 bool any_error(const std::vector<Problem>& problems) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "config/check.h"
+#include "sys/socket_options.h"
 
 namespace warder::daemon {
 namespace {
@@ -47,6 +48,10 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     made.principal.max_outstanding = worker.max_outstanding;
     made.principal.requests_per_second = worker.requests_per_second;
     made.principal.max_in_flight = worker.max_in_flight;
+    made.principal.sets_hidden_options = std::ranges::any_of(made.life.plan.calls.socket_options, [](const auto& name) {
+        const auto* option = socket_options::find(name);
+        return option != nullptr && option->readback == socket_options::Readback::hidden;
+    });
     made.principal.resolves = worker.name == config::resolver_name;
     return made;
 }

@@ -228,6 +228,11 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     const bool all = !calls.few_ioctls || calls.any_ioctl;
     lines.cell("allow_ioctls", all ? "all" : joined(calls.allow_ioctls, ioctl_in_words) + (calls.devices_lent ? ", and those of devices" : ""));
     lines.cell("lock_personality", in_words(calls.lock_personality));
+    if (sandbox::lends_what_leads_elsewhere(calls)) {
+        const bool listens = sandbox::leaves_listen(calls);
+        lines.cell("beside_listeners", listens ? "listen" : sandbox::leaves_connect(calls) ? "connect" : "neither");
+    }
+    if (calls.lent_sockets != 0) lines.cell("allow_socket_options", joined(calls.socket_options));
     lines.cell("evidence", calls.witnessed ? "full" : "errno");
 }
 

@@ -73,7 +73,7 @@ std::vector<std::string> what_stays_open(const policy::Grant& grant) {
     say_of_path(grant, say);
     switch (grant.kind) {
         case policy::Kind::listener:
-            say.emplace_back("the worker can shut its listener down; warderd makes it again at the worker's death");
+            say.emplace_back("the worker can shut its listener down, and change its backlog and its options; warderd puts that back, or makes it again, after the run");
             break;
         case policy::Kind::secret: say.emplace_back("the bytes of a secret can be copied and mapped executable"); break;
         case policy::Kind::raw: say.emplace_back("a raw socket sends to any address, and receives all of its protocol"); break;
@@ -123,6 +123,9 @@ void say_of_cell(const config::Worker& worker, const sandbox::Plan& plan, std::v
     }
     if (lets(plan.calls, "memfd_create") && lets(plan.calls, "execveat")) {
         say.emplace_back("cell: a program that it made in memory can be run, with no more than the worker has");
+    }
+    if (plan.calls.enabled && !plan.calls.socket_options.empty()) {
+        say.emplace_back("cell: by the options of sockets that allow_socket_options names what is lent may reach others than the grants say");
     }
     if (!plan.refuse_executable_memory) return say.emplace_back("cell: memory can be both written and executed"), void();
     if (lets(plan.calls, "memfd_create")) say.emplace_back("cell: a file in memory can be mapped twice, to be written and to be run");

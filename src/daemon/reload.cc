@@ -136,9 +136,7 @@ control::ChangeKind Reload::kind_of(const config::Worker& before, const config::
     if (!std::ranges::all_of(keys, [](const auto& key) { return is_live(key); })) return control::ChangeKind::restart;
     const auto calls_before = assemble(before, before.cell.uid, before.cell.gid).life.plan.calls;
     const auto calls_after = assemble(after, after.cell.uid, after.cell.gid).life.plan.calls;
-    const bool same_cell = calls_before.inet_sockets_lent == calls_after.inet_sockets_lent &&
-                           calls_before.datagram_sockets_lent == calls_after.datagram_sockets_lent &&
-                           calls_before.may_send_descriptors == calls_after.may_send_descriptors && has_store(before) == has_store(after);
+    const bool same_cell = sandbox::narrowed_alike(calls_before, calls_after) && has_store(before) == has_store(after);
     return same_cell ? control::ChangeKind::live : control::ChangeKind::restart;
 }
 

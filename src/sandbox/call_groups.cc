@@ -119,7 +119,9 @@ constexpr Name signal[] = {
 
 constexpr Name swap[] = {"swapoff", "swapon"};
 
-constexpr Name sync[] = {"fdatasync", "fsync", "sync", "sync_file_range", "syncfs"};
+constexpr Name file_sync[] = {"fdatasync", "fsync", "sync_file_range", "syncfs"};
+
+constexpr Name sync[] = {"@file-sync", "sync"};
 
 constexpr Name timer[] = {
     "getitimer", "setitimer", "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime",
@@ -135,15 +137,16 @@ constexpr Name privileged[] = {
 };
 
 // What a usual program needs. systemd's set of this name is the model; left out of it: what makes descriptors of other
-// processes or of handles, keyrings, userfaultfd, memory policy of others, and what only root could do.
+// processes or of handles, keyrings, userfaultfd, memory policy of others, and what only root could do. Nor
+// sync(2), for which the whole machine would write and every server be waited for; it tells nobody that it was refused.
 constexpr Name strict_service[] = {
-    "@aio", "@basic-io", "@chown", "@default", "@files", "@io-event", "@ipc", "@memlock", "@network-io", "@pkey",
-    "@process", "@resources", "@sandbox", "@setuid", "@signal", "@sync", "@timer",
+    "@aio", "@basic-io", "@chown", "@default", "@file-sync", "@files", "@io-event", "@ipc", "@memlock", "@network-io", "@pkey",
+    "@process", "@resources", "@sandbox", "@setuid", "@signal", "@timer",
 };
 
 constexpr Name system_service[] = {"@file-modes", "@strict-service"};
 
-constexpr std::array<CallGroup, 35> groups{{
+constexpr std::array<CallGroup, 36> groups{{
     {"@aio", "asynchronous input and output, io_setup(2)", aio},
     {"@basic-io", "reading, writing and closing descriptors", basic_io},
     {"@chown", "changing owners of files", chown},
@@ -151,6 +154,7 @@ constexpr std::array<CallGroup, 35> groups{{
     {"@debug", "looking into other processes, ptrace(2)", debug},
     {"@default", "what every program needs: memory, threads, its own ids, time, to end", fundamental},
     {"@file-modes", "rights and attributes of an open file, by its descriptor alone", file_modes},
+    {"@file-sync", "writing out a file, or its file system, to disk", file_sync},
     {"@file-system", "files and directories by name and descriptor", file_system},
     {"@files", "@file-system without @file-modes", files},
     {"@handles", "files by handle, around the mounts", handles},
@@ -175,7 +179,7 @@ constexpr std::array<CallGroup, 35> groups{{
     {"@signal", "handling signals", signal},
     {"@strict-service", "@system-service without @file-modes; where the filter of profile strict begins", strict_service},
     {"@swap", "swap space", swap},
-    {"@sync", "writing out to disk", sync},
+    {"@sync", "writing out to disk, and all of the machine too", sync},
     {"@system-service", "what a usual program needs; where the filter of profile service begins", system_service},
     {"@timer", "timers", timer},
     {"@userfault", "userfaultfd(2)", userfault},

@@ -10,6 +10,7 @@
 
 #include "sandbox/call_groups.h"
 #include "sandbox/ioctls.h"
+#include "sys/socket_options.h"
 
 namespace warder::sandbox {
 namespace {
@@ -31,7 +32,8 @@ constexpr std::uint32_t denied_terminal_requests[] = {
     0x5437,   // TIOCVHANGUP
 };
 
-// Options of SOL_SOCKET by which a holder spoils a lent listener for everybody, or leaves its network.
+// Options of SOL_SOCKET that no worker under a filter sets, be sockets lent to it or not. While some are lent the table of
+// sys/socket_options.h says what may be set, and the last of these is not in it.
 constexpr std::uint32_t denied_socket_options[] = {
     26,   // SO_ATTACH_FILTER
     27,   // SO_DETACH_FILTER
@@ -44,7 +46,7 @@ constexpr std::uint32_t denied_socket_options[] = {
     83,   // SO_PASSRIGHTS: whether the end of a channel takes descriptors is the grant's to say
 };
 
-// Options of the protocols by which a lent listener drops connections from then on, for all its holders and the next life.
+// The same of the protocols: options by which a listener drops connections from then on, for all its holders.
 struct ProtocolOption {
     std::uint32_t level, option;
 };
@@ -106,6 +108,7 @@ public:
         const int call = seccomp::call_number(std::string(name));
         if (call >= 0) rules_.denials.push_back({call, std::move(tests), error});
     }
+    void allow_pairs(seccomp::AllowedPairs pairs) { rules_.pairs.push_back(std::move(pairs)); }
     Rules take() { return std::move(rules_); }
 
 private:
@@ -162,8 +165,35 @@ void deny_families(RuleMaker& rules, bool network) {
     }
     rules.deny_if("socket", foreign);
     rules.deny_if("socketpair", {differs(0, AF_UNIX)});
-    for (const auto option : denied_socket_options) rules.deny_if("setsockopt", {equals(1, SOL_SOCKET), equals(2, option)});
-    for (const auto& one : denied_protocol_options) rules.deny_if("setsockopt", {equals(1, one.level), equals(2, one.option)});
+}
+
+bool sets(const Calls& calls, const socket_options::Option& option) {
+    return option.harmless || std::ranges::any_of(calls.socket_options, [&](const auto& name) { return socket_options::find(name) == &option; });
+}
+
+// A program that hears that there is no such option goes on without it.
+void allow_options(RuleMaker& rules, const Calls& calls) {
+    seccomp::AllowedPairs pairs{.call = seccomp::call_number("setsockopt"), .first = 1, .second = 2, .groups = {}, .error = ENOPROTOOPT};
+    for (const auto& level : socket_options::levels()) {
+        if (!socket_options::is_held(level, calls.lent_sockets)) continue;
+        auto& group = pairs.groups.emplace_back(level.number);
+        for (const auto& option : socket_options::all()) {
+            if (option.level == level.number && sets(calls, option)) group.seconds.push_back(option.number);
+        }
+    }
+    pairs.other_firsts = calls.lent_sockets == socket_options::lent_unix;
+    rules.allow_pairs(std::move(pairs));
+}
+
+void deny_options(RuleMaker& rules, const Calls& calls) {
+    const auto held = [&](std::uint32_t level) { return socket_options::is_held(*socket_options::find_level(level), calls.lent_sockets); };
+    for (const auto option : denied_socket_options) {
+        if (!held(SOL_SOCKET)) rules.deny_if("setsockopt", {equals(1, SOL_SOCKET), equals(2, option)});
+    }
+    for (const auto& one : denied_protocol_options) {
+        if (!held(one.level)) rules.deny_if("setsockopt", {equals(1, one.level), equals(2, one.option)});
+    }
+    if (calls.lent_sockets != 0) allow_options(rules, calls);
 }
 
 Test is_type(std::uint32_t type) { return {1, Test::When::equal, type << 8, 0xff00U}; }
@@ -205,9 +235,9 @@ void deny_executable_shared_memory(RuleMaker& rules, const Calls& calls) {
 
 // seccomp sees neither the address nor whose socket it is, so what could lead a lent socket elsewhere is denied whole.
 void deny_for_lent_sockets(RuleMaker& rules, const Calls& calls) {
-    if (calls.inet_sockets_lent || calls.datagram_sockets_lent) {
-        for (const auto* name : {"connect", "bind", "listen"}) rules.deny(name);
-    }
+    if (lends_what_leads_elsewhere(calls)) rules.deny("bind");
+    if (!leaves_connect(calls)) rules.deny("connect");
+    if (!leaves_listen(calls)) rules.deny("listen");
     if (!calls.datagram_sockets_lent) return;
     for (const auto* name : {"sendmsg", "sendmmsg"}) rules.deny(name);
     rules.deny_if("sendto", {differs(4, 0)});
@@ -250,8 +280,10 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
     if (calls.stays_undumpable) deny_dumps(rules);
     deny_out_of_band(rules);
     deny_connecting_by_sending(rules);
-    if (calls.ports_restricted) deny_other_ways_to_ports(rules);
-    deny_families(rules, calls.network && !calls.inet_sockets_lent && !calls.datagram_sockets_lent);
+    if (calls.ports_restricted || connects_beside_listeners(calls)) deny_other_ways_to_ports(rules);
+    // With sockets that nothing can be done with it needs none of its own.
+    deny_families(rules, calls.network && leaves_connect(calls));
+    deny_options(rules, calls);
     deny_namespaces(rules, calls.namespaces);
     deny_for_lent_sockets(rules, calls);
     if (!calls.may_send_descriptors && sent == SentDescriptors::refused_by_filter) {

@@ -128,9 +128,23 @@ struct CallRule {
 
 // What seccomp allows. The filter is an allow-list: every other known call answers EPERM, an unknown number ENOSYS, a
 // foreign ABI (i386, x32) kills.
+// The one call of two that is left to a worker to whom listeners are lent. With both, an accepted socket that is disconnected would
+// listen on a port of its own.
+enum class BesideListeners : std::uint8_t {
+    listen,    // listen(2), unless it was lent something to make a listener of
+    connect,   // connect(2), where it was lent nothing but listeners and Landlock holds the ports
+    neither,
+};
+
 struct Calls {
     bool enabled = true;
     bool inet_sockets_lent = false;      // connect, bind, listen, accept stays, socket only AF_UNIX: see the threat model
+    bool listeners_lent = false;         // of those: what listens for connections, of TCP or vsock
+    bool connections_lent = false;       // of those: what is connected, or is connecting, by TCP or vsock
+    bool only_listeners_lent = true;     // no lent socket but listeners of TCP, and unix sockets of streams
+    BesideListeners beside_listeners = BesideListeners::listen;
+    std::uint32_t lent_sockets = 0;      // of LentSocket (sys/socket_options.h): what kinds there are
+    std::vector<std::string> socket_options;   // options that may be set beside those that are harmless
     bool datagram_sockets_lent = false;  // sendmsg and sendmmsg denied, sendto only without an address
     bool may_send_descriptors = false;   // no SO_PASSRIGHTS on this kernel: sendmsg and sendmmsg denied
     bool network = false;                // the worker may make inet sockets of its own (Network::host)
@@ -153,6 +167,31 @@ struct Calls {
     bool log_denied = false;             // what is denied is told to the audit too
     bool witnessed = false;              // what is denied is seen by a witness, which answers (evidence = "full")
 };
+
+// What is left beside lent inet sockets; without those both calls are.
+inline bool lends_what_leads_elsewhere(const Calls& calls) { return calls.inet_sockets_lent || calls.datagram_sockets_lent; }
+
+inline bool leaves_listen(const Calls& calls) {
+    if (!lends_what_leads_elsewhere(calls)) return true;
+    return calls.listeners_lent && !calls.connections_lent && calls.beside_listeners == BesideListeners::listen;
+}
+
+inline bool leaves_connect(const Calls& calls) {
+    if (!lends_what_leads_elsewhere(calls)) return true;
+    return calls.listeners_lent && calls.only_listeners_lent && calls.beside_listeners == BesideListeners::connect;
+}
+
+// connect(2) with listeners of TCP at hand: Landlock holds what ports it reaches, whatever the plan says of ports otherwise.
+inline bool connects_beside_listeners(const Calls& calls) {
+    return calls.enabled && lends_what_leads_elsewhere(calls) && leaves_connect(calls);
+}
+
+// Whether grants make the same filter of the same keys.
+inline bool narrowed_alike(const Calls& a, const Calls& b) {
+    return a.inet_sockets_lent == b.inet_sockets_lent && a.datagram_sockets_lent == b.datagram_sockets_lent &&
+           a.may_send_descriptors == b.may_send_descriptors && a.lent_sockets == b.lent_sockets &&
+           leaves_listen(a) == leaves_listen(b) && leaves_connect(a) == leaves_connect(b);
+}
 
 // TCP ports that a worker on the host's network may bind or connect to, as far as Landlock restricts them.
 struct Ports {

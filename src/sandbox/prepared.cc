@@ -295,6 +295,16 @@ std::string key_of(const seccomp::Rules& rules, bool witnessed) {
             add(test.mask);
         }
     }
+    for (const auto& pairs : rules.pairs) {
+        key += ';';
+        for (const int number : {pairs.call, static_cast<int>(pairs.first), static_cast<int>(pairs.second), pairs.error}) add(number);
+        add(pairs.other_firsts ? 1 : 0);
+        for (const auto& group : pairs.groups) {
+            key += ':';
+            add(group.first);
+            for (const auto second : group.seconds) add(second);
+        }
+    }
     return key;
 }
 

@@ -34,17 +34,22 @@ void unlimit_by(Plan& plan, std::string_view controller) {
     std::erase_if(plan.group_limits, [&](const auto& limit) { return controller_of(limit) == controller; });
 }
 
+// Without Landlock's ports no socket is to be connected beside lent ones.
+void leave_neither(Plan& plan) {
+    if (connects_beside_listeners(plan.calls)) plan.calls.beside_listeners = BesideListeners::neither;
+}
+
 constexpr std::array requirements = std::to_array<Requirement>({
     {"close_range", "Linux 5.9", "every start needs it", "use a newer kernel", [](const Plan&) { return true; },
      [](const Kernel& k) { return k.close_range; }, nullptr},
     {"seccomp", "Linux 3.17, killing a process by it 4.14", "", "profile = \"open\", or preferred = [\"seccomp\"]",
      [](const Plan& p) { return p.calls.enabled; }, [](const Kernel& k) { return k.seccomp; }, [](Plan& p) { p.calls.enabled = p.calls.witnessed = false; }},
     {"landlock", "Linux 5.13", "or it is not among the lsm= of the boot line", "profile = \"open\", or preferred = [\"landlock\"]",
-     [](const Plan& p) { return p.landlock; }, [](const Kernel& k) { return k.landlock > 0; }, [](Plan& p) { p.landlock = false; }},
-    {"landlock_tcp", "Linux 6.7, Landlock ABI 4", "", "no tcp_bind and tcp_connect, or preferred = [\"landlock_tcp\"]",
-     [](const Plan& p) { return p.landlock && (p.tcp_bind.restricted || p.tcp_connect.restricted); },
+     [](const Plan& p) { return p.landlock; }, [](const Kernel& k) { return k.landlock > 0; }, [](Plan& p) { p.landlock = false, leave_neither(p); }},
+    {"landlock_tcp", "Linux 6.7, Landlock ABI 4", "", "no tcp_bind, tcp_connect and beside_listeners = \"connect\", or preferred = [\"landlock_tcp\"]",
+     [](const Plan& p) { return p.landlock && (p.tcp_bind.restricted || p.tcp_connect.restricted || connects_beside_listeners(p.calls)); },
      [](const Kernel& k) { return k.landlock >= 4; },
-     [](Plan& p) { p.tcp_bind = p.tcp_connect = {}; }},
+     [](Plan& p) { p.tcp_bind = p.tcp_connect = {}, leave_neither(p); }},
     {"landlock_scope", "Linux 6.12, Landlock ABI 6", "", "preferred = [\"landlock_scope\"]",
      // Namespaces of its own keep it as well from what the scopes are about.
      [](const Plan& p) {

@@ -37,7 +37,8 @@ void allow_system(Collector& collector, const Plan& plan) {
 // In a network of its own nothing is allowed; elsewhere only what the plan restricts is asked about.
 std::uint64_t handled_of_net(const Plan& plan, std::uint64_t known) {
     if (plan.network == Network::empty) return known;
-    return known & ((plan.tcp_bind.restricted ? bind_tcp : 0) | (plan.tcp_connect.restricted ? connect_tcp : 0));
+    const bool connects = plan.tcp_connect.restricted || connects_beside_listeners(plan.calls);
+    return known & ((plan.tcp_bind.restricted ? bind_tcp : 0) | (connects ? connect_tcp : 0));
 }
 
 // Programs with threads break where threads of one process cannot signal each other. A pid namespace of its own keeps it from all
@@ -47,6 +48,7 @@ std::uint64_t scopes_of(const Plan& plan, std::uint64_t known, unsigned errata) 
     return known & ((plan.scope_signals && !(breaks_threads && plan.pid_namespace) ? scope_signal : 0) | (plan.scope_abstract_sockets ? scope_abstract_unix_socket : 0));
 }
 
+// A rule holds a port and no address, in whatever network a socket lives; lent ones live in the host's.
 void allow_ports(Rights& rights, const Ports& ports, std::uint64_t right) {
     if ((rights.handled.net & right) == 0) return;
     for (const auto port : ports.allowed) rights.ports.push_back({port, right});

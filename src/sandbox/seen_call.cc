@@ -9,6 +9,7 @@
 
 #include "sandbox/call_groups.h"
 #include "sandbox/calls.h"
+#include "sys/socket_options.h"
 
 namespace warder::sandbox {
 namespace {
@@ -92,10 +93,20 @@ Remedy out_of(const std::string& key, const std::vector<std::string>& names, std
     return {key, "take " + quoted(written) + " out of " + key + whole};
 }
 
+// How the key for it begins, where the grants would let it; empty otherwise.
+std::string_view beside_listeners(const Calls& calls, std::string_view call) {
+    Calls other = calls;
+    other.beside_listeners = call == "connect" ? BesideListeners::connect : BesideListeners::listen;
+    if (call == "connect" && leaves_connect(other)) return "beside_listeners = \"connect\", which takes listen away; otherwise nothing: ";
+    if (call == "listen" && leaves_listen(other)) return "beside_listeners = \"listen\", which takes connect away; otherwise nothing: ";
+    return "nothing: ";
+}
+
 // What is denied to a worker whose grants lend it sockets, whatever its lists say.
 std::string for_lent_sockets(const Calls& calls, std::string_view call) {
-    const bool lent = calls.inet_sockets_lent || calls.datagram_sockets_lent;
-    if (lent && is_one_of(call, {"connect", "bind", "listen"})) return "nothing: its grants lend it sockets, which it could lead elsewhere; ask for a listen or connect grant";
+    const bool lent = lends_what_leads_elsewhere(calls);
+    const bool denied = (lent && call == "bind") || (call == "connect" && !leaves_connect(calls)) || (call == "listen" && !leaves_listen(calls));
+    if (denied) return std::string(beside_listeners(calls, call)) + "its grants lend it sockets, which it could lead elsewhere; ask for a listen or connect grant";
     if (calls.datagram_sockets_lent && is_one_of(call, {"sendmsg", "sendmmsg", "sendto"})) {
         return "nothing: its grants lend it datagram sockets, which it could send anywhere by; send(2) is allowed";
     }
@@ -108,7 +119,7 @@ std::string for_lent_sockets(const Calls& calls, std::string_view call) {
 Remedy of_socket(const Calls& calls, const SeenCall& call) {
     const auto family = static_cast<int>(call.arguments[0]);
     const bool internet = family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
-    const bool lent = calls.inet_sockets_lent || calls.datagram_sockets_lent;
+    const bool lent = !leaves_connect(calls);
     if (call.name == "socket" && calls.ports_restricted && gets_past_ports(static_cast<int>(call.arguments[0]), call.arguments[2])) {
         return {"tcp_connect", "no tcp_bind and tcp_connect, which MPTCP and SMC would get past; or a plain TCP socket"};
     }
@@ -117,10 +128,20 @@ Remedy of_socket(const Calls& calls, const SeenCall& call) {
     return {"", "nothing makes sockets of this family; a raw, packet, netlink or listen grant lends some"};
 }
 
+// The whole list, as allow_calls is written.
+Remedy of_option(const Calls& calls, const SeenCall& call) {
+    const auto* option = socket_options::find(static_cast<std::uint32_t>(call.arguments[1]), static_cast<std::uint32_t>(call.arguments[2]));
+    if (option == nullptr) return {"", "nothing: beside the sockets that its grants lend no such option of sockets can be set"};
+    std::string list;
+    for (const auto& name : calls.socket_options) list += quoted(name) + ", ";
+    return {"allow_socket_options", "allow_socket_options = [" + list + quoted(option->name) + "]: " + std::string(option->about)};
+}
+
 // Its number is allowed: an argument of it was not.
 Remedy of_argument(const Calls& calls, const SeenCall& call) {
     if (has_rule(calls, call)) return {"call_rules", "take the rule for " + quoted(call.name) + " out of call_rules"};
     if (is_one_of(call.name, {"socket", "socketpair"})) return of_socket(calls, call);
+    if (call.name == "setsockopt" && calls.lent_sockets != 0 && call.error == ENOPROTOOPT) return of_option(calls, call);
     if (call.name == "prctl" && call.arguments[0] == PR_SET_DUMPABLE) return {"dumpable", "dumpable = true"};
     if (call.name == "ioctl" && call.error == ENOTTY) return {"allow_ioctls", allowing_ioctl(calls, static_cast<std::uint32_t>(call.arguments[1]))};
     if (call.name == "shmat") return {"refuse_executable_memory", "refuse_executable_memory = false"};

@@ -94,6 +94,31 @@ Result<void> append_denials(Program& program, const std::vector<Denial>& denials
     return {};
 }
 
+// "load, compare with each": one comparison for a first argument that is not the one asked for, and then its seconds in a row. A
+// jump by a comparison passes 255 instructions, one without reaches as far as it is told.
+Result<void> append_pairs(Program& program, const AllowedPairs& pairs) {
+    Program block{load(offset_of({.argument = pairs.first}))};
+    std::vector<std::size_t> exits;   // jumps to the end, which is not known yet
+    for (const auto& group : pairs.groups) {
+        Program body{load(offset_of({.argument = pairs.second}))};
+        const std::size_t count = group.seconds.size();
+        if (count + 3 > UINT8_MAX) return failure(E2BIG, "compiling a seccomp filter");
+        for (std::size_t i = 0; i < count; ++i) body.push_back(jump_if_equal(group.seconds[i], static_cast<std::uint8_t>(count - i), 0));
+        body.push_back(answer(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(pairs.error)));
+        body.push_back(statement(BPF_JMP | BPF_JA, 0));
+        block.push_back(jump_if_equal(group.first, 0, static_cast<std::uint8_t>(body.size())));
+        block.insert(block.end(), body.begin(), body.end());
+        exits.push_back(block.size() - 1);
+    }
+    if (!pairs.other_firsts) block.push_back(answer(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(pairs.error)));
+    for (const std::size_t exit : exits) block[exit].k = static_cast<std::uint32_t>(block.size() - exit - 1);
+    block.push_back(load(number_at));
+    program.push_back(jump_if_equal(static_cast<std::uint32_t>(pairs.call), 1, 0));
+    program.push_back(statement(BPF_JMP | BPF_JA, static_cast<std::uint32_t>(block.size())));
+    program.insert(program.end(), block.begin(), block.end());
+    return {};
+}
+
 Result<Program> export_program(scmp_filter_ctx context) {
     const Fd file(::memfd_create("seccomp", MFD_CLOEXEC));
     if (!file) return failure("memfd_create");
@@ -157,6 +182,7 @@ Result<Program> compile(const Rules& rules) {
     Program program;
     append_abi_check(program);
     TRY(append_denials(program, rules.denials));
+    for (const auto& pairs : rules.pairs) TRY(append_pairs(program, pairs));
     // Jumps only count forwards from where they are, so programs can be put one behind the other.
     const Program numbers = TRY(compile_numbers(rules));
     program.insert(program.end(), numbers.begin(), numbers.end());

@@ -46,9 +46,24 @@ struct Denial {
     int error = EPERM;
 };
 
+// Of two arguments of a call these pairs alone are let through, as setsockopt's level and option. What else has that first
+// argument answers `error`.
+struct AllowedPairs {
+    struct Group {
+        std::uint32_t first = 0;
+        std::vector<std::uint32_t> seconds;
+    };
+    int call = -1;
+    std::uint8_t first = 0, second = 1;   // the arguments
+    std::vector<Group> groups;
+    bool other_firsts = false;            // whether a first argument of no group is let through
+    int error = EPERM;
+};
+
 struct Rules {
     std::vector<int> allowed;        // call numbers of the native ABI
     std::vector<Denial> denials;
+    std::vector<AllowedPairs> pairs;
     std::vector<std::pair<int, int>> refused;   // of those not allowed: the call and its errno, where that is not EPERM
     std::vector<int> killed;         // end the process
     std::vector<int> logged;         // of those allowed: told to the audit

@@ -12,6 +12,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -65,10 +66,10 @@ struct VsockQuestion {
 };
 
 template <typename Question>
-Result<void> send_question(int fd, Question question) {
+Result<void> send_question(int fd, Question question, std::uint16_t also = NLM_F_DUMP) {
     question.header.nlmsg_len = sizeof question;
     question.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    question.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    question.header.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | also);
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
     const auto* address = reinterpret_cast<const sockaddr*>(&kernel);
@@ -305,6 +306,115 @@ Result<Piece> dump(const Listening& to) {
     }
 }
 
+// ---- One socket ----
+
+struct Shape {
+    int family = 0;
+    int protocol = 0;
+    std::uint64_t cookie = 0;
+    std::uint32_t inode = 0;
+};
+
+template <typename Value>
+Result<Value> option_of(int fd, int option) {
+    Value value{};
+    socklen_t size = sizeof value;
+    if (::getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) return failure("getsockopt");
+    return value;
+}
+
+Result<Shape> shape_of(int fd) {
+    struct stat about;
+    if (::fstat(fd, &about) != 0) return failure("fstat");
+    return Shape{.family = TRY(option_of<int>(fd, SO_DOMAIN)), .protocol = TRY(option_of<int>(fd, SO_PROTOCOL)),
+                 .cookie = TRY(option_of<std::uint64_t>(fd, SO_COOKIE)), .inode = static_cast<std::uint32_t>(about.st_ino)};
+}
+
+void put_cookie(std::uint32_t (&into)[2], std::uint64_t cookie) {
+    into[0] = static_cast<std::uint32_t>(cookie);
+    into[1] = static_cast<std::uint32_t>(cookie >> 32);
+}
+
+// By its address, or all of its port.
+Result<void> ask_for_one_inet(int diag, int fd, const Shape& shape, std::uint16_t also) {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return failure("getsockname");
+    InetQuestion question;
+    question.about.sdiag_family = static_cast<std::uint8_t>(shape.family);
+    question.about.sdiag_protocol = static_cast<std::uint8_t>(shape.protocol);
+    question.about.idiag_states = ~((1U << time_wait) | (1U << new_request));
+    auto& id = question.about.id;
+    if (shape.family == AF_INET) {
+        const auto& of4 = reinterpret_cast<const sockaddr_in&>(name);
+        id.idiag_sport = of4.sin_port;
+        std::memcpy(id.idiag_src, &of4.sin_addr, sizeof of4.sin_addr);
+    } else {
+        const auto& of6 = reinterpret_cast<const sockaddr_in6&>(name);
+        id.idiag_sport = of6.sin6_port;
+        id.idiag_if = of6.sin6_scope_id;
+        std::memcpy(id.idiag_src, &of6.sin6_addr, sizeof of6.sin6_addr);
+    }
+    put_cookie(id.idiag_cookie, shape.cookie);
+    return send_question(diag, question, also);
+}
+
+Result<void> ask_for_one_unix(int diag, const Shape& shape) {
+    UnixQuestion question;
+    question.about.sdiag_family = AF_UNIX;
+    question.about.udiag_ino = shape.inode;
+    question.about.udiag_show = UDIAG_SHOW_RQLEN;
+    put_cookie(question.about.udiag_cookie, shape.cookie);
+    return send_question(diag, question, 0);
+}
+
+SocketCondition condition_in(Bytes attributes, std::uint16_t shutdown, bool listens, std::uint32_t backlog) {
+    SocketCondition condition;
+    condition.shut_down = number_in<std::uint8_t>(attributes, shutdown, 0);
+    if (listens) condition.backlog = backlog;
+    return condition;
+}
+
+// Nothing of another socket.
+std::optional<SocketCondition> decode_condition(const Shape& shape, Bytes message) {
+    Reader reader(message);
+    if (shape.family == AF_UNIX) {
+        const auto raw = reader.take<unix_diag_msg>();
+        if (!reader.ok() || raw.udiag_ino != shape.inode) return std::nullopt;
+        const auto backlog = number_in<std::uint32_t>(reader.left(), UNIX_DIAG_RQLEN, offsetof(unix_diag_rqlen, udiag_wqueue));
+        return condition_in(reader.left(), UNIX_DIAG_SHUTDOWN, raw.udiag_state == socket_listens, backlog);
+    }
+    const auto raw = reader.take<inet_diag_msg>();
+    if (!reader.ok() || raw.idiag_inode != shape.inode) return std::nullopt;
+    return condition_in(reader.left(), INET_DIAG_SHUTDOWN, raw.idiag_state == socket_listens, raw.idiag_wqueue);
+}
+
+// The messages of one answer, until the one that is meant. ENOENT: it is not among them, and no more will come.
+Result<std::optional<SocketCondition>> find_in(const Shape& shape, Bytes bytes) {
+    Reader reader(bytes);
+    while (!reader.left().empty()) {
+        const auto head = reader.take<nlmsghdr>();
+        if (!reader.ok() || head.nlmsg_len < sizeof head) return failure(EBADMSG, "socket tables");
+        const Bytes body = reader.take_bytes(head.nlmsg_len - sizeof head);
+        if (!reader.ok()) return failure(EBADMSG, "socket tables");
+        reader.take_bytes(std::min<std::size_t>(NLMSG_ALIGN(head.nlmsg_len) - head.nlmsg_len, reader.left().size()));
+        if (head.nlmsg_type == NLMSG_DONE) return failure(ENOENT, "socket tables");
+        if (head.nlmsg_type == NLMSG_ERROR) return failure(-Reader(body).take<int>(), "socket tables");
+        if (const auto found = decode_condition(shape, body)) return found;
+    }
+    return std::optional<SocketCondition>();
+}
+
+Result<SocketCondition> hear_of_one(int diag, const Shape& shape) {
+    std::vector<std::byte> buffer(piece);
+    for (;;) {
+        const ssize_t size = ::recv(diag, buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (size < 0) return failure("recv(NETLINK_SOCK_DIAG)");
+        const auto found = TRY(find_in(shape, Bytes(buffer).first(static_cast<std::size_t>(size))));
+        if (found) return *found;
+    }
+}
+
 // ---- /proc/PID/net/unix ----
 
 std::string_view next_word(std::string_view& line) {
@@ -386,6 +496,19 @@ std::vector<SocketFacts> decode_proc_unix(std::string_view text) {
         text.remove_prefix(end + 1);
     }
     return sockets;
+}
+
+Result<SocketCondition> condition_of(int fd) {
+    const Shape shape = TRY(shape_of(fd));
+    const bool of_inet = shape.family == AF_INET || shape.family == AF_INET6;
+    if (!of_inet && shape.family != AF_UNIX) return failure(ENOTSUP, "socket tables");
+    const Fd diag = TRY(open_diag());
+    TRY(of_inet ? ask_for_one_inet(diag.get(), fd, shape, 0) : ask_for_one_unix(diag.get(), shape));
+    auto found = hear_of_one(diag.get(), shape);
+    if (found || !of_inet) return found;
+    // Where several share an address the kernel names any of them: then all of the port are gone through.
+    TRY(ask_for_one_inet(diag.get(), fd, shape, NLM_F_DUMP));
+    return hear_of_one(diag.get(), shape);
 }
 
 SocketTables SocketTables::probe() {

@@ -52,6 +52,17 @@ std::optional<SocketFacts> decode_socket(const SocketTable& table, Bytes message
 // The lines of /proc/PID/net/unix: the unix sockets of another process's network namespace, without queues and peers.
 std::vector<SocketFacts> decode_proc_unix(std::string_view text);
 
+// What the kernel tells of one socket that its holder has changed, and no option does.
+struct SocketCondition {
+    std::uint8_t shut_down = 0;   // as the kernel has it: 1 for reading, 2 for sending
+    std::uint32_t backlog = 0;    // of a listener
+    bool operator==(const SocketCondition&) const = default;
+};
+
+// Of a TCP, UDP or unix socket of this network namespace. Never waits. Errors: ENOTSUP of another kind; ENOENT where the kernel has
+// no such table, or does not find it; as each().
+Result<SocketCondition> condition_of(int fd);
+
 class SocketTables {
 public:
     // Finds out which tables this kernel has. Asking for one may make the kernel load a module and wait for it, so this is done

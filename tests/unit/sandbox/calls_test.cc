@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -15,6 +16,11 @@
 #include <algorithm>
 #include <csignal>
 #include <functional>
+#include <string>
+#include <utility>
+
+#include "sandbox/forbidden.h"
+#include "sys/socket_options.h"
 
 using namespace warder;
 using namespace warder::sandbox;
@@ -305,4 +311,122 @@ TEST_CASE("a name that is no call is said") {
     std::string unknown;
     CHECK_FALSE(rules_of(calls, SentDescriptors::refused_by_socket, unknown));
     CHECK(unknown == "raed");
+}
+
+namespace {
+
+// setsockopt(2) on a descriptor that is none: the filter's answer, or EBADF behind it.
+int sets(const Calls& calls, long level, long option) {
+    return under(calls, [=] { return call(SYS_setsockopt, -1, level, option, 0, 0); });
+}
+
+Calls lending(std::uint32_t kinds) {
+    Calls calls;
+    calls.inet_sockets_lent = (kinds & ~static_cast<std::uint32_t>(socket_options::lent_unix)) != 0;
+    calls.lent_sockets = kinds;
+    return calls;
+}
+
+constexpr std::uint32_t tcp_of_ipv6 = socket_options::lent_ipv6 | socket_options::lent_tcp;
+
+}  // namespace
+
+TEST_CASE("T39: beside lent sockets each option of the table has its answer, and what is not in it has ENOPROTOOPT") {
+    const auto program = seccomp::compile(rules_for(lending(tcp_of_ipv6)));
+    REQUIRE(program);
+    const auto answer = [&](unsigned long level, unsigned long option) { return verdict_of(*program, SYS_setsockopt, {0, level, option, 0, 0, 0}); };
+    constexpr std::uint32_t no_such = SECCOMP_RET_ERRNO | ENOPROTOOPT;
+    for (const auto& level : socket_options::levels()) {
+        for (std::uint32_t number = 0; number < 1024; ++number) {
+            const auto* option = socket_options::find(level.number, number);
+            const bool harmless = option != nullptr && option->harmless;
+            CAPTURE(level.name);
+            CAPTURE(number);
+            REQUIRE(answer(level.number, number) == (harmless ? SECCOMP_RET_ALLOW : no_such));
+        }
+    }
+    for (const unsigned long level : {2UL, 33UL, 132UL, 282UL, 284UL, 0xffffffffUL}) CHECK(answer(level, 1) == no_such);
+    // The kernel reads 32 bits of each.
+    CHECK(answer(6UL | 1UL << 40, 1UL | 1UL << 50) == SECCOMP_RET_ALLOW);
+    CHECK(answer(41UL | 1UL << 40, 57UL | 1UL << 32) == no_such);
+}
+
+TEST_CASE("T39: what servers set may be set, and what leads elsewhere may not, as the kernel applies it") {
+    const Calls calls = lending(tcp_of_ipv6);
+    struct Number {
+        long level, option;
+    };
+    for (const Number one : {Number{SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},
+                             {SOL_SOCKET, SO_SNDBUF}, {SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, SO_RCVTIMEO}, {SOL_SOCKET, SO_SNDTIMEO}, {6, 1}, {6, 3},
+                             {6, 4}, {6, 5}, {6, 6}, {6, 9}, {6, 12}, {6, 18}, {6, 23}, {41, 26}, {41, 66}, {41, 67}, {0, 1}, {0, 13}}) {
+        CHECK(sets(calls, one.level, one.option) == EBADF);
+    }
+    for (const Number one : {Number{41, 57}, {41, 54}, {41, 55}, {41, 59}, {41, 50}, {41, 6}, {41, 76}, {41, 20}, {0, 4}, {0, 8}, {0, 50}, {0, 35},
+                             {6, 30}, {6, 31}, {17, 100}, {SOL_SOCKET, SO_DONTROUTE}, {SOL_SOCKET, SO_BINDTODEVICE}, {SOL_SOCKET, 62},
+                             {SOL_SOCKET, SO_ATTACH_FILTER}, {SOL_SOCKET, SO_MARK}, {SOL_SOCKET, 83}}) {
+        CHECK(sets(calls, one.level, one.option) == ENOPROTOOPT);
+    }
+    CHECK(sets({}, 41, 57) == EBADF);
+}
+
+TEST_CASE("options that the config names may be set, and no others with them") {
+    Calls calls = lending(tcp_of_ipv6);
+    calls.socket_options = {"IPV6_UNICAST_HOPS", "TCP_CONGESTION"};
+    CHECK(sets(calls, 41, 16) == EBADF);
+    CHECK(sets(calls, 6, 13) == EBADF);
+    CHECK(sets(calls, 41, 17) == ENOPROTOOPT);
+    CHECK(sets(calls, 6, 1) == EBADF);
+}
+
+TEST_CASE("where unix sockets alone are lent the options of other protocols are about the worker's own sockets") {
+    const Calls calls = lending(socket_options::lent_unix);
+    CHECK(sets(calls, SOL_SOCKET, SO_KEEPALIVE) == EBADF);
+    CHECK(sets(calls, SOL_SOCKET, SO_PASSCRED) == EBADF);
+    CHECK(sets(calls, SOL_SOCKET, SO_MAX_PACING_RATE) == ENOPROTOOPT);
+    CHECK(sets(calls, SOL_SOCKET, SO_ATTACH_FILTER) == ENOPROTOOPT);
+    CHECK(sets(calls, 0, 2) == EBADF);
+    CHECK(sets(calls, 0, 21) == EPERM);
+}
+
+TEST_CASE("beside listeners one of listen and connect is left, never both, and neither beside what could be led elsewhere") {
+    const auto left = [](const Calls& calls) {
+        std::string names;
+        for (const auto& [name, number] : {std::pair{"bind", SYS_bind}, {"listen", SYS_listen}, {"connect", SYS_connect}}) {
+            const int answer = under(calls, [=] { return call(number, -1); });
+            CHECK((answer == EBADF || answer == EPERM));
+            if (answer == EBADF) names += std::string(name) + " ";
+        }
+        return names;
+    };
+    Calls calls = lending(tcp_of_ipv6);
+    calls.listeners_lent = true;
+    CHECK(left(calls) == "listen ");
+    calls.beside_listeners = BesideListeners::connect;
+    CHECK(left(calls) == "connect ");
+    calls.beside_listeners = BesideListeners::neither;
+    CHECK(left(calls) == "");
+    calls.connections_lent = true;
+    calls.only_listeners_lent = false;
+    for (const auto choice : {BesideListeners::listen, BesideListeners::connect}) {
+        calls.beside_listeners = choice;
+        CHECK(left(calls) == "");
+    }
+    calls.connections_lent = false;
+    calls.datagram_sockets_lent = true;
+    CHECK(left(calls) == "");
+    calls.beside_listeners = BesideListeners::listen;
+    CHECK(left(calls) == "listen ");
+}
+
+TEST_CASE("who may connect beside listeners makes its own sockets in the host's network, but none that get past Landlock's ports") {
+    Calls calls = lending(tcp_of_ipv6);
+    calls.listeners_lent = calls.network = true;
+    const auto make = [](long family, long protocol) { return [=] { return call(SYS_socket, family, SOCK_STREAM, protocol); }; };
+    CHECK(under(calls, make(AF_INET, 0)) == EPERM);
+    calls.beside_listeners = BesideListeners::connect;
+    CHECK(under(calls, make(AF_INET, 0)) == 0);
+    CHECK(under(calls, make(AF_INET, 262)) == EPROTONOSUPPORT);
+    CHECK(under(calls, [] { return call(SYS_sendto, -1, 0, 0, MSG_FASTOPEN, 0, 0); }) == EPERM);
+    calls.network = false;
+    CHECK(under(calls, make(AF_INET, 0)) == EPERM);
 }

@@ -6,6 +6,7 @@
 
 #include "sandbox/calls.h"
 #include "sandbox/forbidden.h"
+#include "sys/socket_options.h"
 #include "sys/seccomp.h"
 
 using namespace warder;
@@ -108,4 +109,22 @@ TEST_CASE("a telling filter asks about what the plain one denies or kills for, a
     CHECK(verdict_of(*plain, foreign) == SECCOMP_RET_KILL_PROCESS);
     CHECK(verdict_of(telling, foreign) == SECCOMP_RET_USER_NOTIF);
     CHECK(verdict_of(telling, seccomp::listener_call, {}) == SECCOMP_RET_USER_NOTIF);
+}
+
+TEST_CASE("of two calls beside listeners the key for the other is told, and an option by its name") {
+    Calls calls;
+    calls.inet_sockets_lent = calls.listeners_lent = true;
+    calls.lent_sockets = socket_options::lent_ipv4 | socket_options::lent_tcp;
+    CHECK(remedy_for(calls, denied("connect")).change.starts_with("beside_listeners = \"connect\", which takes listen away"));
+    calls.beside_listeners = BesideListeners::connect;
+    CHECK(remedy_for(calls, denied("listen")).change.starts_with("beside_listeners = \"listen\", which takes connect away"));
+    calls.only_listeners_lent = false;
+    calls.beside_listeners = BesideListeners::neither;
+    CHECK(remedy_for(calls, denied("connect")).change.starts_with("nothing: its grants lend it sockets"));
+    SeenCall option = denied("setsockopt", {3, 6, 13});
+    option.error = ENOPROTOOPT;
+    CHECK(remedy_for(calls, option).key == "allow_socket_options");
+    CHECK(remedy_for(calls, option).change.starts_with("allow_socket_options = [\"TCP_CONGESTION\"]"));
+    option.arguments[2] = 999;
+    CHECK(remedy_for(calls, option).key.empty());
 }
