@@ -23,6 +23,8 @@ bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
         if (!same_listener(old, grant) || !before.held[index].listener) continue;
         held.listener = std::move(before.held[index].listener);
         held.bound = std::exchange(before.held[index].bound, {});
+        held.untouched = std::move(before.held[index].untouched);
+        held.touched = before.held[index].touched;
         held.shown = before.held[index].shown;   // an autobound name is the kernel's, and stays
         return true;
     }
@@ -108,15 +110,27 @@ void Broker::end_session(WorkerId worker) {
         poller_.forget(principal->session->channel->get());
         principal->session.reset();
     }
-    // Its holder may have shut a listener down or put a filter on it, and it is one socket for us both.
-    for (std::size_t i = 0; i < principal->held.size(); ++i) {
-        const auto& grant = principal->settings.grants.all()[i];
-        Held& held = principal->held[i];
-        if (grant.kind != policy::Kind::listener || !held.listener || sound(held, grant)) continue;
+    renew_listeners(*principal);
+}
+
+// Its holder had it in its hands, and it is one socket for us both. Looked at when the run is over, so that a closed port is open again
+// at once, and before the next begins, because children of the former one may have lived on until then.
+void Broker::renew_listeners(Principal& principal) {
+    for (std::size_t i = 0; i < principal.held.size(); ++i) {
+        const auto& grant = principal.settings.grants.all()[i];
+        Held& held = principal.held[i];
+        if (grant.kind != policy::Kind::listener || !held.listener || !held.touched) continue;
+        const auto hidden = principal.settings.sets_hidden_options ? HiddenOptions::possible : HiddenOptions::none;
+        const Renewal renewal = renew(held, grant, privileges_, principal.settings.identity, hidden);
+        if (renewal.outcome == Renewal::Outcome::as_new) continue;
+        const std::string what = "its listener was changed by its holder (" + renewal.differences + "): ";
+        if (renewal.outcome == Renewal::Outcome::put_back) {
+            record_hold(principal, grant, what + "put back");
+            continue;
+        }
         let_go(held);
-        const auto opened = open_listener(held, grant, privileges_, principal->settings.identity);
-        record_hold(*principal, grant, opened ? "its listener was spoiled by its holder: made again"
-                                              : "its listener was spoiled by its holder, and could not be made again");
+        const auto opened = open_listener(held, grant, privileges_, principal.settings.identity);
+        record_hold(principal, grant, what + (opened ? "made again" : "could not be made again"));
     }
     privileges_.become_root();
 }

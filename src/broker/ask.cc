@@ -237,6 +237,7 @@ void Broker::lend_listener(Principal& principal, Answering& one) {
     if (::fcntl(held.listener.get(), F_SETFL, flags) != 0 || ::fstat(held.listener.get(), &about) != 0) {
         return settle(one, Reason::listener_lost, EIO, {});
     }
+    held.touched = true;
     one.borrowed = held.listener.get();
     one.performed.device = about.st_dev;
     one.performed.inode = about.st_ino;

@@ -36,6 +36,8 @@ Broker::SessionId Broker::session_id(const Principal& principal) {
 Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Credentials who, std::uint64_t cgroup_id) {
     Principal* principal = find(worker);
     if (principal == nullptr) return failure(ENOENT, "beginning a session");
+    renew_listeners(*principal);
+    for (auto& held : principal->held) held.touched = false;
     Session session;
     session.channel = &channel;
     session.who = who;

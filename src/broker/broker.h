@@ -257,6 +257,7 @@ private:
     void dispose_of_unlinked(std::size_t first, std::size_t last);
     void close_lent(std::size_t first, std::size_t last);
     void let_go(Held& held);
+    void renew_listeners(Principal& principal);
     void conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now);
     void record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall);
     void record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what);

@@ -1,7 +1,6 @@
 #include "broker/hold.h"
 
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/mount_table.h"
@@ -270,6 +270,8 @@ Result<void> bind_and_listen(int fd, Held& held, const policy::Grant& grant, Pri
     TRY(set_options(fd, grant));
     TRY(bind_listener(fd, held, grant, privileges, worker));
     if (listens(grant.address.transport) && ::listen(fd, grant.backlog) != 0) return failure("listen");
+    held.untouched = TRY(Untouched::of(fd));
+    held.touched = false;
     return {};
 }
 
@@ -347,47 +349,51 @@ Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& p
     return opened;
 }
 
-namespace {
-
-int number_of(int fd, int level, int option) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    return ::getsockopt(fd, level, option, &value, &size) == 0 ? value : -errno;
+bool sound(const Held& held) {
+    if (!held.listener || !held.untouched) return false;
+    return std::ranges::all_of(held.untouched->differences(held.listener.get()), &Difference::can_be_put_back);
 }
 
-// How far its packets go, and whether by routers, is as with a socket that nobody has touched, and no route is written into them.
-bool reaches_everybody(int listener, policy::Family family) {
-    if (family != policy::Family::ipv4 && family != policy::Family::ipv6) return true;
-    if (number_of(listener, SOL_SOCKET, SO_DONTROUTE) != 0) return false;
-    const Fd untouched(::socket(socket_family(family), SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const auto same = [&](int level, int option) {
-        return !untouched || number_of(listener, level, option) == number_of(untouched.get(), level, option);
-    };
-    if (!same(IPPROTO_IP, IP_TTL)) return false;
-    socklen_t size = 40;
-    std::array<std::byte, 40> options;   // the most that a header has room for
-    if (::getsockopt(listener, IPPROTO_IP, IP_OPTIONS, options.data(), &size) == 0 && size != 0) return false;
-    return family == policy::Family::ipv4 || same(IPPROTO_IPV6, IPV6_UNICAST_HOPS);
+namespace {
+
+std::string names_of(const std::vector<Difference>& differences) {
+    constexpr std::size_t most = 6;   // a record's text is short
+    std::string names;
+    for (std::size_t i = 0; i < differences.size() && i < most; ++i) names += (i == 0 ? "" : ", ") + differences[i].name;
+    if (differences.size() > most) names += " and " + std::to_string(differences.size() - most) + " more";
+    return names;
+}
+
+// The same once more: how many may wait, and who listens, is said by listen(2) alone. Of vsock the kernel does not tell it.
+bool listen_again(const Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
+    return take_credentials(grant, privileges, worker) && ::listen(held.listener.get(), grant.backlog) == 0;
 }
 
 }  // namespace
 
-bool sound(const Held& held, const policy::Grant& grant) {
-    if (!held.listener || !reaches_everybody(held.listener.get(), grant.address.family)) return false;
-    int value = 0;
-    socklen_t size = sizeof value;
-    if (listens(grant.address.transport)) {
-        if (::getsockopt(held.listener.get(), SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0 || value != 1) return false;
-    }
-    size = sizeof value;
-    if (::getsockopt(held.listener.get(), SOL_SOCKET, SO_LOCK_FILTER, &value, &size) != 0 || value != 0) return false;
-    // With no buffer SO_GET_FILTER tells how many instructions there are: none is what we lent.
-    socklen_t instructions = 0;
-    return ::getsockopt(held.listener.get(), SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0 || instructions == 0;
+Renewal renew(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker, HiddenOptions hidden) {
+    using enum Renewal::Outcome;
+    if (!held.untouched) return {spoiled, "nothing is known of it"};
+    const int fd = held.listener.get();
+    if (grant.address.family == policy::Family::vsock && !listen_again(held, grant, privileges, worker)) return {spoiled, "no longer listening"};
+    const auto found = held.untouched->differences(fd);
+    const std::string names = names_of(found);
+    if (hidden == HiddenOptions::possible) return {spoiled, names.empty() ? "options that the kernel does not tell may be set" : names};
+    if (found.empty()) return {};
+    if (!std::ranges::all_of(found, &Difference::can_be_put_back)) return {spoiled, names};
+    const bool listened = std::ranges::any_of(found, [](const Difference& one) { return one.kind == Difference::Kind::backlog; });
+    if (listened && (!listens(grant.address.transport) || !listen_again(held, grant, privileges, worker))) return {spoiled, names};
+    privileges.become_root();
+    // In order of their numbers, and once more: some change others.
+    for (const auto& one : found) static_cast<void>(held.untouched->put_back(fd, one));
+    for (const auto& one : held.untouched->differences(fd)) static_cast<void>(held.untouched->put_back(fd, one));
+    return {held.untouched->differences(fd).empty() ? put_back : spoiled, names};
 }
 
 void close_listener(Held& held, Privileges& privileges) {
     held.listener.reset();
+    held.untouched.reset();
+    held.touched = false;
     remove_path(held, privileges);
 }
 

@@ -3,11 +3,13 @@
 // move a grant.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/time.h"
+#include "broker/untouched.h"
 #include "policy/grant.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -46,6 +48,8 @@ struct Held {
 
     // listen
     Fd listener;
+    std::optional<Untouched> untouched;   // what the listener was like before anybody but us had it
+    bool touched = false;             // somebody has had it since it was known to be like that
     BoundPath bound;                  // removed when the listener is let go
     int listen_error = 0;             // why there is no listener
     std::uint64_t lent = 0;           // how often this grant was lent since the start
@@ -75,9 +79,23 @@ Result<void> make_owned(const policy::Grant& grant, Privileges& privileges, cons
 // Binds (and where the type listens, listens). Errors: socket(2), bind(2), listen(2).
 Result<void> open_listener(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker);
 
-// Whether a listener is still what was lent: listening, and no filter put on it by its holder. Datagram sockets have no
-// listening to lose.
-bool sound(const Held& held, const policy::Grant& grant);
+// Whether a listener can be kept for the next run: nothing of it is different from what was lent that could not be put back.
+bool sound(const Held& held);
+
+// What was found between two runs, and what became of it.
+struct Renewal {
+    enum class Outcome : std::uint8_t {
+        as_new,     // nothing was different
+        put_back,   // it is as new again, which was looked at
+        spoiled,    // it cannot be kept
+    };
+    Outcome outcome = Outcome::as_new;
+    std::string differences;   // "SO_LINGER, its backlog"
+};
+
+// Compares a listener with what was lent and puts back what can be. `hidden`: its holder may have set what the kernel does not tell.
+enum class HiddenOptions : std::uint8_t { none, possible };
+Renewal renew(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker, HiddenOptions hidden);
 
 // Lets a listener go and removes its path, with the credentials that it was bound with, and only if it still is what was bound.
 void close_listener(Held& held, Privileges& privileges);

@@ -156,6 +156,7 @@ struct PrincipalSettings {
     std::uint32_t requests_per_second = 0;   // 0: no bound
     std::uint32_t max_in_flight = 253;       // descriptors sent and not yet received
     bool resolves = false;                   // this is the resolver
+    bool sets_hidden_options = false;        // it may set options of sockets that the kernel does not tell afterwards
 };
 
 struct Principal {

@@ -187,6 +187,34 @@ TEST_CASE("a listener that stays in the config is one socket over a reload") {
     CHECK(bench.broker->principal(Bench::worker)->held[0].listener.get() == before);
 }
 
+TEST_CASE("T40: what a child of a run did to its listener after that had ended is undone before the next begins") {
+    Bench bench;
+    bench.admit({listener_grant("socket", "tcp:127.0.0.1:0")});
+    REQUIRE(bench.begin());
+    REQUIRE(bench.greet());
+    const protocol::Request request = request_for(Operation::listen, "socket");
+    REQUIRE(bench.ask(std::span(&request, 1)));
+    const auto linger_of = [](int fd) {
+        linger value{};
+        socklen_t size = sizeof value;
+        REQUIRE(::getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &size) == 0);
+        return value.l_onoff;
+    };
+    const int kept = bench.broker->principal(Bench::worker)->held[0].listener.get();
+    const Fd lent(::fcntl(kept, F_DUPFD_CLOEXEC, 0));   // what the child has
+    const linger at_once{1, 0};
+    REQUIRE(::setsockopt(lent.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+    bench.broker->end_session(Bench::worker);
+    CHECK(linger_of(kept) == 0);
+    REQUIRE(::setsockopt(lent.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+    REQUIRE(bench.begin());
+    CHECK(bench.broker->principal(Bench::worker)->held[0].listener.get() == kept);
+    CHECK(linger_of(kept) == 0);
+    std::size_t told = 0;
+    for (std::size_t i = 0; i < bench.audit.size(); ++i) told += bench.audit.at(i).kind == audit::Record::Kind::hold ? 1 : 0;
+    CHECK(told == 2);
+}
+
 TEST_CASE("an opener's failure is told to the worker with its reason") {
     Site site;
     REQUIRE(site.greet());

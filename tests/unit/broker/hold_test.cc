@@ -106,15 +106,15 @@ TEST_CASE("a pinned directory stays held though its name is given to another") {
 TEST_CASE("D13: a listener is sound until its holder shuts it down, and is made again at its place") {
     Socket socket;
     REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
-    CHECK(sound(socket.held, socket.grant));
+    CHECK(sound(socket.held));
     const auto lent = socket.held.listener.duplicate();
     REQUIRE(lent);
     REQUIRE(::shutdown(lent->get(), SHUT_RDWR) == 0);
     close_listener(socket.held, socket.privileges);
     CHECK_FALSE(socket.there());
-    CHECK_FALSE(sound(socket.held, socket.grant));
+    CHECK_FALSE(sound(socket.held));
     CHECK(open_listener(socket.held, socket.grant, socket.privileges, somebody));
-    CHECK(sound(socket.held, socket.grant));
+    CHECK(sound(socket.held));
 }
 
 TEST_CASE("D13: a TCP listener that was shut down is no longer sound") {
@@ -122,9 +122,9 @@ TEST_CASE("D13: a TCP listener that was shut down is no longer sound") {
     Privileges privileges;
     Held held = hold(grant, privileges, somebody);
     REQUIRE(open_listener(held, grant, privileges, somebody));
-    CHECK(sound(held, grant));
+    CHECK(sound(held));
     REQUIRE(::shutdown(held.listener.get(), SHUT_RDWR) == 0);
-    CHECK_FALSE(sound(held, grant));
+    CHECK_FALSE(sound(held));
 }
 
 TEST_CASE("D13: a listener whose packets no longer reach everybody is not sound") {
@@ -136,9 +136,9 @@ TEST_CASE("D13: a listener whose packets no longer reach everybody is not sound"
         Privileges privileges;
         Held held = hold(grant, privileges, somebody);
         REQUIRE(open_listener(held, grant, privileges, somebody));
-        CHECK(sound(held, grant));
+        CHECK(sound(held));
         REQUIRE(::setsockopt(held.listener.get(), how.level, how.option, &how.value, sizeof how.value) == 0);
-        return sound(held, grant);
+        return sound(held);
     };
     CHECK_FALSE(sound_after("tcp:127.0.0.1:0", {IPPROTO_IP, IP_TTL, 1}));
     CHECK_FALSE(sound_after("udp:127.0.0.1:0", {IPPROTO_IP, IP_TTL, 1}));
@@ -264,7 +264,7 @@ TEST_CASE("a listener that lets the kernel choose its name is shown by the name 
     const std::string chosen(name.sun_path + 1, size - sizeof(sa_family_t) - 1);
     CHECK(name.sun_path[0] == '\0');
     CHECK(held.shown == "unix-seqpacket:@" + chosen);
-    CHECK(sound(held, grant));
+    CHECK(sound(held));
     Fd client(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     const auto to = unix_socket_name(chosen, Abstract::yes);
     CHECK(::connect(client.get(), to.get(), to.size) == 0);
@@ -281,7 +281,7 @@ TEST_CASE("a vsock listener is bound where the grant says, if this kernel has vs
     Privileges privileges;
     Held first = hold(grant, privileges, somebody);
     REQUIRE(open_listener(first, grant, privileges, somebody));
-    CHECK(sound(first, grant));
+    CHECK(sound(first));
     Held second = hold(grant, privileges, somebody);
     const auto taken = open_listener(second, grant, privileges, somebody);
     REQUIRE_FALSE(taken);
