@@ -407,6 +407,97 @@ def spoil_listener():
     signal.raise_signal(signal.SIGKILL)
 
 
+def answer(call, *arguments):
+    """0, or the name of the errno that it was refused with."""
+    try:
+        call(*arguments)
+        return 0
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+
+
+def by_libc(name, *arguments):
+    ctypes.set_errno(0)
+    return 0 if getattr(libc, name)(*arguments) >= 0 else errno.errorcode[ctypes.get_errno()]
+
+
+def disconnect(sock):
+    nobody = struct.pack("=H14x", socket.AF_UNSPEC)
+    return by_libc("connect", sock.fileno(), nobody, len(nobody))
+
+
+def T40_changed(how):
+    """Does to the listener `door` what its name says, each time another thing, and dies."""
+    raw, out = begin()
+    _, fds = raw.ask(Request(Operation.LISTEN, grant="door"))
+    door = socket.socket(fileno=fds[0])
+    if how == "options":
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 20000))
+        if door.family == socket.AF_INET:
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+    elif how == "signals":
+        fcntl.fcntl(door, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(door, 10, signal.SIGUSR1)   # F_SETSIG
+        fcntl.fcntl(door, fcntl.F_SETFL, os.O_ASYNC)
+    elif how == "backlog":
+        door.listen(0)
+    elif how == "shutdown":
+        answer(door.shutdown, socket.SHUT_RDWR)
+    elif how == "mute":   # listens as before, and whom it accepts can be sent nothing
+        answer(door.shutdown, socket.SHUT_RDWR)
+        answer(door.shutdown, socket.SHUT_WR)
+        answer(door.listen, 511)
+    out.say(done=how)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def T63_accepted(denied_port, allowed_port):
+    """What can be made of an accepted socket, of a listener, and of new sockets."""
+    raw, out = begin()
+    _, fds = raw.ask(Request(Operation.LISTEN, grant="door"))
+    door = socket.socket(fileno=fds[0])
+    out.say(ready=True)
+    accepted, _ = door.accept()
+    accepted.settimeout(5)
+    elsewhere, there = ("127.0.0.1", int(denied_port)), ("127.0.0.1", int(allowed_port))
+    seen = {"fastopen-connect": answer(accepted.setsockopt, socket.IPPROTO_TCP, 30, 1), "listen": answer(accepted.listen, 1)}
+    seen["disconnect"] = disconnect(accepted)
+    seen["listen-disconnected"] = answer(accepted.listen, 1)
+    seen["bind-disconnected"] = answer(accepted.bind, ("127.0.0.1", 0))
+    seen["fastopen"] = answer(accepted.sendto, b"x", 0x20000000, elsewhere)
+    seen["elsewhere"] = answer(accepted.connect, elsewhere)
+    seen["listen-after"] = answer(accepted.listen, 1)
+    seen["there"] = answer(accepted.connect, there)
+    for kind, family, protocol in (("new", socket.AF_INET, 0), ("new6", socket.AF_INET6, 0), ("mptcp", socket.AF_INET, 262)):
+        seen[kind] = answer(socket.socket, family, socket.SOCK_STREAM, protocol)
+    if seen["new"] == 0:
+        with socket.socket() as new:
+            seen["new-listen"] = answer(new.listen, 1)
+            seen["new-elsewhere"] = answer(new.connect, elsewhere)
+    seen["listener-listens"] = answer(door.listen, 5)
+    seen["listener-down"] = answer(door.shutdown, socket.SHUT_RD)
+    seen["listener-elsewhere"] = answer(door.connect, elsewhere)
+    seen["listener-fastopen"] = answer(door.sendto, b"x", 0x20000000, elsewhere)
+    out.say(**seen)
+    linger()
+
+
+def T39_options(*options):
+    """What setting each option, "level:number", of the lent socket `far` comes to."""
+    raw, out = begin()
+    _, fds = raw.ask(Request(Operation.CONNECT, grant="far"))
+    far = socket.socket(fileno=fds[0])
+    seen = {}
+    for option in options:
+        level, number = map(int, option.split(":"))
+        seen[option] = answer(far.setsockopt, level, number, bytes(64))
+    segments = socket.inet_pton(socket.AF_INET6, "::1") * 2
+    seen["segments"] = answer(far.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_RTHDR, bytes([0, 4, 4, 1, 1, 0, 0, 0]) + segments)
+    out.say(**seen)
+    linger()
+
+
 # ---- Load ----
 
 def flood(width):
@@ -497,4 +588,6 @@ def bystander():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    globals()[sys.argv[1]]()
+    case = globals()[sys.argv[1]]
+    takes_any = case.__code__.co_flags & 0x04   # CO_VARARGS
+    case(*sys.argv[2:None if takes_any else 2 + case.__code__.co_argcount])

@@ -35,7 +35,8 @@ class Attempts(World, WarderTest):
     def sockets(self, _):
         return [f'listener = {{ listen = "tcp:127.0.0.1:{free_port()}" }}',
                 f'connected = {{ connect = "tcp:127.0.0.1:{self.tcp.getsockname()[1]}" }}',
-                f'datagram = {{ connect = "udp:127.0.0.1:{self.udp.getsockname()[1]}" }}']
+                f'datagram = {{ connect = "udp:127.0.0.1:{self.udp.getsockname()[1]}" }}',
+                f'datagram6 = {{ connect = "udp:[::1]:{free_port()}" }}']
 
     def outcomes(self, name):
         def read():

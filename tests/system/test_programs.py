@@ -199,6 +199,158 @@ class HttpServer(ProgramTest):
         self.assertEqual(self.get(), (200, "a page\n"))
 
 
+APPLICATION = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"a page\\n"]
+"""
+
+
+@unittest.skipUnless(os.path.exists("/usr/bin/gunicorn"), "there is no /usr/bin/gunicorn")
+class Gunicorn(ProgramTest):
+    """It takes systemd's sockets, sets options on them without asking whether that went well, and calls listen(2) on them. Its
+    processes tell each other that they are alive by the mode of a file in /tmp (fchmod)."""
+
+    def setUp(self):
+        super().setUp()
+        self.make("app/page.py", APPLICATION)
+        self.start(f'[worker.gunicorn]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/gunicorn", "--workers", "2", '
+                   f'"--backlog", "7", "--chdir", "{self.home}/app", "page:app"]\n[worker.gunicorn.cell]\nallow_calls = ["fchmod"]\nexecute = ["/usr/bin/gunicorn", "/usr/bin/python3"]\n'
+                   f'bind = ["{self.home}/app"]\n[worker.gunicorn.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
+        wait_for(lambda: self.worker_log("gunicorn").count("Booting worker") >= 2, f"its workers are there: {self.worker_log('gunicorn')}", 30)
+
+    def test_it_serves_over_the_socket_that_warderd_bound_and_its_backlog_is_put_back_after_each_run(self):
+        self.assertEqual(self.get(), (200, "a page\n"))
+        self.assert_confined("gunicorn")
+        self.kill("gunicorn")
+        self.assertIn("its backlog", self.audited(kind="hold", worker="gunicorn", grant="http")["text"])
+        self.assertEqual(self.get(), (200, "a page\n"))
+
+
+NODE = """
+const http = require("http");
+http.createServer((_, answer) => answer.end("a page\\n")).listen({ fd: 3 }, () => console.log("listening"));
+"""
+
+
+@unittest.skipUnless(os.path.exists("/usr/bin/node"), "there is no /usr/bin/node")
+class Node(ProgramTest):
+    def test_it_serves_over_the_socket_that_warderd_bound(self):
+        self.make("app/page.js", NODE)
+        self.start(f'[worker.node]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/node", "{self.home}/app/page.js"]\n'
+                   f'[worker.node.cell]\nrefuse_executable_memory = false\nexecute = ["/usr/bin/node"]\nbind = ["{self.home}/app"]\n'
+                   f'[worker.node.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
+        wait_for(lambda: "listening" in self.worker_log("node"), f"it listens: {self.worker_log('node')}", 20)
+        self.assertEqual(self.get(), (200, "a page\n"))
+
+
+ASYNCIO = """
+import asyncio, socket
+
+async def serve(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.0 200 OK\\r\\n\\r\\na page\\n")
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(serve, sock=socket.socket(fileno=3))
+    print("listening", flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+class Asyncio(ProgramTest):
+    def test_it_serves_over_the_socket_that_warderd_bound(self):
+        self.make("app/page.py", ASYNCIO)
+        self.start(f'[worker.asyncio]\nexec = ["{HELPERS}warder-activate", "http", "--", "{PYTHON}", "{self.home}/app/page.py"]\n'
+                   f'[worker.asyncio.cell]\nexecute = ["{PYTHON}"]\nbind = ["{self.home}/app"]\n'
+                   f'[worker.asyncio.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
+        wait_for(lambda: "listening" in self.worker_log("asyncio"), f"it listens: {self.worker_log('asyncio')}", 20)
+        self.assertEqual(self.get(), (200, "a page\n"))
+
+
+HAPROXY = """
+global
+    log stdout format raw daemon
+    nbthread 2
+defaults
+    mode http
+    timeout connect 3s
+    timeout client 10s
+    timeout server 10s
+frontend door
+    bind fd@3
+    use_backend ports if { path_beg /tcp }
+    use_backend others if { path_beg /other }
+    default_backend paths
+backend paths
+    server one unix@HOME/backend/socket
+backend ports
+    server one 127.0.0.1:ALLOWED
+backend others
+    server one 127.0.0.1:DENIED
+"""
+
+
+@unittest.skipUnless(os.path.exists("/usr/sbin/haproxy"), "there is no /usr/sbin/haproxy")
+class Haproxy(ProgramTest):
+    """A proxy connects. Beside the listener that it is lent that takes a key, and Landlock holds the ports."""
+
+    def setUp(self):
+        super().setUp()
+        self.servers = []
+        os.makedirs(self.path("backend"))
+        os.chmod(self.path("backend"), 0o755)
+        self.unix = self.serve(socket.AF_UNIX, self.path("backend/socket"))
+        os.chmod(self.path("backend/socket"), 0o666)
+        self.allowed = self.serve(socket.AF_INET, ("127.0.0.1", 0)).getsockname()[1]
+        self.denied = self.serve(socket.AF_INET, ("127.0.0.1", 0)).getsockname()[1]
+
+    def serve(self, family, address):
+        """Answers one page for each connection."""
+        server = socket.socket(family)
+        server.bind(address)
+        server.listen()
+        self.addCleanup(server.close)
+
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = server.accept()
+                    with peer:
+                        peer.recv(4096)
+                        peer.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\na page\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        return server
+
+    def proxy(self, cell):
+        self.make("haproxy.cfg", HAPROXY.replace("HOME", self.home).replace("ALLOWED", str(self.allowed)).replace("DENIED", str(self.denied)))
+        self.start(f'[worker.haproxy]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/sbin/haproxy", "-db", "-f", "{self.home}/haproxy.cfg"]\n'
+                   f'[worker.haproxy.cell]\nprofile = "service"\nexecute = ["/usr/sbin/haproxy"]\nbind = ["{self.home}/haproxy.cfg", "{self.home}/backend"]\n{cell}'
+                   f'[worker.haproxy.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
+        self.wait_state("haproxy", "ready")
+
+    def test_it_passes_on_to_a_unix_socket_and_to_the_port_that_it_may_connect_to(self):
+        self.proxy(f'beside_listeners = "connect"\ntcp_connect = [{self.allowed}]\n')
+        self.assertEqual(self.get("/"), (200, "a page\n"))
+        self.assertEqual(self.get("/tcp"), (200, "a page\n"))
+        self.assertEqual(self.get("/other")[0], 503)
+        self.assert_confined("haproxy")
+
+    def test_in_an_empty_network_it_passes_on_to_a_unix_socket_alone(self):
+        self.proxy('network = "empty"\nbeside_listeners = "connect"\n')
+        self.assertEqual(self.get("/"), (200, "a page\n"))
+        self.assertEqual(self.get("/tcp")[0], 503)
+
+    def test_without_the_key_it_connects_to_nobody(self):
+        self.proxy("")
+        self.assertEqual(self.get("/")[0], 503)
+        self.assertEqual(self.get("/tcp")[0], 503)
+
+
 # What sd_listen_fds(3) promises, by a program that has only the standard library.
 TOLD = """
 import os, socket

@@ -96,6 +96,7 @@ void ask_for_descriptors(int broker, int (&lent)[lent_kinds], int& out) {
     lent[listener] = ask(broker, listen_it, "listener");
     lent[connected] = ask(broker, connect_it, "connected");
     lent[datagram] = ask(broker, connect_it, "datagram");
+    lent[datagram6] = ask(broker, connect_it, "datagram6");
 }
 
 }  // namespace attempts

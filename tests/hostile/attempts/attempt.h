@@ -49,7 +49,7 @@ std::string legend();                             // a line for each: its name, 
 
 
 // What was lent, by grants of a daemon or by the test.
-enum Lent : int { readable, appendable, writable, secret, terminal, stream, directory, listener, connected, datagram, lent_kinds };
+enum Lent : int { readable, appendable, writable, secret, terminal, stream, directory, listener, connected, datagram, datagram6, lent_kinds };
 inline constexpr int none_lent = -1;
 
 // An attempt's answer: 0 it succeeded, otherwise an errno, or this: it did succeed, but reached only what is the program's own.

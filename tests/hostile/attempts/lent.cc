@@ -193,6 +193,7 @@ int connect_elsewhere(const Context& c) {
 }
 
 // The listener has to be shut down first; where sending of this kind is denied, it is denied before that too.
+// Kernels of 2026 refuse to connect what has listened (EINVAL).
 int connect_by_sending(const Context& c) {
     const sockaddr_in address = loopback(c.number("user.tcp"));
     const auto send = [&] { return done(::sendto(c.lent[listener], "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, plain(address), sizeof address)); };
@@ -243,6 +244,8 @@ int bind_again(const Context& c) {
 }
 
 int shrink_backlog(const Context& c) { return done(::listen(c.lent[listener], 0)); }
+
+constexpr int one = 1;
 
 int set(int fd, int level, int option, const void* value, std::size_t size) {
     return done(::setsockopt(fd, level, option, value, static_cast<socklen_t>(size)));
@@ -295,6 +298,64 @@ int to_an_interface(const Context& c) {
     return result;
 }
 
+// ---- Options that lead elsewhere, or change what others of the machine have (T39) ----
+
+// Where the option was set it is taken back; what it was is its zero.
+template <typename Value>
+int set_and_take_back(int fd, int level, int option, const Value& value, const Value& before = {}) {
+    const int result = set(fd, level, option, &value, sizeof value);
+    if (result == 0) static_cast<void>(set(fd, level, option, &before, sizeof before));
+    return result;
+}
+
+// A segment routing header: what is sent to the granted address goes on to another.
+int route_by_segments(const Context& c) {
+    struct {
+        std::uint8_t next = 0, length = 4, type = 4, left = 1, last = 1, flags = 0;
+        std::uint16_t tag = 0;
+        in6_addr segments[2] = {IN6ADDR_LOOPBACK_INIT, IN6ADDR_LOOPBACK_INIT};
+    } header;
+    const int result = set(c.lent[datagram6], IPPROTO_IPV6, IPV6_RTHDR, &header, sizeof header);
+    if (result == 0) ::setsockopt(c.lent[datagram6], IPPROTO_IPV6, IPV6_RTHDR, nullptr, 0);
+    return result;
+}
+
+int route_by_older_option(const Context& c) {
+    constexpr int packet_options = 6;   // IPV6_2292PKTOPTIONS: none, which is what it has
+    return done(::setsockopt(c.lent[datagram6], IPPROTO_IPV6, packet_options, nullptr, 0));
+}
+
+int header_for_routers(const Context& c) {
+    return done(::setsockopt(c.lent[datagram6], IPPROTO_IPV6, IPV6_RTHDRDSTOPTS, nullptr, 0));
+}
+
+int leave_by_address6(const Context& c) { return set_and_take_back(c.lent[datagram6], IPPROTO_IPV6, IPV6_PKTINFO, in6_pktinfo{}); }
+int leave_by_interface6(const Context& c) { return set_and_take_back(c.lent[datagram6], IPPROTO_IPV6, 76, std::uint32_t{0}); }   // IPV6_UNICAST_IF
+int leave_by_interface(const Context& c) { return set_and_take_back(c.lent[datagram], IPPROTO_IP, 50, std::uint32_t{0}); }   // IP_UNICAST_IF
+
+int route_by_ip_options(const Context& c) {
+    const std::uint8_t nothing[] = {1, 1, 1, 1};
+    const int result = set(c.lent[connected], IPPROTO_IP, IP_OPTIONS, nothing, sizeof nothing);
+    if (result == 0) ::setsockopt(c.lent[connected], IPPROTO_IP, IP_OPTIONS, nullptr, 0);
+    return result;
+}
+
+int pass_no_router(const Context& c) { return set_and_take_back(c.lent[connected], SOL_SOCKET, SO_DONTROUTE, 1); }
+int connect_later_by_sending(const Context& c) { return past_the_check(::setsockopt(c.lent[connected], IPPROTO_TCP, 30, &one, sizeof one), EINVAL); }   // TCP_FASTOPEN_CONNECT
+int change_protocol(const Context& c) { return past_the_check(::setsockopt(c.lent[connected], IPPROTO_TCP, 31, "nothing", 8), ENOENT); }   // TCP_ULP
+int for_ipsec(const Context& c) { return set_and_take_back(c.lent[datagram], IPPROTO_UDP, 100, 0); }   // UDP_ENCAP: none, which is what it has
+
+int join_a_group(const Context& c) {
+    ip_mreq group{};
+    group.imr_multiaddr.s_addr = htonl(0xe00000fb);
+    group.imr_interface.s_addr = htonl(INADDR_LOOPBACK);
+    const int result = set(c.lent[datagram], IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
+    if (result == 0) set(c.lent[datagram], IPPROTO_IP, IP_DROP_MEMBERSHIP, &group, sizeof group);
+    return result;
+}
+
+int slow_it_down(const Context& c) { return set_and_take_back(c.lent[listener], SOL_SOCKET, SO_MAX_PACING_RATE, 1UL, ~0UL); }
+int choose_congestion(const Context& c) { return done(::setsockopt(c.lent[listener], IPPROTO_TCP, TCP_CONGESTION, "reno", 4)); }
 int more_sockets(const Context& c) {
     static_cast<void>(c);
     return done(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -342,14 +403,28 @@ constexpr Attempt table[] = {
     {"D1-connect", "disconnects a TCP socket and connects it elsewhere", connect_elsewhere, filter | landlock_ports, "EPERM", "EPERM", connected, "", sockets},
     {"D5-socket", "makes one more inet socket beside those lent", more_sockets, filter, "EPERM", "EPERM", none_lent, "", sockets},
     {"D13-backlog", "shrinks a listener's queue", shrink_backlog, filter, "EPERM", "EPERM", listener, "", sockets},
-    {"D13-filter", "attaches a filter to a listener", attach_filter, filter, "EPERM", "EPERM", listener, "", sockets},
-    {"D13-reuseport", "chooses who of a group of listeners is asked", balance_by_program, filter, "EPERM", "EPERM", listener, "", sockets},
-    {"D13-lock", "locks a listener's filter", lock_filter, filter, "EPERM", "EPERM", listener, "", sockets},
-    {"D13-minttl", "has a listener drop what came through a router", refuse_the_far, filter, "EPERM", "EPERM", listener, "", sockets},
-    {"D13-md5", "has a listener demand signatures", demand_signatures, filter, "EPERM", "EPERM", listener, "ENOPROTOOPT", sockets},
-    {"D13-interface", "ties a listener to one interface", to_an_interface, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D13-filter", "attaches a filter to a listener", attach_filter, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"D13-reuseport", "chooses who of a group of listeners is asked", balance_by_program, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"D13-lock", "locks a listener's filter", lock_filter, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"D13-minttl", "has a listener drop what came through a router", refuse_the_far, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"D13-md5", "has a listener demand signatures", demand_signatures, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "ENOPROTOOPT", sockets},
+    {"D13-interface", "ties a listener to one interface", to_an_interface, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"T39-segments", "routes what it sends to elsewhere by segments (IPV6_RTHDR)", route_by_segments, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram6, "EPERM", sockets},
+    {"T39-packet-options", "sets headers by an older option (IPV6_2292PKTOPTIONS)", route_by_older_option, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram6, "", sockets},
+    {"T39-stops", "sets a header for stops on the way (IPV6_RTHDRDSTOPTS)", header_for_routers, capabilities | filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram6, "", sockets},
+    {"T39-pktinfo", "chooses the address and interface it sends by (IPV6_PKTINFO)", leave_by_address6, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram6, "", sockets},
+    {"T39-unicast6", "chooses the interface it sends by (IPV6_UNICAST_IF)", leave_by_interface6, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram6, "", sockets},
+    {"T39-unicast", "chooses the interface it sends by (IP_UNICAST_IF)", leave_by_interface, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram, "", sockets},
+    {"T39-ip-options", "sets a header where a route could be (IP_OPTIONS)", route_by_ip_options, filter, "ENOPROTOOPT", "ENOPROTOOPT", connected, "", sockets},
+    {"T39-dontroute", "has its packets pass no router", pass_no_router, filter, "ENOPROTOOPT", "ENOPROTOOPT", connected, "", sockets},
+    {"T39-fastopen", "connects by sending, later (TCP_FASTOPEN_CONNECT)", connect_later_by_sending, filter, "ENOPROTOOPT", "ENOPROTOOPT", connected, "EOPNOTSUPP", sockets},
+    {"T39-ulp", "has another protocol take a socket over (TCP_ULP)", change_protocol, filter, "ENOPROTOOPT", "ENOPROTOOPT", connected, "EPERM", sockets},
+    {"T39-encap", "has the kernel take its datagrams for IPsec (UDP_ENCAP)", for_ipsec, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram, "", sockets},
+    {"T39-group", "has the host join a multicast group", join_a_group, filter, "ENOPROTOOPT", "ENOPROTOOPT", datagram, "ENODEV", sockets},
+    {"D13-pacing", "slows down all that a listener accepts", slow_it_down, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "", sockets},
+    {"D13-congestion", "chooses how those that a listener accepts share the network", choose_congestion, filter, "ENOPROTOOPT", "ENOPROTOOPT", listener, "EPERM ENOENT", sockets},
     {"D13-shutdown", "shuts a listener down", shut_down, 0, "open", "open", listener, "", sockets},
-    {"D1-fastopen", "shuts a listener down and connects it elsewhere by sending (MSG_FASTOPEN)", connect_by_sending, filter, "EPERM", "EPERM", listener, "", sockets},
+    {"D1-fastopen", "shuts a listener down and connects it elsewhere by sending (MSG_FASTOPEN)", connect_by_sending, filter, "EPERM", "EPERM", listener, "EINVAL", sockets},
 };
 
 }  // namespace

@@ -30,6 +30,7 @@
 #include "sys/kernel.h"
 #include "sys/landlock.h"
 #include "sys/process.h"
+#include "sys/socket_options.h"
 
 using namespace warder;
 using namespace warder::sandbox;
@@ -66,7 +67,9 @@ struct Cell {
 void filter_of_service(Cell& cell) {
     cell.plan.no_new_privileges = cell.plan.calls.enabled = true;
     cell.plan.calls.network = true;
-    cell.plan.calls.inet_sockets_lent = cell.plan.calls.datagram_sockets_lent = cell.group == attempts::Group::sockets;
+    auto& calls = cell.plan.calls;
+    calls.inet_sockets_lent = calls.datagram_sockets_lent = calls.listeners_lent = calls.connections_lent = cell.group == attempts::Group::sockets;
+    if (calls.inet_sockets_lent) calls.lent_sockets = socket_options::lent_ipv4 | socket_options::lent_ipv6 | socket_options::lent_tcp | socket_options::lent_udp;
 }
 
 // A domain of Landlock that holds nothing but what is left of `handled` after `keep`.
@@ -254,6 +257,21 @@ Fd stream_to(const std::string& path) {
 }
 
 // In the order of attempts::Lent.
+// Connected to itself.
+Fd datagrams_of_ipv6() {
+    Fd fd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = IN6ADDR_LOOPBACK_INIT;
+    socklen_t size = sizeof address;
+    if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+        ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+        ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+        give_up("a socket of IPv6");
+    }
+    return fd;
+}
+
 std::vector<Fd> what_is_lent(const Cell& cell, const attempts::Context& context, const std::string& name, const Fd& master) {
     const std::string files = cell.home + "/lent/" + name;
     std::vector<Fd> lent;
@@ -267,6 +285,7 @@ std::vector<Fd> what_is_lent(const Cell& cell, const attempts::Context& context,
     lent.push_back(inet(SOCK_STREAM, 0));
     lent.push_back(inet(SOCK_STREAM, context.number("user.tcp")));
     lent.push_back(inet(SOCK_DGRAM, context.number("user.udp")));
+    lent.push_back(datagrams_of_ipv6());
     return lent;
 }
 
