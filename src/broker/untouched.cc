@@ -198,8 +198,9 @@ void Untouched::compare_state(int fd, std::vector<Difference>& into) const {
 // cannot send.
 void Untouched::compare_condition(int fd, std::vector<Difference>& into) const {
     if (family_ == AF_VSOCK) return;   // a vsock listener cannot be shut down (ENOTCONN)
-    const auto now = condition_of(fd);
-    if (!now || !condition_) {
+    // A table that was not there before is not asked for again: the kernel would look for a module, and wait.
+    const auto now = condition_ ? condition_of(fd) : Result<SocketCondition>(failure(ENOENT, "socket tables"));
+    if (!now) {
         into.push_back({.kind = Difference::Kind::other, .name = "the kernel does not tell whether it was shut down", .can_be_put_back = false});
         return;
     }
