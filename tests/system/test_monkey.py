@@ -673,7 +673,7 @@ class Others(MonkeyTest):
             import warder.monkey
             print(json.dumps([__name__, sys.argv[1:], sys.path[0] == "{self.home}/app", os.path.basename(__file__)]))
             print(json.dumps([builtins.open is warder.monkey.get_original("builtins", "open"), warder.monkey.is_module_patched("os"),
-                              warder.monkey.is_module_patched("socket.socket"), warder.monkey.is_module_patched("pwd")]))
+                              warder.monkey.is_module_patched("socket"), warder.monkey.is_module_patched("pwd")]))
             print(json.dumps(os.path.exists("{self.home}/site/a")))
             with os.fdopen(os.open("{self.home}/site/a", os.O_RDONLY)) as file:
                 print(json.dumps(file.read()))

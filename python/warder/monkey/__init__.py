@@ -10,7 +10,8 @@ with it in either order. The worker needs `door = "python"` in warder.toml; docs
 
 from __future__ import annotations
 
-import builtins
+import errno
+import importlib
 import os
 import sys
 import _thread
@@ -84,11 +85,11 @@ def patch_all(
     todo = {name: True for name, value in wanted.items() if value and not _patched.get(name)}
     if not todo:
         return bool(_patched)
-    if not _connect():
-        return False
     try:
         _core.notify(WillPatchAll(todo))
     except DoNotPatch:
+        return False
+    if not _connect():
         return False
     _warn_of_threads()
     _late.begin(todo)
@@ -106,15 +107,11 @@ def _patch_sockets() -> None:
     _sockets.patch_class(socket.socket)
 
 
-def _patch(name: str, source: Any) -> Callable[[], None]:
-    return lambda: void(_core.patch_module(__import__(name), source))
+def _patch(name: str, source: Any) -> Callable[[], object]:
+    return lambda: _core.patch_module(importlib.import_module(name), source)
 
 
-def void(_: object) -> None:
-    pass
-
-
-_ORDER: dict[str, Callable[[], None]] = {
+_ORDER: dict[str, Callable[[], object]] = {
     "os": _patch("os", _os),
     "builtins": _patch("builtins", _io),
     "io": _patch("io", _io),
@@ -145,7 +142,7 @@ def unpatch_all() -> None:
 def ready(text: str = "") -> None:
     """This worker does its work now: for `ready = "channel"`."""
     if _state.broker is None:
-        raise OSError(107, "warder.monkey has no connection to warderd")
+        raise OSError(errno.ENOTCONN, "warder.monkey has no connection to warderd")
     _state.broker.say_ready(text)
 
 

@@ -86,7 +86,8 @@ def _present(target: Any, name: str) -> Any:
 
 
 def is_module_patched(name: str) -> bool:
-    return name in saved
+    """Whether something of it is replaced, be it a class's method."""
+    return name in saved or any(key.startswith(f"{name}.") for key in saved)
 
 
 def is_object_patched(name: str, item: str) -> bool:

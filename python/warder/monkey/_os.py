@@ -139,7 +139,8 @@ def _require_directory(where: str, path: Any, number: int = errno.ENOTDIR) -> No
 
 
 def _name(path: Any) -> Any:
-    return _module.fspath(path)
+    """As errors name it."""
+    return path if isinstance(path, int) else _module.fspath(path)
 
 
 def _do(operation: Operation, **fields: Any) -> Callable[[str], Any]:
@@ -432,8 +433,8 @@ def readlink(path: Any, *, dir_fd: int | None = None) -> Any:
     return _module.fsencode(text) if isinstance(_name(path), bytes) else text
 
 
-def _names_in(where: str, path: Any) -> tuple[str, list[tuple[str, str]]] | None:
-    """Where the list was found, and it; None where a symlink leads out."""
+def _listed(where: str, path: Any) -> tuple[str, list[tuple[str, str]]]:
+    """Where the list was found, and it. LeadsOut: where a symlink leads out."""
     found = where
 
     def names(at: str) -> list[tuple[str, str]]:
@@ -447,8 +448,6 @@ def _names_in(where: str, path: Any) -> tuple[str, list[tuple[str, str]]] | None
 
     try:
         return found, _settle(names, where, _paths.step)
-    except LeadsOut as out:
-        raise out
     except OSError as error:
         if getattr(error, "reason", 0) == Reason.NOT_REGULAR:
             raise error_of(errno.ENOTDIR, _name(path)) from None
@@ -473,17 +472,7 @@ def listdir(path: Any = None) -> list[Any]:
         names = [one for one, _ in _listed(where, name)[1]]
     except LeadsOut as out:
         return list(_originals["listdir"](out.path))
-    return [_module.fsencode(one) for one in names] if isinstance(_fspath(name), bytes) else names
-
-
-def _listed(where: str, name: Any) -> tuple[str, list[tuple[str, str]]]:
-    found = _names_in(where, name)
-    assert found
-    return found
-
-
-def _fspath(path: Any) -> Any:
-    return path if isinstance(path, int) else _module.fspath(path)
+    return [_module.fsencode(one) for one in names] if isinstance(_name(name), bytes) else names
 
 
 def scandir(path: Any = None) -> Any:
@@ -496,7 +485,7 @@ def scandir(path: Any = None) -> Any:
         found, names = _listed(where, name)
     except LeadsOut as out:
         return _originals["scandir"](out.path)
-    return Entries(found, "" if isinstance(name, int) else _module.fspath(name), names)
+    return Entries(found, "" if isinstance(name, int) else _name(name), names)
 
 
 class Entries:

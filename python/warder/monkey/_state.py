@@ -48,10 +48,6 @@ def error_of(
     return error
 
 
-def original(name: str, item: str) -> Any:
-    return _core.get_original(name, item)
-
-
 class Registry(Dict[int, Tuple[int, Any]]):
     """Descriptors of ours and what each stands for. A number that was closed and given to another file is told by its inode, so
     that close() need not be watched."""
