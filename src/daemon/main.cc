@@ -24,6 +24,11 @@ int main(int argc, char** argv) {
                   "warderd --user does without, and says what it lacks");
         return EXIT_FAILURE;
     }
+    // It is its own eyes: descriptors get names there, and receipts read it. Without it everything fails somewhere else.
+    if (::access("/proc/self/fd", X_OK) != 0) {
+        log_error("there is no /proc/self/fd: /proc must be mounted (mount -t proc proc /proc) before warderd starts");
+        return EXIT_FAILURE;
+    }
     if (options.user && !enter_user_mode()) return EXIT_FAILURE;
     auto config = load_config(options);
     if (!config) return exit_config;

@@ -39,6 +39,22 @@ class Cells(WarderTest):
         self.assertEqual(seen["devices"], ["null", "shm", "urandom"])
         self.assertEqual((seen["memory"], seen["state"], seen["processes"], seen["kernel"]), (0o750, True, True, "ENOENT"))
 
+    def test_D15_a_lent_file_keeps_its_rights_under_its_name_in_proc_and_the_stub_its_priority(self):
+        script = ("import os, resource, sys\nsys.path.insert(0, os.environ['PYTHONPATH'].split(':')[0])\nimport warder\n"
+                  "f = warder.Connection().open('data', mode='a')\nname = f'/proc/self/fd/{f.fileno()}'\n"
+                  "def tried(what, *a, **k):\n try:\n  what(*a, **k)\n  return 'done'\n except OSError as e:\n  return e.errno\n"
+                  "print('{', [tried(os.chmod, name, 0o777), tried(os.setxattr, name, 'user.a', b'b'), tried(os.removexattr, name, 'user.a'),\n"
+                  "  tried(os.setpriority, os.PRIO_PROCESS, 1, 5), tried(os.sched_setaffinity, 1, {0}), tried(resource.prlimit, 1, resource.RLIMIT_CPU, (9, 9)),\n"
+                  "  os.path.exists('/proc/1/stat')], '}', flush=True)\n")
+        with open(self.path("try.py"), "w") as file:
+            file.write(script)
+        self.start(f'[worker.looker]\n{python_worker(self.path("try.py"))}restart = "never"\n[worker.looker.cell]\n'
+                   f'{CELL.strip()[:-1]}, "{self.path("try.py")}"]\nproc = "processes"\n'
+                   f'[worker.looker.grants]\ndata = {{ append = "{self.path("data")}", owner = "worker" }}\n')
+        said = wait_for(lambda: [line for line in self.worker_log("looker").splitlines() if "{" in line], "it has tried:\n" + self.log_text()[-3000:])
+        self.assertIn("[1, 1, 1, 1, 1, 1, True]", said[0])
+        self.assertEqual(os.stat(self.path("data")).st_mode & 0o777, 0o640)
+
     def test_strict_without_a_word(self):
         seen = self.seen_by("")
         self.assertEqual((seen["ambient_bind"], seen["bounding_admin"], seen["securebits"], seen["no_new_privs"]), (0, 0, 0xEB, 1))

@@ -78,6 +78,26 @@ class Naming(WarderTest):
         self.start(worker("lost", f'directory = "{self.home}/work"\nrestart = "never"\n'))
         self.said(f"the working directory {self.home}/work: the cell has a /tmp of its own, which hides the host's")
 
+    def ends_at_load(self, workers):
+        self.write_config(workers)
+        done = subprocess.run([*self.before, program("src/daemon/warderd"), "--config", self.path("warder.toml")], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_a_capability_that_warderd_may_not_have_is_refused_at_load_with_the_line_for_its_unit(self):
+        self.before = ["setpriv", "--bounding-set", "-net_raw,-net_admin,-sys_time"]
+        code, said = self.ends_at_load(worker("given", cell='trusted_capabilities = ["net_admin"]\ntime_offsets = { boottime = "1d" }\n') +
+                                       '[worker.given.grants]\nping = { raw = "icmp" }\n')
+        self.assertEqual(code, 78)
+        for name, what in (("NET_ADMIN", "what it is given"), ("NET_RAW", 'grant "ping"'), ("SYS_TIME", "time_offsets")):
+            self.assertIn(f'{what} takes CAP_{name}, which is not in warderd\'s own bounding set', said)
+            self.assertIn(f"[Service] CapabilityBoundingSet=CAP_{name}", said)
+
+    def test_without_proc_warderd_says_that_there_is_none(self):
+        self.before = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc; exec "$0" "$@"']
+        code, said = self.ends_at_load(worker("one"))
+        self.assertEqual(code, 1)
+        self.assertIn("there is no /proc/self/fd: /proc must be mounted", said)
+
     def test_READY_of_a_child_is_logged_once_with_both_processes(self):
         script = ("import os,socket,time\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\n"
                   "if os.fork() == 0:\n for i in range(3):\n  s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\n os._exit(0)\n"
