@@ -62,7 +62,8 @@ public:
         if (!long_form_) take_type();
         section_.choice("as", grant_.as, as_choices);
         section_.choice("owner", grant_.owner, owner_choices);
-        take_rights(long_form_ ? "rights" : "also");
+        if (long_form_) take_rights("rights");
+        take_rights("also");
         take_mode();
         section_.flag("pin", grant_.pin);
         take_names();
@@ -138,7 +139,7 @@ private:
             for (const Node& item : list->items) take_entry(item, key);
         }
         if (!long_form_) refuse_of_trees(target_, draft_.operation);
-        const bool none = long_form_ && (list == nullptr ? section_.table().find(key) == nullptr : list->items.empty());
+        const bool none = key == "rights" && (list == nullptr ? section_.table().find(key) == nullptr : list->items.empty());
         if (none) complaints().error(target_.key_place, section_.what() + " says no right", "add rights = [\"read\"]");
     }
 

@@ -671,7 +671,10 @@ private:
     bool append_path(Sentence& toml) const {
         if (!is_key(request_.operation)) return append_tree(toml);
         toml.append(" = { ").append(name_of(request_.operation)).append(" = ");
-        append_quoted(toml, request_.target);
+        FixedString<max_path + 1> path(request_.target);
+        // What can only be asked of a directory is granted for one.
+        if (request_.operation == Operation::list && request_.target != "/") path.append('/');
+        append_quoted(toml, path.view());
         toml.append(" }");
         return true;
     }
