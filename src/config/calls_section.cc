@@ -44,10 +44,12 @@ public:
         ioctls("allow_ioctls");
         section_.flag("log_denied_calls", into_.log_denied);
         section_.flag("lock_personality", into_.lock_personality);
+        section_.flag("restrict_suid_sgid", into_.restrict_suid_sgid);
         section_.choice("evidence", into_.witnessed, evidence_choices);
         section_.choice("beside_listeners", into_.beside_listeners, beside_choices);
         more_options("allow_socket_options");
         refuse_both();
+        refuse_openat2();
     }
 
 private:
@@ -170,6 +172,15 @@ private:
         const auto request = sandbox::ioctl_named(item.text);
         if (request) return into_.allow_ioctls.push_back(*request);
         error(item, "there is no request " + quoted(item.text) + " of ioctl(2) that is known by name", did_you_mean(item.text, sandbox::ioctl_names(), "write its number"));
+    }
+
+    // Its mode lies in memory, where no filter looks.
+    void refuse_openat2() {
+        const Node* node = section_.table().find("allow_calls");
+        const bool named = std::ranges::find(into_.allow, "openat2") != into_.allow.end();
+        if (!named || !into_.restrict_suid_sgid) return;
+        error(*node, "\"openat2\" is not there for a worker that may set no set-user-id bits: they cannot be seen in it",
+              "programs do without it; otherwise restrict_suid_sgid = false");
     }
 
     void refuse_both() {

@@ -41,14 +41,20 @@ constexpr std::array<std::string_view, 7> system_directories = {
 // Over these the cell puts its own.
 constexpr std::array<std::string_view, 4> cells_own = {"/proc", "/sys", "/dev", "/tmp"};
 
-constexpr std::array<std::string_view, 9> of_a_mount_tree = {
+constexpr std::array<std::string_view, 14> of_a_mount_tree = {
     "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "overlays", "devices", "proc",
+    "secret_files", "names", "ptys", "home", "shell",
 };
 
+constexpr std::array<Choice<sandbox::Names>, 2> names_choices{{
+    {"files", sandbox::Names::files},
+    {"host", sandbox::Names::host},
+}};
+
 // All that goes into the filter, and all that goes into the Landlock domain.
-constexpr std::array<std::string_view, 12> of_the_filter = {
+constexpr std::array<std::string_view, 13> of_the_filter = {
     "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls", "log_denied_calls", "call_rules", "lock_personality",
-    "evidence", "allow_ioctls", "beside_listeners", "allow_socket_options",
+    "evidence", "allow_ioctls", "beside_listeners", "allow_socket_options", "restrict_suid_sgid",
 };
 constexpr std::array<std::string_view, 4> of_landlock = {"scope_signals", "scope_abstract_sockets", "tcp_bind", "tcp_connect"};
 
@@ -67,10 +73,12 @@ constexpr std::array<OwnKind, 4> own_kinds{{
 // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
 constexpr std::uint64_t reading_all = 1ULL << 1 | 1ULL << 2;
 
-std::string own_directory(std::string_view kind, const Daemon& daemon, const std::string& worker) {
-    if (kind == "cache") return daemon.cache_directory + "/" + worker;
-    if (kind == "runtime") return daemon.runtime_directory + "/worker/" + worker;
-    return daemon.state_directory + "/" + std::string(kind) + "/" + worker;
+// Those that others are to enter lie beside those that nobody else reaches, whose parent only root may pass.
+std::string own_directory(std::string_view kind, bool entered, const Daemon& daemon, const std::string& worker) {
+    const std::string name = "/" + worker;
+    if (kind == "cache") return daemon.cache_directory + (entered ? "/public" : "/private") + name;
+    if (kind == "runtime") return daemon.runtime_directory + (entered ? "/public" : "/worker") + name;
+    return daemon.state_directory + (entered ? "/public/" : "/") + std::string(kind) + name;
 }
 
 bool same_or_below(std::string_view directory, std::string_view path) {
@@ -249,6 +257,11 @@ private:
         read_directories();
         read_devices();
         section_.choice("proc", cell_.proc, proc_choices);
+        read_secret_files();
+        read_names();
+        section_.flag("ptys", cell_.ptys);
+        read_passwd_word("home", cell_.home);
+        read_passwd_word("shell", cell_.shell);
         const Node* proc = section_.table().find("proc");
         if (proc != nullptr && cell_.proc != sandbox::ProcView::hidden && !cell_.pid_namespace) {
             error(*proc, "\"proc\" shows the processes of a pid namespace, and this cell has none of its own");
@@ -285,7 +298,8 @@ private:
         table.refuse_the_rest();
         one.no_execute = !execute;
         if (item.find("target") == nullptr || item.find("size") == nullptr) return error(item, "a directory in memory has a \"target\" and a \"size\"");
-        if (same_or_below("/tmp", one.target) || same_or_below("/dev", one.target) || same_or_below("/proc", one.target)) {
+        const bool shared_memory = one.target == "/dev/shm";   // in a directory of its own, and of this size
+        if (same_or_below("/tmp", one.target) || (same_or_below("/dev", one.target) && !shared_memory) || same_or_below("/proc", one.target)) {
             return error(item, quoted(one.target) + " in the cell is the cell's own");
         }
         cell_.memory_directories.push_back(std::move(one));
@@ -358,14 +372,78 @@ private:
     }
 
     void read_directories() {
-        std::vector<std::string_view> words;
-        for (const auto& kind : own_kinds) words.push_back(kind.word);
-        std::vector<std::string> wanted;
-        read_known("directories", words, wanted);
-        for (const auto& kind : own_kinds) {
-            if (std::ranges::find(wanted, kind.word) == wanted.end()) continue;
-            cell_.own_directories.push_back({own_directory(kind.word, daemon_, worker_.name), kind.variable, 0700});
+        const Node* list = section_.take("directories", Node::Kind::list, R"(write it like ["state", { kind = "runtime", mode = "0750", group = "web" }])");
+        if (list == nullptr) return;
+        for (const Node& item : list->items) {
+            if (item.kind == Node::Kind::table) read_directory_table(item);
+            else if (item.kind == Node::Kind::text) add_directory(item, item.text, {});
+            else section_.refuse_entry(item, "directories", "a word or { kind = \"runtime\", mode = \"0750\", group = \"web\" }");
         }
+    }
+
+    void read_directory_table(const Node& item) {
+        sandbox::OwnDirectory own;
+        std::string word;
+        Section table(item, "a directory of " + section_.what(), section_.complaints());
+        table.text("kind", word);
+        table.mode("mode", own.mode);
+        table.text("group", own.group);
+        table.refuse_the_rest();
+        if (item.find("kind") == nullptr) return error(item, "a directory has a \"kind\"", "write it like { kind = \"runtime\" }");
+        constexpr mode_t owners = 0700;
+        if ((own.mode & owners) != owners) return error(item, "the \"mode\" of a directory leaves its worker everything", "write it like \"0750\"");
+        if ((own.mode & 0002) != 0) return error(item, "a directory of a worker is never for everybody to write to", "write \"0770\" and a \"group\"");
+        const bool for_group = (own.mode & 0070) != 0;
+        if (!own.group.empty() && !for_group) return error(item, "\"group\" has no effect here: \"mode\" gives it nothing", "write mode = \"0750\"");
+        add_directory(item.find("kind") == nullptr ? item : *item.find("kind"), word, std::move(own));
+    }
+
+    void add_directory(const Node& item, const std::string& word, sandbox::OwnDirectory own) {
+        const auto kind = std::ranges::find(own_kinds, word, &OwnKind::word);
+        if (kind == own_kinds.end()) {
+            std::vector<std::string_view> words;
+            for (const auto& one : own_kinds) words.push_back(one.word);
+            return error(item, "\"directories\" cannot hold " + quoted(word), did_you_mean(word, words, "write of " + join(words)));
+        }
+        own.variable = kind->variable;
+        if (std::ranges::find(cell_.own_directories, own.variable, &sandbox::OwnDirectory::variable) != cell_.own_directories.end()) {
+            return error(item, quoted(word) + " is there twice in \"directories\"");
+        }
+        // Without a root of its own the worker walks there itself.
+        own.entered = (own.mode & 0077) != 0 || !cell_.mount_namespace;
+        own.path = own_directory(word, own.entered, daemon_, worker_.name);
+        own.former = {own_directory(word, !own.entered, daemon_, worker_.name)};
+        if (word == "cache") own.former.push_back(daemon_.cache_directory + "/" + worker_.name);
+        cell_.own_directories.push_back(std::move(own));
+    }
+
+    void read_secret_files() {
+        const Node* node = section_.take("secret_files", Node::Kind::table, "write { \"tls.key\" = \"/etc/ssl/private/web.key\" }");
+        if (node == nullptr) return;
+        for (const Node& item : node->items) {
+            const bool good = !item.key.empty() && item.key.find('/') == std::string::npos && item.key != "." && item.key != ".." && item.key.size() < 128;
+            if (!good) section_.complaints().error(item.key_place, quoted(item.key) + " is no name of a file below " + sandbox::secrets_directory);
+            else if (item.kind != Node::Kind::text) section_.refuse_kind(item, item.key, "the path of a file");
+            else if (check_path(item, item.key, section_.complaints())) cell_.secret_files.push_back({item.key, item.text});
+        }
+        if (cell_.secret_files.size() > sandbox::max_secret_files) {
+            error(*node, "a worker has at most " + std::to_string(sandbox::max_secret_files) + " secret files", "a grant with \"secret\" lends more");
+        }
+    }
+
+    void read_names() {
+        section_.choice("names", cell_.names, names_choices);
+        const Node* node = section_.table().find("names");
+        if (node == nullptr || cell_.names != sandbox::Names::host || cell_.network != sandbox::Network::empty) return;
+        error(*node, "\"names\" has no effect here: name servers are asked over a network, and this cell has none",
+              "a connect grant by name, or network = \"host\"");
+    }
+
+    // Both are words of a line of passwd(5).
+    void read_passwd_word(std::string_view key, std::string& into) {
+        section_.path(key, into);
+        const bool good = into.find(':') == std::string::npos && into.find('\n') == std::string::npos;
+        if (!good) error(*section_.table().find(key), quoted(key) + " cannot stand in a passwd file: it holds a colon or a newline");
     }
 
     void read_devices() {
@@ -530,7 +608,7 @@ private:
     }
 
     void read_rights() {
-        read_capabilities(section_, cell_.capabilities);
+        read_capabilities(section_, cell_.user_namespace, cell_.capabilities);
         section_.flag("no_new_privileges", cell_.no_new_privileges);
         section_.flag("refuse_executable_memory", cell_.refuse_executable_memory);
         section_.flag("core_dumps", cell_.core_dumps);

@@ -57,6 +57,7 @@ public:
             check_joined(worker, "cell.network", worker.cell.network_path);
             check_joined(worker, "cell.terminal", worker.cell.terminal);
             check_layers(worker);
+            check_secret_files(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
             resolve_door(worker);
         }
@@ -93,6 +94,12 @@ private:
             const auto gid = lookup_.group(name);
             if (!gid) error(worker, "supplementary_groups", "there is no group " + quoted(name));
             if (gid) worker.cell.groups.push_back(*gid);
+        }
+        for (sandbox::OwnDirectory& own : worker.cell.own_directories) {
+            if (own.group.empty()) continue;
+            const auto gid = lookup_.group(own.group);
+            if (!gid) error(worker, "cell.directories", "there is no group " + quoted(own.group));
+            if (gid) own.gid = *gid;
         }
     }
 
@@ -167,7 +174,27 @@ private:
                 warning(worker, "cell", path + " " + fault_of(facts) + ": the worker cannot start without it");
             } else if (facts.led_astray) {
                 tell_astray(worker, "cell", path);
+            } else {
+                check_replaced(worker, bind, facts);
             }
+        }
+    }
+
+    // Whoever replaces it by another of that name leaves the worker with the file that was there, until it is started anew.
+    void check_replaced(const Worker& worker, const sandbox::Bind& bind, const PathFacts& facts) {
+        if (facts.type != Type::file || !worker.marks.contains("cell.bind") || bind.execute) return;
+        if (policy::covers("/usr", bind.source)) return;   // packages replace it, and then the program too
+        warning(worker, "cell.bind", "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
+                "its name makes another file, which the running worker does not see", "bind its directory, " + quoted(policy::directory_of(bind.source)));
+    }
+
+    void check_secret_files(const Worker& worker) {
+        for (const sandbox::SecretFile& one : worker.cell.secret_files) {
+            const PathFacts facts = lookup_.path(one.source);
+            const std::string path = "secret file " + quoted(one.source);
+            if (facts.type == Type::absent) warning(worker, "cell.secret_files", path + " " + fault_of(facts) + ": the worker cannot start without it");
+            else if (facts.type != Type::file && facts.type != Type::unknown) error(worker, "cell.secret_files", path + " is not a regular file");
+            else if (facts.led_astray) tell_astray(worker, "cell.secret_files", path);
         }
     }
 

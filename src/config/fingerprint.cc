@@ -79,7 +79,10 @@ void add_mounts(Lines& lines, const sandbox::Plan& cell) {
     }
     for (const auto& own : cell.own_directories) {
         lines.add("cell.directories", own.path).add("cell.directories", own.variable).add("cell.directories", own.no_execute);
+        lines.add("cell.directories", own.mode).add("cell.directories", own.group).add("cell.directories", own.gid);
     }
+    for (const auto& one : cell.secret_files) lines.add("cell.secret_files", one.name).add("cell.secret_files", one.source);
+    lines.add("cell.names", cell.names).add("cell.ptys", cell.ptys).add("cell.home", cell.home).add("cell.shell", cell.shell);
     lines.add("cell.devices", cell.devices).add("cell.proc", cell.proc);
     for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);
 }
@@ -96,6 +99,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     lines.add("cell.allow_ioctls", calls.any_ioctl).add("cell.calls.devices_lent", calls.devices_lent);
     lines.add("cell.calls.named", calls.descriptors_have_names).add("cell.calls.shared_code", calls.no_code_in_shared_memory);
     for (const auto request : calls.allow_ioctls) lines.add("cell.allow_ioctls", request);
+    lines.add("cell.restrict_suid_sgid", calls.restrict_suid_sgid);
     lines.add("cell.calls", calls.base).add("cell.kill_calls", calls.kill).add("cell.log_calls", calls.log);
     lines.add("cell.log_denied_calls", calls.log_denied).add("cell.evidence", calls.witnessed);
     for (const auto& denied : calls.deny) lines.add("cell.deny_calls", denied.name).add("cell.deny_calls", denied.error);

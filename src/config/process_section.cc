@@ -112,6 +112,11 @@ constexpr std::array<cap_value_t, 18> harmless = {
     CAP_SYS_TTY_CONFIG, CAP_WAKE_ALARM, CAP_BLOCK_SUSPEND, CAP_AUDIT_READ, CAP_SYSLOG,
 };
 
+// In a user namespace of the worker's own these are about the numbers of its map, and about nothing else (docs/cell.md).
+constexpr std::array<cap_value_t, 10> harmless_in_user_namespace = {
+    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT,
+};
+
 constexpr std::array<cap_value_t, 3> forging = {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID};
 
 std::vector<std::string> capability_names() {
@@ -134,7 +139,8 @@ std::optional<cap_value_t> capability_number(std::string_view name) {
 
 class CapabilityReader {
 public:
-    CapabilityReader(Section& section, std::uint64_t& into) : section_(section), into_(into) {}
+    CapabilityReader(Section& section, bool user_namespace, std::uint64_t& into)
+        : section_(section), user_namespace_(user_namespace), into_(into) {}
 
     void read(std::string_view key, bool trusted) {
         std::vector<std::string> names;
@@ -153,12 +159,24 @@ private:
             const auto names = capability_names();
             section_.complaints().error(item.place, "there is no capability " + quoted(item.text),
                                         did_you_mean(item.text, {names.begin(), names.end()}));
-        } else if (!trusted && std::ranges::find(harmless, *number) == harmless.end()) {
+        } else if (!trusted && !may_be_given(*number)) {
             section_.complaints().error(item.place, why_not(item.text, *number),
-                                        "if that is what you want, write trusted_capabilities = [" + quoted(item.text) + "]");
+                                        "if that is what you want, write trusted_capabilities = [" + quoted(item.text) + "]" + instead(*number));
         } else {
             into_ |= std::uint64_t{1} << *number;
         }
+    }
+
+    static bool is_of_user_namespaces(cap_value_t number) {
+        return std::ranges::find(harmless_in_user_namespace, number) != harmless_in_user_namespace.end();
+    }
+
+    bool may_be_given(cap_value_t number) const {
+        return std::ranges::find(harmless, number) != harmless.end() || (user_namespace_ && is_of_user_namespaces(number));
+    }
+
+    static std::string instead(cap_value_t number) {
+        return is_of_user_namespaces(number) ? "; in a user_namespace of its own it reaches no further than that" : "";
     }
 
     static std::string why_not(const std::string& name, cap_value_t number) {
@@ -168,6 +186,7 @@ private:
     }
 
     Section& section_;
+    bool user_namespace_;
     std::uint64_t& into_;
 };
 
@@ -181,8 +200,8 @@ void read_priorities(Section& worker, sandbox::Plan& into) {
     worker.number("oom_score_adjust", into.oom_score_adjust, -1000, 1000);
 }
 
-void read_capabilities(Section& cell, std::uint64_t& into) {
-    CapabilityReader reader(cell, into);
+void read_capabilities(Section& cell, bool user_namespace, std::uint64_t& into) {
+    CapabilityReader reader(cell, user_namespace, into);
     reader.read("capabilities", false);
     reader.read("trusted_capabilities", true);
 }

@@ -29,7 +29,7 @@ void read_calls(Section& cell, sandbox::Calls& into);
 void read_user_namespace(Section& cell, const Daemon& daemon, sandbox::Plan& into);
 
 // capabilities and trusted_capabilities, as bits by number
-void read_capabilities(Section& cell, std::uint64_t& into);
+void read_capabilities(Section& cell, bool user_namespace, std::uint64_t& into);
 
 // [worker.NAME.restart], or restart = "always".
 void read_restart(Section& worker, supervise::Restart& into);

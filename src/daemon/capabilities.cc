@@ -34,6 +34,8 @@ void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan
     if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
     if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
     if (!cell.overlays.empty()) needs.add(CAP_DAC_OVERRIDE, worker + " has overlays: the kernel copies what is changed by the mounter's rights");
+    const bool shared = std::ranges::any_of(cell.own_directories, [](const auto& own) { return !own.group.empty(); });
+    if (shared) needs.add(CAP_FSETID, worker + " has a directory whose group passes to what is made in it");
     if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
 }
 

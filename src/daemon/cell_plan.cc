@@ -157,6 +157,12 @@ void add_process(Lines& lines, const config::Worker& worker) {
     for (const auto& limit : plan.group_limits) lines.group_limit(limit);
 }
 
+std::string own_directory_in_words(const sandbox::OwnDirectory& own) {
+    std::string text = own.path + (own.no_execute ? " (noexec)" : "");
+    if (own.mode != 0700 || !own.group.empty()) text += " (" + octal(own.mode) + (own.group.empty() ? "" : ", group " + own.group) + ")";
+    return text;
+}
+
 void add_mounts(Lines& lines, const Plan& plan) {
     lines.cell("root", root_in_words(plan.root));
     lines.cell("bind", {"bind", "bind_writable", "files", "execute"}, joined(plan.binds, bind_in_words));
@@ -165,9 +171,16 @@ void add_mounts(Lines& lines, const Plan& plan) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
     lines.cell("overlays", joined(plan.overlays, overlay_in_words));
-    lines.cell("directories", joined(plan.own_directories, [](const sandbox::OwnDirectory& own) { return own.path + (own.no_execute ? " (noexec)" : ""); }));
+    lines.cell("directories", joined(plan.own_directories, own_directory_in_words));
+    lines.cell("secret_files", joined(plan.secret_files, [](const sandbox::SecretFile& one) { return one.name + " from " + one.source; }));
     lines.cell("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
     lines.cell("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");
+    if (plan.mount_namespace) {
+        lines.cell("names", plan.names == sandbox::Names::host ? "host" : "files");
+        lines.cell("ptys", in_words(plan.ptys));
+        lines.cell("home", plan.home);
+        lines.cell("shell", plan.shell);
+    }
     lines.cell("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) + (plan.tmp_no_execute ? " (noexec)" : "") : "the host's /tmp");
 }
 
@@ -195,6 +208,7 @@ void add_namespaces(Lines& lines, const Plan& plan) {
 void add_rights(Lines& lines, const Plan& plan) {
     lines.cell("capabilities", {"capabilities", "trusted_capabilities"}, capabilities::in_words(plan.capabilities));
     lines.cell("no_new_privileges", in_words(plan.no_new_privileges));
+    lines.cell("restrict_suid_sgid", in_words(plan.calls.enabled && plan.calls.restrict_suid_sgid));
     lines.cell("refuse_executable_memory", in_words(plan.refuse_executable_memory));
     lines.cell("core_dumps", in_words(plan.core_dumps));
     lines.cell("dumpable", in_words(plan.dumpable));

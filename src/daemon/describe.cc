@@ -124,6 +124,9 @@ void say_of_cell(const config::Worker& worker, const sandbox::Plan& plan, std::v
     if (lets(plan.calls, "memfd_create") && lets(plan.calls, "execveat")) {
         say.emplace_back("cell: a program that it made in memory can be run, with no more than the worker has");
     }
+    if (!plan.calls.enabled || !plan.calls.restrict_suid_sgid) {
+        say.emplace_back("cell: a program of the worker's can be made set-user-id, and gives its uid to whoever reaches and runs it");
+    }
     if (plan.calls.enabled && !plan.calls.socket_options.empty()) {
         say.emplace_back("cell: by the options of sockets that allow_socket_options names what is lent may reach others than the grants say");
     }

@@ -1,6 +1,7 @@
 #include "daemon/offline.h"
 
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "daemon/own_cell.h"
 #include "daemon/standing.h"
 #include "daemon/unit_limits.h"
+#include "sandbox/spawn.h"
 
 namespace warder::daemon {
 namespace {
@@ -119,8 +121,54 @@ control::ProblemReport report_of(const config::Problem& problem) {
             problem.line};
 }
 
+namespace {
+
+// The key that names what cannot be shown.
+std::string key_of(const sandbox::Plan& cell, const std::string& item) {
+    const auto is = [&](const auto& one) { return one.target == item; };
+    if (item.starts_with("/dev/") && std::ranges::find(cell.devices, item.substr(5)) != cell.devices.end()) return "cell.devices";
+    if (std::ranges::any_of(cell.memory_directories, is)) return "cell.memory_directories";
+    if (std::ranges::any_of(cell.overlays, is)) return "cell.overlays";
+    if (std::ranges::any_of(cell.files, is)) return "cell.text_files";
+    if (std::ranges::find(cell.secret_files, item, &sandbox::SecretFile::source) != cell.secret_files.end()) return "cell.secret_files";
+    const auto bind = std::ranges::find_if(cell.binds, [&](const auto& one) { return one.target == item || one.source == item; });
+    if (bind == cell.binds.end()) return "cell";
+    return bind->writable ? "cell.bind_writable" : "cell.bind";
+}
+
+config::Mark mark_of(const config::Worker& worker, const std::string& key) {
+    for (const std::string& one : {key, std::string("cell.execute"), std::string("cell"), std::string("worker")}) {
+        const auto found = worker.marks.find(one);
+        if (found != worker.marks.end()) return found->second;
+    }
+    return {};
+}
+
+bool is_told(const std::vector<config::Problem>& problems, const std::string& item) {
+    return std::ranges::any_of(problems, [&](const auto& one) { return one.what.find("\"" + item + "\"") != std::string::npos; });
+}
+
+// A cell is tried as a start would make it: what contradicts itself there, or cannot be shown where it is wanted, no reading finds.
+void try_cells(const config::Config& config, std::vector<config::Problem>& problems) {
+    if (::geteuid() != 0) return;
+    for (const auto& worker : config.workers) {
+        sandbox::Unfit unfit;
+        const auto tried = sandbox::try_mounts(worker.cell, unfit);
+        if (tried || is_told(problems, unfit.item)) continue;
+        if (unfit.item.empty()) unfit = {"cell", describe(tried.error())};
+        const std::string subject = unfit.item.starts_with('/') ? "\"" + unfit.item + "\" " : unfit.item + ": ";
+        problems.push_back(mark_of(worker, key_of(worker.cell, unfit.item))
+                               .problem(config::Severity::error, "the cell of worker \"" + worker.name + "\" cannot be made: " + subject + unfit.why, {}));
+    }
+    config::sort_problems(problems, config.files);
+}
+
+}  // namespace
+
 int check(const Options& options) {
-    const Loaded loaded = load_and_resolve(options);
+    Loaded loaded = load_and_resolve(options);
+    if (loaded.ok) try_cells(loaded.config, loaded.problems);
+    loaded.ok = !config::any_error(loaded.problems);
     if (options.json) {
         std::printf("%s\n", control::check_json(check_report(loaded)).c_str());
     } else {

@@ -120,13 +120,28 @@ control::ReloadReport Reload::compare(const config::Config& next) const {
             continue;
         }
         const auto& before = running->second.config;
-        const auto keys = changed_keys(fingerprint_of(before), fingerprint_of(worker));
+        auto keys = changed_keys(fingerprint_of(before), fingerprint_of(worker));
+        const auto replaced = what_was_replaced(worker);
+        keys.insert(keys.end(), replaced.begin(), replaced.end());
         if (keys.empty()) continue;
         const auto kind = kind_of(before, worker, keys);
         report.changes.push_back({worker.name, kind, keys, {}});
         if (kind == control::ChangeKind::live) report.changes.back().left = left_behind(before.grants, worker.grants);
     }
     return report;
+}
+
+// A file that is bound alone stays the one that it was when the life began, whatever its name means since.
+std::vector<std::string> Reload::what_was_replaced(const config::Worker& worker) const {
+    const supervise::Worker* running = daemon_.roster_->find(daemon_.members_.at(worker.name).id);
+    std::vector<std::string> keys;
+    if (running == nullptr || running->at_rest()) return keys;
+    for (const auto& path : running->replaced_files()) {
+        const auto bind = std::ranges::find(worker.cell.binds, path, &sandbox::Bind::source);
+        if (bind == worker.cell.binds.end() || bind->execute) continue;
+        keys.push_back((bind->writable ? "cell.bind_writable: " : "cell.bind: ") + path + " is another file now");
+    }
+    return keys;
 }
 
 // A change of grants alone is live, unless the cell must change with it: what a lent socket can still do is closed by the

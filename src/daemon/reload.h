@@ -23,6 +23,7 @@ public:
 private:
     void refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const;
     control::ReloadReport compare(const config::Config& next) const;
+    std::vector<std::string> what_was_replaced(const config::Worker& worker) const;
     control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after, const std::vector<std::string>& keys) const;
     // Why it failed, in words; empty: it did not.
     std::string apply(const config::Config& next, const control::ChangeReport& change);

@@ -1,14 +1,18 @@
 #include "sandbox/calls.h"
 
+#include <fcntl.h>
+#include <linux/seccomp.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <iterator>
 #include <string_view>
 
 #include "sandbox/call_groups.h"
+#include "sandbox/forbidden.h"
 #include "sandbox/ioctls.h"
 #include "sys/socket_options.h"
 
@@ -28,9 +32,23 @@ constexpr std::uint32_t denied_terminal_requests[] = {
     0x541c,   // TIOCLINUX: pastes into the console
     0x541d,   // TIOCCONS: takes the console's output
     0x5423,   // TIOCSETD: changes the line discipline
-    0x540e,   // TIOCSCTTY: takes a controlling terminal
     0x5437,   // TIOCVHANGUP
 };
+constexpr std::uint32_t takes_terminal = 0x540e;   // TIOCSCTTY
+
+// The calls that give a file its mode, and which argument that is.
+struct ModeArgument {
+    std::string_view call;
+    std::uint8_t mode;
+};
+constexpr ModeArgument calls_with_mode[] = {
+    {"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"fchmodat2", 2}, {"creat", 1},
+    {"mkdir", 1}, {"mkdirat", 2}, {"mknod", 1}, {"mknodat", 2},
+};
+// The same of those whose mode counts only where they make a file; the flags come before it.
+constexpr ModeArgument calls_that_open[] = {{"open", 2}, {"openat", 3}};
+constexpr std::uint32_t set_id_bits = S_ISUID | S_ISGID;
+constexpr std::uint32_t makes_a_file = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
 
 // Options of SOL_SOCKET that no worker under a filter sets, be sockets lent to it or not. While some are lent the table of
 // sys/socket_options.h says what may be set, and the last of these is not in it.
@@ -123,11 +141,22 @@ private:
 // Asking, and giving it up once more, stay allowed.
 void deny_dumps(RuleMaker& rules) { rules.deny_if("prctl", {equals(0, PR_SET_DUMPABLE), differs(1, 0)}); }
 
+// A program of the worker's uid that a stranger runs has that uid, outside of the cell. What openat2(2) would make cannot be seen: it
+// is not there, and programs do without it.
+void deny_set_ids(RuleMaker& rules) {
+    for (const auto& one : calls_with_mode) rules.deny_if(one.call, {has_any_of(one.mode, set_id_bits)});
+    for (const auto& one : calls_that_open) {
+        rules.deny_if(one.call, {has_any_of(static_cast<std::uint8_t>(one.mode - 1), makes_a_file), has_any_of(one.mode, set_id_bits)});
+    }
+    rules.absent("openat2");
+}
+
 // Asking which it is stays allowed.
 void deny_personalities(RuleMaker& rules) { rules.deny_if("personality", {differs(0, 0), differs(0, 0xffffffffU)}); }
 
-void deny_terminals_and_leases(RuleMaker& rules) {
+void deny_terminals_and_leases(RuleMaker& rules, bool ptys) {
     for (const auto request : denied_terminal_requests) rules.deny_if("ioctl", {equals(1, request)});
+    if (!ptys) rules.deny_if("ioctl", {equals(1, takes_terminal)});
     for (const auto command : denied_file_commands) rules.deny_if("fcntl", {equals(1, command)});
 }
 
@@ -204,6 +233,7 @@ void deny_ioctls(RuleMaker& rules, const Calls& calls) {
     std::vector<Test> strange;
     for (const auto& one : harmless_ioctls()) strange.push_back(differs(1, one.request));
     for (const auto request : calls.allow_ioctls) strange.push_back(differs(1, request));
+    if (calls.ptys) strange.push_back(differs(1, takes_terminal));
     if (!calls.devices_lent) return rules.deny_if("ioctl", strange, ENOTTY);
     for (const auto type : file_system_types()) {
         std::vector<Test> tests{is_type(type)};
@@ -272,10 +302,11 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
         for (const auto& name : *list) rules.allow(name);
     }
     for (const auto& name : calls.log) rules.log(name);
-    deny_terminals_and_leases(rules);
+    deny_terminals_and_leases(rules, calls.ptys);
     deny_ioctls(rules, calls);
     deny_names_of_descriptors(rules, calls);
     deny_executable_shared_memory(rules, calls);
+    if (calls.restrict_suid_sgid) deny_set_ids(rules);
     if (calls.lock_personality) deny_personalities(rules);
     if (calls.stays_undumpable) deny_dumps(rules);
     deny_out_of_band(rules);
@@ -298,6 +329,35 @@ Result<Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& un
 bool withheld(const Calls& calls, std::string_view call) {
     const bool one_of_these = std::ranges::find(by_name_of_descriptor, call) != std::end(by_name_of_descriptor);
     return calls.descriptors_have_names && one_of_these && !lists(calls.allow, call);
+}
+
+bool sets_ids(std::string_view call, std::span<const std::uint64_t, 6> arguments) {
+    const auto bits = [&](const ModeArgument& one) { return one.call == call && (arguments[one.mode] & set_id_bits) != 0; };
+    return std::ranges::any_of(calls_with_mode, bits) || std::ranges::any_of(calls_that_open, bits);
+}
+
+bool refuses_set_ids(const seccomp::Program& program) {
+    if (program.empty()) return false;
+    const auto denied = [&](std::string_view name, const unsigned long (&arguments)[6]) {
+        const int call = seccomp::call_number(std::string(name));
+        return call < 0 || (verdict_of(program, call, arguments) & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ALLOW;
+    };
+    for (const unsigned long bit : {S_ISUID, S_ISGID}) {
+        for (const auto& one : calls_with_mode) {
+            unsigned long arguments[6]{};
+            arguments[one.mode] = bit | 0755;
+            if (!denied(one.call, arguments)) return false;
+        }
+        for (const unsigned long flags : {O_CREAT, O_TMPFILE}) {
+            for (const auto& one : calls_that_open) {
+                unsigned long arguments[6]{};
+                arguments[one.mode - 1] = flags;
+                arguments[one.mode] = bit | 0755;
+                if (!denied(one.call, arguments)) return false;
+            }
+        }
+    }
+    return denied("openat2", {});
 }
 
 bool gets_past_ports(int family, std::uint64_t protocol) {

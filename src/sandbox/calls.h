@@ -1,6 +1,8 @@
 // Which system calls a worker may make, as rules for sys/seccomp. A value from values: it touches nothing.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,6 +20,12 @@ enum class SentDescriptors : std::uint8_t {
 
 // Errors: EINVAL for a name in `allow` or `deny` that is no system call; `unknown` then holds it.
 Result<seccomp::Rules> rules_of(const Calls& calls, SentDescriptors sent, std::string& unknown);
+
+// Whether this call is one that would set a set-user-id or set-group-id bit.
+bool sets_ids(std::string_view call, std::span<const std::uint64_t, 6> arguments);
+
+// Whether `program` refuses every call that would.
+bool refuses_set_ids(const seccomp::Program& program);
 
 // Whether a socket of this family and protocol becomes TCP without Landlock's rules for TCP: MPTCP, SMC.
 bool gets_past_ports(int family, std::uint64_t protocol);

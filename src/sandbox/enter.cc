@@ -93,6 +93,7 @@ public:
     void look_at_keyring();
     void try_what_is_forbidden();
     void tell_proof();
+    [[noreturn]] void wait_to_be_ended();
     [[noreturn]] void run_stub();
     [[noreturn]] void run_program(char* const* environment);
 
@@ -117,6 +118,10 @@ private:
     void mount_tmp();
     void mount_memory(std::size_t index);
     void mount_overlay(std::size_t index);
+    void open_secrets(int (&sources)[max_secret_files]);
+    void mount_secrets(const int (&sources)[max_secret_files]);
+    void copy_secret(int from, int directory, const char* name);
+    void mount_ptys();
     void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
     int make_below(int directory, const char* name, const std::string& path);
@@ -269,18 +274,76 @@ void Child::join_namespaces() {
 // A copy of the template, which is nobody's, with a /tmp of its own in it.
 void Child::make_mounts() {
     if (!plan_.mount_namespace) return;
+    int secrets[max_secret_files]{};
+    open_secrets(secrets);
     must(Stage::mounts, ::setns(mount_template, CLONE_NEWNS), "the mounts that were made for it");
     must(Stage::mounts, ::unshare(CLONE_NEWNS), "a mount namespace of its own");
     if (plan_.private_tmp) mount_tmp();
     for (std::size_t i = 0; i < plan_.memory_directories.size(); ++i) mount_memory(i);
     for (std::size_t i = 0; i < plan_.overlays.size(); ++i) mount_overlay(i);
+    mount_secrets(secrets);
+    if (plan_.ptys) mount_ptys();
     if (plan_.proc == ProcView::processes) mount_proc();
+}
+
+// While the host can be seen. Root is led by nobody's symlink to what is not theirs.
+void Child::open_secrets(int (&sources)[max_secret_files]) {
+    for (std::size_t i = 0; i < plan_.secret_files.size(); ++i) {
+        const std::string& source = plan_.secret_files[i].source;
+        const auto place = open_to_show(source);
+        if (!place) fail(Stage::mounts, place.error().number, source.c_str());
+        struct stat about;
+        must(Stage::mounts, ::fstat(place->get(), &about), source);
+        if (!S_ISREG(about.st_mode)) fail(Stage::mounts, EINVAL, source.c_str());
+        if (about.st_size > static_cast<off_t>(max_secret_file)) fail(Stage::mounts, EFBIG, source.c_str());
+        sources[i] = ::open(own_path(place->get()).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        must(Stage::mounts, sources[i], source);
+    }
+}
+
+// In memory that is not swapped out, where the kernel knows how (6.4); nobody writes to it once they are there.
+void Child::mount_secrets(const int (&sources)[max_secret_files]) {
+    if (plan_.secret_files.empty()) return;
+    constexpr unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    const char* const options = prepared_.secrets_options.c_str();
+    const char* const in_memory = prepared_.secrets_in_memory.c_str();
+    const bool mounted = ::mount("tmpfs", secrets_directory, "tmpfs", flags, in_memory) == 0;
+    if (!mounted) must(Stage::mounts, ::mount("tmpfs", secrets_directory, "tmpfs", flags, options), secrets_directory);
+    const int directory = ::open(secrets_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(Stage::mounts, directory, secrets_directory);
+    for (std::size_t i = 0; i < plan_.secret_files.size(); ++i) {
+        copy_secret(sources[i], directory, plan_.secret_files[i].name.c_str());
+        ::close(sources[i]);
+    }
+    ::close(directory);
+    must(Stage::mounts, ::mount(nullptr, secrets_directory, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, nullptr), secrets_directory);
+}
+
+void Child::copy_secret(int from, int directory, const char* name) {
+    const int to = ::openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    must(Stage::mounts, to, name);
+    char part[4096];
+    std::uint64_t left = max_secret_file;
+    ssize_t size = 0;
+    while ((size = ::read(from, part, sizeof part)) > 0) {
+        if (static_cast<std::uint64_t>(size) > left) fail(Stage::mounts, EFBIG, name);
+        left -= static_cast<std::uint64_t>(size);
+        if (::write(to, part, static_cast<std::size_t>(size)) != size) fail(Stage::mounts, errno, name);
+    }
+    must(Stage::mounts, size, name);
+    ::explicit_bzero(part, sizeof part);
+    must(Stage::mounts, ::fchown(to, plan_.uid, plan_.gid), name);
+    ::close(to);
+}
+
+void Child::mount_ptys() {
+    must(Stage::mounts, ::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, prepared_.ptys_options.c_str()), "/dev/pts");
 }
 
 void Child::mount_memory(std::size_t index) {
     const auto& one = plan_.memory_directories[index];
     const unsigned long flags = MS_NOSUID | MS_NODEV | (one.no_execute ? static_cast<unsigned long>(MS_NOEXEC) : 0UL);
-    must(Stage::mounts, ::mount("tmpfs", one.target.c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()), one.target);
+    must(Stage::mounts, ::mount("tmpfs", prepared_.memory_targets[index].c_str(), "tmpfs", flags, prepared_.memory_options[index].c_str()), one.target);
 }
 
 // The kernel copies what is changed with the rights of whoever mounts it, now; who may change it is asked of the worker each time.
@@ -668,6 +731,13 @@ void Child::tell_proof() {
     if (plan_.calls.witnessed) ::syscall(seccomp::listener_call, 1UL);
 }
 
+// With the word that nothing failed.
+void Child::wait_to_be_ended() {
+    const SetupFailure none;
+    [[maybe_unused]] const ssize_t size = ::write(status_, &none, sizeof none);
+    for (;;) ::syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
+}
+
 void Child::run_stub() {
     char name[] = "warder-stub";
     char* const arguments[] = {name, nullptr};
@@ -717,6 +787,18 @@ WARDER_ENDS_IN_EXEC void enter_as_stub(const Prepared& prepared, const Given& gi
     child.confine_files();
     child.confine_calls(prepared.filters->stub_calls);
     child.run_stub();
+}
+
+WARDER_ENDS_IN_EXEC void enter_to_be_looked_at(const Prepared& prepared, const Given& given) {
+    Child child(prepared, given);
+    const int mounts = prepared.mounts ? prepared.mounts->name_space.get() : -1;
+    child.let_itself_be_seen();
+    child.reset_signals();
+    child.start_session();
+    child.place_descriptors({given.parent, -1, -1, -1, -1, given.status, given.parent, -1, mounts, -1, -1, -1});
+    child.die_with_parent();
+    child.make_mounts();
+    child.wait_to_be_ended();
 }
 
 WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& given) {

@@ -21,6 +21,9 @@ struct Given {
 // Becomes warder-stub: makes the namespaces and sleeps in them.
 [[noreturn]] void enter_as_stub(const Prepared& prepared, const Given& given);
 
+// Makes the mounts, for somebody to look at them, and waits to be ended.
+[[noreturn]] void enter_to_be_looked_at(const Prepared& prepared, const Given& given);
+
 // Becomes the worker's program, in the stub's namespaces or, where the plan has no pid namespace, in its own.
 [[noreturn]] void enter_as_worker(const Prepared& prepared, const Given& given);
 

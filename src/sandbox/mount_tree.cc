@@ -49,9 +49,11 @@ public:
     void add_system_directories();
     Result<void> add_devices(Unfit& unfit);
     Result<void> add_memory_directories(Unfit& unfit);
+    Result<void> refuse_hidden(Unfit& unfit) const;
     Result<void> add_overlays(Unfit& unfit);
     void add_identity_files();
     Result<void> add_binds(Unfit& unfit);
+    Result<void> add_secret_files(Unfit& unfit);
     Result<void> add_files(Unfit& unfit);
     void add_program(const Chain& chain);
     void show_file(const std::string& file);
@@ -70,6 +72,7 @@ private:
     bool is_directory(const std::string& path) const { return look(path).found.directory; }
     bool is_directory_there(const std::string& relative) const;
     bool shown(const std::string& path) const;
+    void show_file_of_host(const std::string& path);
     void add_directory(const std::string& relative);
     void add_parents(const std::string& relative);
     void add_node(Node node);
@@ -79,6 +82,8 @@ private:
     void attach_late(const std::string& source, const std::string& target, mounts::Access access, bool no_execute);
     void show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute = false);
     Result<void> add_bind(const Bind& bind, Unfit& unfit);
+    Result<void> refuse_absent_place(const Bind& bind, Unfit& unfit) const;
+    const Attachment* tree_over(const std::string& relative) const;
     Result<void> add_overlay(const Overlay& one, Unfit& unfit);
 
     const Plan& plan_;
@@ -87,15 +92,26 @@ private:
     std::set<std::string> made_;
 };
 
-// /var/tmp is a link to /tmp in each cell. Through other links the kernel finds its way; a private /tmp would hide what was put below.
-std::string past_var_tmp(const std::string& path) {
-    constexpr std::string_view link = "/var/tmp/";
-    return path.starts_with(link) ? "/tmp/" + path.substr(link.size()) : path;
+// Links that each cell has, and where they lead; relative to its "/".
+struct OwnLink {
+    std::string_view path, leads_to, text;
+};
+constexpr OwnLink own_links[] = {
+    {"var/tmp", "tmp", "../tmp"},
+    {"var/run", "run", "../run"},
+    {"dev/shm", "tmp", "../tmp"},   // POSIX shared memory lives in the private /tmp
+};
+
+// Whether the plan shows something in the very place of the link.
+bool replaced(const Plan& plan, const OwnLink& link) {
+    const auto there = [&](const auto& one) { return one.target.size() == link.path.size() + 1 && one.target.ends_with(link.path); };
+    return std::ranges::any_of(plan.binds, there) || std::ranges::any_of(plan.memory_directories, there) ||
+           std::ranges::any_of(plan.overlays, there);
 }
 
 // "/lib/x" is "usr/lib/x" where /lib is a link: nothing is made below a link.
 std::string Layout::in_cell(const std::string& path) const {
-    std::string relative = past_var_tmp(path).substr(1);
+    std::string relative = past_own_links(plan_, path);
     for (const auto& node : tree_.nodes) {
         if (node.kind != Node::Kind::link || !lies_below(relative, node.path) || node.path.find('/') != std::string::npos) continue;
         return node.text + relative.substr(node.path.size());
@@ -115,7 +131,7 @@ bool Layout::in_a_bind(const std::string& relative) const {
     });
 }
 
-bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(past_var_tmp(path), "/tmp"); }
+bool Layout::hidden(const std::string& path) const { return plan_.private_tmp && lies_below(past_own_links(plan_, path), "tmp"); }
 
 bool Layout::overlaid(const std::string& path) const {
     return std::ranges::any_of(plan_.overlays, [&](const Overlay& one) { return lies_below(path, one.target); });
@@ -141,7 +157,8 @@ void Layout::add_place(const std::string& relative, bool directory) {
 void Layout::attach(const std::string& source, const std::string& relative, mounts::Access access, mounts::Devices devices,
                     bool no_execute) {
     const auto symlinks = in_a_bind(relative) ? mounts::Symlinks::refused : mounts::Symlinks::followed;
-    tree_.attachments.push_back({source, relative, access, devices, no_execute, symlinks});
+    const bool at_path = symlinks == mounts::Symlinks::refused || !attached(relative);
+    tree_.attachments.push_back({source, relative, access, devices, no_execute, symlinks, at_path});
     tree_.seen.push_back(look(source));
 }
 
@@ -168,7 +185,7 @@ void Layout::attach_late(const std::string& source, const std::string& target, m
 
 // A tree of the host at a path of the cell, wherever that is.
 void Layout::show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute) {
-    if (hidden(target)) return attach_late(source, past_var_tmp(target), access, no_execute);
+    if (hidden(target)) return attach_late(source, "/" + past_own_links(plan_, target), access, no_execute);
     const std::string relative = in_cell(target);
     if (!attached(relative)) add_place(relative, is_directory(source));
     attach(source, relative, access, mounts::Devices::hidden, no_execute);
@@ -192,20 +209,31 @@ void Layout::add_system_directories() {
     if (plan_.root == Root::system) attach("/usr", "usr", mounts::Access::read_only, mounts::Devices::hidden);
     if (plan_.proc != ProcView::hidden) add_directory("proc");
     for (const auto* name : {"etc", "run", "tmp", "var"}) add_directory(name);
-    add_node({Node::Kind::link, "var/tmp", "../tmp"});
-    add_node({Node::Kind::link, "var/run", "../run"});
+    for (const auto& link : own_links) {
+        if (!replaced(plan_, link)) add_node({Node::Kind::link, std::string(link.path), std::string(link.text)});
+    }
+    if (!plan_.secret_files.empty()) add_directory(std::string(secrets_directory).substr(1));
+    if (!plan_.ptys) return;
+    add_directory("dev/pts");
+    add_node({Node::Kind::link, "dev/ptmx", "pts/ptmx"});
 }
 
-// No /dev/fd and no /dev/stdin: they lead through /proc, which is not there. POSIX shared memory lives in the private /tmp.
+// No /dev/fd and no /dev/stdin: they lead through /proc, which is not there.
 Result<void> Layout::add_devices(Unfit& unfit) {
     add_directory("dev");
-    for (const auto& name : plan_.devices) {
+    std::vector<std::string> names = plan_.devices;
+    if (plan_.ptys && std::ranges::find(names, "tty") == names.end()) names.emplace_back("tty");   // whichever controls who opens it
+    for (const auto& name : names) {
         const std::string path = "/dev/" + name;
         if (!exists(path)) return refuse(unfit, path, "is to be in the cell, but does not exist", ENOENT);
+        if (is_directory(path)) {
+            const bool terminals = name == "pts";
+            return refuse(unfit, path, terminals ? "is a directory: ptys = true gives the worker terminals of its own"
+                                                 : "is a directory: devices are named one by one, and a directory is bound", EISDIR);
+        }
         add_place(path.substr(1), false);
         attach(path, path.substr(1), mounts::Access::read_only, mounts::Devices::usable);
     }
-    add_node({Node::Kind::link, "dev/shm", "../tmp"});
     return {};
 }
 
@@ -214,18 +242,47 @@ Result<void> Layout::add_memory_directories(Unfit& unfit) {
         const std::string target = in_cell(one.target);
         if (hidden(one.target)) return refuse(unfit, one.target, "lies in the private /tmp, which is in memory itself", EINVAL);
         if (attached(target)) return refuse(unfit, one.target, "lies in a directory of the host, where nothing is made", EINVAL);
+        for (const auto& other : plan_.memory_directories) {
+            if (&other == &one || !lies_below(target, in_cell(other.target))) continue;
+            return refuse(unfit, one.target, "lies in the directory in memory at " + other.target, EINVAL);
+        }
         add_directory(target);
     }
     return {};
 }
 
-// In the tree of the host that is on top at that place, looked at on the host.
-bool Layout::is_directory_there(const std::string& relative) const {
+// What is mounted at each start comes after what is laid out here, and over it.
+Result<void> Layout::refuse_hidden(Unfit& unfit) const {
+    std::vector<std::string> over;
+    for (const auto& one : plan_.memory_directories) over.push_back(one.target);
+    if (plan_.proc != ProcView::hidden) over.emplace_back("/proc");
+    if (plan_.ptys) over.emplace_back("/dev/pts");
+    if (!plan_.secret_files.empty()) over.emplace_back(secrets_directory);
+    std::vector<std::string> shown;
+    for (const auto& bind : plan_.binds) shown.push_back(bind.target);
+    for (const auto& file : plan_.files) shown.push_back(file.target);
+    for (const auto& one : plan_.overlays) shown.push_back(one.target);
+    for (const auto& target : shown) {
+        for (const auto& place : over) {
+            if (lies_below(in_cell(target), in_cell(place))) return refuse(unfit, target, "would be hidden by the cell's own " + place, EINVAL);
+        }
+    }
+    return {};
+}
+
+// The tree of the host that is on top at that place.
+const Attachment* Layout::tree_over(const std::string& relative) const {
     const Attachment* found = nullptr;
     for (const auto& one : tree_.attachments) {
         const bool deeper = found == nullptr || one.target.size() >= found->target.size();
         if (lies_below(relative, one.target) && deeper) found = &one;
     }
+    return found;
+}
+
+// Looked at on the host.
+bool Layout::is_directory_there(const std::string& relative) const {
+    const Attachment* found = tree_over(relative);
     return found != nullptr && is_directory(found->source + relative.substr(found->target.size()));
 }
 
@@ -278,25 +335,50 @@ void Layout::add_identity_files() {
     const std::string user = plan_.user.empty() ? "worker" : plan_.user;
     std::string passwd = "root:x:0:0:root:/:/usr/sbin/nologin\n";
     std::string group = "root:x:0:\n";
-    if (own_uid != 0) passwd += user + ":x:" + uid + ":" + gid + "::/:/usr/sbin/nologin\n";
+    const std::string rest = ":x:" + uid + ":" + gid + "::" + plan_.home + ":" + plan_.shell + "\n";
+    if (own_uid != 0) passwd += user + rest;
+    else passwd = "root:x:0:" + gid + ":root:" + plan_.home + ":" + plan_.shell + "\n";
     if (own_gid != 0) group += user + ":x:" + gid + ":\n";
     if (own_uid != 65534) passwd += "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
     if (own_gid != 65534) group += "nogroup:x:65534:\n";
     const std::string name = plan_.hostname.empty() ? user : plan_.hostname;
     add_node({Node::Kind::text_file, "etc/passwd", passwd});
     add_node({Node::Kind::text_file, "etc/group", group});
+    const std::string hosts = plan_.names == Names::host ? "files dns" : "files";
+    if (plan_.names == Names::host) {
+        for (const auto* path : {"/etc/hosts", "/etc/resolv.conf"}) show_file_of_host(path);
+    }
     add_node({Node::Kind::text_file, "etc/hosts", "127.0.0.1 localhost " + name + "\n::1 localhost\n"});
-    add_node({Node::Kind::text_file, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\n"});
-    if (!exists("/etc/ld.so.cache")) return;
-    add_place("etc/ld.so.cache", false);
-    attach("/etc/ld.so.cache", "etc/ld.so.cache", mounts::Access::read_only, mounts::Devices::hidden);
+    add_node({Node::Kind::text_file, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: " + hosts + "\nservices: files\n"});
+    show_file_of_host("/etc/ld.so.cache");
+}
+
+// Unless the plan shows something else there.
+void Layout::show_file_of_host(const std::string& path) {
+    if (!exists(path) || shown(path)) return;
+    add_place(path.substr(1), false);
+    attach(path, path.substr(1), mounts::Access::read_only, mounts::Devices::hidden);
+}
+
+// In a tree of the host nothing is made: what is to be shown there needs something of its kind in its place.
+Result<void> Layout::refuse_absent_place(const Bind& bind, Unfit& unfit) const {
+    const std::string relative = in_cell(bind.target);
+    const Attachment* tree = tree_over(relative);
+    if (hidden(bind.target) || tree == nullptr || tree->target == relative) return {};
+    const std::string place = tree->source + relative.substr(tree->target.size());
+    if (!exists(place)) {
+        return refuse(unfit, bind.target, "is not there in " + tree->source + ", which is shown as it is: bind it where nothing of the host is, or make it", ENOENT);
+    }
+    if (is_directory(place) == is_directory(bind.source)) return {};
+    return refuse(unfit, bind.target, "is a directory where " + bind.source + " is none, or the other way round", ENOTDIR);
 }
 
 Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
-    if (hidden(bind.target) && bind.target == "/tmp") {
-        return refuse(unfit, bind.target, "is to be private and a bind at once; set private_tmp = false", EINVAL);
+    if (hidden(bind.target) && past_own_links(plan_, bind.target) == "tmp") {
+        return refuse(unfit, bind.target, "is the worker's own /tmp: bind it at another place", EINVAL);
     }
     if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the cell, but does not exist", ENOENT);
+    TRY(refuse_absent_place(bind, unfit));
     show(bind.source, bind.target, bind.writable ? mounts::Access::writable : mounts::Access::read_only, bind.no_execute);
     return {};
 }
@@ -367,6 +449,16 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
         add_node({Node::Kind::program_copy, copy, source});
         tree_.unreadable.push_back({copy, in_cell(file)});
         tree_.size += size + 4096;
+    }
+    return {};
+}
+
+// Each start reads them anew. That they changed is seen as of what is bound, so that no room is waiting with what was there before.
+Result<void> Layout::add_secret_files(Unfit& unfit) {
+    for (const auto& one : plan_.secret_files) {
+        if (!exists(one.source)) return refuse(unfit, one.source, "is to be a secret file of the cell, but does not exist", ENOENT);
+        if (is_directory(one.source)) return refuse(unfit, one.source, "is to be a secret file of the cell, and is a directory", EISDIR);
+        tree_.seen.push_back(look(one.source));
     }
     return {};
 }
@@ -592,10 +684,20 @@ std::string key_of(const MountTree& tree) {
 
 }  // namespace
 
+std::string past_own_links(const Plan& plan, const std::string& path) {
+    const std::string relative = path.substr(1);
+    for (const auto& link : own_links) {
+        const std::string at(link.path);
+        if (lies_below(relative, at) && !replaced(plan, link)) return std::string(link.leads_to) + relative.substr(at.size());
+    }
+    return relative;
+}
+
 Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit, const Facts& facts) {
     Layout layout(plan, facts);
     layout.add_system_directories();
     TRY(layout.add_devices(unfit));
+    TRY(layout.refuse_hidden(unfit));
     TRY(layout.add_binds(unfit));
     TRY(layout.add_files(unfit));
     TRY(layout.add_memory_directories(unfit));
@@ -603,6 +705,7 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit, co
     layout.add_identity_files();
     layout.add_program(chain);
     TRY(layout.make_unreadable(chain, unfit));
+    TRY(layout.add_secret_files(unfit));
     return layout.take();
 }
 

@@ -38,6 +38,7 @@ struct Attachment {
     mounts::Devices devices = mounts::Devices::hidden;
     bool no_execute = false;
     mounts::Symlinks on_the_way = mounts::Symlinks::followed;   // to `target`: in a tree that is bound whoever may write there has made them
+    bool at_path = false;   // no link of the host's can lie on the way to `target`
 };
 
 // What is shown below the private /tmp, which is new at each start: kept aside in the template, out of the worker's reach, and
@@ -71,6 +72,10 @@ struct MountTree {
     std::uint64_t size = 1 << 20;          // bytes that the root's tmpfs may hold
     std::vector<Seen> seen;                // what the layout was computed from
 };
+
+// A path of the cell, relative to its "/", past the links that are the cell's own: /var/tmp, /var/run and /dev/shm, unless something is
+// shown in their place.
+std::string past_own_links(const Plan& plan, const std::string& path);
 
 // Errors: EINVAL or ENOENT with `unfit` filled in, for a plan whose mounts contradict each other or whose source is absent.
 // `facts` are of what is not to be looked at.

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "sandbox/calls.h"
 #include "sandbox/group_limits.h"
 #include "sandbox/prepared.h"
 #include "sandbox/receipt.h"
@@ -133,23 +134,26 @@ std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
     if (!plan.mount_namespace) return mounts;
     mounts.push_back({"/", true, false});
     for (const auto& one : prepared.tree.attachments) {
-        mounts.push_back({"/" + one.target, one.access == mounts::Access::read_only, one.devices == mounts::Devices::usable});
+        mounts.push_back({.path = "/" + one.target, .read_only = one.access == mounts::Access::read_only,
+                          .devices = one.devices == mounts::Devices::usable, .at_path = one.at_path});
     }
     for (const auto& one : prepared.tree.unreadable) {
         const std::string path = "/" + one.target;
         if (std::ranges::find(mounts, path, &ExpectedMount::path) == mounts.end()) mounts.push_back({path, true, false});
     }
     if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
-    for (const auto& one : plan.memory_directories) mounts.push_back({one.target, false, false});
+    for (const auto& target : prepared.memory_targets) mounts.push_back({.path = target, .at_path = true});
+    if (!plan.secret_files.empty()) mounts.push_back({.path = secrets_directory, .read_only = true, .at_path = true});
+    if (plan.ptys) mounts.push_back({.path = "/dev/pts", .devices = true, .at_path = true});
     for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
         const Layers& layers = prepared.tree.layers[i];
         mounts.push_back({layers.top, false, false});
-        mounts.push_back({layers.target, false, false, ExpectedOverlay{plan.overlays[i], layers.lower, layers.top}});
+        mounts.push_back({.path = layers.target, .overlay = ExpectedOverlay{plan.overlays[i], layers.lower, layers.top}});
     }
     if (plan.proc != ProcView::hidden) mounts.push_back({"/proc", false, false});
     for (const auto& late : prepared.tree.late) {
         const auto kept = std::ranges::find(mounts, late.kept, &ExpectedMount::path);
-        mounts.push_back({late.target, kept == mounts.end() || kept->read_only, false});
+        mounts.push_back({.path = late.target, .read_only = kept == mounts.end() || kept->read_only, .at_path = true});
     }
     return mounts;
 }
@@ -182,6 +186,7 @@ Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, s
             .landlock = landlock::abi(),
             .signals_left_out = signals_left_out(prepared),
             .inherited_filters = prepared.inherited_filters,
+            .set_ids_refused = refuses_set_ids(prepared.filters->calls),
             .proof_can_be_sent = lets_through(prepared.filters->calls, SYS_write),
             .descriptors = bits_of(descriptors),
             .cgroup = std::move(cgroup)};

@@ -58,6 +58,8 @@ struct Overlay {
     bool no_execute = true;
 };
 
+inline constexpr gid_t own_group = static_cast<gid_t>(-1);   // the worker's own
+
 // A directory of the host that belongs to the worker: made when the cell is prepared, shown writable at the same path, and
 // named to the program by a variable of its environment.
 struct OwnDirectory {
@@ -65,6 +67,26 @@ struct OwnDirectory {
     std::string variable;      // "STATE_DIRECTORY"
     mode_t mode = 0700;
     bool no_execute = false;
+    std::vector<std::string> former = {};   // where it may lie from before its mode, or warderd, was changed: it is moved here
+    std::string group = {};    // whose members may enter it; resolved to `gid`
+    gid_t gid = own_group;
+    bool entered = false;      // by others too: then the directory that it lies in may be passed by everybody
+};
+
+// A file of the host that root reads at each start, and that the worker alone may read: a copy in memory that is never swapped out
+// where the kernel can promise that (6.4).
+struct SecretFile {
+    std::string name;          // below `secrets_directory`
+    std::string source;        // absolute, on the host
+};
+inline constexpr const char* secrets_directory = "/run/secrets";
+inline constexpr std::size_t max_secret_files = 16;
+inline constexpr std::uint64_t max_secret_file = 1 << 20;   // bytes
+
+// What names of hosts are looked up by.
+enum class Names : std::uint8_t {
+    files,   // the cell's own /etc/hosts
+    host,    // the host's /etc/hosts and /etc/resolv.conf, as they are when the cell is laid out
 };
 
 // So many numbers from `inside` on, in a user namespace, are those from `outside` on, on the host.
@@ -158,6 +180,8 @@ struct Calls {
     bool descriptors_have_names = false; // /proc/self/fd: calls that change a file's rights by name could mean a lent one
     bool no_code_in_shared_memory = false;   // shmat(2) maps none that is executable
     std::vector<std::uint32_t> allow_ioctls;   // more requests of ioctl(2)
+    bool restrict_suid_sgid = true;      // it sets no set-user-id and no set-group-id bit, by whatever call
+    bool ptys = false;                   // it has terminals of its own, and may take one for its session
     std::vector<std::string> base{"@system-service"};   // the list that the following change; names of calls and @groups
     std::vector<std::string> allow;      // more calls
     std::vector<DeniedCall> deny;        // fewer calls
@@ -245,6 +269,11 @@ struct Plan {
     std::vector<MemoryDirectory> memory_directories;
     std::vector<Overlay> overlays;
     std::vector<OwnDirectory> own_directories;
+    std::vector<SecretFile> secret_files;
+    Names names = Names::files;
+    bool ptys = false;                    // a devpts of its own
+    std::string home = "/";               // in the generated passwd
+    std::string shell = "/usr/sbin/nologin";
     std::vector<std::string> devices{"null", "zero", "full", "random", "urandom"};   // names in /dev
     ProcView proc = ProcView::hidden;
     std::uint64_t tmp_size = 64ULL << 20; // bytes of the private /tmp

@@ -204,6 +204,21 @@ std::vector<std::string> memory_options_of(const Plan& plan) {
     return options;
 }
 
+// Of these there may be many in a config, and the kernel counts them all together (pty(7)).
+constexpr int most_ptys = 64;
+
+std::vector<std::string> memory_targets_of(const Plan& plan) {
+    std::vector<std::string> targets;
+    for (const auto& one : plan.memory_directories) targets.push_back("/" + past_own_links(plan, one.target));
+    return targets;
+}
+
+// The directory is full when each of them is as large as it may be.
+std::string secrets_options_of(const Plan& plan) {
+    const std::uint64_t size = plan.secret_files.size() * (max_secret_file + 4096) + 4096;
+    return "mode=0500,size=" + std::to_string(size) + ",uid=" + std::to_string(plan.uid) + ",gid=" + std::to_string(plan.gid);
+}
+
 // The names in `options` are ours alone, so nothing in them is to be escaped, and many of them fit into the page that mount(2) takes.
 OverlayMounts mounts_of(const Overlay& plan, const Layers& layers) {
     std::string lower;
@@ -214,18 +229,60 @@ OverlayMounts mounts_of(const Overlay& plan, const Layers& layers) {
             .target = layers.target, .options = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work};
 }
 
-// Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone.
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string name_in_parent(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// Who may not pass it runs none of the programs that the worker leaves in its own directory, whatever their bits and modes are.
+Result<Fd> make_parent(const OwnDirectory& wanted) {
+    const std::string path = parent_of(wanted.path);
+    const mode_t mode = wanted.entered ? 0755 : 0700;
+    TRY(made_directory_as_root(parent_of(path), 0755));
+    Fd parent = TRY(made_directory_as_root(path, mode));
+    struct stat about;
+    if (::fstat(parent.get(), &about) != 0) return failure("fstat");
+    const bool other = about.st_uid == ::getuid() && (about.st_mode & 07777) != mode;
+    if (other && ::chmod(own_path(parent.get()).c_str(), mode) != 0) return failure("chmod");
+    return parent;
+}
+
+bool is_directory_of(int parent, const std::string& name, uid_t owner) {
+    struct stat about;
+    return ::fstatat(parent, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode) && about.st_uid == owner;
+}
+
+// What the worker has kept comes along. Both places are in directories of root's.
+Result<void> move_former(const OwnDirectory& wanted, int parent, const Plan& plan) {
+    const std::string name = name_in_parent(wanted.path);
+    struct stat about;
+    if (::fstatat(parent, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0) return {};
+    for (const auto& former : wanted.former) {
+        const auto from = open_directory_as_root(parent_of(former));
+        const std::string old = name_in_parent(former);
+        if (!from || !is_directory_of(from->get(), old, plan.uid)) continue;
+        if (::renameat(from->get(), old.c_str(), parent, name.c_str()) != 0) return failure("renameat");
+        return {};
+    }
+    return {};
+}
+
+// Made by root in a directory of root's, so nobody can have put something else there. One that belongs to a third is left alone. What
+// is made in one that a group may enter is the group's too.
 Result<void> make_own_directory(const OwnDirectory& wanted, const Plan& plan, Unfit& unfit) {
-    const std::size_t slash = wanted.path.rfind('/');
-    const Fd parent = TRY(made_directory_as_root(wanted.path.substr(0, slash), 0755));
-    const std::string name = wanted.path.substr(slash + 1);
+    const auto made = make_parent(wanted);
+    if (!made) return refuse(unfit, parent_of(wanted.path), "cannot be made: " + describe(made.error()), made.error().number);
+    const Fd& parent = *made;
+    if (const auto moved = move_former(wanted, parent.get(), plan); !moved) {
+        return refuse(unfit, wanted.path, "cannot be moved to: " + describe(moved.error()), moved.error().number);
+    }
+    const bool shared = wanted.gid != own_group;
+    const std::string name = name_in_parent(wanted.path);
     if (::mkdirat(parent.get(), name.c_str(), 0700) != 0 && errno != EEXIST) return refuse(unfit, wanted.path, "cannot be made", errno);
     const Fd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat status;
     if (!directory || ::fstat(directory.get(), &status) != 0) return refuse(unfit, wanted.path, "is no directory", errno);
     if (status.st_uid != ::getuid() && status.st_uid != plan.uid) return refuse(unfit, wanted.path, "belongs to another user", EPERM);
-    if (::fchown(directory.get(), plan.uid, plan.gid) != 0) return refuse(unfit, wanted.path, "cannot be given to the worker", errno);
-    if (::fchmod(directory.get(), wanted.mode) != 0) return refuse(unfit, wanted.path, "cannot be given its mode", errno);
+    if (::fchown(directory.get(), plan.uid, shared ? wanted.gid : plan.gid) != 0) return refuse(unfit, wanted.path, "cannot be given to the worker", errno);
+    if (::fchmod(directory.get(), wanted.mode | (shared ? S_ISGID : 0)) != 0) return refuse(unfit, wanted.path, "cannot be given its mode", errno);
     return {};
 }
 
@@ -246,6 +303,8 @@ Plan completed(const Plan& from, const KernelFeatures& kernel) {
         if (plan.mount_namespace) plan.binds.push_back({.source = own.path, .target = own.path, .writable = true, .no_execute = own.no_execute});
         plan.environment.push_back(own.variable + "=" + own.path);
     }
+    if (!plan.secret_files.empty()) plan.environment.push_back(std::string("CREDENTIALS_DIRECTORY=") + secrets_directory);
+    plan.calls.ptys = plan.ptys;
     return plan;
 }
 
@@ -411,6 +470,10 @@ Prepared::Prepared(const Plan& from)
       hostname(from.hostname.empty() ? from.user : from.hostname),
       tmp_options("mode=1777,size=" + std::to_string(from.tmp_size)),
       memory_options(memory_options_of(from)),
+      memory_targets(memory_targets_of(from)),
+      secrets_options(secrets_options_of(from)),
+      secrets_in_memory(secrets_options + ",noswap"),
+      ptys_options("newinstance,ptmxmode=0666,mode=0620,max=" + std::to_string(most_ptys) + ",gid=" + std::to_string(from.gid)),
       inside_uid(from.uid),
       inside_gid(from.gid),
       time_offsets("monotonic " + std::to_string(from.monotonic_offset) + " 0\nboottime " + std::to_string(from.boottime_offset) + " 0\n"),
@@ -442,12 +505,35 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     return prepared;
 }
 
+Result<PreparedCell> prepare_to_look(const Plan& wanted, Unfit& unfit) {
+    Plan plan = completed(wanted, probe_kernel());
+    std::erase_if(plan.binds, [&](const Bind& bind) {
+        return std::ranges::find(plan.own_directories, bind.source, &OwnDirectory::path) != plan.own_directories.end() && !look_at(bind.source).found.exists;
+    });
+    plan.own_directories.clear();
+    TRY(check_values(plan, unfit));
+    const Facts facts = TRY(reach(plan, mount_table(), unfit));
+    PreparedCell prepared(new Prepared(plan));
+    TRY(prepare_mounts(*prepared, chain_of(plan), facts, unfit));
+    return prepared;
+}
+
 // What cannot be told without waiting is looked at as at load, where servers are first asked whether they answer.
 bool stale(const Prepared& prepared, Theirs theirs) {
     const auto changed = [theirs](const Seen& seen) {
         return seen.others ? theirs == Theirs::asked : may_have_changed(seen);
     };
     return std::ranges::any_of(prepared.tree.seen, changed);
+}
+
+std::vector<std::string> replaced_files(const Prepared& prepared) {
+    std::vector<std::string> replaced;
+    for (const auto& seen : prepared.tree.seen) {
+        const bool bound = std::ranges::find(prepared.plan.binds, seen.path, &Bind::source) != prepared.plan.binds.end();
+        const bool file = seen.found.exists && !seen.found.directory && !seen.others;
+        if (bound && file && is_another(seen)) replaced.push_back(seen.path);
+    }
+    return replaced;
 }
 
 const Plan& plan_of(const Prepared& prepared) { return prepared.plan; }

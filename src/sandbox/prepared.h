@@ -63,6 +63,10 @@ public:
     std::string hostname;
     std::string tmp_options;
     std::vector<std::string> memory_options;   // of each memory directory
+    std::vector<std::string> memory_targets;   // likewise, without the links in it that are the cell's own
+    std::string secrets_options;            // of the tmpfs of secret files
+    std::string secrets_in_memory;          // likewise, and never swapped out
+    std::string ptys_options;               // of its devpts
     std::vector<OverlayMounts> overlays;    // of each overlay
     uid_t inside_uid = 0;                   // the worker's numbers as it sees them: in its user namespace, if it has one
     gid_t inside_gid = 0;
@@ -86,5 +90,8 @@ public:
     Fd stub;                                // the warder-stub binary
     Fd own_pid_namespace;
 };
+
+// The half of prepare() that is about mounts, for a plan whose own directories may not be there. Errors: as prepare().
+Result<PreparedCell> prepare_to_look(const Plan& plan, Unfit& unfit);
 
 }  // namespace warder::sandbox

@@ -91,6 +91,7 @@ std::vector<std::string> sources_of(const Plan& plan) {
     for (const auto& bind : plan.binds) sources.push_back(bind.source);
     for (const auto& one : plan.overlays) sources.insert(sources.end(), one.lower.begin(), one.lower.end());
     for (const auto& own : plan.own_directories) sources.push_back(own.path);
+    for (const auto& one : plan.secret_files) sources.push_back(one.source);
     return sources;
 }
 
@@ -149,6 +150,15 @@ bool may_have_changed(const Seen& seen) {
     if (error == EAGAIN) return seen.found.exists || !is_absent_in_memory(seen.path);
     struct statx about;
     return seen.found != (found && find(found->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, about) ? look_of(about) : Look());
+}
+
+bool is_another(const Seen& seen) {
+    const auto found = open_at(AT_FDCWD, seen.path.c_str(), O_PATH, 0, RESOLVE_CACHED);
+    if (!found) return found.error().number == ENOENT;
+    struct statx about;
+    if (!find(found->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, about)) return false;
+    const Look look = look_of(about);
+    return look.device != seen.found.device || look.inode != seen.found.inode;
 }
 
 // The program and what it runs with may lie in the sources, and are looked for in them; or anywhere else (in the PATH of

@@ -38,6 +38,9 @@ Seen look_at(const std::string& path);
 // Whether it is perhaps another now, for whoever must not wait: from what the kernel has in memory, true when that does not tell.
 bool may_have_changed(const Seen& seen);
 
+// Whether there is another file now, as far as the kernel has that in memory. One that was written to is the same.
+bool is_another(const Seen& seen);
+
 // By path.
 using Facts = std::map<std::string, Seen>;
 

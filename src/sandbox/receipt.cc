@@ -243,6 +243,7 @@ private:
     void filter_is_there();
     void filter_works();
     void filter_tells();
+    void set_ids();
     void files();
     void namespaces();
     void name_space(const char* name, std::size_t index, bool own);
@@ -354,7 +355,21 @@ void Comparer::privileges() {
 void Comparer::calls() {
     filter_is_there();
     filter_works();
+    set_ids();
     filter_tells();
+}
+
+// What was read of the filter holds if it is the one that is in force, which its answer proves.
+void Comparer::set_ids() {
+    const bool wanted = plan_.calls.enabled && plan_.calls.restrict_suid_sgid;
+    const char* const name = "set-user-id and set-group-id bits";
+    if (!plan_.calls.enabled) return void(add(name, "allowed", Evidence::none, std::nullopt));
+    std::optional<Look> look;
+    if (seen_.proof && expected_.call.number >= 0) {
+        const bool refused = expected_.set_ids_refused && seen_.proof->calls == expected_.call.answer;
+        look = Look{refused ? "refused" : "allowed", refused || !wanted, refused};
+    }
+    add_proved(name, wanted ? "refused" : "allowed", look);
 }
 
 void Comparer::filter_is_there() {
@@ -487,11 +502,13 @@ void Comparer::mounts() {
     other_mounts(there);
 }
 
-// A place that is not found may have been reached through a link: nothing is claimed of it.
+// A place that is not found may have been reached through a link of the host's: then nothing is claimed of it.
 void Comparer::one_mount(const ExpectedMount& wanted, const std::vector<SeenMount>& there) {
     std::optional<Look> look;
     if (const SeenMount* mount = find_mount(there, wanted.path)) {
         look = Look{mount_words(mount->read_only, mount->nosuid, mount->nodev), as_tight(*mount, wanted), as_tight(*mount, wanted)};
+    } else if (wanted.at_path && !there.empty()) {
+        look = Look{"not there", false, false};
     }
     add("mount " + wanted.path, mount_words(wanted.read_only, true, !wanted.devices), Evidence::read, look);
 }

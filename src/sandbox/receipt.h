@@ -64,6 +64,7 @@ struct ExpectedMount {
     bool read_only = false;
     bool devices = false;      // device files work below it
     std::optional<ExpectedOverlay> overlay = {};
+    bool at_path = false;      // no link leads to it: where it is not seen, it is not there
 };
 
 // What one life is held against.
@@ -75,6 +76,7 @@ struct Expected {
     int landlock = 0;                    // the kernel's ABI; 0: no Landlock
     bool signals_left_out = false;       // of Landlock's scope, for a fault of this kernel (rights.h)
     unsigned inherited_filters = 0;      // seccomp filters that warderd is under itself
+    bool set_ids_refused = false;        // by its filter, whatever call would set them
     bool proof_can_be_sent = true;       // its filter lets write(2) through
     std::uint32_t descriptors = 0;       // bit N: N is to be open
     std::string cgroup;                  // its directory, absolute; empty: none of its own

@@ -30,6 +30,7 @@ void allow_system(Collector& collector, const Plan& plan) {
     collector.allow("/dev", using_devices);
     if (plan.private_tmp) collector.allow("/tmp", owning);
     if (plan.proc != ProcView::hidden) collector.allow("/proc", reading);
+    if (!plan.secret_files.empty()) collector.allow(secrets_directory, reading);
     for (const auto& one : plan.memory_directories) collector.allow(one.target, owning | (one.no_execute ? 0 : execute));
     for (const auto& one : plan.overlays) collector.allow(one.target, owning | (one.no_execute ? 0 : execute), false, FoundBy::others);
 }

@@ -20,6 +20,8 @@ struct Plain {
 };
 
 constexpr Plain plain_calls[] = {
+    {"chmod", 0b10},      {"creat", 0b10},       {"fchmod", 0b10},       {"fchmodat", 0b100},   {"fchmodat2", 0b100},
+    {"mkdir", 0b10},      {"mkdirat", 0b100},    {"mknodat", 0b1100},    {"open", 0b110},       {"openat", 0b1100},
     {"bpf", 0b1},         {"clone", 0b1},        {"fcntl", 0b10},        {"getsockopt", 0b110}, {"ioctl", 0b10},
     {"ioprio_set", 0b111}, {"kcmp", 0b100},      {"keyctl", 0b1},        {"kill", 0b11},        {"mknod", 0b110},
     {"personality", 0b1}, {"prctl", 0b1},        {"ptrace", 0b11},       {"quotactl", 0b1},     {"reboot", 0b100},
@@ -145,6 +147,7 @@ Remedy of_argument(const Calls& calls, const SeenCall& call) {
     if (call.name == "prctl" && call.arguments[0] == PR_SET_DUMPABLE) return {"dumpable", "dumpable = true"};
     if (call.name == "ioctl" && call.error == ENOTTY) return {"allow_ioctls", allowing_ioctl(calls, static_cast<std::uint32_t>(call.arguments[1]))};
     if (call.name == "shmat") return {"refuse_executable_memory", "refuse_executable_memory = false"};
+    if (calls.restrict_suid_sgid && sets_ids(call.name, call.arguments)) return {"restrict_suid_sgid", "restrict_suid_sgid = false"};
     if (call.name == "personality") return {"lock_personality", "lock_personality = false"};
     return {"", "nothing: with these arguments it is denied to every worker under a filter"};
 }

@@ -1,13 +1,18 @@
 #include "sandbox/spawn.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 
+#include "base/mount_table.h"
 #include "sandbox/enter.h"
 #include "sandbox/prepared.h"
+#include "sandbox/receipt.h"
+#include "sys/files.h"
 #include "sys/namespaces.h"
 #include "sys/process.h"
 
@@ -60,6 +65,44 @@ Given given_by(const Descriptors& descriptors) {
 }
 
 }  // namespace
+
+namespace {
+
+constexpr int looked_at_within_ms = 5000;
+
+Failure unfit_for(Unfit& unfit, std::string item, std::string why, int error) {
+    unfit = {std::move(item), std::move(why)};
+    return failure(error, "trying the mounts");
+}
+
+// The first that should be there and is not.
+Result<void> find_mounts(const Prepared& prepared, pid_t pid, Unfit& unfit) {
+    const std::string there = TRY(read_file("/proc/" + std::to_string(pid) + "/mountinfo", 16 << 20));
+    for (const auto& mount : expected_of(prepared, {}, {}).mounts) {
+        if (!mount.at_path || mount_of(there, mount.path).point == mount.path) continue;
+        return unfit_for(unfit, mount.path, "would be hidden by something else that the cell shows", EINVAL);
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> try_mounts(const Plan& plan, Unfit& unfit) {
+    if (!plan.mount_namespace) return {};
+    const PreparedCell prepared = TRY(prepare_to_look(plan, unfit));
+    const Spawned child = TRY(start(*prepared, {}, enter_to_be_looked_at, {.namespaces = CLONE_NEWPID}));
+    pollfd ready{child.status.get(), POLLIN, 0};
+    const bool said = ::poll(&ready, 1, looked_at_within_ms) == 1;
+    const auto failed = said ? read_status(child.status.get()) : std::nullopt;
+    Result<void> found;
+    if (failed && failed->stage == Stage::none) found = find_mounts(*prepared, child.pid, unfit);
+    (void)send_signal(child.pidfd.get(), SIGKILL);
+    if (ended_within(child.pidfd.get(), looked_at_within_ms)) (void)reap(child.pidfd.get());
+    if (!failed) return unfit_for(unfit, "cell", "its mounts were not made in time", ETIMEDOUT);
+    if (failed->stage == Stage::none) return found;
+    const bool named = failed->object[0] == '/';
+    return unfit_for(unfit, named ? failed->object : "cell", "cannot be mounted: " + std::string(::strerror(failed->error)), failed->error);
+}
 
 Result<Spawned> spawn_stub(const Prepared& prepared) {
     if (!needs_stub(prepared)) return failure(EINVAL, "starting a stub without a pid namespace");

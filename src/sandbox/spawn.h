@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "sandbox/plan.h"
@@ -62,11 +63,20 @@ struct Unfit {
 // there and is not ENOENT, each with `unfit` filled in; others are those of the call that failed.
 Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {}, const std::string& controllers = {});
 
+// Makes the cell's mounts for real, as a start would, in namespaces that nobody stays in, and looks whether all of them are there. On
+// the host nothing is made: directories of the worker's own that are not there yet are left out. Only as root. Waits, at most 10 s.
+// Errors: as prepare(), with `unfit` filled in.
+Result<void> try_mounts(const Plan& plan, Unfit& unfit);
+
 // Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
 // it was prepared: then prepare it anew before the next start. Costs a look into the kernel's memory for each. What others answer for
 // (NFS, FUSE and the like) takes waiting for them, which a preparation does, with a limit: with `Theirs::asked` it always is another.
 enum class Theirs : std::uint8_t { left_alone, asked };
 bool stale(const Prepared& prepared, Theirs theirs = Theirs::left_alone);
+
+// The files (not directories) that the cell shows by a bind of their own and that were replaced on the host since, by an editor or a
+// package: who runs in the cell sees what was there before.
+std::vector<std::string> replaced_files(const Prepared& prepared);
 
 // The plan as it is carried out here: without what it prefers and this kernel lacks.
 const Plan& plan_of(const Prepared& prepared);

@@ -109,6 +109,11 @@ public:
     // Its session broke the protocol: everything of this life is killed, and the policy answers.
     void protocol_broken(Instant now) { feed({.kind = Event::Kind::protocol_broken, .exit = {}}, now); }
 
+    // What the present life is shown by a bind and was replaced on the host since it began.
+    std::vector<std::string> replaced_files() const {
+        return cell_ ? sandbox::replaced_files(*cell_->prepared) : std::vector<std::string>();
+    }
+
     // Its witness saw a call that its filter ends it for: everything of this life is killed.
     void made_fatal_call(Instant now);
     // Whether a witness sees what the present life is denied, or the next one where there is none yet.

@@ -215,14 +215,70 @@ TEST_CASE("each mistake in a user namespace is told at its place") {
 }
 
 TEST_CASE("directories of its own lie where their kind does, and are named to the program") {
-    const sandbox::Plan plan = cell("directories = [\"runtime\", \"state\", \"cache\", \"logs\"]\n");
+    const sandbox::Plan plan = cell("directories = [\"state\", \"cache\", \"logs\", \"runtime\"]\n");
     REQUIRE_EQ(plan.own_directories.size(), 4);
     CHECK_EQ(plan.own_directories[0].path, "/var/lib/warder/state/web");
     CHECK_EQ(plan.own_directories[0].variable, "STATE_DIRECTORY");
-    CHECK_EQ(plan.own_directories[1].path, "/var/cache/warder/web");
+    CHECK_EQ(plan.own_directories[1].path, "/var/cache/warder/private/web");
     CHECK_EQ(plan.own_directories[2].path, "/var/lib/warder/logs/web");
     CHECK_EQ(plan.own_directories[3].path, "/run/warder/worker/web");
     CHECK_NE(cell_complaints("directories = [\"stat\"]\n").find("did you mean \"state\"?"), std::string::npos);
+    CHECK_NE(cell_complaints("directories = [\"state\", \"state\"]\n").find("twice"), std::string::npos);
+}
+
+TEST_CASE("T47: a directory that others may enter lies beside the private ones, and what was kept moves along") {
+    const auto one = [](const std::string& table) { return cell("directories = [" + table + "]\n").own_directories.at(0); };
+    const auto runtime = one("{ kind = \"runtime\", mode = \"0750\", group = \"www-data\" }");
+    CHECK_EQ(runtime.path, "/run/warder/public/web");
+    CHECK_EQ(runtime.mode, 0750);
+    CHECK_EQ(runtime.group, "www-data");
+    CHECK(runtime.entered);
+    const auto state = one("{ kind = \"state\", mode = \"0711\" }");
+    CHECK_EQ(state.path, "/var/lib/warder/public/state/web");
+    CHECK_EQ(state.former.at(0), "/var/lib/warder/state/web");
+    CHECK_FALSE(one("{ kind = \"state\" }").entered);
+    CHECK_EQ(one("\"cache\"").former.at(1), "/var/cache/warder/web");
+    CHECK_EQ(cell("profile = \"open\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
+    const auto says = [](const std::string& table, const char* what) {
+        return cell_complaints("directories = [" + table + "]\n").find(what) != std::string::npos;
+    };
+    CHECK(says("{ mode = \"0750\" }", "has a \"kind\""));
+    CHECK(says("{ kind = \"rumtime\" }", "did you mean \"runtime\"?"));
+    CHECK(says("{ kind = \"runtime\", mode = \"0450\" }", "leaves its worker everything"));
+    CHECK(says("{ kind = \"runtime\", mode = \"0777\" }", "never for everybody to write to"));
+    CHECK(says("{ kind = \"runtime\", group = \"web\" }", "has no effect here"));
+    CHECK(says("{ kind = \"runtime\", mode = \"4750\" }", "is not octal"));
+    CHECK(says("{ kind = \"runtime\", moed = \"0750\" }", "did you mean \"mode\"?"));
+    CHECK(says("7", "a word or"));
+}
+
+TEST_CASE("secret files, names, terminals, home and shell are read, and refused where they would do nothing") {
+    const sandbox::Plan plan = cell("network = \"host\"\nnames = \"host\"\nptys = true\nhome = \"/srv/home\"\nshell = \"/usr/bin/sh\"\n"
+                                    "secret_files = { \"tls.key\" = \"/etc/key\" }\n");
+    CHECK(plan.names == sandbox::Names::host);
+    CHECK(plan.ptys);
+    CHECK_EQ(plan.home, "/srv/home");
+    CHECK_EQ(plan.shell, "/usr/bin/sh");
+    REQUIRE_EQ(plan.secret_files.size(), 1);
+    CHECK_EQ(plan.secret_files[0].name, "tls.key");
+    CHECK_EQ(plan.secret_files[0].source, "/etc/key");
+    const auto says = [](const std::string& keys, const char* what) { return cell_complaints(keys).find(what) != std::string::npos; };
+    CHECK(says("names = \"host\"\n", "name servers are asked over a network"));
+    CHECK(says("names = \"hosts\"\n", "did you mean \"host\"?"));
+    CHECK(says("secret_files = { \"a/b\" = \"/etc/key\" }\n", "is no name of a file"));
+    CHECK(says("secret_files = { \"..\" = \"/etc/key\" }\n", "is no name of a file"));
+    CHECK(says("secret_files = { a = \"etc/key\" }\n", "absolute"));
+    CHECK(says("home = \"/srv:home\"\n", "cannot stand in a passwd file"));
+    for (const char* key : {"secret_files = { a = \"/etc/key\" }", "ptys = true", "home = \"/srv\"", "shell = \"/usr/bin/sh\"", "names = \"host\""}) {
+        CHECK(says("profile = \"open\"\n" + std::string(key) + "\n", "has no effect here"));
+    }
+}
+
+TEST_CASE("T47: what could set a set-id bit unseen is not allowed beside the key that refuses it") {
+    CHECK(cell("").calls.restrict_suid_sgid);
+    CHECK_NE(cell_complaints("allow_calls = [\"openat2\"]\n").find("restrict_suid_sgid = false"), std::string::npos);
+    CHECK_EQ(cell_complaints("allow_calls = [\"openat2\"]\nrestrict_suid_sgid = false\n"), "");
+    CHECK_NE(cell_complaints("profile = \"open\"\nrestrict_suid_sgid = true\n").find("has no effect here"), std::string::npos);
 }
 
 TEST_CASE("clocks, ports and scopes are read") {

@@ -64,6 +64,11 @@ TEST_CASE("T11: a capability that forges credentials is given only by a word of 
         CHECK_NE(said.find("trusted_capabilities = [\"" + std::string(name) + "\"]"), std::string::npos);
     }
     CHECK_NE(cell_complaints("capabilities = [\"dac_override\"]\n").find("leads out of the cell"), std::string::npos);
+    // As docs/cell.md says: there they reach the numbers of its map.
+    CHECK_EQ(capabilities("user_namespace = \"root\"\ncapabilities = [\"setuid\", \"dac_override\"]\n"),
+             1ULL << CAP_SETUID | 1ULL << CAP_DAC_OVERRIDE);
+    CHECK_NE(cell_complaints("user_namespace = \"root\"\ncapabilities = [\"sys_admin\"]\n").find("pass for another one"), std::string::npos);
+    CHECK_NE(cell_complaints("capabilities = [\"setuid\"]\n").find("in a user_namespace of its own"), std::string::npos);
     CHECK_EQ(capabilities("trusted_capabilities = [\"sys_admin\"]\n"), 1ULL << CAP_SYS_ADMIN);
 }
 

@@ -50,7 +50,7 @@ TEST_CASE("standing: an ordinary user's worker has the profile user, warderd's o
     CHECK_EQ(web.cell.gid, 1001);
     CHECK_EQ(web.cell.nice, 5);
     CHECK_EQ(web.cell.own_directories.at(0).path, "/home/u/.local/state/warder/state/web");
-    CHECK_EQ(web.cell.own_directories.at(1).path, "/home/u/.cache/warder/web");
+    CHECK_EQ(web.cell.own_directories.at(1).path, "/home/u/.cache/warder/private/web");
     CHECK_EQ(web.cell.own_directories.at(2).path, "/run/user/1000/warder/worker/web");
     CHECK_EQ(parsed.config.daemon.log_directory, "/home/u/.local/state/warder/log");
     CHECK_EQ(parsed.config.daemon.control_group, "");

@@ -9,17 +9,20 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <utility>
 
 #include "sandbox/forbidden.h"
+#include "sys/fd.h"
 #include "sys/socket_options.h"
 
 using namespace warder;
@@ -78,6 +81,61 @@ TEST_CASE("D11: what reaches into other processes, handles or the kernel is EPER
         CAPTURE(number);
         CHECK(under(calls, [=] { return call(number, -1, -1, -1, -1, -1); }) == EPERM);
     }
+}
+
+TEST_CASE("T47: no call sets a set-user-id or set-group-id bit, and the one whose mode cannot be seen is not there") {
+    char folder[] = "/tmp/warder-test-XXXXXX";
+    REQUIRE(::mkdtemp(folder) != nullptr);
+    const std::string path = std::string(folder) + "/file";
+    REQUIRE(::close(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto at = [](const std::string& name) { return reinterpret_cast<long>(name.c_str()); };
+    const std::string fresh = std::string(folder) + "/new";
+    const std::string place(folder);
+    constexpr long new_file = S_IFREG;
+    const Calls calls;
+    for (const long bits : {04000L, 02000L, 06000L}) {
+        CAPTURE(bits);
+        const long mode = bits | 0755;
+        CHECK(under(calls, [&] { return call(SYS_fchmod, file.get(), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_fchmodat, AT_FDCWD, at(path), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(452, AT_FDCWD, at(path), mode, 0); }) != 0);   // fchmodat2
+        CHECK(under(calls, [&] { return call(SYS_mkdirat, AT_FDCWD, at(fresh), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_mknodat, AT_FDCWD, at(fresh), new_file | mode, 0); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_openat, AT_FDCWD, at(fresh), O_WRONLY | O_CREAT, mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_openat, AT_FDCWD, at(place), O_WRONLY | O_TMPFILE, mode); }) == EPERM);
+        // Without a file to be made nobody looks at the mode, and programs leave there what they like.
+        CHECK(under(calls, [&] { return call(SYS_openat, AT_FDCWD, at(path), O_RDONLY, mode); }) == 0);
+#if defined(__x86_64__)
+        CHECK(under(calls, [&] { return call(SYS_chmod, at(path), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_creat, at(fresh), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_mkdir, at(fresh), mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_mknod, at(fresh), new_file | mode, 0); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_open, at(fresh), O_WRONLY | O_CREAT, mode); }) == EPERM);
+        CHECK(under(calls, [&] { return call(SYS_open, at(place), O_WRONLY | O_TMPFILE, mode); }) == EPERM);
+#endif
+    }
+    CHECK(under(calls, [&] { return call(SYS_openat2, AT_FDCWD, at(path), 0, 0); }) == ENOSYS);
+    CHECK(under(calls, [&] { return call(SYS_fchmod, file.get(), 01755); }) == 0);
+    CHECK(under(calls, [&] { return call(SYS_openat, AT_FDCWD, at(place), O_WRONLY | O_TMPFILE, 0755); }) == 0);
+    CHECK(::access(fresh.c_str(), F_OK) != 0);
+    Calls without;
+    without.restrict_suid_sgid = false;
+    CHECK(under(without, [&] { return call(SYS_fchmod, file.get(), 04755); }) == 0);
+    const auto program = [](const Calls& of) { return *seccomp::compile(rules_for(of)); };
+    CHECK(refuses_set_ids(program(calls)));
+    CHECK_FALSE(refuses_set_ids(program(without)));
+    CHECK_FALSE(refuses_set_ids({}));
+    ::unlink(path.c_str());
+    ::rmdir(folder);
+}
+
+TEST_CASE("a controlling terminal is taken by who has terminals of its own") {
+    const auto takes = [] { return call(SYS_ioctl, -1, 0x540e, 0); };
+    CHECK(under({}, takes) == EPERM);
+    Calls with_ptys;
+    with_ptys.ptys = true;
+    CHECK(under(with_ptys, takes) == EBADF);
 }
 
 TEST_CASE("an unknown call is ENOSYS, and clone3 too, so that programs fall back to what a filter can see") {

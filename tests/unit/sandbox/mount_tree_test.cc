@@ -123,6 +123,82 @@ TEST_CASE("what belongs below a private /tmp waits aside") {
     CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
 }
 
+TEST_CASE("what is shown below or in the place of a link of the cell's own is where it was wanted") {
+    Plan plan;
+    plan.binds = {{.source = "/usr/share", .target = "/dev/shm/below"}, {.source = "/usr/share", .target = "/var/run/app"}};
+    MountTree tree = tree_for(plan);
+    REQUIRE(tree.late.size() == 1);
+    CHECK(tree.late[0].target == "/tmp/below");
+    REQUIRE(attachment_at(tree, "run/app"));
+    CHECK(attachment_at(tree, "run/app")->at_path);
+    for (const char* place : {"dev/shm", "var/tmp", "var/run"}) {
+        plan.binds = {{.source = "/usr/share", .target = std::string("/") + place}};
+        tree = tree_for(plan);
+        REQUIRE(node_at(tree, place));
+        CHECK(node_at(tree, place)->kind == Node::Kind::directory);
+        CHECK(attachment_at(tree, place));
+        CHECK(tree.late.empty());
+    }
+    plan.binds.clear();
+    plan.memory_directories = {{.target = "/dev/shm", .size = 4096}};
+    CHECK(node_at(tree_for(plan), "dev/shm")->kind == Node::Kind::directory);
+}
+
+TEST_CASE("what another mount of the cell would hide, and what a tree of the host has no place for, is refused") {
+    const auto refused = [](const Plan& plan) {
+        Unfit unfit;
+        return lay_out(plan, {}, unfit) ? std::string() : unfit.item + ": " + unfit.why;
+    };
+    const auto bound_at = [](const std::string& target) {
+        Plan plan;
+        plan.binds = {{.source = "/usr/share", .target = target}};
+        return plan;
+    };
+    Plan plan = bound_at("/run/app/inner");
+    plan.memory_directories = {{.target = "/run/app", .size = 4096}};
+    CHECK(refused(plan).starts_with("/run/app/inner: would be hidden by the cell's own /run/app"));
+    plan = bound_at("/proc/inner");
+    CHECK(refused(plan).empty());
+    plan.proc = ProcView::processes;
+    CHECK(refused(plan).starts_with("/proc/inner: would be hidden"));
+    plan = bound_at("/dev/pts/x");
+    plan.ptys = true;
+    CHECK(refused(plan).starts_with("/dev/pts/x: would be hidden"));
+    plan = bound_at("/run/secrets/x");
+    plan.secret_files = {{"key", "/etc/passwd"}};
+    CHECK(refused(plan).starts_with("/run/secrets/x: would be hidden"));
+    plan = {};
+    plan.memory_directories = {{.target = "/run/a", .size = 4096}, {.target = "/run/a/b", .size = 4096}};
+    CHECK(refused(plan).starts_with("/run/a/b: lies in the directory in memory"));
+    plan = {};
+    plan.devices = {"pts"};
+    CHECK(refused(plan).find("ptys = true") != std::string::npos);
+    CHECK(refused(bound_at("/usr/lib/warder-there-is-no-such")).find("is not there in /usr") != std::string::npos);
+    CHECK(refused(bound_at("/lib/warder-there-is-no-such")).find("is not there in /usr") != std::string::npos);
+    CHECK(refused(bound_at("/usr/bin/env")).find("is a directory where") != std::string::npos);
+    CHECK(refused(bound_at("/usr/share/doc")).empty());
+    plan = {};
+    plan.secret_files = {{"key", "/etc/warder-there-is-no-such"}};
+    CHECK(refused(plan).find("does not exist") != std::string::npos);
+}
+
+TEST_CASE("the generated files say what the plan does of home, shell and names") {
+    Plan plan;
+    plan.user = "web";
+    plan.uid = plan.gid = 64001;
+    plan.home = "/srv/home";
+    plan.shell = "/usr/bin/sh";
+    plan.names = Names::host;
+    plan.ptys = true;
+    const MountTree tree = tree_for(plan);
+    CHECK(node_at(tree, "etc/passwd")->text.find("\nweb:x:64001:64001::/srv/home:/usr/bin/sh\n") != std::string::npos);
+    CHECK(node_at(tree, "etc/nsswitch.conf")->text.find("hosts: files dns\n") != std::string::npos);
+    CHECK(attachment_at(tree, "etc/hosts"));
+    CHECK(node_at(tree, "dev/ptmx")->text == "pts/ptmx");
+    plan.files = {{"/etc/hosts", "192.0.2.1 db\n"}};
+    CHECK(node_at(tree_for(plan), "etc/hosts")->text == "192.0.2.1 db\n");
+}
+
 TEST_CASE("what belongs below /var/tmp is put below /tmp, to which that is a link") {
     Plan plan;
     plan.binds = {{.source = "/usr/share", .target = "/var/tmp/a/b"}};

@@ -959,6 +959,71 @@ TEST_CASE("directories of its own are made for the worker, shown and named, and 
     for (const auto& directory : {path, base + "/state", base}) ::rmdir(directory.c_str());
 }
 
+TEST_CASE("T47: nobody but root passes the parent of a worker's directories, but of those that others are to enter, and what was kept moves") {
+    NEEDS_ROOT();
+    const std::string base = "/run/warder-test-entered";
+    const std::string hidden = base + "/state/web";
+    const std::string entered = base + "/public/state/web";
+    std::filesystem::create_directories(base + "/state");   // as an older warderd left it
+    Plan plan = plan_for_view({"create:" + hidden + "/kept"});
+    plan.own_directories = {{.path = hidden, .variable = "STATE_DIRECTORY", .former = {entered}}};
+    CHECK(run(plan).failure.stage == Stage::none);
+    struct stat about;
+    REQUIRE(::stat((base + "/state").c_str(), &about) == 0);
+    CHECK((about.st_mode & 07777) == 0700);
+    plan = plan_for_view({"read:" + entered + "/kept"});
+    plan.own_directories = {{.path = entered, .variable = "STATE_DIRECTORY", .mode = 0750, .former = {hidden}, .group = "games", .gid = 60, .entered = true}};
+    CHECK(holds(run(plan).text, "open " + entered + "/kept ok\n"));
+    REQUIRE(::stat(entered.c_str(), &about) == 0);
+    CHECK((about.st_mode & 07777) == 02750);
+    CHECK(about.st_gid == 60);
+    CHECK(about.st_uid == plan.uid);
+    CHECK_FALSE(std::filesystem::exists(hidden));
+    for (const auto& parent : {base + "/public", base + "/public/state"}) {
+        REQUIRE(::stat(parent.c_str(), &about) == 0);
+        CHECK((about.st_mode & 07777) == 0755);
+    }
+    std::filesystem::remove_all(base);
+}
+
+TEST_CASE("a secret file is the worker's alone to read, in memory that it cannot write to, and as it is at each start") {
+    NEEDS_ROOT();
+    const std::string source = "/run/warder-test-secret";
+    std::ofstream(source) << "first";
+    REQUIRE(::chmod(source.c_str(), 0600) == 0);
+    Plan plan = plan_for_view({"environment", "file:/run/secrets/key", "create:/run/secrets/more", "directory:/run/secrets"});
+    plan.secret_files = {{"key", source}};
+    const auto outcome = run(plan);
+    CHECK(outcome.failure.stage == Stage::none);
+    CHECK(holds(outcome.text, "env CREDENTIALS_DIRECTORY=/run/secrets\n"));
+    CHECK(holds(outcome.text, "first"));
+    CHECK_FALSE(holds(outcome.text, "open /run/secrets/more ok\n"));
+    CHECK(holds(outcome.text, "directory /run/secrets ok 0500 64123 "));
+    std::ofstream(source) << std::string(max_secret_file + 1, 'x');
+    CHECK(run(plan).failure.stage == Stage::mounts);
+    ::unlink(source.c_str());
+    Unfit unfit;
+    CHECK_FALSE(prepare(plan, unfit));
+    CHECK(unfit.item == source);
+}
+
+TEST_CASE("the mounts of a cell are tried without making anything, and what is nowhere is told") {
+    NEEDS_ROOT();
+    Unfit unfit;
+    Plan plan = plan_for_view({});
+    plan.own_directories = {{.path = "/run/warder-test-tried/web", .variable = "STATE_DIRECTORY"}};
+    plan.memory_directories = {{.target = "/run/app", .size = 4096}};
+    plan.ptys = true;
+    plan.proc = ProcView::processes;
+    plan.secret_files = {{"key", "/etc/passwd"}};
+    const auto tried = try_mounts(plan, unfit);
+    CHECK_MESSAGE(tried.has_value(), unfit.item << " " << unfit.why);
+    CHECK_FALSE(std::filesystem::exists("/run/warder-test-tried"));
+    plan.binds.push_back({.source = "/usr/share", .target = "/lib/warder-there-is-no-such"});
+    CHECK_FALSE(try_mounts(plan, unfit));
+    CHECK(unfit.item == "/lib/warder-there-is-no-such");
+}
+
 TEST_CASE("on the host's network Landlock lets through the ports that are listed") {
     NEEDS_ROOT();
     if (probe_kernel().landlock < 4) return;
