@@ -4,10 +4,11 @@ import contextlib
 import errno
 import os
 import socket
+import subprocess
 import threading
 import unittest
 
-from harness import CELL, LONG, ROOT, WarderTest, python_worker, wait_for
+from harness import CELL, LONG, PYTHON, ROOT, WarderTest, python_worker, wait_for
 
 
 class Paths(WarderTest):
@@ -321,6 +322,41 @@ class Paths(WarderTest):
         for name in ("tree", "log"):
             self.assertEqual(os.lstat(f"{drop}/{name}").st_uid, 0, name)
             self.assertIn(f"grant {name}: giving a file that belongs to another", self.log_text())
+
+    def test_T47_no_stranger_runs_what_a_worker_leaves_in_its_directories(self):
+        """Whatever it does to its own directory, and by whatever hand: no set-id bit is set, and nobody passes the directory above."""
+        drop = self.path("drop")
+        os.makedirs(drop)
+        os.chmod(drop, 0o777)
+        grants = f'drop = {{ create = "{drop}/", also = ["mkdir", "chmod"] }}'
+        state = "os.environ['STATE_DIRECTORY']"
+        shared = "os.environ['RUNTIME_DIRECTORY']"
+        steps = [f"os.chmod({state}, 0o777)", f"os.close(os.open({state} + '/program', os.O_CREAT | os.O_WRONLY, 0o755))",
+                 f"os.chmod({state} + '/program', 0o4755)", f"os.close(os.open({state} + '/other', os.O_CREAT | os.O_WRONLY, 0o2755))",
+                 f"os.close(os.open({shared} + '/program', os.O_CREAT | os.O_WRONLY, 0o755))", f"os.chmod({shared} + '/program', 0o4755)",
+                 "c.open('drop', 'made', 'x').close()", "c.chmod('drop', 'made', 0o4755)", "c.mkdir('drop', 'directory', 0o2755)"]
+        config = self.doer(steps, grants).replace(
+            "[worker.attacker.cell]\n", '[worker.attacker.cell]\nallow_calls = ["fchmod"]\n'
+            'directories = ["state", { kind = "runtime", mode = "0755" }]\n')
+        self.start(config)
+        seen = self.results(count=len(steps))[:len(steps)]
+        self.assertEqual([one.get("errno", 0) for one in seen],
+                         [0, 0, errno.EPERM, errno.EPERM, 0, errno.EPERM, 0, errno.EINVAL, errno.EINVAL], seen)
+        state = self.path("state/state/attacker/program")
+        self.assertTrue(os.path.exists(state))
+        self.assertEqual(os.stat(self.path("state/state")).st_mode & 0o7777, 0o700)
+
+        def as_a_stranger(path):
+            code = "import os, sys; os.setgroups([]); os.setgid(12345); os.setuid(12345); os.stat(sys.argv[1])"
+            return subprocess.run([PYTHON, "-c", code, path], capture_output=True, check=False).returncode
+
+        self.assertNotEqual(as_a_stranger(state), 0)
+        shared = self.path("run/public/attacker/program")
+        self.assertEqual(as_a_stranger(shared), 0, "others may enter that one")
+        self.assertEqual(os.stat(shared).st_mode & 0o7777, 0o755)
+        items = {item["name"]: item for item in self.report("show", "attacker")["cell"]}
+        self.assertEqual(items["set-user-id and set-group-id bits"]["effective"], "refused")
+        self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
 
     def test_T46_a_rule_of_landlock_is_not_led_elsewhere_by_a_symlink(self):
         """A tool that the worker may run lies in a tree where it may rename: were the rule to follow its symlink, it might run all."""

@@ -1,5 +1,7 @@
 """A worker's cell through the real daemon: each item of a config is what the kernel then says, and what it lacks is said."""
 
+import contextlib
+import grp
 import json
 import os
 import re
@@ -7,7 +9,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import CELL, ROOT, WarderTest, program, python_worker, wait_for
+from harness import CELL, PYTHON, ROOT, WarderTest, program, python_worker, wait_for
 
 LOOKER = f"{ROOT}/tests/system/looker.py"
 
@@ -125,6 +127,115 @@ class Cells(WarderTest):
             done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn('"dumpable" can', done.stdout + done.stderr)
+
+
+class Shown(WarderTest):
+    """What a cell shows for unmodified programs, and what `check` finds out by making it."""
+
+    def check(self, cell, exec_path="/usr/bin/true"):
+        self.write_config(f'[worker.web]\nexec = "{exec_path}"\n[worker.web.cell]\n{cell}\n')
+        done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_check_makes_the_cell_and_says_what_it_cannot_show(self):
+        shown = self.make("shown/file")
+        for cell, says in (
+                (f'bind = [{{ source = "{shown}", target = "/lib/ncx" }}]', '"/lib/ncx" is not there in /usr'),
+                (f'bind = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
+                ('devices = ["null", "pts"]', '"/dev/pts" is a directory: ptys = true'),
+                ('devices = ["nulll"]', '"/dev/nulll" is to be in the cell, but does not exist'),
+                (f'bind = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
+                 'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the cell\'s own /run/app'),
+                (f'proc = "processes"\nbind = [{{ source = "{shown}", target = "/proc/x" }}]', '"/proc/x" would be hidden'),
+                (f'bind = [{{ source = "{self.home}/shown", target = "/var/tmp" }}, {{ source = "{self.home}/shown", target = "/run" }}]', ""),
+                (f'bind = [{{ source = "{self.home}/shown", target = "/dev/shm" }}]', "")):
+            code, text = self.check(cell)
+            self.assertEqual(code == 0, not says, f"{cell}: {text}")
+            self.assertIn(says, text)
+            if says:
+                self.assertRegex(text, r"warder\.toml:\d+:\d+: error")
+
+    def test_what_is_bound_below_or_over_shared_memory_is_there(self):
+        self.make("shown/file", "inside\n")
+        places = {"below": ("/dev/shm/own", "/dev/shm/own/file"), "over": ("/dev/shm", "/dev/shm/file"),
+                  "vartmp": ("/var/tmp", "/var/tmp/file"), "varrun": ("/var/run/app", "/run/app/file")}
+        self.start("".join(f'[worker.{name}]\nexec = ["/usr/bin/tail", "-f", "{path}"]\n[worker.{name}.cell]\n'
+                           f'bind = [{{ source = "{self.home}/shown", target = "{target}" }}]\n' for name, (target, path) in places.items()))
+        for name in places:
+            wait_for(lambda name=name: "inside" in self.worker_log(name), f"{name} is shown: {self.log_text()[-2000:]}")
+            items = self.report("show", name)["cell"]
+            self.assertEqual([item["name"] for item in items if item["name"].startswith("mount") and item["evidence"] == "none"], [], name)
+
+    def test_a_directory_that_others_may_enter_holds_a_socket_for_them(self):
+        group = grp.getgrnam("games").gr_gid
+        program = ("import os, socket, time; s = socket.socket(socket.AF_UNIX); s.bind(os.environ['RUNTIME_DIRECTORY'] + '/app.sock'); "
+                   "s.listen(); print('listening', flush=True); c, _ = s.accept(); c.send(b'hello'); time.sleep(1000)")
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\numask = "0007"\n[worker.app.cell]\n'
+                   'directories = [{ kind = "runtime", mode = "0750", group = "games" }]\n')
+        path = self.path("run/public/app/app.sock")
+        wait_for(lambda: os.path.exists(path) and "listening" in self.worker_log("app"), "the socket: " + self.log_text()[-2000:])
+        client = ("import os, socket, sys; os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(12345); s = socket.socket(socket.AF_UNIX); "
+                  "s.connect(sys.argv[1]); print(s.recv(9).decode())")
+
+        def connect(gid):
+            return subprocess.run([PYTHON, "-c", client, path, str(gid)], capture_output=True, text=True, check=False)
+
+        self.assertIn("Permission denied", connect(12345).stderr)
+        self.assertEqual(connect(group).stdout, "hello\n")
+        self.assertEqual([item["name"] for item in self.report("show", "app")["cell"] if not item["matches"]], [])
+
+    def test_a_secret_file_a_terminal_and_a_home_are_there_and_in_the_receipt(self):
+        key = self.make("key", "SECRET", mode=0o600)
+        home = self.path("home")
+        os.mkdir(home)
+        program = ("import os, pty, pwd; me = pwd.getpwuid(os.getuid()); path = os.environ['CREDENTIALS_DIRECTORY'] + '/tls.key'; "
+                   "print(open(path).read(), oct(os.stat(path).st_mode & 0o7777), os.stat(path).st_uid == os.getuid(), os.access(path, os.W_OK), "
+                   "me.pw_dir, me.pw_shell, flush=True)\n"
+                   "a, b = pty.openpty(); print(os.ttyname(b), flush=True)\n"
+                   "child, fd = pty.fork()\n"
+                   "if child == 0: os.write(1, os.ttyname(0).encode()); os.open('/dev/tty', os.O_RDWR); os.write(1, b' controls'); os._exit(0)\n"
+                   "print(os.read(fd, 99) + os.read(fd, 99), flush=True); import time; time.sleep(1000)")
+        cell = (f'secret_files = {{ "tls.key" = "{key}" }}\nptys = true\nhome = "{home}"\nshell = "/usr/bin/sh"\nbind = ["{home}"]\n')
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.cell]\n{cell}')
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: "controls" in self.worker_log("app"), "all of it", 5)
+        said = self.worker_log("app")
+        self.assertIn("controls", said)
+        self.assertIn(f"SECRET 0o400 True False {home} /usr/bin/sh", said)
+        self.assertIn("/dev/pts/0", said)
+        items = {item["name"]: item for item in self.report("show", "app")["cell"]}
+        self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
+        self.assertIn("read-only", items["mount /run/secrets"]["effective"])
+        self.assertEqual(items["mount /dev/pts"]["evidence"], "read")
+        with open(key, "w") as file:
+            file.write("ROTATED")
+        self.ctl("restart", "app")
+        wait_for(lambda: "ROTATED 0o400" in self.worker_log("app"), "the next run has the new one")
+
+    def test_host_names_are_looked_up_as_on_the_host(self):
+        program = "print(open('/etc/nsswitch.conf').read(), open('/etc/resolv.conf').read(), flush=True); import time; time.sleep(1000)"
+        with open("/etc/resolv.conf") as file:
+            resolv = file.read()
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.cell]\nnetwork = "host"\nnames = "host"\n')
+        wait_for(lambda: "hosts: files dns" in self.worker_log("app"), self.log_text()[-2000:])
+        for line in resolv.split():
+            self.assertIn(line, self.worker_log("app"))
+
+    def test_a_bound_file_that_an_editor_replaced_is_seen_by_check_and_by_the_reload_s_plan(self):
+        conf = self.make("conf/app.cfg", "old")
+        config = (f'[worker.app]\nexec = ["{PYTHON}", "-c", "import time; print(open(\'{conf}\').read(), flush=True); time.sleep(1000)"]\n'
+                  f'[worker.app.cell]\nbind = ["{conf}"]\n')
+        self.start(config)
+        wait_for(lambda: "old" in self.worker_log("app"), self.log_text()[-2000:])
+        checked = self.ctl("check", "--config", self.path("warder.toml"))
+        self.assertIn(f'bind its directory, "{self.home}/conf"', checked.stdout + checked.stderr)
+        self.assertIn("nothing has changed", self.ctl("reload", "--plan").stdout)
+        os.rename(self.make("conf/new", "new"), conf)
+        plan = self.ctl("reload", "--plan").stdout
+        self.assertIn(f"{conf} is another file now", plan)
+        self.ctl("reload")
+        wait_for(lambda: "new" in self.worker_log("app"), "the next run shows it")
+        self.assertNotIn("another file now", self.ctl("reload", "--plan").stdout)
 
 
 class Overlays(WarderTest):

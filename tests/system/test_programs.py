@@ -72,10 +72,10 @@ class Nginx(ProgramTest):
     def setUp(self):
         super().setUp()
         logs = ("/var/lib/warder/logs/", f"{self.home}/state/logs/")
-        self.make("nginx.conf", self.example("nginx/nginx.conf", logs, ("/srv/www", f"{self.home}/site"),
+        self.make("nginx/nginx.conf", self.example("nginx/nginx.conf", logs, ("/srv/www", f"{self.home}/site"),
                                              ("127.0.0.1:8080", f"127.0.0.1:{self.port}")))
         self.start(self.example("nginx/nginx.toml", ("/usr/libexec/warder/", HELPERS), ("/srv/www", f"{self.home}/site"),
-                                ("/etc/warder/nginx.conf", f"{self.home}/nginx.conf"),
+                                ("/etc/warder/nginx", f"{self.home}/nginx"),
                                 ("tcp:127.0.0.1:8080", f"tcp:127.0.0.1:{self.port}")))
         self.wait_state("nginx", "ready")
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -248,6 +249,32 @@ int give_away(const Context& c) {
     return result;
 }
 
+// Run by a stranger, such a program has the uid of whoever owns it.
+int chmod_set_user_id(const Context& c) {
+    const int file = own_file(c, "program", O_WRONLY | O_CREAT, 0700);
+    if (file < 0) return errno;
+    ::close(file);
+    const int result = done(::chmod(c.own("program").c_str(), 04700));
+    ::unlink(c.own("program").c_str());
+    return result;
+}
+
+int made_so(const Context& c, long made) {
+    const int result = made < 0 ? errno : 0;
+    if (made >= 0) ::close(static_cast<int>(made));
+    ::unlink(c.own("made").c_str());
+    return result;
+}
+
+int create_set_group_id(const Context& c) { return made_so(c, own_file(c, "made", O_WRONLY | O_CREAT | O_EXCL, 02700)); }
+
+int create_set_user_id_unseen(const Context& c) {
+    open_how how{};
+    how.flags = O_WRONLY | O_CREAT | O_EXCL;
+    how.mode = 04700;
+    return made_so(c, ::syscall(SYS_openat2, AT_FDCWD, c.own("made").c_str(), &how, sizeof how));
+}
+
 constexpr std::uint32_t seen = mounts | landlock_files;
 constexpr std::uint32_t domain = landlock_files | landlock_ports | landlock_scope;   // whatever it is about: what is outside cannot be looked into
 constexpr std::uint32_t mounting = capabilities | filter | landlock_files;
@@ -260,6 +287,9 @@ constexpr Attempt table[] = {
     {"stat-file", "asks whether a file is there", stat_file, mounts, "ENOENT", "ENOENT"},
     {"watch-directory", "watches a directory of the host by inotify", watch_directory, mounts, "ENOENT", "ENOENT"},
     {"chmod-file", "changes the mode of a file of the host", change_mode, user | mounts, "ENOENT", "ENOENT"},
+    {"T47-chmod", "makes a program of its own set-user-id", chmod_set_user_id, filter, "EPERM", "EPERM"},
+    {"T47-create", "creates a file that is set-group-id", create_set_group_id, filter, "EPERM", "EPERM"},
+    {"T47-openat2", "creates a set-user-id file by a call whose mode no filter sees", create_set_user_id_unseen, filter, "ENOSYS", "ENOSYS"},
     {"hard-link", "links a foreign file into a directory of its own", hard_link, seen, "ENOENT", "ENOENT"},
     {"write-bind", "writes to what is bound read-only", write_shown, user | seen, "EACCES", "EACCES"},
     {"chroot-escape", "leaves a root by a second chroot and a directory held before", leave_a_root, capabilities | filter | seen, "EPERM", "EPERM"},
