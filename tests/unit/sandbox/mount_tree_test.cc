@@ -88,21 +88,26 @@ TEST_CASE("a file of the plan stands instead of the generated one") {
 }
 
 TEST_CASE("a bind through a link of the root goes where the link leads") {
-    if (::access("/usr/lib", F_OK) != 0 || ::access("/lib", F_OK) != 0) return;
+    if (!std::filesystem::is_symlink("/lib")) return;
+    std::string name;
+    for (const auto& entry : std::filesystem::directory_iterator("/usr/lib")) {
+        if (entry.is_directory() && !entry.is_symlink()) name = entry.path().filename();
+    }
+    REQUIRE_FALSE(name.empty());
     Plan plan;
-    plan.binds = {{.source = "/usr/share", .target = "/lib/modules"}};
-    CHECK(attachment_at(tree_for(plan), "usr/lib/modules"));
+    plan.binds = {{.source = "/usr/share", .target = "/lib/" + name}};
+    CHECK(attachment_at(tree_for(plan), "usr/lib/" + name));
 }
 
 TEST_CASE("nothing is made inside a tree of the host") {
     Plan plan;
-    plan.binds = {{.source = "/usr/share", .target = "/srv"}, {.source = "/usr/lib", .target = "/srv/inner", .writable = true}};
+    plan.binds = {{.source = "/usr/share", .target = "/srv"}, {.source = "/usr/lib", .target = "/srv/doc", .writable = true}};
     const MountTree tree = tree_for(plan);
     CHECK(node_at(tree, "srv"));
-    CHECK_FALSE(node_at(tree, "srv/inner"));
+    CHECK_FALSE(node_at(tree, "srv/doc"));
     CHECK(attachment_at(tree, "srv")->access == mounts::Access::read_only);
-    CHECK(attachment_at(tree, "srv/inner")->access == mounts::Access::writable);
-    CHECK(attachment_at(tree, "srv") < attachment_at(tree, "srv/inner"));
+    CHECK(attachment_at(tree, "srv/doc")->access == mounts::Access::writable);
+    CHECK(attachment_at(tree, "srv") < attachment_at(tree, "srv/doc"));
     plan.files = {{"/srv/file", "text"}};
     Unfit unfit;
     CHECK_FALSE(lay_out(plan, {}, unfit));

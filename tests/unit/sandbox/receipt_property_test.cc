@@ -134,6 +134,7 @@ private:
         plan.refuse_executable_memory = kernel_.refuse_executable_memory && once_in(2);
         plan.private_keyring = !once_in(3);
         if (kernel_.landlock >= 4 && once_in(3)) plan.tcp_bind = {true, {8080}};
+        plan.calls.restrict_suid_sgid = once_in(2);
         plan.calls.network = plan.network == Network::host;
         plan.calls.inet_sockets_lent = once_in(4);
         plan.calls.namespaces = once_in(4);
@@ -303,6 +304,12 @@ std::string one_mount_less(Expected& expected, Drawing&) {
     return if_so(std::erase_if(expected.mounts, [](const auto& one) { return one.path == "/tmp" || one.path == "/proc"; }) > 0, "other mounts");
 }
 
+std::string set_ids_where_they_are_let_through(Expected& expected, Drawing&) {
+    const bool seen = expected.plan.calls.enabled && expected.call.number >= 0;
+    const bool wanted = seen && !expected.set_ids_refused && !std::exchange(expected.plan.calls.restrict_suid_sgid, true);
+    return if_so(wanted, "set-user-id and set-group-id bits");
+}
+
 std::string landlock_where_there_is_none(Expected& expected, Drawing&) {
     if (!turn_on<&Plan::landlock>(expected)) return {};
     expected.act = ForbiddenAct::list_root;
@@ -336,6 +343,7 @@ constexpr Case cases[] = {
      [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::refuse_executable_memory>(e), "memory both writable and executable"); }},
     {"seccomp", [](Expected& e, Drawing&) { return ++e.inherited_filters, std::string("seccomp"); }},
     {"seccomp denies", [](Expected& e, Drawing&) { return if_so(e.call.number >= 0 && (++e.call.answer, true), "seccomp denies"); }},
+    {"set-user-id and set-group-id bits", set_ids_where_they_are_let_through},
     {"landlock", landlock_where_there_is_none},
     {"mount namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::mount_namespace>(e), "mount namespace"); }},
     {"pid namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::pid_namespace>(e), "pid namespace"); }},

@@ -41,6 +41,7 @@ Expected expected_web() {
     expected.mounts = {{"/", true, false}, {"/usr", true, false}, {"/srv/a b", false, false}};
     expected.call = {.number = SYS_unshare, .arguments = {}, .answer = EPERM, .name = "unshare"};
     expected.act = ForbiddenAct::list_root;
+    expected.set_ids_refused = true;
     expected.landlock = 7;
     expected.descriptors = 0b1111;
     expected.cgroup = "/sys/fs/cgroup/warder/w.web";
