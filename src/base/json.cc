@@ -4,33 +4,24 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace warder {
 namespace {
 
 constexpr std::string_view replacement = "\xef\xbf\xbd";   // U+FFFD
 
-bool continues(unsigned char byte) { return (byte & 0xc0) == 0x80; }
-
-// The length of the well-formed UTF-8 sequence that `text` begins with (Unicode, table 3-7), or 0.
-std::size_t sequence_length(std::string_view text) {
-    const auto at = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-    const unsigned first = at(0);
-    const unsigned second = at(1);
-    if (first < 0x80) return 1;
-    if (first < 0xc2 || first > 0xf4 || !continues(static_cast<unsigned char>(second))) return 0;
-    if (first < 0xe0) return 2;
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
-    if (!continues(static_cast<unsigned char>(at(2)))) return 0;
-    if (first < 0xf0) return 3;
-    return continues(static_cast<unsigned char>(at(3))) ? 4 : 0;
+void append_unit(std::string& out, std::uint32_t unit) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    out += "\\u";
+    for (const unsigned shift : {12U, 8U, 4U, 0U}) out += digits[(unit >> shift) & 0x0f];
 }
 
-void append_hex_escape(std::string& out, unsigned char byte) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    out += "\\u00";
-    out += digits[byte >> 4];
-    out += digits[byte & 0x0f];
+// As JSON writes what lies beyond its four digits: two surrogates.
+void append_escape(std::string& out, std::uint32_t code) {
+    if (code < 0x10000) return append_unit(out, code);
+    append_unit(out, 0xd800 + ((code - 0x10000) >> 10));
+    append_unit(out, 0xdc00 + ((code - 0x10000) & 0x3ff));
 }
 
 bool is_plain(char byte) { return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\'; }
@@ -54,7 +45,7 @@ void append_ascii(std::string& out, char byte) {
     }
     const auto value = static_cast<unsigned char>(byte);
     if (value < 0x20 || value == 0x7f) {
-        append_hex_escape(out, value);
+        append_escape(out, value);
     } else {
         out += byte;
     }
@@ -74,11 +65,12 @@ void JsonWriter::append_quoted(std::string_view text) {
         out_ += text.substr(0, plain);
         text.remove_prefix(plain);
         if (text.empty()) break;
-        const std::size_t length = sequence_length(text);
-        if (length == 1) append_ascii(out_, text.front());
-        if (length > 1) out_ += text.substr(0, length);
-        if (length == 0) out_ += replacement;
-        text.remove_prefix(length == 0 ? 1 : length);
+        const Character one = first_character(text);
+        if (!one.valid) out_ += replacement;
+        else if (one.size == 1) append_ascii(out_, text.front());
+        else if (may_deceive(one.code)) append_escape(out_, one.code);
+        else out_ += text.substr(0, one.size);
+        text.remove_prefix(one.size);
     }
     out_ += '"';
 }

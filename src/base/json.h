@@ -11,7 +11,7 @@ namespace warder {
 
 // Appends one JSON text to `out`. Commas and colons are put by the writer; nesting and keys are the caller's: begin and end
 // must match, and in an object every value has its key first. Strings may hold any bytes: quotes, backslashes, control
-// characters and DEL are escaped, and what is not UTF-8 becomes U+FFFD, so the result is always valid JSON on one line.
+// characters and what turns or hides text (base/utf8.h) are escaped, and what is not UTF-8 becomes U+FFFD, so the result is always valid JSON on one line.
 class JsonWriter {
 public:
     explicit JsonWriter(std::string& out) : out_(out) {}

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace warder::config {
 namespace {
 
@@ -34,13 +36,6 @@ std::size_t announced_length(unsigned char first) {
     return first >= 0xf0 && first < 0xf5 ? 4 : 0;
 }
 
-// C0 and C1 control characters, which a terminal would obey.
-bool control(std::string_view character) {
-    const auto first = static_cast<unsigned char>(character[0]);
-    if (character.size() == 1) return first < 0x20 || first == 0x7f;
-    return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
-}
-
 }  // namespace
 
 std::size_t character_length(std::string_view text) {
@@ -53,14 +48,10 @@ std::size_t character_length(std::string_view text) {
 std::string printable(std::string_view text) {
     std::string shown;
     while (!text.empty()) {
-        const std::size_t length = character_length(text);
-        const std::string_view character = text.substr(0, std::max<std::size_t>(1, length));
-        if (length == 0 || (control(character) && character != "\t")) {
-            shown += '?';
-        } else {
-            shown += character;
-        }
-        text.remove_prefix(character.size());
+        const Character one = first_character(text);
+        if (one.valid && (one.code == '\t' || !may_deceive(one.code))) shown += text.substr(0, one.size);
+        else shown += '?';
+        text.remove_prefix(one.size);
     }
     return shown;
 }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include "base/utf8.h"
+
 namespace warder::ctl {
 namespace {
 
@@ -15,31 +17,6 @@ struct Unit {
 constexpr std::array<Unit, 4> units{{{86'400'000, "d"}, {3'600'000, "h"}, {60'000, "min"}, {1'000, "s"}}};
 
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
-
-// The length of the sequence at the front, by its first byte and as many continuations as it promises; 0: no UTF-8.
-std::size_t sequence_length(std::string_view text) {
-    const auto first = static_cast<unsigned char>(text.front());
-    const std::size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-    if (length > text.size()) return 0;
-    for (std::size_t i = 1; i < length; ++i) {
-        if (!continues(text[i])) return 0;
-    }
-    return length;
-}
-
-bool is_control(std::string_view sequence) {
-    const auto first = static_cast<unsigned char>(sequence.front());
-    if (sequence.size() == 1) return (first < 0x20 && first != '\t') || first == 0x7f;
-    return first == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;   // U+0080 to U+009F
-}
-
-void append_escaped(std::string& out, std::string_view bytes) {
-    for (const char byte : bytes) {
-        std::array<char, 8> text{};
-        std::snprintf(text.data(), text.size(), "\\x%02x", static_cast<unsigned char>(byte));
-        out += text.data();
-    }
-}
 
 }  // namespace
 
@@ -75,17 +52,7 @@ std::string counted(std::uint64_t count, std::string_view noun) {
     return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    while (!text.empty()) {
-        const std::size_t length = sequence_length(text);
-        const std::string_view sequence = text.substr(0, std::max<std::size_t>(length, 1));
-        if (length == 0 || is_control(sequence)) append_escaped(out, sequence);
-        else out += sequence;
-        text.remove_prefix(sequence.size());
-    }
-    return out;
-}
+std::string printable(std::string_view text) { return escaped_for_people(text); }
 
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) { return !continues(byte); }));

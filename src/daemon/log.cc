@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/utf8.h"
+
 namespace warder::daemon {
 namespace {
 
@@ -61,7 +63,8 @@ void open_log(LogLevel least) {
 }
 
 void log(LogLevel level, std::string_view text) {
-    spdlog::default_logger_raw()->log(level_of(level), spdlog::string_view_t(text.data(), text.size()));
+    const std::string shown = escaped_for_people(text);   // some of it may be a worker's
+    spdlog::default_logger_raw()->log(level_of(level), spdlog::string_view_t(shown.data(), shown.size()));
 }
 
 }  // namespace warder::daemon

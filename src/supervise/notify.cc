@@ -10,29 +10,15 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/utf8.h"
+
 namespace warder::supervise {
 namespace {
 
-// Whether a character of `size` bytes may have this number: not one that fewer bytes could say, no surrogate, not too large.
-bool is_character(std::size_t size, std::uint32_t number) {
-    if (size == 2) return number >= 0x80;
-    if (size == 3) return number >= 0x800 && (number < 0xd800 || number > 0xdfff);
-    return number >= 0x10000 && number <= 0x10ffff;
-}
-
-// Bytes of the UTF-8 character that `text` begins with; 0: it is broken, or a control character.
+// Bytes of the UTF-8 character that `text` begins with; 0: it is broken, or one that may deceive who reads it.
 std::size_t printable_size(std::string_view text) {
-    const auto first = static_cast<unsigned char>(text.front());
-    if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
-    const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc0 || first >= 0xf8 || size > text.size()) return 0;
-    std::uint32_t number = first & (0x7fU >> size);
-    for (std::size_t i = 1; i < size; ++i) {
-        const auto next = static_cast<unsigned char>(text[i]);
-        if ((next & 0xc0) != 0x80) return 0;
-        number = (number << 6) | (next & 0x3fU);
-    }
-    return is_character(size, number) ? size : 0;
+    const Character first = first_character(text);
+    return first.valid && !may_deceive(first.code) ? first.size : 0;
 }
 
 void take_line(std::string_view line, Notification& said) {
