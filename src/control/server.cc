@@ -554,6 +554,17 @@ void Server::worker_changed(std::string_view name, const Clock& clock) {
 
 void Server::set_access(Access access) { state_->options.access = std::move(access); }
 
+Result<void> Server::set_group(gid_t group) {
+    const std::string& path = state_->options.path;
+    struct stat found{};
+    const bool ours = ::lstat(path.c_str(), &found) == 0 && found.st_dev == state_->device && found.st_ino == state_->inode;
+    if (!ours) return failure(ESTALE, "the control socket's name");
+    if (::lchown(path.c_str(), static_cast<uid_t>(-1), group) != 0) return failure("lchown");
+    if (::chmod(path.c_str(), group != 0 ? 0660 : 0600) != 0) return failure("chmod");
+    state_->options.group = group;
+    return {};
+}
+
 // The name is taken away only if it is still ours.
 void Server::close() {
     if (!state_->listener) return;

@@ -49,6 +49,8 @@ public:
 
     // After a reload that changed who may come in. Connections that are open keep what they have proved, and are judged anew.
     void set_access(Access access);
+    // The group that the socket itself lets in beside root; 0: none. Errors: those of lchown(2), ESTALE (the name is another's now).
+    Result<void> set_group(gid_t group);
 
     // Takes the socket's name away, at the end. Nothing is sent any more.
     void close();

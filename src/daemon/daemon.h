@@ -110,6 +110,8 @@ private:
     bool open_audit();
     bool add_keeper();
     bool make_log_directory(uid_t keeper);
+    // Of another control_group: who may operate, and who may read logs. Empty: done; otherwise why not.
+    std::string let_in(const std::string& control_group);
     bool add_resolver();
     static bool wants_resolver(const config::Config& config);
     bool prepare_openers();

@@ -1,6 +1,7 @@
 #include "daemon/reload.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "daemon/cgroups.h"
@@ -33,6 +34,20 @@ Lines lines_of(std::string_view fingerprint) {
 const config::Worker* find(const config::Config& config, std::string_view name) {
     const auto found = std::ranges::find(config.workers, name, &config::Worker::name);
     return found == config.workers.end() ? nullptr : &*found;
+}
+
+// As compilers say it, but a line each; nobody reads more than a screen of them.
+void log_problems(const std::vector<config::Problem>& problems) {
+    constexpr std::size_t most = 30;
+    for (std::size_t i = 0; i < problems.size() && i < most; ++i) {
+        const auto& problem = problems[i];
+        std::string text = problem.where.file;
+        if (problem.where.line != 0) text += ":" + std::to_string(problem.where.line) + ":" + std::to_string(problem.where.column);
+        text += (text.empty() ? "" : ": ") + problem.what;
+        if (!problem.suggestion.empty()) text += " (" + problem.suggestion + ")";
+        log(problem.severity == config::Severity::error ? LogLevel::error : LogLevel::warning, text);
+    }
+    if (problems.size() > most) log_warning("and " + std::to_string(problems.size() - most) + " more: warderctl check shows all");
 }
 
 // Grants and limits are looked at per request; everything else is part of the cell or the process.
@@ -78,11 +93,16 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     report.ok = loaded.ok;
     for (const auto& problem : loaded.problems) report.problems.push_back(report_of(problem));
     if (!loaded.ok) {
-        log_warning("reload refused: the config has errors; everything is as it was");
+        if (mode == control::ReloadMode::apply) {
+            log_problems(loaded.problems);
+            log_warning("reload refused: the config has errors; everything is as it was");
+        }
         return report;
     }
     refuse_what_was_given_up(loaded.config, report);
+    if (report.ok) compare_daemon(loaded.config.daemon, report);
     if (!report.ok || mode == control::ReloadMode::plan) return report;
+    log_problems(loaded.problems);
     add_what_looks_up(loaded.config, report);
     if (!report.ok) return report;
     daemon_.roster_->set_controllers(give_controllers(daemon_.cgroup_, loaded.config));
@@ -97,6 +117,46 @@ control::ReloadReport Reload::run(control::ReloadMode mode) {
     const auto done = std::ssize(report.changes) - failed;
     log_info("reloaded: " + std::to_string(done) + " workers changed" + (failed == 0 ? "" : ", " + std::to_string(failed) + " could not be"));
     return report;
+}
+
+// [daemon] is of the start, but for who may operate. Nobody is to believe that the rest of it counts already.
+void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& report) {
+    const config::Daemon& before = daemon_.config_.daemon;
+    const std::array<std::pair<std::string_view, bool>, 13> of_the_start{{
+        {"runtime_directory", next.runtime_directory != before.runtime_directory},
+        {"state_directory", next.state_directory != before.state_directory},
+        {"log_directory", next.log_directory != before.log_directory},
+        {"control_socket", next.control_socket != before.control_socket},
+        {"cgroup", next.cgroup != before.cgroup},
+        {"uid_range", next.uid_first != before.uid_first || next.uid_last != before.uid_last},
+        {"openers", next.openers != before.openers},
+        {"rooms_ahead", next.rooms_ahead != before.rooms_ahead},
+        {"request_deadline", next.request_deadline != before.request_deadline},
+        {"log_keeper", next.log_keeper != before.log_keeper},
+        {"logging", next.logging.max_size != before.logging.max_size || next.logging.keep != before.logging.keep},
+        {"require", next.require != before.require},
+        {"reserve_capabilities", next.reserve_capabilities != before.reserve_capabilities},
+    }};
+    for (const auto& [key, differs] : of_the_start) {
+        if (!differs) continue;
+        const std::string what = std::string(key) + " of [daemon] is another now: for warderd itself that counts from its next start";
+        const auto mark = next.marks.find(key);
+        const auto problem = mark == next.marks.end() ? config::Problem{.severity = config::Severity::warning, .where = {}, .what = what, .suggestion = {}, .line = {}}
+                                                      : mark->second.problem(config::Severity::warning, what);
+        report.problems.push_back(report_of(problem));
+        if (report.mode == control::ReloadMode::apply) log_warning(what);
+    }
+    if (next.control_group == before.control_group) return;
+    if (report.mode == control::ReloadMode::plan) {
+        report.problems.push_back({control::Weight::warning, daemon_.options_.config, 0, 0, 1, "control_group of [daemon] would be taken over at once", {}, {}});
+        return;
+    }
+    if (const auto failed = daemon_.let_in(next.control_group); !failed.empty()) {
+        report.ok = false;
+        report.problems.push_back({control::Weight::error, daemon_.options_.config, 0, 0, 1, "control_group of [daemon]: " + failed, {}, {}});
+        return;
+    }
+    report.problems.push_back({control::Weight::warning, daemon_.options_.config, 0, 0, 1, "control_group of [daemon] is taken over", {}, {}});
 }
 
 // What was dropped at the start cannot come back: then nothing of the config is taken over.

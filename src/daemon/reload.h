@@ -29,6 +29,7 @@ private:
     std::string apply(const config::Config& next, const control::ChangeReport& change);
     std::string change(const config::Worker& worker, control::ChangeKind kind);
     void refresh_log(const config::Worker& worker);
+    void compare_daemon(const config::Daemon& next, control::ReloadReport& report);
     void add_what_looks_up(const config::Config& next, control::ReloadReport& report);
 
     Daemon& daemon_;

@@ -205,6 +205,22 @@ bool Daemon::open_control() {
     return true;
 }
 
+std::string Daemon::let_in(const std::string& control_group) {
+    if (config_.daemon.standing.without_root || !control_) return {};
+    const gid_t group = control_gid(control_group);
+    if (group == 0 && !control_group.empty() && control_group != "root") {
+        log_warning("no group \"" + control_group + "\": only root may use warderctl");
+    }
+    // What it may do before what it can reach: nobody is let in for a moment.
+    control_->set_access(group == 0 ? control::Access::root_only() : control::Access::root_and(group, control_group));
+    if (const auto set = control_->set_group(group); !set) return describe(set.error());
+    config_.daemon.control_group = control_group;
+    const auto* keeper = keeper_ ? roster_->find(keeper_->id) : nullptr;
+    if (keeper != nullptr && !make_log_directory(keeper->snapshot().uid)) return "the log directory could not be given to its group";
+    log_info("control_group is \"" + control_group + "\" now");
+    return {};
+}
+
 // Lines go to the keeper's pipe; without a keeper into the file itself.
 bool Daemon::open_audit() {
     if (config_.daemon.log_keeper) {
