@@ -91,7 +91,7 @@ std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs) {
     return lines;
 }
 
-Result<std::vector<std::string>> read_last_lines(const std::string& path, std::size_t count) {
+Result<std::vector<std::string>> read_last_lines(const std::string& path, std::size_t count, const Wanted& wanted) {
     std::vector<std::string> lines;
     for (int number = 0; lines.size() < count; ++number) {
         const std::string name = number == 0 ? path : path + "." + std::to_string(number);
@@ -99,7 +99,14 @@ Result<std::vector<std::string>> read_last_lines(const std::string& path, std::s
         if (!file && errno != ENOENT) return failure("opening the log");
         if (!file && number > 0) break;   // the present file may be missing for a moment, while it is rotated
         if (!file) continue;
-        auto older = last_lines(TRY(read_tail(file, count)), count - lines.size());
+        // Nobody knows how far back the wanted ones are: then the whole file is looked through.
+        const std::string text = TRY(read_tail(file, wanted ? SIZE_MAX : count));
+        auto older = last_lines(text, wanted ? SIZE_MAX : count - lines.size());
+        if (wanted) {
+            std::erase_if(older, [&](const std::string& line) { return !wanted(line); });
+            const std::size_t most = count - lines.size();
+            if (older.size() > most) older.erase(older.begin(), older.end() - static_cast<std::ptrdiff_t>(most));
+        }
         lines.insert(lines.begin(), std::make_move_iterator(older.begin()), std::make_move_iterator(older.end()));
     }
     return lines;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -29,7 +30,9 @@ std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs);
 
 // The last `count` lines of `path`, and of path.1, path.2 … while that is not enough. A file that is not there has none.
 // Errors: those of open(2) but ENOENT.
-Result<std::vector<std::string>> read_last_lines(const std::string& path, std::size_t count);
+// With `wanted` only those lines for which it is true, and then so many of them.
+using Wanted = std::function<bool(std::string_view line)>;
+Result<std::vector<std::string>> read_last_lines(const std::string& path, std::size_t count, const Wanted& wanted = {});
 
 // Follows files of one directory, by name: when the name is given to a new file, the old one is read to its end first.
 class Follower {

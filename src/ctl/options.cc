@@ -4,6 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -17,7 +20,7 @@ namespace {
 
 constexpr const char* footer =
     "\nExit codes: 0 done, up or allowed; 1 not done, or denied; 2 usage; 3 (status) not running;\n"
-    "4 nobody can tell: no warderd, no permission, (status) no such worker.";
+    "4 nobody can tell: no warderd, no permission, no such worker; 5 the answer could not be written.";
 
 void add_globals(CLI::App& app, Options& options) {
     app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")
@@ -32,6 +35,15 @@ void add_globals(CLI::App& app, Options& options) {
     };
     app.add_option_function<std::string>("--color", choose, "auto, always or never; NO_COLOR is respected")->type_name("WHEN");
     app.set_version_flag("-V,--version", std::string("warderctl ") + WARDER_VERSION);
+}
+
+// Digits alone: a sign would be taken for a very large number.
+std::optional<std::size_t> line_count(const std::string& word) {
+    if (word == "all") return SIZE_MAX;
+    std::size_t count = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
+    const bool whole = error == std::errc{} && end == word.data() + word.size();
+    return whole ? std::optional(count) : std::nullopt;
 }
 
 CLI::App* add(CLI::App& app, Options& options, const char* name, const char* about, Command command) {
@@ -77,8 +89,15 @@ void add_looking(CLI::App& app, Options& options) {
                         Command::security), options);
     CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
     takes_workers(logs, options);
-    logs->add_option("-n,--lines", options.lines, "how many of the last lines")->capture_default_str();
+    const auto take_lines = [&options](const std::string& word) {
+        const auto count = line_count(word);
+        if (!count) throw CLI::ValidationError("--lines", "takes a whole number from 0 up, or \"all\", not \"" + printable(word) + "\"");
+        options.lines = *count;
+    };
+    logs->add_option_function<std::string>("-n,--lines", take_lines, "how many of the last lines; all: every one")
+        ->type_name("COUNT")->default_str("10");
     logs->add_flag("-f,--follow", options.follow, "go on with what is written next");
+    logs->add_option("--config", options.config, "where no warderd runs: the files of this config");
     logs->add_flag("--audit", options.audit, "the audit instead: who asked for what, and got it or not");
     add(app, options, "version", "versions of warderctl and of the warderd that runs", Command::version);
 }
@@ -129,15 +148,52 @@ std::size_t distance(std::string_view one, std::string_view other) {
     return row.back();
 }
 
+struct Synonym {
+    std::string_view word;
+    std::string_view verb;
+};
+
+// What other tools call what we have: systemctl, supervisorctl, docker, sv, ps, and plain English.
+constexpr std::array<Synonym, 64> synonyms{{
+    {"ps", "status"}, {"top", "status"}, {"state", "status"}, {"is-active", "status"}, {"is-failed", "status"}, {"stat", "status"},
+    {"health", "status"}, {"ping", "version"}, {"ls", "list"}, {"dir", "list"}, {"list-units", "list"}, {"names", "list"},
+    {"workers", "list"}, {"info", "show"}, {"inspect", "show"}, {"describe", "show"}, {"cat", "show"}, {"properties", "show"},
+    {"cell", "show"}, {"sandbox", "show"}, {"log", "logs"}, {"tail", "logs"}, {"journal", "logs"}, {"journalctl", "logs"},
+    {"output", "logs"}, {"audit", "logs"}, {"run", "start"}, {"up", "start"}, {"begin", "start"}, {"launch", "start"},
+    {"down", "stop"}, {"end", "stop"}, {"term", "stop"}, {"disable", "stop"}, {"enable", "start"}, {"kill", "signal"},
+    {"bounce", "restart"}, {"try-restart", "restart"}, {"reboot", "restart"}, {"hup", "reload"}, {"reread", "reload"},
+    {"update", "reload"}, {"refresh", "reload"}, {"daemon-reload", "reload"}, {"reload-or-restart", "reload"},
+    {"rights", "grants"}, {"policy", "grants"}, {"permissions", "grants"}, {"files", "fds"}, {"lsof", "fds"},
+    {"descriptors", "fds"}, {"ss", "sockets"}, {"netstat", "sockets"}, {"ports", "sockets"}, {"explain", "why"},
+    {"denied", "why"}, {"test", "check"}, {"configtest", "check"}, {"validate", "check"}, {"lint", "check"},
+    {"verify", "check"}, {"analyze", "security"}, {"quit", "shutdown"}, {"halt", "shutdown"},
+}};
+
+std::string_view synonym_of(std::string_view word) {
+    const auto found = std::ranges::find(synonyms, word, &Synonym::word);
+    return found == synonyms.end() ? std::string_view{} : found->verb;
+}
+
+// The verb for which another tool has this word; of a verb that this warderctl lacks, what comes next to it.
+std::string same_meaning(const CLI::App& app, std::string_view word) {
+    const std::string verb(synonym_of(word));
+    if (verb.empty()) return "";
+    const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+    if (std::ranges::any_of(verbs, [&](const CLI::App* one) { return one->get_name() == verb; })) return verb;
+    return verb == "signal" ? "stop" : "";
+}
+
 // CLI11 says "a subcommand is required" to a verb that is none; we say which word it was, and what was meant.
 std::string unknown_verb(const CLI::App& app) {
     const auto words = app.remaining();
     const auto word = std::find_if(words.begin(), words.end(), [](const auto& text) { return !text.starts_with("-"); });
     if (word == words.end() || !app.get_subcommands().empty()) return "";
-    std::string nearest;
+    std::string nearest = same_meaning(app, *word);
     for (const auto* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
         const std::size_t far = distance(*word, verb->get_name());
-        if (far <= 2 && (nearest.empty() || far < distance(*word, nearest))) nearest = verb->get_name();
+        // Half of it at most is a slip of the fingers; more would be another word.
+        const bool near = far <= 2 && far * 2 <= word->size();
+        if (synonym_of(*word).empty() && near && (nearest.empty() || far < distance(*word, nearest))) nearest = verb->get_name();
     }
     return "no verb \"" + printable(*word) + "\"" + (nearest.empty() ? "; see --help" : "; did you mean \"" + nearest + "\"?");
 }

@@ -16,7 +16,8 @@ enum ExitCode : int {
     exit_not_done = 1,      // asked for and not done; why: denied; check: errors
     exit_usage = 2,
     exit_not_running = 3,   // status: not ready (LSB)
-    exit_unknown = 4,       // nobody can tell: no warderd, no permission; status: no such worker (LSB)
+    exit_unknown = 4,       // nobody can tell: no warderd, no permission, no such worker
+    exit_not_said = 5,      // it was done, but the answer could not be written
 };
 
 std::string render_status(const nlohmann::json& report, Colors colors);       // a table of all

@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -25,6 +28,8 @@ constexpr int answer_time = 10'000;       // milliseconds for what warderd answe
 constexpr int reload_time = 120'000;      // it starts what is new, one after the other, before it answers
 constexpr std::size_t most_asked = 64;    // commands on their way at once: more would fill both directions
 
+int said_error = 0;   // errno of the first write to standard output that failed
+
 // How a run of warderctl talks to its user.
 struct Voice {
     bool json = false;
@@ -33,8 +38,8 @@ struct Voice {
     std::string verb;
 
     void say(std::string_view text) const {
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        std::fflush(stdout);
+        const bool said = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+        if (!said && said_error == 0) said_error = errno;
     }
     // A report: as it came, or as people read it.
     template <typename Render>
@@ -107,7 +112,8 @@ int refused(const Voice& voice, const Reply& reply, int exit_code) {
 }
 
 int exit_of_refusal(const Reply& reply) {
-    return reply.error == EACCES || reply.error == EPERM ? exit_unknown : exit_not_done;
+    const bool nobody_can_tell = reply.error == EACCES || reply.error == EPERM || reply.error == ENOENT;   // ENOENT: no such worker
+    return nobody_can_tell ? exit_unknown : exit_not_done;
 }
 
 template <typename Render>
@@ -342,15 +348,57 @@ void add_files(LogPlan& plan, const json& report, bool audit) {
     for (const auto& file : report["files"]) plan.files.emplace_back(file.value("worker", ""), file.value("file", ""));
 }
 
+int cannot_read(const Voice& voice, const std::string& path, const Error& error) {
+    return voice.complain(error.number == EACCES ? exit_unknown : exit_not_done, path + ": " + describe(error));
+}
+
+bool says_nobody_is_there(const Error& error) {
+    return error.number == ENOENT || error.number == ECONNREFUSED || error.number == ECONNRESET || error.number == ETIMEDOUT;
+}
+
+// The files are there when warderd is not; its config says where, even one with mistakes, which may be why it is not.
+std::optional<int> plan_logs_offline(const Options& options, const Voice& voice, LogPlan& plan, const Error& why) {
+    std::vector<std::string> arguments{"--log-directory"};
+    if (!options.config.empty()) arguments.insert(arguments.end(), {"--config", options.config});
+    const auto finished = run_warderd(in_mode(options, std::move(arguments)));
+    if (!finished || finished->exit_code != 0) return no_answer(options, voice, why);
+    plan = {};
+    plan.directory = finished->output.substr(0, finished->output.find('\n'));
+    std::error_code failed;
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(plan.directory, failed)) {
+        const std::string name = entry.path().filename();
+        if (name.ends_with(".log")) found.push_back(name.substr(0, name.size() - 4));
+    }
+    if (failed) return cannot_read(voice, plan.directory, Error{failed.value(), "opening the log directory"});
+    std::ranges::sort(found);
+    if (!voice.json) {
+        std::fprintf(stderr, "warderctl: %s; these are the files of %s\n",
+                     printable(explain_no_connection(options.socket, why)).c_str(), printable(plan.directory).c_str());
+    }
+    if (options.audit) {
+        plan.files.emplace_back("", "audit.jsonl");
+        return std::nullopt;
+    }
+    for (const auto& name : options.workers) {
+        const bool known = std::ranges::find(found, name) != found.end();
+        if (!known) return voice.complain(exit_unknown, "there is no log of a worker \"" + printable(name) + "\" in " + printable(plan.directory));
+    }
+    for (const auto& name : options.workers.empty() ? found : options.workers) plan.files.emplace_back(name, name + ".log");
+    return std::nullopt;
+}
+
 // An exit code if something was refused.
 std::optional<int> plan_logs(const Options& options, const Voice& voice, LogPlan& plan) {
     std::vector<std::string> workers = options.workers;
-    if (workers.empty() || options.audit) workers = {""};
+    if (workers.empty()) workers = {""};
     for (const auto& worker : workers) {
+        if (options.audit && !plan.files.empty()) plan.files.clear();   // each answer names the same file
         protocol::Command command;
         command.verb = Verb::logs;
         command.worker = worker;
         const auto reply = ask_once(options, command, answer_time);
+        if (!reply && says_nobody_is_there(reply.error())) return plan_logs_offline(options, voice, plan, reply.error());
         if (!reply) return no_answer(options, voice, reply.error());
         if (reply->error != 0) return refused(voice, *reply, exit_of_refusal(*reply));
         json report = parsed(reply->text);
@@ -369,7 +417,7 @@ void say_lines(const Voice& voice, const std::vector<LogLine>& lines, std::size_
         } else {
             const std::string name = line.worker + std::string(name_width - std::min(name_width, line.worker.size()), ' ');
             if (name_width > 0) out += tinted(name + " | ", Tint::dim, voice.colors);
-            out += voice.terminal ? printable(line.text) : line.text;
+            out += printable(line.text);   // the file has the bytes themselves
         }
         out += '\n';
     }
@@ -382,15 +430,23 @@ std::size_t name_width(const LogPlan& plan) {
     return plan.files.size() > 1 ? width : 0;
 }
 
-int cannot_read(const Voice& voice, const std::string& path, const Error& error) {
-    return voice.complain(error.number == EACCES ? exit_unknown : exit_not_done, path + ": " + describe(error));
+// Of the audit, what is about one of the workers that were named; otherwise everything.
+Wanted about_workers(const Options& options) {
+    if (!options.audit || options.workers.empty()) return {};
+    return [&options](std::string_view line) {
+        const json record = json::parse(line, nullptr, false);
+        const std::string worker = record.is_object() ? record.value("worker", "") : "";
+        return std::ranges::find(options.workers, worker) != options.workers.end();
+    };
 }
 
-int follow(const Voice& voice, const LogPlan& plan, Result<Follower> follower) {
+int follow(const Options& options, const Voice& voice, const LogPlan& plan, Result<Follower> follower) {
+    const Wanted wanted = about_workers(options);
     if (!follower) return cannot_read(voice, plan.directory, follower.error());
     for (;;) {
-        const auto lines = follower->next();
+        auto lines = follower->next();
         if (!lines) return cannot_read(voice, plan.directory, lines.error());
+        if (wanted) std::erase_if(*lines, [&](const LogLine& line) { return !wanted(line.text); });
         say_lines(voice, *lines, name_width(plan));
         if (std::ferror(stdout) != 0) return exit_done;   // nobody reads us any more
     }
@@ -411,7 +467,7 @@ int logs(const Options& options, const Voice& voice) {
     std::vector<std::vector<LogLine>> all;
     for (const auto& [worker, file] : plan.files) {
         const std::string path = plan.directory + "/" + file;
-        auto lines = read_last_lines(path, options.lines);
+        auto lines = read_last_lines(path, options.lines, about_workers(options));
         if (!lines) return cannot_read(voice, path, lines.error());
         auto& log = all.emplace_back();
         for (auto& line : *lines) log.push_back({worker, std::move(line)});
@@ -419,7 +475,7 @@ int logs(const Options& options, const Voice& voice) {
     auto together = merged(std::move(all));
     if (together.size() > options.lines) together.erase(together.begin(), together.end() - static_cast<std::ptrdiff_t>(options.lines));
     say_lines(voice, together, name_width(plan));
-    return options.follow ? follow(voice, plan, std::move(follower)) : exit_done;
+    return options.follow ? follow(options, voice, plan, std::move(follower)) : exit_done;
 }
 
 // ---- version
@@ -440,6 +496,14 @@ Voice voice_for(const Options& options) {
 }
 
 }  // namespace
+
+bool all_written() {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
+    // Whoever closed the pipe has read enough, and knows.
+    const int error = said_error != 0 ? said_error : errno;
+    if (error != EPIPE) std::fprintf(stderr, "warderctl: standard output: %s\n", std::strerror(error));
+    return false;
+}
 
 int run(const Options& options) {
     const Voice voice = voice_for(options);

@@ -7,4 +7,7 @@ namespace warder::ctl {
 
 int run(const Options& options);
 
+// Whether all that was said to standard output was taken; says on standard error why not.
+bool all_written();
+
 }  // namespace warder::ctl

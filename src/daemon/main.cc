@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
 int main(int argc, char** argv) {
@@ -15,10 +16,10 @@ int main(int argc, char** argv) {
     if (!parsed.options) return parsed.exit_code;
     const Options& options = *parsed.options;
     open_log(options.debug ? LogLevel::debug : LogLevel::info);
-    if (options.mode == Options::Mode::check) return check(options);
-    if (options.mode == Options::Mode::why) return why(options);
-    if (options.mode == Options::Mode::show_cell) return show_cell(options);
-    if (options.mode == Options::Mode::check_kernel) return check_kernel(options);
+    if (options.mode != Options::Mode::run) {
+        std::signal(SIGPIPE, SIG_IGN);   // what cannot be written is an exit code
+        return offline(options);
+    }
     if (!options.user && ::geteuid() != 0) {
         log_error("warderd must be started by root: it gives workers other uids, namespaces and what only root may open; "
                   "warderd --user does without, and says what it lacks");

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "config/check.h"
 #include "config/parse.h"
@@ -227,6 +229,26 @@ int check_kernel(const Options& options) {
     }
     print_lacks(report.lacks);
     return report.ok ? EX_OK : 1;
+}
+
+int log_directory(const Options& options) {
+    std::printf("%s\n", config::load(options.config, initial_daemon(options)).config.daemon.log_directory.c_str());
+    return EX_OK;
+}
+
+int offline(const Options& options) {
+    int code = EX_USAGE;
+    switch (options.mode) {
+        case Options::Mode::run: break;
+        case Options::Mode::check: code = check(options); break;
+        case Options::Mode::why: code = why(options); break;
+        case Options::Mode::show_cell: code = show_cell(options); break;
+        case Options::Mode::check_kernel: code = check_kernel(options); break;
+        case Options::Mode::log_directory: code = log_directory(options); break;
+    }
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    std::fprintf(stderr, "warderd: standard output: %s\n", std::strerror(errno));
+    return EX_IOERR;
 }
 
 }  // namespace warder::daemon

@@ -43,6 +43,8 @@ Parsed parse_options(int argc, char** argv) {
     auto* show_option = app.add_option("--show-cell", options.worker, "WORKER: the whole plan of its cell, and start nothing");
     bool check_kernel = false;
     app.add_flag("--check-kernel", check_kernel, "say what of the config this kernel lacks, and start nothing");
+    bool log_directory = false;
+    app.add_flag("--log-directory", log_directory, "say where logs are kept, and start nothing");
     app.add_flag("--json", options.json, "what starts nothing answers in JSON");
     app.add_flag("--debug", options.debug, "log more");
     try {
@@ -54,6 +56,7 @@ Parsed parse_options(int argc, char** argv) {
     if (options.config.empty()) options.config = usual_config(options.user);
     if (check) options.mode = Options::Mode::check;
     if (check_kernel) options.mode = Options::Mode::check_kernel;
+    if (log_directory) options.mode = Options::Mode::log_directory;
     if (show_option->count() > 0) options.mode = Options::Mode::show_cell;
     if (why_option->count() > 0) {
         options.mode = Options::Mode::why;

@@ -14,6 +14,7 @@ struct Options {
         check,   // read the config, say what is wrong with it, touch nothing
         why,     // decide one request under the config, touch nothing
         show_cell,      // say what a worker's cell is to be, touch nothing
+        log_directory,  // say where logs are kept, touch nothing
         check_kernel,   // say what of the config this kernel lacks, touch nothing
     };
     Mode mode = Mode::run;
