@@ -239,7 +239,8 @@ int say_offline(const Voice& voice, const Result<Finished>& finished, Render ren
         voice.say_report(raw, render);
         return finished->exit_code == 0 ? exit_done : exit_not_done;
     }
-    const int code = finished->exit_code == 64 ? exit_usage : exit_not_done;
+    // warderd's codes are those of sysexits.h: EX_USAGE, EX_NOUSER (no such worker).
+    const int code = finished->exit_code == 64 ? exit_usage : finished->exit_code == 67 ? exit_unknown : exit_not_done;
     if (report.is_object()) return voice.complain(code, printable(error_of(report)));
     return voice.json ? voice.complain(code, "warderd gave no report: what it said is on standard error") : code;
 }

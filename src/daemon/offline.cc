@@ -49,11 +49,11 @@ Words operation_words() {
     return words;
 }
 
-int no_such(const char* kind, const std::string& word, const Words& known) {
+int no_such(const char* kind, const std::string& word, const Words& known, int code = EX_USAGE) {
     const std::string near(config::nearest(word, known));
     const std::string hint = near.empty() ? "" : "; did you mean \"" + near + "\"?";
     std::fprintf(stderr, "no %s \"%s\"%s\n", kind, word.c_str(), hint.c_str());
-    return EX_USAGE;
+    return code;
 }
 
 const config::Worker* find(const config::Config& config, std::string_view name) {
@@ -187,7 +187,7 @@ int why(const Options& options) {
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
     const auto operation = operation_of(options.operation);
-    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config));
+    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config), EX_NOUSER);
     if (!operation) return no_such("operation", options.operation, operation_words());
     const policy::GrantSet grants(worker->name, worker->grants);
     const auto report = control::answer_question(grants, {*operation, options.words, options.flags});
@@ -204,7 +204,7 @@ int show_cell(const Options& options) {
     print_problems(loaded.problems);
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
-    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config));
+    if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config), EX_NOUSER);
     const auto report = describe_cell(*worker, sandbox::probe_kernel());
     if (options.json) {
         std::printf("%s\n", control::cell_plan_json(report).c_str());

@@ -94,6 +94,7 @@ bool is_key(Operation operation) {
 bool of_trees(Operation operation) {
     switch (operation) {
         case Operation::rename:
+        case Operation::unlink:
         case Operation::link:
         case Operation::symlink:
         case Operation::list:

@@ -114,7 +114,7 @@ class ReceiptsOfWorkers(WarderTest):
         self.assertIn("exposure", text)
         self.assertIn(wide["landlock"]["raise"], text)
         self.assertIn("tight", self.ctl("security").stdout)
-        self.assertEqual(self.ctl("security", "nobody", check=False).returncode, 1)
+        self.assertEqual(self.ctl("security", "nobody", check=False).returncode, 4)
 
 
 class EvidenceOfDeaths(WarderTest):

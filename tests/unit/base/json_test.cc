@@ -80,3 +80,9 @@ TEST_CASE("json: doubles are the shortest that reads back, and null where JSON h
     CHECK(as_number(std::numeric_limits<double>::infinity()) == "null");
     CHECK(as_number(std::numeric_limits<double>::quiet_NaN()) == "null");
 }
+
+TEST_CASE("json: what turns or hides text is escaped, and reads back as it was (T55)") {
+    std::string out;
+    JsonWriter(out).string("a\xe2\x80\xae" "b\xc2\x9b" "\xf3\xa0\x81\x81 \xc3\xa9");
+    CHECK(out == "\"a\\u202eb\\u009b\\udb40\\udc41 \xc3\xa9\"");
+}

@@ -39,6 +39,14 @@ TEST_CASE("words: a worker's text cannot steer the terminal") {
     CHECK(printable(std::string_view("\0", 1)) == "\\x00");
 }
 
+TEST_CASE("words: text of a worker can neither be turned around nor hidden (T55)") {
+    CHECK(printable("a\xe2\x80\xae" "b") == "a\\xe2\\x80\\xaeb");           // U+202E
+    CHECK(printable("\xe2\x81\xa6\xe2\x80\x8b") == "\\xe2\\x81\\xa6\\xe2\\x80\\x8b");   // U+2066, U+200B
+    CHECK(printable("\xe2\x80\xa8") == "\\xe2\\x80\\xa8");                  // a line separator
+    CHECK(printable("\xed\xa0\x80\xc0\xaf") == "\\xed\\xa0\\x80\\xc0\\xaf");   // a surrogate, an overlong slash
+    CHECK(printable("\xf3\xa0\x81\x81") == "\\xf3\\xa0\\x81\\x81");         // a tag character
+}
+
 TEST_CASE("words: a column is a code point, not a byte") {
     CHECK(width_of("abc") == 3);
     CHECK(width_of("né…") == 3);
