@@ -144,6 +144,66 @@ class Operators(WarderTest):
         mode = os.stat(self.path("logs")).st_mode & 0o7777
         self.assertEqual(mode, 0o2750)
 
+    def test_no_such_worker_is_4_in_every_verb(self):
+        offline = ["--config", self.path("warder.toml")]
+        for words in (["status"], ["show"], ["start"], ["stop"], ["restart"], ["logs"], ["logs", "--audit"], ["grants"], ["fds"],
+                      ["why"], ["sockets"], ["store"], ["security"], ["show", "--cell"], ["show", "--cell", *offline]):
+            done = self.ctl(*words, "wbe", check=False)
+            self.assertEqual(done.returncode, 4, f"{words}: {done.stdout}{done.stderr}")
+        self.assertEqual(self.ctl("why", *offline, "wbe", "read", "/etc/hosts", check=False).returncode, 4)
+
+    def test_a_verb_of_another_tool_is_answered_by_its_meaning(self):
+        for word, verb in (("ps", "status"), ("ls", "list"), ("tail", "logs"), ("lsof", "fds"), ("sttaus", "status"), ("daemon-reload", "reload")):
+            done = self.ctl(word, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f'did you mean "{verb}"?', done.stderr)
+        self.assertNotIn("did you mean", self.ctl("xy", check=False).stderr)
+
+    def test_an_answer_that_cannot_be_written_is_no_success(self):
+        verbs = (["status"], ["list"], ["show", "web"], ["grants", "web"], ["version"], ["check"], ["why", "web"], ["--help"])
+        self.fetch()
+        wait_for(lambda: os.path.exists(self.path("logs/audit.jsonl")), "the audit")
+        for words in (*verbs, ["logs", "--audit"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([program("src/ctl/warderctl"), "--socket", self.path("run/control.sock"), *words],
+                                      stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+            self.assertEqual(done.returncode, 5, words)
+            self.assertIn("No space left on device", done.stderr, words)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([program("src/daemon/warderd"), "--config", self.path("warder.toml"), "--check"], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=30)
+        self.assertEqual(done.returncode, 74)
+
+    def test_logs_takes_a_number_and_a_worker_of_the_audit_and_needs_no_warderd(self):
+        for wrong in ("-5", "", "+1", "x", "1.5", "99999999999999999999999"):
+            self.assertEqual(self.ctl("logs", "-n", wrong, check=False).returncode, 2, wrong)
+        self.fetch()
+        self.audited(worker="web")
+        lines = [json.loads(line) for line in self.ctl("logs", "--audit", "web", "-n", "all").stdout.splitlines()]
+        self.assertEqual({line["worker"] for line in lines}, {"web"})
+        self.assertEqual(len(self.ctl("logs", "--audit", "web", "-n", "1").stdout.splitlines()), 1)
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(30)
+        offline = self.ctl("logs", "--audit", "web", "-n", "all", "--config", self.path("warder.toml"))
+        self.assertGreaterEqual(len(offline.stdout.splitlines()), len(lines))
+        self.assertIn("no warderd is running", offline.stderr)
+
+    def test_a_hangup_logs_each_mistake_and_says_what_of_the_daemon_it_took_over(self):
+        with open(self.path("warder.toml"), "a") as out:
+            out.write('[worker.other]\nexce = ["/bin/true"]\n')
+        self.daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: 'unknown key "exce"' in self.log_text(), "the mistake is in the log")
+        with open(self.path("warder.toml")) as config:
+            text = config.read().replace('[worker.other]\nexce = ["/bin/true"]\n', "")
+        text = text.replace('control_group = ""', 'control_group = "daemon"\nopeners = 3')
+        with open(self.path("warder.toml"), "w") as out:
+            out.write(text)
+        said = self.ctl("reload").stdout
+        self.assertIn("control_group of [daemon] is taken over", said)
+        self.assertIn("openers of [daemon]", said)
+        found = os.stat(self.path("run/control.sock"))
+        self.assertEqual((found.st_mode & 0o777, found.st_gid), (0o660, 1))
+
     def test_check_shows_every_error_of_a_config_with_its_place(self):
         with open(self.path("bad.toml"), "w") as out:
             out.write('[worker.web]\nexec = ["/usr/bin/true"]\nredy = "channel"\n'
