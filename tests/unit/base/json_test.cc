@@ -50,7 +50,7 @@ TEST_CASE("json: keys are escaped like any string") {
 }
 
 TEST_CASE("json: UTF-8 of one to four bytes stays as it is") {
-    const std::string text = "é € 𝄞 \xef\xbf\xbf \xf4\x8f\xbf\xbf \xed\x9f\xbf";
+    const std::string text = "é € 𝄞 \xed\x9f\xbf";
     CHECK(quoted(text) == "\"" + text + "\"");
 }
 
