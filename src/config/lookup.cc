@@ -2,7 +2,6 @@
 #include <grp.h>
 #include <linux/magic.h>
 #include <pwd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -13,6 +12,7 @@
 #include "base/mount_table.h"
 #include "config/check.h"
 #include "policy/path.h"
+#include "sys/own_limits.h"
 #include "sys/where_it_leads.h"
 
 namespace warder::config {
@@ -122,10 +122,9 @@ PathFacts look_at(const std::string& mountinfo, const std::string& path) {
     return facts;
 }
 
-// warderd raises its soft limit to the hard one.
 std::uint64_t descriptor_limit() {
-    rlimit limit{};
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY ? limit.rlim_max : 0;
+    const rlim_t limit = own_descriptor_limit();
+    return limit != RLIM_INFINITY ? limit : 0;
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "config/check.h"
+#include "daemon/afresh.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/offline.h"
@@ -8,14 +9,33 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace {
+
+// A reload reads the config by the same name, from wherever warderd is by then.
+void leave_directory(warder::daemon::Options& options) {
+    std::error_code unknown;
+    const auto whole = std::filesystem::absolute(options.config, unknown);
+    if (!unknown) options.config = whole;
+    if (::chdir("/") != 0) std::perror("warderd: chdir");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
     using namespace warder::daemon;
     const Parsed parsed = parse_options(argc, argv);
     if (!parsed.options) return parsed.exit_code;
-    const Options& options = *parsed.options;
+    Options options = *parsed.options;
+    const bool starts = options.mode == Options::Mode::run;
+    const auto kept = starts ? begin_afresh(argv) : std::vector<std::string>();
+    if (starts) leave_directory(options);
     open_log(options.debug ? LogLevel::debug : LogLevel::info);
+    for (const auto& sentence : kept) log_info("as it was started: " + sentence);
     if (options.mode != Options::Mode::run) {
         std::signal(SIGPIPE, SIG_IGN);   // what cannot be written is an exit code
         return offline(options);

@@ -86,8 +86,10 @@ std::vector<std::string_view> denied_calls() { return {std::begin(denied), std::
 
 void OwnCell::close_memory_and_descriptors() {
     ::prctl(PR_SET_DUMPABLE, 0);
-    const rlimit none{1, 1};   // of 0 bytes a handler would still get one, core(5)
-    ::setrlimit(RLIMIT_CORE, &none);
+    rlimit core{};
+    ::getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = std::min<rlim_t>(core.rlim_max, 1);   // of 0 bytes a handler would still get one, core(5); workers may have more
+    ::setrlimit(RLIMIT_CORE, &core);
     constexpr unsigned close_at_exec = 1U << 2;   // CLOSE_RANGE_CLOEXEC (5.11)
     ::syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, close_at_exec);
 }
@@ -133,7 +135,7 @@ std::vector<control::CellItem> OwnCell::receipt(const std::string& cgroup) const
     items.push_back(item("seccomp denies", "its fixed list", filter_is_there() ? "its fixed list" : "nothing", Evidence::proved));
     items.push_back(item("memory readable by others", "no", ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 ? "yes" : "no", Evidence::proved));
     rlimit core{};
-    const bool none = ::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max <= 1;
+    const bool none = ::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur <= 1;
     items.push_back(item("core dumps", "none", none ? "none" : "possible", Evidence::read));
     items.push_back(item("descriptors over exec", "none", open_over_exec(), Evidence::read));
     const std::string group = status ? cgroup : std::string();
