@@ -81,6 +81,36 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     return troubles;
 }
 
+std::vector<Trouble> Broker::bind_again() {
+    std::vector<Trouble> troubles;
+    const std::string mountinfo = mount_table();
+    for (const auto& [id, principal] : principals_) {
+        for (std::size_t i = 0; i < principal->held.size(); ++i) {
+            const auto& grant = principal->settings.grants.all()[i];
+            Held& held = principal->held[i];
+            if (grant.kind != policy::Kind::listener || !held.bound.directory) continue;
+            Held fresh = hold(grant, privileges_, principal->settings.identity, mountinfo);
+            const auto where = identify(held.bound.directory.get());
+            const bool moved = fresh.directory && where && fresh.identity != *where;
+            if (has_its_path(held) && !moved) continue;
+            const auto opened = open_again(*principal, grant, held, std::move(fresh));
+            troubles.push_back({principal->settings.name, grant.name, opened ? Error{} : opened.error()});
+        }
+    }
+    privileges_.become_root();
+    return troubles;
+}
+
+// Where its name leads by now; the former one is let go.
+Result<void> Broker::open_again(const Principal& principal, const policy::Grant& grant, Held& held, Held fresh) {
+    let_go(held);
+    fresh.lent = held.lent;
+    held = std::move(fresh);
+    const auto opened = open_listener(held, grant, privileges_, principal.settings.identity);
+    record_hold(principal, grant, opened ? "the path of its listener was gone: bound again" : "the path of its listener was gone, and could not be bound again");
+    return opened;
+}
+
 void Broker::dismiss(WorkerId worker) {
     end_session(worker);
     Principal* principal = find(worker);
@@ -119,7 +149,12 @@ void Broker::renew_listeners(Principal& principal) {
     for (std::size_t i = 0; i < principal.held.size(); ++i) {
         const auto& grant = principal.settings.grants.all()[i];
         Held& held = principal.held[i];
-        if (grant.kind != policy::Kind::listener || !held.listener || !held.touched) continue;
+        if (grant.kind != policy::Kind::listener || !held.listener) continue;
+        if (!has_its_path(held)) {
+            (void)open_again(principal, grant, held, hold(grant, privileges_, principal.settings.identity, mount_table()));
+            continue;
+        }
+        if (!held.touched) continue;
         const auto hidden = principal.settings.sets_hidden_options ? HiddenOptions::possible : HiddenOptions::none;
         const Renewal renewal = renew(held, grant, privileges_, principal.settings.identity, hidden);
         if (renewal.outcome == Renewal::Outcome::as_new) continue;

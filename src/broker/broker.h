@@ -51,6 +51,9 @@ public:
     // listeners opened. Listeners of grants that did not change are kept. What could not be had is told and tried again
     // when it is asked for.
     std::vector<Trouble> admit(PrincipalSettings settings, Instant now);
+    // Makes listeners again whose path is gone or another's, as after a sweep of /run: each is told, with error 0 where it is there again.
+    // The worker has the former one until it asks anew.
+    std::vector<Trouble> bind_again();
     // Forgets a worker: its listeners are closed.
     void dismiss(WorkerId worker);
 
@@ -256,6 +259,7 @@ private:
     void record_all(Principal& principal, Credentials sender, Instant now);
     void dispose_of_unlinked(std::size_t first, std::size_t last);
     void close_lent(std::size_t first, std::size_t last);
+    Result<void> open_again(const Principal& principal, const policy::Grant& grant, Held& held, Held fresh);
     void let_go(Held& held);
     void renew_listeners(Principal& principal);
     void conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now);

@@ -390,6 +390,15 @@ Renewal renew(Held& held, const policy::Grant& grant, Privileges& privileges, co
     return {held.untouched->differences(fd).empty() ? put_back : spoiled, names};
 }
 
+bool has_its_path(const Held& held) {
+    const BoundPath& bound = held.bound;
+    if (!bound.directory) return true;
+    struct stat about;
+    const auto path = open_name(bound.directory.get(), bound.leaf);
+    const auto identity = path ? identify(path->get()) : Result<FileIdentity>(Failure(path.error()));
+    return identity && *identity == bound.made && ::fstat(bound.directory.get(), &about) == 0 && about.st_nlink > 0;
+}
+
 void close_listener(Held& held, Privileges& privileges) {
     held.listener.reset();
     held.untouched.reset();

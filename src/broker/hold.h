@@ -97,6 +97,10 @@ struct Renewal {
 enum class HiddenOptions : std::uint8_t { none, possible };
 Renewal renew(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker, HiddenOptions hidden);
 
+// Whether the path that a listener was bound to still leads to it, in the directory that it was bound in, which is still there. True of
+// what has no path. Asks the local file system alone: no other has listeners' paths.
+bool has_its_path(const Held& held);
+
 // Lets a listener go and removes its path, with the credentials that it was bound with, and only if it still is what was bound.
 void close_listener(Held& held, Privileges& privileges);
 

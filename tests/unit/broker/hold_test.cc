@@ -238,6 +238,21 @@ TEST_CASE("T45: a listener's path is removed where it was bound, as whoever boun
     CHECK(std::filesystem::exists(socket.folder.at("run/socket")));
 }
 
+TEST_CASE("T54: a listener whose path was swept away, or is another's, or whose directory is gone, is known") {
+    Socket socket;
+    REQUIRE(open_listener(socket.held, socket.grant, socket.privileges, somebody));
+    CHECK(has_its_path(socket.held));
+    REQUIRE(::unlink(socket.folder.at("socket").c_str()) == 0);
+    CHECK_FALSE(has_its_path(socket.held));
+    const Fd other(::open(socket.folder.at("socket").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    CHECK_FALSE(has_its_path(socket.held));
+    const auto tcp = listener_grant("tcp", "tcp:127.0.0.1:0");
+    Held without = hold(tcp, socket.privileges, somebody);
+    CHECK(has_its_path(without));
+    socket.held.listener.reset();
+    ::unlink(socket.folder.at("socket").c_str());
+}
+
 TEST_CASE("a listener that cannot be made leaves no path behind") {
     if (::geteuid() != 0) return;
     Socket socket;
