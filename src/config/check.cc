@@ -86,13 +86,20 @@ private:
         complain(Severity::warning, worker, key, std::move(what), std::move(suggestion));
     }
 
+    // What the machine lacks now, and no text of the file says: one worker's matter, at a boot above all.
+    void fault(Worker& worker, std::string_view key, const std::string& what, std::string suggestion = {}) {
+        if (worker.fault.empty()) worker.fault = what;
+        warning(worker, key, what + ": the worker cannot start", std::move(suggestion));
+    }
+
     void resolve_identity(Worker& worker) {
+        worker.fault.clear();
         if (!worker.user.empty()) resolve_user(worker);
         if (!worker.group.empty()) resolve_group(worker);
         worker.cell.groups.clear();
         for (const std::string& name : worker.supplementary_groups) {
             const auto gid = lookup_.group(name);
-            if (!gid) error(worker, "supplementary_groups", "there is no group " + quoted(name));
+            if (!gid) fault(worker, "supplementary_groups", "there is no group " + quoted(name));
             if (gid) worker.cell.groups.push_back(*gid);
         }
         for (sandbox::OwnDirectory& own : worker.cell.own_directories) {
@@ -105,7 +112,7 @@ private:
 
     void resolve_user(Worker& worker) {
         const auto account = lookup_.user(worker.user);
-        if (!account) return error(worker, "user", "there is no user " + quoted(worker.user));
+        if (!account) return fault(worker, "user", "there is no user " + quoted(worker.user));
         if (account->uid == 0) return error(worker, "user", "a worker does not run as root", "name another user, or none");
         if (account->uid == stranger) {
             return error(worker, "user", "a worker does not run as " + std::to_string(stranger) +
@@ -113,7 +120,7 @@ private:
         }
         const Daemon& daemon = config_.daemon;
         if (account->uid >= daemon.uid_first && account->uid <= daemon.uid_last) {
-            return error(worker, "user", "user " + quoted(worker.user) + " has a number of \"uid_range\": " +
+            return fault(worker, "user", "user " + quoted(worker.user) + " has a number of \"uid_range\": " +
                                              std::to_string(account->uid));
         }
         worker.cell.uid = account->uid;
@@ -122,7 +129,7 @@ private:
 
     void resolve_group(Worker& worker) {
         const auto gid = lookup_.group(worker.group);
-        if (!gid) return error(worker, "group", "there is no group " + quoted(worker.group));
+        if (!gid) return fault(worker, "group", "there is no group " + quoted(worker.group));
         if (*gid == 0) return error(worker, "group", "a worker does not run in the group root");
         worker.cell.gid = *gid;
     }
@@ -148,14 +155,14 @@ private:
     }
 
     // An empty program or path was complained of when it was read.
-    void check_program(const Worker& worker) {
+    void check_program(Worker& worker) {
         if (worker.cell.program.empty()) return;
         const PathFacts facts = lookup_.path(on_the_host(worker.cell, worker.cell.program));
         const std::string program = "program " + quoted(worker.cell.program);
         if (facts.type == Type::unknown) return;
-        if (facts.type == Type::absent) return error(worker, "exec", program + " " + fault_of(facts));
-        if (facts.type != Type::file) return error(worker, "exec", program + " is not a regular file");
-        if (!facts.executable) error(worker, "exec", program + " is not executable", "chmod +x");
+        if (facts.type == Type::absent) return fault(worker, "exec", program + " " + fault_of(facts));
+        if (facts.type != Type::file) return fault(worker, "exec", program + " is not a regular file");
+        if (!facts.executable) fault(worker, "exec", program + " is not executable", "chmod +x");
     }
 
     void tell_astray(const Worker& worker, std::string_view key, const std::string& what) {
@@ -228,19 +235,19 @@ private:
         }
     }
 
-    void check_layers(const Worker& worker) {
+    void check_layers(Worker& worker) {
         for (const sandbox::Overlay& one : worker.cell.overlays) {
             for (const std::string& layer : one.lower) check_layer(worker, layer);
         }
     }
 
-    void check_layer(const Worker& worker, const std::string& layer) {
+    void check_layer(Worker& worker, const std::string& layer) {
         constexpr const char* key = "cell.overlays";
         const PathFacts facts = lookup_.path(layer);
         const std::string path = "layer " + quoted(layer);
         if (!facts.kernel_filesystem.empty()) return error(worker, key, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
         if (facts.type == Type::absent) return warning(worker, key, path + " " + fault_of(facts) + ": the worker cannot start without it");
-        if (facts.type == Type::file || facts.type == Type::other) return error(worker, key, path + " is no directory");
+        if (facts.type == Type::file || facts.type == Type::other) return fault(worker, key, path + " is no directory");
         if (facts.led_astray) tell_astray(worker, key, path);
     }
 
@@ -288,7 +295,7 @@ private:
                                                     " has no right to that", "add also = [\"stat\", \"list\"]");
     }
 
-    void resolve_grant(const Worker& worker, Grant& grant) {
+    void resolve_grant(Worker& worker, Grant& grant) {
         switch (grant.kind) {
             case Kind::file:
             case Kind::tree:
@@ -305,12 +312,12 @@ private:
     }
 
     // It runs outside of the cell, with the host's files.
-    void resolve_command(const Worker& worker, Grant& grant) {
+    void resolve_command(Worker& worker, Grant& grant) {
         policy::Command& command = grant.command;
         const std::string key = "grants." + grant.name;
         if (!command.user.empty()) {
             const auto account = lookup_.user(command.user);
-            if (!account) return error(worker, key, "there is no user " + quoted(command.user));
+            if (!account) return fault(worker, key, "there is no user " + quoted(command.user));
             command.uid = account->uid;
             command.gid = account->gid;
         }
@@ -318,19 +325,20 @@ private:
         const std::string program = "program " + quoted(command.words.front().text);
         const PathFacts facts = lookup_.path(command.words.front().text);
         if (facts.type == Type::unknown) return;
-        if (facts.type == Type::absent) return error(worker, key, program + " " + fault_of(facts));
-        if (facts.type != Type::file) return error(worker, key, program + " is not a regular file");
-        if (!facts.executable) error(worker, key, program + " is not executable", "chmod +x");
+        const std::string_view until = ": asking for it fails until it is";
+        if (facts.type == Type::absent) return warning(worker, key, program + " " + fault_of(facts) + std::string(until));
+        if (facts.type != Type::file) return warning(worker, key, program + " is not a regular file" + std::string(until));
+        if (!facts.executable) warning(worker, key, program + " is not executable" + std::string(until), "chmod +x");
     }
 
-    void check_place_of_socket(const Worker& worker, const Grant& grant) {
+    void check_place_of_socket(Worker& worker, const Grant& grant) {
         const PathFacts facts = lookup_.path(std::string(policy::directory_of(grant.address.name)));
         if (facts.type != Type::unknown) return;
-        error(worker, "grants." + grant.name, quoted(grant.address.name) + " lies on " + facts.answered_by +
+        fault(worker, "grants." + grant.name, quoted(grant.address.name) + " lies on " + facts.answered_by +
                                                   ", for whose server warderd does not wait to bind a socket", "a path below /run");
     }
 
-    void resolve_path(const Worker& worker, Grant& grant) {
+    void resolve_path(Worker& worker, Grant& grant) {
         const std::string key = "grants." + grant.name;
         const PathFacts facts = lookup_.path(grant.path);
         if (!facts.kernel_filesystem.empty()) {
@@ -347,20 +355,20 @@ private:
     }
 
     // What is there may be put right before it is asked for: the file says what is meant, and the disk does not change that.
-    void check_kind(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
+    void check_kind(Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
         if (grant.kind == Kind::tree && (facts.type == Type::file || facts.type == Type::other)) {
             return warning(worker, key, quoted(grant.path) + " is granted as a tree, but is no directory: asking for what is below it is denied",
                            "for the file itself write " + quoted(grant.path));
         }
         if (grant.kind == Kind::device && (facts.type == Type::file || facts.type == Type::directory)) {
-            return error(worker, key, quoted(grant.path) + " is no device");
+            return fault(worker, key, quoted(grant.path) + " is no device");
         }
         if (grant.kind == Kind::file && facts.type == Type::directory) {
             return warning(worker, key, quoted(grant.path) + " is granted as a file, but is a directory: nothing below it can be asked for",
                            "for the tree write " + quoted(grant.path + "/"));
         }
         if (grant.kind != Kind::tree && facts.type == Type::directory) {
-            error(worker, key, quoted(grant.path) + " is a directory, but a file is meant");
+            fault(worker, key, quoted(grant.path) + " is a directory, but a file is meant");
         }
     }
 

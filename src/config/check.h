@@ -43,7 +43,8 @@ Lookup host_lookup();
 
 // Fills in what parse() left open (uid, gid, groups) and adds to `problems`, which is in
 // order of files and lines again afterwards. A config that parse() found errors in may be given too, so that all errors are
-// told at once. On errors the config is not to be used.
+// told at once. On errors the config is not to be used. What a machine may have today and lack at its next boot is no error: it is
+// a warning, and the `fault` of the worker that it concerns.
 void resolve(Config& config, std::vector<Problem>& problems, const Lookup& lookup);
 
 // Whether there is an error among them.

@@ -72,8 +72,10 @@ struct Daemon {
     std::string control_socket;             // empty: runtime_directory/control.sock
     std::string control_group = "warder";   // members may use the control socket, beside root
     std::string cgroup = "auto";            // "auto", "none", or a directory of cgroup v2 that is ours
-    uid_t uid_first = 64000;                // of workers without a named user
-    uid_t uid_last = 64999;
+    // Of workers without a named user: above what systemd gives out below 65536 (DynamicUser=), below the first subordinate ids
+    // (100000) and its containers' (524288).
+    uid_t uid_first = 70000;
+    uid_t uid_last = 89999;
     std::uint32_t openers = 2;
     std::uint32_t rooms_ahead = 32;         // of next lives, of all workers together
     Duration request_deadline = std::chrono::seconds(5);
@@ -98,6 +100,8 @@ struct Worker {
     // `user` in it is the named user, or the worker's name.
     sandbox::Plan cell;
     std::string profile = "strict";         // that the cell differs from; "user" where that is without root
+    // Why this machine cannot run it as it is now: resolve() says it. Others run all the same. Empty: nothing is known.
+    std::string fault;
     std::vector<policy::Grant> grants;
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once

@@ -13,7 +13,7 @@ namespace {
 constexpr uid_t nobody = 65534;
 constexpr std::string_view control_socket_name = "/control.sock";
 
-// "64000-64999"
+// "70000-89999"
 bool parse_range(std::string_view text, uid_t& first, uid_t& last) {
     const char* end = text.data() + text.size();
     const auto low = std::from_chars(text.data(), end, first);
@@ -23,13 +23,13 @@ bool parse_range(std::string_view text, uid_t& first, uid_t& last) {
 }
 
 void read_uid_range(Section& section, Daemon& daemon) {
-    const Node* node = section.take("uid_range", Node::Kind::text, "write it like \"64000-64999\"");
+    const Node* node = section.take("uid_range", Node::Kind::text, "write it like \"70000-89999\"");
     if (node == nullptr) return;
     uid_t first = 0;
     uid_t last = 0;
     Complaints& complaints = section.complaints();
     if (!parse_range(node->text, first, last)) {
-        return complaints.error(node->place, "\"uid_range\" is not a range", "write it like \"64000-64999\"");
+        return complaints.error(node->place, "\"uid_range\" is not a range", "write it like \"70000-89999\"");
     }
     if (first > last) return complaints.error(node->place, "\"uid_range\" ends before it begins");
     if (first == 0 || last == UINT32_MAX || (first <= nobody && nobody <= last)) {

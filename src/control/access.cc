@@ -86,6 +86,8 @@ Scope scope_of(protocol::Verb verb) {
         case protocol::Verb::stop:
         case protocol::Verb::restart:
         case protocol::Verb::reload:
+        case protocol::Verb::signal:
+        case protocol::Verb::forget:
         case protocol::Verb::shutdown: return Scope::change;
     }
     return Scope::change;

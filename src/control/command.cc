@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstring>
 
 #include "control/question.h"
 
@@ -20,7 +23,7 @@ struct Shape {
     bool waits = false;
 };
 
-constexpr std::array<Shape, 17> shapes{{
+constexpr std::array<Shape, 19> shapes{{
     {Verb::status, "status", WorkerWord::may},
     {Verb::list, "list"},
     {Verb::show, "show", WorkerWord::must},
@@ -38,6 +41,8 @@ constexpr std::array<Shape, 17> shapes{{
     {Verb::sockets, "sockets", WorkerWord::may},
     {Verb::store, "store", WorkerWord::may},
     {Verb::security, "security", WorkerWord::may},
+    {Verb::signal, "signal", WorkerWord::must},
+    {Verb::forget, "forget", WorkerWord::must},
 }};
 
 constexpr std::uint16_t known_flags = static_cast<std::uint16_t>(protocol::CommandFlag::wait);
@@ -78,6 +83,28 @@ Answer<Order> understand_reload(const protocol::Command& command, Order order) {
     return order;
 }
 
+// "HUP", "SIGHUP" or "1".
+int signal_of(std::string_view word) {
+    if (word.starts_with("SIG")) word.remove_prefix(3);
+    int number = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (error == std::errc{} && end == word.data() + word.size()) return number >= 1 && number <= SIGRTMAX ? number : 0;
+    for (int signal = 1; signal < NSIG; ++signal) {
+        const char* name = ::sigabbrev_np(signal);
+        if (name != nullptr && word == name) return signal;
+    }
+    return 0;
+}
+
+Answer<Order> understand_signal(const protocol::Command& command, Order order) {
+    if (!command.second.empty()) return refuse(EINVAL, "signal takes no third argument");
+    if (command.argument.empty()) return refuse(EINVAL, "signal needs a signal");
+    order.signal = signal_of(command.argument);
+    if (order.signal != 0) return order;
+    return refuse(EINVAL, "no signal \"" + std::string(command.argument) + "\": a name of signal(7) like HUP or SIGHUP, or a number from 1 to " +
+                              std::to_string(SIGRTMAX));
+}
+
 }  // namespace
 
 std::string name_of(Verb verb) {
@@ -97,8 +124,9 @@ Answer<Order> understand(const protocol::Command& command) {
     if (shape->worker == WorkerWord::none && !command.worker.empty()) return refuse(EINVAL, name + " takes no worker");
     if (shape->worker == WorkerWord::must && command.worker.empty()) return refuse(EINVAL, name + " needs a worker");
 
-    Order order{command.verb, wait, std::string(command.worker), {}, ReloadMode::apply};
+    Order order{command.verb, wait, std::string(command.worker), {}, ReloadMode::apply, 0};
     if (command.verb == Verb::why) return understand_why(command, std::move(order));
+    if (command.verb == Verb::signal) return understand_signal(command, std::move(order));
     if (command.verb == Verb::reload) return understand_reload(command, std::move(order));
     if (!command.argument.empty() || !command.second.empty()) return refuse(EINVAL, name + " takes no further argument");
     return order;

@@ -17,6 +17,7 @@ struct Order {
     std::string worker;                         // empty: all of them, where the verb permits
     Question question;                          // why
     ReloadMode reload = ReloadMode::apply;
+    int signal = 0;                             // signal
 };
 
 // Refuses with EINVAL what makes no sense and with ENOSYS a verb of a newer warderctl; the sentence says which.

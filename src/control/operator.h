@@ -355,6 +355,10 @@ public:
     virtual Answer<void> stop(std::string_view name) = 0;
     virtual Answer<void> restart(std::string_view name) = 0;
     virtual Answer<ReloadReport> reload(ReloadMode mode) = 0;
+    // To its main process. Returns that one's pid. ESRCH: it has none now.
+    virtual Answer<pid_t> signal(std::string_view name, int signal) = 0;
+    // Takes back the uid of a name that no worker of the config has, and returns it. EBUSY: one has it.
+    virtual Answer<uid_t> forget(std::string_view name) = 0;
     // Stops everything and ends; begun, not done, when this returns.
     virtual Answer<void> shutdown() = 0;
 

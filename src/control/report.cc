@@ -474,6 +474,21 @@ std::string shutdown_json() {
     return report("shutdown", [](JsonWriter&) {});
 }
 
+std::string signal_json(std::string_view worker, int signal, pid_t pid) {
+    return report("signal", [&](JsonWriter& json) {
+        json.member("worker", worker);
+        json.member("signal", signal);
+        json.member("pid", pid);
+    });
+}
+
+std::string forget_json(std::string_view name, uid_t uid) {
+    return report("forget", [&](JsonWriter& json) {
+        json.member("name", name);
+        json.member("uid", uid);
+    });
+}
+
 std::string refusal_json(std::string_view verb, const Refusal& refusal) {
     return report(verb, [&](JsonWriter& json) { put_refusal(json, refusal); });
 }

@@ -40,6 +40,8 @@ std::string why_json(const WhyReport& why);
 std::string check_json(const CheckReport& check);
 std::string version_json(const VersionReport& version, const Clock& clock);
 std::string shutdown_json();
+std::string signal_json(std::string_view worker, int signal, pid_t pid);
+std::string forget_json(std::string_view name, uid_t uid);
 std::string refusal_json(std::string_view verb, const Refusal& refusal);
 // A life that did not become what was asked for: the refusal with the worker beside it.
 std::string failed_life_json(std::string_view verb, const Refusal& refusal, const WorkerReport& worker, const Clock& clock);

@@ -173,6 +173,8 @@ struct Server::State {
         return {static_cast<std::uint8_t>(Watch::client), place, client.generation};
     }
 
+    bool owns_its_name() const;
+
     // Connections
     void accept_all(const Clock& clock);
     void welcome(Fd fd, const Clock& clock);
@@ -204,6 +206,11 @@ struct Server::State {
     void timer_event(const Clock& clock);
     void arm(const Clock& clock);
 };
+
+bool Server::State::owns_its_name() const {
+    struct stat found{};
+    return ::lstat(options.path.c_str(), &found) == 0 && found.st_dev == device && found.st_ino == inode;
+}
 
 // ---- connections
 
@@ -331,7 +338,8 @@ void Server::State::obey(Client& client, RequestId id, const protocol::Command& 
     const auto order = understand(command);
     if (!order) return refuse(client, id, command.verb, order.error(), clock);
     if (scope_of(order->verb) == Scope::change) {
-        const std::string of = order->worker.empty() ? "" : " " + order->worker;
+        const std::string what = order->signal == 0 ? "" : " " + std::string(command.argument);
+        const std::string of = (order->worker.empty() ? "" : " " + order->worker) + what;
         operators.note(in_words(client.peer) + ": " + name_of(order->verb) + of);
     }
     carry_out(client, id, *order, clock);
@@ -368,6 +376,9 @@ void Server::State::carry_out(Client& client, RequestId id, const Order& order, 
         case Verb::stop:
         case Verb::restart: return change_life(client, id, order, clock);
         case Verb::reload: return reload(client, id, order, clock);
+        case Verb::signal:
+            return answer(operators.signal(order.worker, order.signal), [&](pid_t pid) { return signal_json(order.worker, order.signal, pid); });
+        case Verb::forget: return answer(operators.forget(order.worker), [&](uid_t uid) { return forget_json(order.worker, uid); });
         case Verb::shutdown: {
             const auto begun = operators.shutdown();
             return begun ? say(shutdown_json()) : refuse(client, id, order.verb, begun.error(), clock);
@@ -556,22 +567,32 @@ void Server::set_access(Access access) { state_->options.access = std::move(acce
 
 Result<void> Server::set_group(gid_t group) {
     const std::string& path = state_->options.path;
-    struct stat found{};
-    const bool ours = ::lstat(path.c_str(), &found) == 0 && found.st_dev == state_->device && found.st_ino == state_->inode;
-    if (!ours) return failure(ESTALE, "the control socket's name");
+    if (!state_->owns_its_name()) return failure(ESTALE, "the control socket's name");
     if (::lchown(path.c_str(), static_cast<uid_t>(-1), group) != 0) return failure("lchown");
     if (::chmod(path.c_str(), group != 0 ? 0660 : 0600) != 0) return failure("chmod");
     state_->options.group = group;
     return {};
 }
 
+// Somebody may have swept the directory, or put another's socket there. Who is connected stays.
+Result<bool> Server::bind_again() {
+    if (!state_->listener || state_->owns_its_name()) return false;
+    Channel listener = TRY(make_listener(state_->options));
+    struct stat made{};
+    if (::lstat(state_->options.path.c_str(), &made) != 0) return failure("lstat");
+    TRY(state_->poller.watch(listener.get(), {static_cast<std::uint8_t>(Watch::listener), 0, 0}));
+    state_->poller.forget(state_->listener.get());
+    state_->listener = std::move(listener);
+    state_->accept_again = Instant::never();
+    state_->device = made.st_dev;
+    state_->inode = made.st_ino;
+    return true;
+}
+
 // The name is taken away only if it is still ours.
 void Server::close() {
     if (!state_->listener) return;
-    struct stat found{};
-    const std::string& path = state_->options.path;
-    const bool ours = ::lstat(path.c_str(), &found) == 0 && found.st_dev == state_->device && found.st_ino == state_->inode;
-    if (ours) ::unlink(path.c_str());
+    if (state_->owns_its_name()) ::unlink(state_->options.path.c_str());
     for (auto& client : state_->places) state_->drop(client);
     state_->poller.forget(state_->listener.get());
     state_->listener.close();

@@ -52,6 +52,9 @@ public:
     // The group that the socket itself lets in beside root; 0: none. Errors: those of lchown(2), ESTALE (the name is another's now).
     Result<void> set_group(gid_t group);
 
+    // Makes the socket again where its name is gone or another's, and says whether it did. Errors: those of create().
+    Result<bool> bind_again();
+
     // Takes the socket's name away, at the end. Nothing is sent any more.
     void close();
 

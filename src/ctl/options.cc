@@ -113,6 +113,10 @@ void add_changing(CLI::App& app, Options& options) {
     CLI::App* reload = add(app, options, "reload", "read the config again; workers whose config is the same are not touched",
                            Command::reload);
     reload->add_flag("--plan", options.plan, "only say what would be done");
+    CLI::App* signal = add(app, options, "signal", "send a signal to a worker's main process", Command::signal);
+    needs_worker(signal, options);
+    signal->add_option("SIGNAL", options.signal, "its name or number: HUP, SIGHUP, 1")->required();
+    needs_worker(add(app, options, "forget", "take back the uid of a name that no worker of the config has any more", Command::forget), options);
     add(app, options, "shutdown", "stop every worker, and warderd itself", Command::shutdown);
 }
 

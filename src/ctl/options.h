@@ -12,7 +12,7 @@ namespace warder::ctl {
 
 enum class Command : std::uint8_t {
     status, list, show, start, stop, restart, reload, logs, grants, fds, why, check, version, shutdown,
-    sockets, store, security,
+    sockets, store, security, signal, forget,
 };
 
 enum class ColorChoice : std::uint8_t { automatic, always, never };
@@ -26,6 +26,7 @@ struct Options {
     std::vector<std::string> workers;
     bool wait = true;          // start, stop, restart
     bool plan = false;         // reload
+    std::string signal;        // signal: its name or number
     std::size_t lines = 10;    // logs
     bool follow = false;       // logs
     bool audit = false;        // logs

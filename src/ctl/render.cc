@@ -1,6 +1,7 @@
 #include "ctl/render.h"
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "ctl/words.h"
@@ -321,6 +322,19 @@ std::string render_list(const json& report) {
         if (name.is_string()) out += printable(name.get<std::string>()) + "\n";
     }
     return out;
+}
+
+std::string render_signal(const json& report) {
+    const int number = report.value("signal", 0);
+    const char* name = ::sigabbrev_np(number);
+    const std::string what = name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(number);
+    return what + " sent to " + printable(report.value("worker", "")) + " (pid " + std::to_string(report.value("pid", 0)) + ")\n";
+}
+
+std::string render_forget(const json& report) {
+    const std::string uid = std::to_string(report.value("uid", 0U));
+    return printable(report.value("name", "")) + " is forgotten: uid " + uid + " may be given to another worker; what it still owns (find / -uid " +
+           uid + ") should be removed or given away first\n";
 }
 
 std::string render_show(const json& report, Colors colors) {

@@ -23,6 +23,8 @@ enum ExitCode : int {
 std::string render_status(const nlohmann::json& report, Colors colors);       // a table of all
 std::string render_worker(const nlohmann::json& worker, Colors colors);       // one, as a block
 std::string render_list(const nlohmann::json& report);
+std::string render_signal(const nlohmann::json& report);
+std::string render_forget(const nlohmann::json& report);
 std::string render_show(const nlohmann::json& report, Colors colors);
 std::string render_life(const nlohmann::json& report, Colors colors);         // start, stop, restart
 std::string render_reload(const nlohmann::json& report, Colors colors);

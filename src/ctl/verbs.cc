@@ -65,7 +65,7 @@ struct VerbName {
     const char* name;
 };
 
-constexpr std::array<VerbName, 17> verb_names{{
+constexpr std::array<VerbName, 19> verb_names{{
     {Command::status, Verb::status, "status"},
     {Command::list, Verb::list, "list"},
     {Command::show, Verb::show, "show"},
@@ -83,6 +83,8 @@ constexpr std::array<VerbName, 17> verb_names{{
     {Command::sockets, Verb::sockets, "sockets"},
     {Command::store, Verb::store, "store"},
     {Command::security, Verb::security, "security"},
+    {Command::signal, Verb::signal, "signal"},
+    {Command::forget, Verb::forget, "forget"},
 }};
 
 // The table has a line for each Command, in their order.
@@ -129,6 +131,12 @@ protocol::Command about(const Options& options) {
     protocol::Command command;
     command.verb = entry_of(options.command).verb;
     if (!options.workers.empty()) command.worker = options.workers.front();
+    return command;
+}
+
+protocol::Command signal_of(const Options& options) {
+    protocol::Command command = about(options);
+    command.argument = options.signal;
     return command;
 }
 
@@ -531,6 +539,8 @@ int run(const Options& options) {
         case Command::why: return why(options, voice);
         case Command::check: return check(options, voice);
         case Command::version: return version(options, voice);
+        case Command::signal: return ask_and_say(options, voice, signal_of(options), render_signal);
+        case Command::forget: return ask_and_say(options, voice, about(options), render_forget);
         case Command::shutdown: return shutdown(options, voice);
     }
     return exit_usage;

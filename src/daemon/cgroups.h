@@ -12,6 +12,13 @@ namespace warder::daemon {
 // that means has been logged. `configured` is "auto", "none", or a directory.
 std::string take_cgroup(const std::string& configured);
 
+// For `check`: whether workers of a warderd with this config would have groups, and which controllers these could get.
+struct GroupProspect {
+    bool any = false;
+    std::string controllers;
+};
+GroupProspect group_prospect(const std::string& configured);
+
 // The controllers that limits of workers, and what [daemon] requires, need.
 std::vector<std::string> controllers_for(const config::Config& config);
 

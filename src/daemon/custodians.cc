@@ -19,13 +19,17 @@ std::uint32_t most_of(const std::vector<policy::Grant>& grants) {
     return most;
 }
 
+constexpr std::string_view taken_away = "grants that may have lent what it kept were taken away";
+
 }  // namespace
 
 void Custodians::admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants) {
     const std::uint32_t most = most_of(grants);
     if (most == 0) return dismiss(id);
     Place& place = places_[number(id)];
+    const bool another_user = place.custodian && (place.uid != uid || place.gid != gid);
     place.name = name;
+    if (another_user) renew(place, "its worker is another user now");
     place.uid = uid;
     place.gid = gid;
     if (place.custodian && place.store.most != most) place.custodian->limit(most);
@@ -47,6 +51,26 @@ void Custodians::dismiss(WorkerId id) {
     if (found == places_.end()) return;
     if (found->second.custodian) end(found->second);
     places_.erase(found);
+}
+
+void Custodians::empty(WorkerId id) {
+    const auto found = places_.find(number(id));
+    if (found == places_.end()) return;
+    found->second.spent = true;
+    if (!found->second.reached) renew(found->second, taken_away);
+}
+
+// Another custodian, with nothing, is started for the next life.
+void Custodians::renew(Place& place, std::string_view why) {
+    place.spent = false;
+    if (!place.custodian) return;
+    FixedString<160> text("its store is emptied, since ");
+    text.append(why).append("; descriptors: ").append_number(place.store.kept.total);
+    log_info(place.name + ": " + std::string(text.view()));
+    record(place, audit::Record::Kind::state, text.view());
+    end(place);
+    place.store.kept = {};
+    place.reached = false;
 }
 
 // One that hangs in what it closes is held until it has ended, so that it is reaped; its pidfd stays watched.
@@ -107,6 +131,7 @@ void Custodians::session_ended(WorkerId id) {
     if (found == places_.end() || !found->second.custodian) return;
     found->second.reached = false;
     found->second.custodian->over();
+    if (found->second.spent) renew(found->second, taken_away);
 }
 
 // ---- News ----

@@ -32,6 +32,8 @@ public:
     // Knows a worker, or knows it anew after a reload: what was kept stays, unless it has no store any more.
     void admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants);
     void dismiss(WorkerId id);
+    // Grants that may have lent what is kept were taken away: with the present life it ends too.
+    void empty(WorkerId id);
 
     // The worker's end for the life that is about to begin; empty if it has no store, or none that could be reached.
     Fd socket_for(WorkerId id);
@@ -59,6 +61,7 @@ private:
         gid_t gid = 65534;
         std::uint32_t generation = 0;
         bool reached = false;         // the present life has a socket
+        bool spent = false;           // what is kept is for no other life
         std::unique_ptr<opener::Custodian> custodian;
         Store store;
     };
@@ -67,6 +70,7 @@ private:
     void end(Place& place);
     void hear(WorkerId id, Place& place);
     void lose(Place& place);
+    void renew(Place& place, std::string_view why);
     void sweep();
     void record(const Place& place, audit::Record::Kind kind, std::string_view text);
 

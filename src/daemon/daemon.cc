@@ -15,6 +15,7 @@
 #include "daemon/operators.h"
 #include "daemon/reload.h"
 #include "supervise/watch.h"
+#include "sys/where_it_leads.h"
 
 namespace warder::daemon {
 namespace {
@@ -161,12 +162,33 @@ void Daemon::on_signal(int signal) {
     if (signal != SIGHUP) return shut_down(signal == SIGINT ? "interrupted" : "told to stop");
     if (shutting_down_) return log_warning("not reloaded: stopping");
     service_.reloading(now_);
+    bind_control_again();
     const auto report = reload(control::ReloadMode::apply);
     service_.ready(report.ok ? "reloaded" : "reload refused: the config has errors");
 }
 
+// A sweep of /run may have taken what no operator could ask for any more.
+void Daemon::bind_control_again() {
+    if (!control_) return;
+    privileges_.become_root();
+    (void)make_directories(config_.daemon.runtime_directory, 0755);
+    const auto bound = control_->bind_again();
+    if (!bound) log_error("control socket: " + describe(bound.error()));
+    else if (*bound) log_warning("control socket: its name was gone or another's, and is bound again");
+}
+
+void Daemon::bind_listeners_again() {
+    privileges_.become_root();
+    for (const auto& one : broker_.bind_again()) {
+        const std::string what = one.worker + ": grant " + one.grant + ": the path of its listener was gone";
+        if (one.error.number == 0) log_warning(what + ", and is bound again; what the worker was lent stays the former one until it asks or starts anew");
+        else log_error(what + ": " + describe(one.error));
+    }
+}
+
 control::ReloadReport Daemon::reload(control::ReloadMode mode) {
     auto report = Reload(*this).run(mode);
+    if (mode == control::ReloadMode::apply) bind_listeners_again();
     ::malloc_trim(0);
     return report;
 }

@@ -24,6 +24,7 @@
 #include "daemon/own_cell.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
+#include "daemon/state_lock.h"
 #include "daemon/uids.h"
 #include "daemon/witnesses.h"
 #include "opener/pool.h"
@@ -101,9 +102,10 @@ private:
     struct Member {
         config::Worker config;
         WorkerId id{};
+        std::string fault;   // why it cannot be started as it is; it is held ready all the same, and was not admitted to the broker
     };
 
-    Daemon(Options options, config::Config config, UidRegistry uids, Poller poller, Timer timer, Signals signals);
+    Daemon(Options options, config::Config config, UidRegistry uids, StateLock lock, Poller poller, Timer timer, Signals signals);
 
     bool prepare();
     bool open_control();
@@ -119,12 +121,18 @@ private:
     bool put_on_cell();
     bool give_up_groups();
     std::optional<Member> take_out(const std::string& name);
-    // Why it could not be, in words, which are logged too; empty: it is.
+    // Why it cannot run, in words, which are logged too; empty: it can. It is a member all the same, and fails when it is started; but
+    // for a name that is taken.
     std::string add(const config::Worker& worker);
-    static std::string complain(const config::Worker& worker, const Error& error, const sandbox::Unfit& unfit = {});
+    static std::string complain(const config::Worker& worker, const std::string& why);
+    void take_back(const std::string& name);
+    bool cannot_run(const Member& member) const;
+    // Looks once more whether it can: a person starts it.
+    void look_again(const std::string& name);
     Result<Fd> output_for(const config::Worker& worker);
-    Result<Assembled> assembled(const config::Worker& worker);
-    void join(const config::Worker& worker, WorkerId id);
+    Assembled assembled(const config::Worker& worker);
+    Result<Assembled> with_its_numbers(const config::Worker& worker);
+    void join(const config::Worker& worker, WorkerId id, const std::string& fault);
     void admit(WorkerId id, broker::PrincipalSettings principal);
     void admit_awaited(WorkerId id);
 
@@ -137,6 +145,8 @@ private:
     void tend_keeper();
     void on_signal(int signal);
     control::ReloadReport reload(control::ReloadMode mode);
+    void bind_control_again();
+    void bind_listeners_again();
     void shut_down(std::string_view why);
     void continue_shutdown();
     bool is_keeper(WorkerId id) const { return keeper_ && id == keeper_->id; }
@@ -154,6 +164,7 @@ private:
     Options options_;
     config::Config config_;
     UidRegistry uids_;
+    StateLock lock_;
     Poller poller_;
     Timer timer_;
     Signals signals_;

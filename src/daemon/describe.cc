@@ -148,7 +148,25 @@ bool leaves_something(const policy::Grant& grant) {
     }
 }
 
+// Whether what a grant lent before may be had by it still: how often and how long does not matter.
+bool lends_as_much(const policy::Grant& before, const policy::Grant& now) {
+    const bool same = before.kind == now.kind && before.path == now.path && before.names == now.names && before.as == now.as &&
+                      before.protocol == now.protocol && before.interface == now.interface && before.peer == now.peer &&
+                      policy::format(before.address) == policy::format(now.address);
+    const bool as_wide = (before.rights.bits() & ~now.rights.bits()) == 0 && before.writes <= now.writes &&
+                         before.cross_mounts <= now.cross_mounts && before.carries_fds <= now.carries_fds;
+    return same && as_wide;
+}
+
 }  // namespace
+
+bool takes_away(const std::vector<policy::Grant>& before, const std::vector<policy::Grant>& after) {
+    return std::ranges::any_of(before, [&](const policy::Grant& grant) {
+        if (grant.kind == policy::Kind::store || !leaves_something(grant)) return false;
+        const auto now = std::ranges::find(after, grant.name, &policy::Grant::name);
+        return now == after.end() || !lends_as_much(grant, *now);
+    });
+}
 
 control::ShowReport describe_worker(const config::Worker& worker, const supervise::WorkerSettings* settings) {
     control::ShowReport show;

@@ -12,6 +12,9 @@ namespace warder::daemon {
 // Everything of a ShowReport that comes from the config. `settings` are those of the worker in the roster, if it is there.
 control::ShowReport describe_worker(const config::Worker& worker, const supervise::WorkerSettings* settings);
 
+// Whether something that a worker may have been lent by `before` it could not be lent by `after`.
+bool takes_away(const std::vector<policy::Grant>& before, const std::vector<policy::Grant>& after);
+
 // What a live reload from the one to the other cannot take back: a sentence for each grant that goes.
 std::vector<std::string> left_behind(const std::vector<policy::Grant>& before, const std::vector<policy::Grant>& after);
 

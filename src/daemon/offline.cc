@@ -12,10 +12,13 @@
 #include "config/parse.h"
 #include "control/question.h"
 #include "control/report.h"
+#include "daemon/assemble.h"
 #include "daemon/capabilities.h"
 #include "daemon/cell_plan.h"
+#include "daemon/cgroups.h"
 #include "daemon/own_cell.h"
 #include "daemon/standing.h"
+#include "daemon/uids.h"
 #include "daemon/unit_limits.h"
 #include "sandbox/spawn.h"
 
@@ -154,6 +157,7 @@ bool is_told(const std::vector<config::Problem>& problems, const std::string& it
 void try_cells(const config::Config& config, std::vector<config::Problem>& problems) {
     if (::geteuid() != 0) return;
     for (const auto& worker : config.workers) {
+        if (!worker.fault.empty()) continue;
         sandbox::Unfit unfit;
         const auto tried = sandbox::try_mounts(worker.cell, unfit);
         if (tried || is_told(problems, unfit.item)) continue;
@@ -165,12 +169,73 @@ void try_cells(const config::Config& config, std::vector<config::Problem>& probl
     config::sort_problems(problems, config.files);
 }
 
+// What beside its mounts keeps a cell from being made here: limits without a controller, a group, what the program runs with.
+void rehearse_cells(Loaded& loaded) {
+    if (!loaded.ok || loaded.config.daemon.standing.without_root || ::geteuid() != 0) return;
+    const GroupProspect groups = group_prospect(loaded.config.daemon.cgroup);
+    const auto warn = [&](const config::Worker& worker, const std::string& why) {
+        const auto place = worker.marks.find("worker");
+        const std::string what = "worker \"" + worker.name + "\" cannot start on this machine as it is: " + why;
+        loaded.problems.push_back(place == worker.marks.end()
+                                      ? config::Problem{config::Severity::warning, worker.where, what, {}, {}, 1, 1}
+                                      : place->second.problem(config::Severity::warning, what));
+    };
+    for (const auto& worker : loaded.config.workers) {
+        if (!worker.fault.empty()) continue;
+        const bool named = !worker.user.empty();
+        const uid_t uid = named ? worker.cell.uid : loaded.config.daemon.uid_first;
+        const auto made = assemble(worker, uid, named || !worker.group.empty() ? worker.cell.gid : uid);
+        const bool for_requests = made.life.group == supervise::GroupWish::required;
+        if (!groups.any && for_requests) warn(worker, "requesters: \"group\" needs a cgroup, and warderd would have none");
+        if (!groups.any && !worker.cell.pid_namespace) warn(worker, "pid_namespace: " + std::string(sandbox::needs_group_to_end));
+        sandbox::Unfit unfit;
+        const auto rehearsed = sandbox::rehearse(made.life.plan, unfit, groups.controllers);
+        if (rehearsed || is_told(loaded.problems, unfit.item)) continue;
+        warn(worker, supervise::in_words(unfit, rehearsed.error()));
+    }
+    config::sort_problems(loaded.problems, loaded.config.files);
+}
+
+// What the record of uids says against the config, as far as we may read it.
+void look_at_uids(Loaded& loaded) {
+    const auto& daemon = loaded.config.daemon;
+    if (!loaded.ok || daemon.standing.without_root || ::geteuid() != 0) return;
+    const std::string record = daemon.state_directory + "/uids";
+    const auto tell = [&](config::Severity severity, std::string what) {
+        const auto mark = daemon.marks.find("uid_range");
+        loaded.problems.push_back(mark == daemon.marks.end() ? config::Problem{severity, {record, 0, 0}, std::move(what), {}, {}, 1, 1}
+                                                             : mark->second.problem(severity, std::move(what)));
+    };
+    std::string fault;
+    const auto uids = UidRegistry::load(record, daemon.uid_first, daemon.uid_last, fault);
+    if (!uids && !fault.empty()) {
+        loaded.ok = false;
+        return tell(config::Severity::error, "the record of workers' uids " + record + ": " + fault);
+    }
+    if (!uids) return;
+    std::vector<std::string_view> wanted{config::log_keeper_name};
+    for (const auto& worker : loaded.config.workers) {
+        if (worker.user.empty()) wanted.push_back(worker.name);
+    }
+    const auto fresh = static_cast<std::size_t>(
+        std::ranges::count_if(wanted, [&](std::string_view name) { return !uids->all().contains(std::string(name)); }));
+    if (fresh > uids->left()) {
+        tell(config::Severity::warning, std::to_string(fresh) + " workers have no uid yet, and \"uid_range\" has " + std::to_string(uids->left()) +
+                                            " left: those for whom there is none cannot start; warderctl forget NAME takes back that of a name no longer "
+                                            "in use, or widen the range");
+    } else if (const auto shortage = uids->shortage(); !shortage.empty()) {
+        tell(config::Severity::warning, shortage);
+    }
+}
+
 }  // namespace
 
 int check(const Options& options) {
     Loaded loaded = load_and_resolve(options);
     if (loaded.ok) try_cells(loaded.config, loaded.problems);
     loaded.ok = !config::any_error(loaded.problems);
+    rehearse_cells(loaded);
+    look_at_uids(loaded);
     if (options.json) {
         std::printf("%s\n", control::check_json(check_report(loaded)).c_str());
     } else {

@@ -374,6 +374,7 @@ control::Answer<void> Operators::start(std::string_view name) {
     const auto worker = running(name);
     if (!worker) return control::Refused(worker.error());
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
+    daemon_.look_again((*worker)->name());
     (*worker)->look_at_theirs();
     (*worker)->start(daemon_.now_);
     return {};
@@ -390,6 +391,7 @@ control::Answer<void> Operators::restart(std::string_view name) {
     const auto worker = running(name);
     if (!worker) return control::Refused(worker.error());
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
+    daemon_.look_again((*worker)->name());
     (*worker)->look_at_theirs();
     (*worker)->restart(daemon_.now_);
     return {};
@@ -398,6 +400,35 @@ control::Answer<void> Operators::restart(std::string_view name) {
 control::Answer<control::ReloadReport> Operators::reload(control::ReloadMode mode) {
     if (daemon_.shutting_down_) return control::Refused({ECANCELED, "warderd is stopping"});
     return daemon_.reload(mode);
+}
+
+control::Answer<pid_t> Operators::signal(std::string_view name, int signal) {
+    const auto worker = running(name);
+    if (!worker) return control::Refused(worker.error());
+    const pid_t pid = (*worker)->pid();
+    if (const auto sent = (*worker)->send_signal(signal); !sent) {
+        const bool none = sent.error().number == ESRCH;
+        return control::Refused({sent.error().number, none ? std::string(name) + " has no process now" : describe(sent.error())});
+    }
+    return pid;
+}
+
+control::Answer<uid_t> Operators::forget(std::string_view name) {
+    const std::string known(name);
+    const auto& all = daemon_.uids_.all();
+    const bool ours = (daemon_.keeper_ && name == config::log_keeper_name) || (daemon_.resolver_ && name == config::resolver_name);
+    if (ours || daemon_.members_.contains(name) || daemon_.roster_->is_leaving(name)) {
+        return control::Refused({EBUSY, "worker \"" + known + "\" is still there; a name is forgotten when no worker of the config has it"});
+    }
+    if (!all.contains(known)) {
+        std::vector<std::string_view> names;
+        for (const auto& [one, uid] : all) names.push_back(one);
+        const std::string_view near = config::nearest(name, names);
+        return control::Refused({ENOENT, "no uid was given to \"" + known + "\"" + (near.empty() ? "" : "; did you mean \"" + std::string(near) + "\"?")});
+    }
+    const auto uid = daemon_.uids_.forget(known);
+    if (!uid) return control::Refused({uid.error().number, describe(uid.error())});
+    return *uid;
 }
 
 control::Answer<void> Operators::shutdown() {

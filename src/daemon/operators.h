@@ -30,6 +30,8 @@ public:
     control::Answer<void> stop(std::string_view name) override;
     control::Answer<void> restart(std::string_view name) override;
     control::Answer<control::ReloadReport> reload(control::ReloadMode mode) override;
+    control::Answer<pid_t> signal(std::string_view name, int signal) override;
+    control::Answer<uid_t> forget(std::string_view name) override;
     control::Answer<void> shutdown() override;
     void note(std::string_view line) override;
 

@@ -183,6 +183,7 @@ control::ReloadReport Reload::compare(const config::Config& next) const {
         auto keys = changed_keys(fingerprint_of(before), fingerprint_of(worker));
         const auto replaced = what_was_replaced(worker);
         keys.insert(keys.end(), replaced.begin(), replaced.end());
+        if (daemon_.cannot_run(running->second)) keys.emplace_back("what it could not run with");
         if (keys.empty()) continue;
         const auto kind = kind_of(before, worker, keys);
         report.changes.push_back({worker.name, kind, keys, {}});
@@ -218,17 +219,19 @@ control::ChangeKind Reload::kind_of(const config::Worker& before, const config::
 std::string Reload::apply(const config::Config& next, const control::ChangeReport& change_report) {
     const auto& name = change_report.worker;
     if (change_report.kind == control::ChangeKind::remove) {
-        daemon_.roster_->remove(daemon_.members_.at(name).id, daemon_.now_);
-        daemon_.members_.erase(name);
-        daemon_.pipes_.forget("log:" + name);
+        daemon_.take_back(name);
         return {};
     }
     const config::Worker& worker = *find(next, name);
     if (change_report.kind != control::ChangeKind::add) return change(worker, change_report.kind);
     if (daemon_.roster_->is_leaving(name)) {
-        return Daemon::complain(worker, {EBUSY, "adding it: one of this name was removed and is still stopping; reload again when it has"});
+        return Daemon::complain(worker, "one of this name was removed and is still stopping; reload again when it has");
     }
-    if (auto failed = daemon_.add(worker); !failed.empty()) return failed;
+    // Who asks for it is told at once why it cannot run, and asks again: only at a boot nobody does.
+    if (auto failed = daemon_.add(worker); !failed.empty()) {
+        daemon_.take_back(name);
+        return failed;
+    }
     daemon_.tend_keeper();
     if (worker.rule.autostart) daemon_.roster_->find(daemon_.members_.at(name).id)->start(daemon_.now_);
     return {};
@@ -237,23 +240,33 @@ std::string Reload::apply(const config::Config& next, const control::ChangeRepor
 std::string Reload::change(const config::Worker& worker, control::ChangeKind kind) {
     auto& member = daemon_.members_.at(worker.name);
     supervise::Worker* running = daemon_.roster_->find(member.id);
+    if (running == nullptr) return daemon_.complain(worker, "it is gone");
     auto made = daemon_.assembled(worker);
+    const std::string fault = made.life.fault;
+    // One that runs goes on as it is.
+    if (!fault.empty() && !running->at_rest()) return daemon_.complain(worker, fault);
+    const bool could_not_run = daemon_.cannot_run(member);
+    const bool less = takes_away(member.config.grants, worker.grants);
     sandbox::Unfit unfit;
-    if (!made) return daemon_.complain(worker, made.error());
-    if (running == nullptr) return daemon_.complain(worker, {ESRCH, "changing a worker"});
-    if (const auto changed = running->change(made->life, unfit); !changed) return daemon_.complain(worker, changed.error(), unfit);
-    daemon_.join(worker, member.id);
+    if (const auto changed = running->change(made.life, unfit); !changed) {
+        return daemon_.complain(worker, supervise::in_words(unfit, changed.error()));
+    }
+    daemon_.join(worker, member.id, fault);
     refresh_log(worker);
+    if (!fault.empty()) return daemon_.complain(worker, fault);
+    if (less) daemon_.custodians_.empty(member.id);
     // What a life under the former cell would be lent is not closed by its filter: it waits for that life's end, and with it what
     // came since.
     const bool waits = !running->at_rest() && (kind == control::ChangeKind::restart || daemon_.awaited_.contains(member.id));
     if (waits) {
-        daemon_.awaited_.insert_or_assign(member.id, std::move(made->principal));
+        daemon_.awaited_.insert_or_assign(member.id, std::move(made.principal));
     } else {
-        daemon_.admit(member.id, std::move(made->principal));
+        daemon_.admit(member.id, std::move(made.principal));
     }
     const bool wanted_up = running->life().desired == supervise::Desired::up;
+    const bool begins_again = could_not_run && running->state() == supervise::State::failed;
     if (kind == control::ChangeKind::restart && wanted_up && !running->at_rest()) running->restart(daemon_.now_);
+    if (wanted_up && begins_again) running->start(daemon_.now_);
     return {};
 }
 

@@ -20,14 +20,15 @@ public:
     // `plan` only says what `apply` would do.
     control::ReloadReport run(control::ReloadMode mode);
 
+    // One worker alone. Why it failed, in words; empty: it did not.
+    std::string change(const config::Worker& worker, control::ChangeKind kind);
+
 private:
     void refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const;
     control::ReloadReport compare(const config::Config& next) const;
     std::vector<std::string> what_was_replaced(const config::Worker& worker) const;
     control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after, const std::vector<std::string>& keys) const;
-    // Why it failed, in words; empty: it did not.
     std::string apply(const config::Config& next, const control::ChangeReport& change);
-    std::string change(const config::Worker& worker, control::ChangeKind kind);
     void refresh_log(const config::Worker& worker);
     void compare_daemon(const config::Daemon& next, control::ReloadReport& report);
     void add_what_looks_up(const config::Config& next, control::ReloadReport& report);

@@ -15,6 +15,7 @@
 #include "daemon/find_program.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
+#include "daemon/reload.h"
 #include "sys/files.h"
 #include "sys/where_it_leads.h"
 
@@ -27,6 +28,8 @@ bool said(std::string_view step, const Result<void>& result) {
     log_error(std::string(step) + ": " + describe(result.error()));
     return false;
 }
+
+constexpr uid_t nobody = 65534;
 
 opener::PoolSettings pool_settings(const config::Daemon& daemon) {
     return {.openers = daemon.openers, .deadline = daemon.request_deadline};
@@ -57,12 +60,26 @@ std::size_t spare_in_flight() {
     return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur / 4) : 0;
 }
 
+std::optional<StateLock> lock_state(const std::string& directory) {
+    pid_t owner = 0;
+    auto lock = StateLock::take(directory, owner);
+    if (lock) return std::move(*lock);
+    if (lock.error().number == EBUSY) {
+        const std::string who = owner > 0 ? "warderd with pid " + std::to_string(owner) : std::string("warderd");
+        log_error(directory + ": another " + who + " has this state directory; each needs one of its own ([daemon] state_directory)");
+    } else {
+        said(directory + "/lock", Failure(lock.error()));
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
-Daemon::Daemon(Options options, config::Config config, UidRegistry uids, Poller poller, Timer timer, Signals signals)
+Daemon::Daemon(Options options, config::Config config, UidRegistry uids, StateLock lock, Poller poller, Timer timer, Signals signals)
     : options_(std::move(options)),
       config_(std::move(config)),
       uids_(std::move(uids)),
+      lock_(std::move(lock)),
       poller_(std::move(poller)),
       timer_(std::move(timer)),
       signals_(std::move(signals)),
@@ -84,10 +101,15 @@ std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     auto signals = Signals::create();
     auto poller = Poller::create();
     auto timer = Timer::create();
-    auto uids = UidRegistry::load(paths.state_directory + "/uids", paths.uid_first, paths.uid_last);
-    if (!uids) said(paths.state_directory + "/uids", Failure(uids.error()));
+    auto lock = lock_state(paths.state_directory);
+    if (!lock) return nullptr;
+    std::string fault;
+    const std::string record = paths.state_directory + "/uids";
+    auto uids = UidRegistry::load(record, paths.uid_first, paths.uid_last, fault);
+    if (!uids && !fault.empty()) log_error(record + ": the record of workers' uids: " + fault);
+    else if (!uids) said(record, Failure(uids.error()));
     if (!signals || !poller || !timer || !uids) return nullptr;
-    std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), std::move(*uids), std::move(*poller),
+    std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), std::move(*uids), std::move(*lock), std::move(*poller),
                                               std::move(*timer), std::move(*signals)));
     if (daemon->prepare()) return daemon;
     daemon->end();
@@ -116,10 +138,11 @@ bool Daemon::prepare() {
     if (!open_control()) return false;
     if (config_.daemon.log_keeper && !add_keeper()) return false;
     if (!open_audit()) return false;
-    if (wants_resolver(config_) && !add_resolver()) return false;
-    const bool added = std::ranges::all_of(config_.workers, [&](const auto& worker) { return add(worker).empty(); });
+    if (wants_resolver(config_)) (void)add_resolver();
+    for (const auto& worker : config_.workers) (void)add(worker);   // one that cannot run keeps no other from it
     config_.workers = {};   // each is a member now
-    return added;
+    if (const auto warning = uids_.shortage(); !warning.empty() && !config_.daemon.standing.without_root) log_warning(warning);
+    return true;
 }
 
 // Without root there is nobody else's credentials to take, and no groups can be given up: what that leaves open is said.
@@ -173,9 +196,9 @@ bool Daemon::wants_resolver(const config::Config& config) {
 
 bool Daemon::add_resolver() {
     const std::string program = find_program("helpers/warder-resolver", WARDER_LIBEXECDIR "/warder-resolver");
-    if (!add(resolver(program)).empty()) return false;
-    resolver_ = take_out(std::string(config::resolver_name));
-    return true;
+    const bool runs = add(resolver(program)).empty();
+    if (members_.contains(config::resolver_name)) resolver_ = take_out(std::string(config::resolver_name));
+    return runs;
 }
 
 // Out of the members of the config: what is ours is not theirs to list and stop.
@@ -263,7 +286,19 @@ bool Daemon::add_keeper() {
     return true;
 }
 
-Result<Assembled> Daemon::assembled(const config::Worker& worker) {
+// With nobody's numbers where it has none: then it is never started.
+Assembled Daemon::assembled(const config::Worker& worker) {
+    auto made = with_its_numbers(worker);
+    if (!made) {
+        const std::string fault = describe(made.error());
+        made = assemble(worker, nobody, nobody);
+        made->life.fault = fault;
+    }
+    if (!worker.fault.empty()) made->life.fault = worker.fault;
+    return std::move(*made);
+}
+
+Result<Assembled> Daemon::with_its_numbers(const config::Worker& worker) {
     const auto& standing = config_.daemon.standing;
     if (standing.without_root) return assemble_without_root(worker, standing);
     if (!worker.user.empty()) return assemble(worker, worker.cell.uid, worker.cell.gid);
@@ -279,26 +314,50 @@ Result<Fd> Daemon::output_for(const config::Worker& worker) {
 
 std::string Daemon::add(const config::Worker& worker) {
     auto made = assembled(worker);
-    if (!made) return complain(worker, made.error());
     auto output = output_for(worker);
-    if (!output) return complain(worker, output.error());
-    sandbox::Unfit unfit;
-    const auto id = roster_->add(made->life, std::move(*output), unfit);
-    if (!id) return complain(worker, id.error(), unfit);
-    if (!unfit.item.empty()) log_warning(worker.name + ": " + unfit.item + " " + unfit.why + "; each start tries again");
-    join(worker, *id);
-    admit(*id, std::move(made->principal));
+    if (!output && made.life.fault.empty()) made.life.fault = "its log: " + describe(output.error());
+    std::string why;
+    const auto id = roster_->add(made.life, output ? std::move(*output) : Fd(), why);
+    if (!id) return complain(worker, describe(id.error()));
+    join(worker, *id, made.life.fault);
+    if (made.life.fault.empty()) admit(*id, std::move(made.principal));
+    if (why.empty() || cannot_run(members_.at(worker.name))) return why.empty() ? why : complain(worker, why);
+    log_warning(worker.name + ": " + why + "; each start tries again");
     return {};
 }
 
-std::string Daemon::complain(const config::Worker& worker, const Error& error, const sandbox::Unfit& unfit) {
-    std::string why = (unfit.item.empty() ? "" : unfit.item + ": " + unfit.why + ": ") + describe(error);
-    log_error(worker.name + ": " + why);
+std::string Daemon::complain(const config::Worker& worker, const std::string& why) {
+    log_error(worker.name + ": it cannot run: " + why);
     return why;
 }
 
-void Daemon::join(const config::Worker& worker, WorkerId id) {
-    members_[worker.name] = {worker, id};
+void Daemon::take_back(const std::string& name) {
+    const auto member = members_.find(name);
+    if (member == members_.end()) return;
+    roster_->remove(member->second.id, now_);
+    members_.erase(member);
+    pipes_.forget("log:" + name);
+}
+
+bool Daemon::cannot_run(const Member& member) const {
+    const auto* worker = roster_->find(member.id);
+    return !member.fault.empty() || (worker != nullptr && worker->cannot_run());
+}
+
+void Daemon::look_again(const std::string& name) {
+    const auto member = members_.find(name);
+    if (member == members_.end() || member->second.fault.empty()) return;
+    config::Config one;
+    one.daemon = config_.daemon;
+    one.workers = {member->second.config};
+    std::vector<config::Problem> ignored;   // what is still wrong is told by the start
+    config::resolve(one, ignored, config::host_lookup());
+    config::settle(one, ignored);
+    if (!config::any_error(ignored)) (void)Reload(*this).change(one.workers.front(), control::ChangeKind::restart);
+}
+
+void Daemon::join(const config::Worker& worker, WorkerId id, const std::string& fault) {
+    members_[worker.name] = {worker, id, fault};
     if (std::ranges::find(order_, worker.name) == order_.end()) order_.push_back(worker.name);
 }
 

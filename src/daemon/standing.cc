@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <sstream>
+#include <tuple>
+#include <utility>
 
 #include "daemon/log.h"
 #include "sys/files.h"
@@ -24,6 +28,22 @@ std::vector<gid_t> own_groups() {
 int own_oom_score() {
     const auto text = read_file("/proc/self/oom_score_adj", 32);
     return text ? std::atoi(text->c_str()) : 0;
+}
+
+// A container may have 65,536 numbers in all.
+constexpr std::pair<uid_t, uid_t> uids_of_small_namespaces{64000, 64999};
+
+bool has_uids(std::uint64_t first, std::uint64_t last) {
+    const auto map = read_file("/proc/self/uid_map", 64 * 1024);
+    if (!map) return true;
+    std::istringstream lines(*map);
+    std::uint64_t inside = 0;
+    std::uint64_t outside = 0;
+    std::uint64_t count = 0;
+    while (lines >> inside >> outside >> count) {
+        if (inside <= first && last < inside + count) return true;
+    }
+    return false;
 }
 
 config::Standing own_standing(bool without_root) {
@@ -55,7 +75,11 @@ bool enter_user_mode() {
 
 config::Daemon initial_daemon(const Options& options) {
     const config::Standing standing = own_standing(options.user);
-    if (!options.user) return config::initial_daemon(standing, {});
+    if (!options.user) {
+        config::Daemon daemon = config::initial_daemon(standing, {});
+        if (!has_uids(daemon.uid_first, daemon.uid_last)) std::tie(daemon.uid_first, daemon.uid_last) = uids_of_small_namespaces;
+        return daemon;
+    }
     const UserDirectories mine = user_directories(::getuid());
     return config::initial_daemon(standing, {mine.runtime, mine.state, mine.cache});
 }

@@ -276,6 +276,8 @@ enum class Verb : std::uint16_t {
     sockets = 15,  // that warderd and workers hold; `worker` empty: all
     store = 16,    // what is kept for a worker over its lives; `worker` empty: all
     security = 17, // how much is open to a worker, counted from its receipt; `worker` empty: all
+    signal = 18,   // `argument`: its name or number, to the main process of `worker`
+    forget = 19,   // `worker`: a name that no worker of the config has; its uid is free for another
 };
 
 enum class CommandFlag : std::uint16_t {

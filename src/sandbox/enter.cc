@@ -57,6 +57,7 @@ public:
     void let_itself_be_seen();
     void reset_signals();
     void start_session();
+    int open_null();
     int open_terminal();
     void take_terminal();
     void place_descriptors(const int (&wanted)[slots]);
@@ -184,6 +185,13 @@ int open_of_the_host(const std::string& path, int flags) {
     if (place) return ::open(own_path(place->get()).c_str(), flags | O_CLOEXEC);
     errno = place.error().number;
     return -1;
+}
+
+// Of this run alone: what it makes of the flags is gone with it.
+int Child::open_null() {
+    const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    must(Stage::standard_input, fd, "/dev/null");
+    return fd;
 }
 
 // Its group and what others may do with it stay as they are.
@@ -803,7 +811,7 @@ WARDER_ENDS_IN_EXEC void enter_to_be_looked_at(const Prepared& prepared, const G
 
 WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& given) {
     Child child(prepared, given);
-    const int null = prepared.null.get();
+    const int null = child.open_null();
     const int written = or_else(given.output, null);
     const int mounts = prepared.mounts && given.stub < 0 ? prepared.mounts->name_space.get() : -1;
     child.let_itself_be_seen();

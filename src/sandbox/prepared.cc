@@ -25,6 +25,7 @@
 #include "sandbox/stub_path.h"
 #include "sys/files.h"
 #include "sys/namespaces.h"
+#include "sys/own_limits.h"
 #include "sys/user_namespace.h"
 #include "sys/where_it_leads.h"
 
@@ -47,11 +48,23 @@ std::uint64_t namespaces_of(const Plan& plan) {
     return flags;
 }
 
-// A core of 0 bytes is still piped into a handler; a limit of 1 is what the kernel takes for "not even that" (core(5)). Where
-// our own hard limit is 0 already it stays that: raising it would take CAP_SYS_RESOURCE.
+// No higher than our own hard limit: raising that would take CAP_SYS_RESOURCE.
+void add_default(std::vector<Limit>& limits, int resource, rlim_t soft, rlim_t hard) {
+    if (std::ranges::find(limits, resource, &Limit::resource) != limits.end()) return;
+    rlimit own{};
+    ::getrlimit(static_cast<__rlimit_resource_t>(resource), &own);
+    limits.push_back({resource, std::min(soft, own.rlim_max), std::min(hard, own.rlim_max)});
+}
+
+// Of these two warderd has others for itself; what it has of the rest is what every worker begins with. A core of 0 bytes is still
+// piped into a handler; a limit of 1 is what the kernel takes for "not even that" (core(5)).
 std::vector<Limit> limits_of(const Plan& plan) {
     std::vector<Limit> limits = plan.limits;
-    if (plan.core_dumps) return limits;
+    add_default(limits, RLIMIT_NOFILE, worker_descriptors, worker_descriptors_most);
+    if (plan.core_dumps) {
+        add_default(limits, RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
+        return limits;
+    }
     std::erase_if(limits, [](const Limit& limit) { return limit.resource == RLIMIT_CORE; });
     rlimit own{};
     ::getrlimit(RLIMIT_CORE, &own);
@@ -308,12 +321,6 @@ Plan completed(const Plan& from, const KernelFeatures& kernel) {
     return plan;
 }
 
-Result<Fd> open_path(const std::string& path, int flags, const char* doing) {
-    Fd fd(::open(path.c_str(), flags | O_CLOEXEC));
-    if (!fd) return failure(doing);
-    return fd;
-}
-
 std::string directory_of_this_program() {
     char path[PATH_MAX];
     const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
@@ -445,7 +452,6 @@ void prepare_proofs(Prepared& prepared) {
 }
 
 Result<void> prepare_descriptors(Prepared& prepared, const std::string& stub_path, Unfit& unfit) {
-    prepared.null = TRY(open_path("/dev/null", O_RDWR, "opening /dev/null"));
     if (!prepared.plan.pid_namespace) return {};
     prepared.stub = TRY(open_stub(stub_path, unfit));
     prepared.own_pid_namespace = TRY(open_own_pid_namespace());
@@ -516,6 +522,21 @@ Result<PreparedCell> prepare_to_look(const Plan& wanted, Unfit& unfit) {
     PreparedCell prepared(new Prepared(plan));
     TRY(prepare_mounts(*prepared, chain_of(plan), facts, unfit));
     return prepared;
+}
+
+Result<void> rehearse(Plan plan, Unfit& unfit, const std::string& controllers) {
+    for (const auto& own : plan.own_directories) {
+        if (plan.mount_namespace && ::access(own.path.c_str(), F_OK) == 0) {
+            plan.binds.push_back({.source = own.path, .target = own.path, .writable = true});
+        }
+    }
+    plan.own_directories.clear();
+    TRY(prepare(plan, unfit, {}, controllers));
+    // What it is run with is looked for by exec(2) alone otherwise.
+    for (const auto& file : chain_of_program(plan).files) {
+        if (::access(host_path(file, plan).c_str(), F_OK) != 0 && errno == ENOENT) return refuse(unfit, file, "is needed to run the program, and is not there", ENOENT);
+    }
+    return {};
 }
 
 // What cannot be told without waiting is looked at as at load, where servers are first asked whether they answer.

@@ -86,7 +86,6 @@ public:
     std::uint64_t signals = 0;              // bit 0 is signal 1: those that this process handled or ignored when it prepared
     unsigned inherited_filters = 0;         // seccomp filters that this process is under itself
 
-    Fd null;                                // /dev/null
     Fd stub;                                // the warder-stub binary
     Fd own_pid_namespace;
 };

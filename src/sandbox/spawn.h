@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -56,6 +57,11 @@ struct Unfit {
     std::string why;
 };
 
+// Of a plan without a pid namespace, where the worker gets no group either: neither would end with the run what has left its session.
+inline constexpr std::string_view needs_group_to_end =
+    "is off, and there is no cgroup: what the worker leaves behind would live on after it is stopped; instead: pid_namespace = true in "
+    "[worker.NAME.cell], or a cgroup for warderd (systemd: Delegate=yes; [daemon] cgroup)";
+
 // Builds all that can be built once. May wait for the child that builds the mounts, at most 5 s. `stub_path` is where
 // warder-stub lies; empty: beside this program, or where it is installed. `controllers` are those of cgroup v2 that the
 // worker's group has, as cgroup.controllers names them: none without a group of its own.
@@ -67,6 +73,10 @@ Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& 
 // the host nothing is made: directories of the worker's own that are not there yet are left out. Only as root. Waits, at most 10 s.
 // Errors: as prepare(), with `unfit` filled in.
 Result<void> try_mounts(const Plan& plan, Unfit& unfit);
+
+// For `check`: whether prepare() would be able to, of what it can tell without changing anything on this machine. It makes the
+// worker's mounts in a namespace that is gone at once, but none of its directories: those that are not there are left out.
+Result<void> rehearse(Plan plan, Unfit& unfit, const std::string& controllers);
 
 // Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
 // it was prepared: then prepare it anew before the next start. Costs a look into the kernel's memory for each. What others answer for

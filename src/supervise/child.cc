@@ -68,8 +68,4 @@ std::optional<Reaped> Child::reap() {
 
 Result<void> Child::send(int signal) const { return send_signal(pidfd_.get(), signal); }
 
-void Child::kill_process_group() const {
-    if (pid_ > 1) ::kill(-pid_, SIGKILL);
-}
-
 }  // namespace warder::supervise

@@ -43,9 +43,6 @@ public:
     // Errors: ESRCH once it has ended.
     Result<void> send(int signal) const;
 
-    // SIGKILL to its process group, while its pid is surely its own (not reaped yet). For cells without a pid namespace.
-    void kill_process_group() const;
-
 private:
     pid_t pid_ = -1;
     Fd pidfd_;

@@ -188,7 +188,8 @@ void on_said_ready(Turn& turn) {
 
 void on_setup_failed(Turn& turn) {
     if (turn.life.state != State::starting) return;
-    end_at_once(turn, {Exit::Kind::setup, turn.event.exit.value, turn.event.exit.error});
+    const bool unfit = turn.event.exit.kind == Exit::Kind::unfit;
+    end_at_once(turn, {unfit ? Exit::Kind::unfit : Exit::Kind::setup, turn.event.exit.value, turn.event.exit.error});
 }
 
 void on_exited(Turn& turn) {
@@ -274,9 +275,10 @@ bool is_failure(const Exit& exit, const Restart& rule) {
     return std::find(rule.success.begin(), rule.success.end(), exit.value) == rule.success.end();
 }
 
-// A cell that was not made as planned would be no better the next time: a person has to look.
+// A cell that was not made as planned would be no better the next time, and what a machine never had does not come by itself: a
+// person has to look.
 bool restarts_after(const Exit& exit, const Restart& rule) {
-    if (exit.kind == Exit::Kind::cell) return false;
+    if (exit.kind == Exit::Kind::cell || exit.kind == Exit::Kind::unfit) return false;
     switch (rule.policy) {
         case RestartPolicy::never: return false;
         case RestartPolicy::on_failure: return is_failure(exit, rule);

@@ -38,6 +38,7 @@ struct Exit {
         setup_timeout,   // its set-up took too long
         protocol,        // it broke the protocol
         cell,            // its cell was not what was planned: never answered by another start
+        unfit,           // this machine has not what it takes, and never had: likewise
     };
     Kind kind = Kind::none;
     int value = 0;     // exit code, signal number, or the stage of the set-up that failed

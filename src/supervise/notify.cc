@@ -83,6 +83,10 @@ Result<NotifySocket> NotifySocket::create(const std::string& path) {
     NotifySocket socket(path, std::move(channel));
     TRY(authenticate(socket.channel_));
     if (::chmod(path.c_str(), 0600) != 0) return failure("chmod of NOTIFY_SOCKET");
+    struct stat made {};
+    if (::lstat(path.c_str(), &made) != 0) return failure("lstat of NOTIFY_SOCKET");
+    socket.device_ = made.st_dev;
+    socket.inode_ = made.st_ino;
     return socket;
 }
 
@@ -93,9 +97,15 @@ NotifySocket::~NotifySocket() {
 Result<void> NotifySocket::give_to(uid_t uid, gid_t gid) const {
     struct stat status {};
     const bool known = ::lstat(path_.c_str(), &status) == 0;
+    if (known && (status.st_mode & 07777) != 0600 && ::chmod(path_.c_str(), 0600) != 0) return failure("chmod of NOTIFY_SOCKET");
     if (known && status.st_uid == uid && status.st_gid == gid) return {};
     if (::lchown(path_.c_str(), uid, gid) != 0) return failure("chown of NOTIFY_SOCKET");
     return {};
+}
+
+bool NotifySocket::has_its_path() const {
+    struct stat found {};
+    return ::lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_;
 }
 
 std::optional<Notification> NotifySocket::receive_from(pid_t main, int& budget) {

@@ -36,7 +36,7 @@ public:
     // Binds `path` anew, root's own with mode 0600. Errors: ENAMETOOLONG, those of bind(2).
     static Result<NotifySocket> create(const std::string& path);
 
-    // Who may send to it from now on; does nothing for who may already. Errors: those of chown(2).
+    // Who may send to it from now on, and nobody else; does nothing where it is so already. Errors: those of chown(2).
     Result<void> give_to(uid_t uid, gid_t gid) const;
 
     NotifySocket(NotifySocket&&) noexcept = default;
@@ -45,6 +45,8 @@ public:
 
     int get() const { return channel_.get(); }
     const std::string& path() const { return path_; }
+    // Whether its name still leads to it.
+    bool has_its_path() const;
 
     // The next message that `main` sent; nullopt: nothing more for now, or `budget` messages were looked at.
     std::optional<Notification> receive_from(pid_t main, int& budget);
@@ -62,6 +64,8 @@ private:
     Channel channel_;
     pid_t unheard_ = 0;
     bool told_ = false;
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
 };
 
 }  // namespace warder::supervise

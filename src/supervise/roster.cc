@@ -25,11 +25,11 @@ Roster::Roster(RosterSettings settings, Poller& poller, Observer& observer)
 
 Roster::~Roster() = default;
 
-Result<WorkerId> Roster::add(WorkerSettings settings, Fd output, sandbox::Unfit& unfit) {
+Result<WorkerId> Roster::add(WorkerSettings settings, Fd output, std::string& why) {
     if (names_.contains(settings.name)) return failure(EEXIST, "adding a worker");
     if (is_leaving(settings.name)) return failure(EBUSY, "adding a worker");   // its group and its NOTIFY_SOCKET are still there
     const WorkerId id{next_id_++};
-    auto worker = TRY(Worker::create(id, std::move(settings), std::move(output), around_, unfit));
+    auto worker = Worker::create(id, std::move(settings), std::move(output), around_, why);
     names_.emplace(worker->name(), id);
     workers_.emplace(number(id), std::move(worker));
     return id;

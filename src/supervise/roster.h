@@ -29,9 +29,9 @@ public:
     Roster(const Roster&) = delete;
     Roster& operator=(const Roster&) = delete;
 
-    // Prepares a worker; it does not start. `output` as in Worker::create(). Errors: EEXIST for a name that is taken, EBUSY for
-    // one of a worker that is_leaving(), and those of Worker::create(), with `unfit` filled in where the plan cannot be carried out here.
-    Result<WorkerId> add(WorkerSettings settings, Fd output, sandbox::Unfit& unfit);
+    // Prepares a worker; it does not start. `output` and `why` as in Worker::create(). Errors: EEXIST for a name that is taken,
+    // EBUSY for one of a worker that is_leaving().
+    Result<WorkerId> add(WorkerSettings settings, Fd output, std::string& why);
 
     // Stops it; when it is stopped it is gone. It is not found by its name any more, which is free when it is gone.
     void remove(WorkerId id, Instant now);

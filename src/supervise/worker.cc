@@ -34,6 +34,10 @@ void show_in_cell(std::vector<sandbox::Bind>& binds, const std::string& source, 
 
 }  // namespace
 
+std::string in_words(const sandbox::Unfit& unfit, const Error& error) {
+    return unfit.item.empty() ? describe(error) : unfit.item + ": " + unfit.why;
+}
+
 std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_ptr<const Cell>& cell) {
     return {cell, cell->prepared.get()};
 }
@@ -41,14 +45,13 @@ std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_p
 // --- what is made once -------------------------------------------------------------------------------------------
 
 Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around)
-    : id_(id), settings_(std::move(settings)), around_(around), output_(std::move(output)),
+    : id_(id), settings_(std::move(settings)), around_(around), output_(Output(std::move(output))),
       room_(around.poller, around.rooms, tag(Watch::next_room)) {}
 
-Result<std::unique_ptr<Worker>> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
-                                               sandbox::Unfit& unfit) {
+std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why) {
     std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
-    const auto prepared = worker->prepare(worker->settings_, unfit);
-    if (!prepared && prepared.error().number != ETIMEDOUT) return Failure(prepared.error());
+    if (!worker->renew_cell()) why = worker->problem_;
+    worker->problem_.clear();
     return worker;
 }
 
@@ -61,7 +64,7 @@ Worker::~Worker() {
 }
 
 Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unfit) {
-    TRY(prepare_group(settings));
+    TRY(prepare_group(settings, unfit));
     const sandbox::Plan& plan = settings.plan;
     const bool notifies = settings.rule.ready == ReadyBy::notify;
     if (notifies) TRY(prepare_notify(plan));
@@ -75,10 +78,18 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     return {};
 }
 
-Result<void> Worker::prepare_group(const WorkerSettings& settings) {
-    if (group_ || settings.group == GroupWish::none) return {};
-    const bool required = settings.group == GroupWish::required;
-    if (around_.cgroup_directory.empty()) return required ? failure(ENOTSUP, "a cgroup of its own") : Result<void>();
+// What holds all processes of a run together is its pid namespace or its group: a stop that leaves some of them beside the next run
+// would be none.
+Result<void> Worker::prepare_group(const WorkerSettings& settings, sandbox::Unfit& unfit) {
+    const bool for_requests = settings.group == GroupWish::required;
+    const bool required = for_requests || !settings.plan.pid_namespace;
+    if (group_ || (settings.group == GroupWish::none && !required)) return {};
+    if (around_.cgroup_directory.empty()) {
+        if (!required) return {};
+        unfit = for_requests ? sandbox::Unfit{"requesters", "\"group\" needs a cgroup, and warderd has none"}
+                             : sandbox::Unfit{"pid_namespace", std::string(sandbox::needs_group_to_end)};
+        return failure(ENOTSUP, "a cgroup of its own");
+    }
     auto group = Group::create(around_.cgroup_directory, settings.name);
     if (!group) return required ? Failure(group.error()) : Result<void>();
     TRY(watch_group(*group));
@@ -105,6 +116,17 @@ Result<void> Worker::make_notify() {
     return {};
 }
 
+// Its path may have been swept away, and its mode is the worker's to change, to whom it belongs.
+Result<void> Worker::restore_notify() {
+    if (!notify_ || !next_cell_) return {};
+    if (!notify_->has_its_path()) {
+        unwatch(notify_->get());
+        notify_.reset();
+        TRY(make_notify());
+    }
+    return notify_->give_to(next_cell_->uid, next_cell_->gid);
+}
+
 // In a cell with a root of its own the socket is shown under a name that is the same for all.
 sandbox::Plan Worker::plan_with_notify(const WorkerSettings& settings) const {
     sandbox::Plan plan = settings.plan;
@@ -116,11 +138,19 @@ sandbox::Plan Worker::plan_with_notify(const WorkerSettings& settings) const {
 
 Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
     if (settings.name != settings_.name) return failure(EINVAL, "changing the name of a worker");
+    if (!settings.fault.empty()) {
+        settings_ = std::move(settings);
+        unfit_ = true;
+        next_cell_.reset();
+        room_.put_away();
+        return {};
+    }
     if (const auto prepared = prepare(settings, unfit); !prepared) {
         if (notify_) (void)notify_->give_to(settings_.plan.uid, settings_.plan.gid);
         return prepared;
     }
     settings_ = std::move(settings);
+    unfit_ = false;
     if (!room_.gone() && !room_.is_for(prepared_of(next_cell_))) {
         room_again_ = true;
         room_.put_away();
@@ -131,11 +161,21 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
 // A program or a bind that was replaced on the host: the next life shall have the new one.
 Result<void> Worker::renew_cell() {
     const auto theirs = std::exchange(theirs_, sandbox::Theirs::left_alone);
+    if (!settings_.fault.empty()) return unfit_for(settings_.fault);
     if (next_cell_ && !sandbox::stale(*next_cell_->prepared, theirs)) return {};
     sandbox::Unfit unfit;
     const auto prepared = prepare(settings_, unfit);
-    if (!prepared && !unfit.item.empty()) problem_ = unfit.item + " " + unfit.why;
+    if (prepared) return {};
+    problem_ = in_words(unfit, prepared.error());
+    // One that ran before lacks something for a moment, as while its package is upgraded.
+    unfit_ = !next_cell_ && !unfit.item.empty() && prepared.error().number != ETIMEDOUT;
     return prepared;
+}
+
+Result<void> Worker::unfit_for(const std::string& why) {
+    problem_ = why;
+    unfit_ = true;
+    return failure(ENOTSUP, "preparing a cell");
 }
 
 // --- the machine -------------------------------------------------------------------------------------------------
@@ -186,7 +226,7 @@ void Worker::announce(State before, Instant now) {
 std::string Worker::end_in_words() const {
     const Exit::Kind kind = life_.last_exit.kind;
     if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
-    if (kind == Exit::Kind::cell) return in_words(life_.last_exit) + ": " + problem_;
+    if (kind == Exit::Kind::cell || kind == Exit::Kind::unfit) return in_words(life_.last_exit) + ": " + problem_;
     const bool tells = kind == Exit::Kind::setup || kind == Exit::Kind::signal || kind == Exit::Kind::code;
     const bool evident = tells && !evidence_.empty();
     return in_words(life_.last_exit) + (evident ? ": " + evidence_ : "");
@@ -218,6 +258,7 @@ void Worker::spawn(Instant now) {
     proof_.reset();
     failed_at_ = sandbox::Stage::none;
     problem_.clear();
+    unfit_ = false;
     evidence_.clear();
     status_text_.clear();
     if (notify_) notify_->drain();
@@ -226,6 +267,7 @@ void Worker::spawn(Instant now) {
 }
 
 Result<void> Worker::begin() {
+    TRY(restore_notify());
     TRY(renew_cell());
     failed_at_ = sandbox::Stage::cgroup;
     TRY(renew_group());
@@ -240,9 +282,8 @@ Result<void> Worker::begin() {
 Result<void> Worker::renew_group() {
     if (!group_ || !group_->spent()) return {};
     unwatch(group_->events());
-    const auto renewed = group_->renew();
-    TRY(watch_group(*group_));
-    return renewed;
+    TRY(group_->renew());
+    return watch_group(*group_);
 }
 
 // A limit that cannot be set is a life that does not begin.
@@ -253,13 +294,13 @@ Result<void> Worker::limit_group() {
     return limited;
 }
 
-sandbox::Descriptors Worker::descriptors(int broker, int store, int witness) const {
-    return {.broker = broker, .store = store, .output = output_.get(), .error = -1, .witness = witness,
+sandbox::Descriptors Worker::descriptors(int broker, int store, int witness, int output) const {
+    return {.broker = broker, .store = store, .output = output, .error = -1, .witness = witness,
             .cgroup = group_ ? group_->directory() : -1};
 }
 
 Result<sandbox::Spawned> Worker::noted(Result<sandbox::Spawned> spawned) {
-    if (!spawned) failed_at_ = sandbox::stage_of(spawned.error(), descriptors(-1, -1, -1));
+    if (!spawned) failed_at_ = sandbox::stage_of(spawned.error(), descriptors(-1, -1, -1, -1));
     return spawned;
 }
 
@@ -285,7 +326,10 @@ Result<void> Worker::begin_main() {
     Fd witness;
     if (cell_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*cell_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
-    given_ = descriptors(pair.theirs.get(), store.get(), witness.get());
+    const auto& plan = sandbox::plan_of(*cell_->prepared);
+    if (!plan.terminal.empty()) terminal_ = BorrowedTerminal::look_at(plan.terminal, cell_->uid);
+    const Fd output = output_.for_next_run();
+    given_ = descriptors(pair.theirs.get(), store.get(), witness.get(), output ? output.get() : output_.number());
     sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*cell_->prepared, given_, inside)));
     // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
@@ -323,7 +367,7 @@ std::string Worker::evidence_for(const Exit& exit, std::string_view object) {
 
 void Worker::setup_failed(sandbox::SetupFailure failed, Instant now) {
     main_may_come_ = false;
-    const Exit exit{Exit::Kind::setup, static_cast<int>(failed.stage), failed.error};
+    const Exit exit{unfit_ ? Exit::Kind::unfit : Exit::Kind::setup, static_cast<int>(failed.stage), failed.error};
     if (evidence_.empty() && failed.stage != sandbox::Stage::none) evidence_ = evidence_for(exit, failed.object);
     feed({Event::Kind::setup_failed, exit, 0}, now);
     tell_what_is_gone(now);
@@ -353,7 +397,6 @@ Result<void> Worker::send_signal(int signal) const {
 void Worker::kill_all() {
     main_may_come_ = false;
     if (group_) (void)group_->kill();
-    if (main_ && !stub_) main_.kill_process_group();
     if (main_) (void)main_.send(SIGKILL);
     if (stub_) (void)stub_.send(SIGKILL);
 }
@@ -379,6 +422,7 @@ void Worker::tell_what_is_gone(Instant now) {
     }
     if (empty_told_ || stub_ || (group_ && group_->populated())) return;
     empty_told_ = true;
+    terminal_.reset();
     poller_failed_ = false;
     feed({Event::Kind::group_empty, {}, 0}, now);
 }
@@ -463,12 +507,10 @@ sandbox::Receipt Worker::planned() const {
     return sandbox::compare(sandbox::expected_of(*next_cell_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
 }
 
-// The status pipe is read first: it knows why. Where neither stub nor cgroup hold the rest of the life, its process group is
-// killed while the zombie still keeps the number.
+// The status pipe is read first: it knows why.
 void Worker::on_main_exit(Instant now) {
     if (!main_ || !main_.ended()) return;
     on_main_status(now);
-    if (!stub_ && !group_) main_.kill_process_group();
     unwatch(main_.pidfd());
     const pid_t pid = main_.pid();
     const auto reaped = main_.reap();

@@ -27,7 +27,9 @@
 #include "supervise/next_room.h"
 #include "supervise/notify.h"
 #include "supervise/observer.h"
+#include "supervise/output.h"
 #include "supervise/snapshot.h"
+#include "supervise/terminal.h"
 #include "supervise/watch.h"
 #include "sys/channel.h"
 #include "sys/poller.h"
@@ -35,7 +37,7 @@
 namespace warder::supervise {
 
 enum class GroupWish : std::uint8_t {
-    none,        // stays in warderd's own cgroup
+    none,        // stays in warderd's own cgroup; not where it has no pid namespace either
     preferred,   // its own where warderd has a delegated directory
     required,    // its own, or it is not added (ENOTSUP)
 };
@@ -47,6 +49,7 @@ struct WorkerSettings {
     GroupWish group = GroupWish::preferred;
     bool pass_pidfds = false;   // SO_PASSPIDFD on our end of the channel: for requesters = "group"
     std::string origin;         // where its config stands, for sentences: "warder.toml:12"
+    std::string fault;          // why this machine cannot run it, as far as the config could tell; empty: nothing is known
 };
 
 // What all workers share. Lives as long as the roster.
@@ -61,13 +64,16 @@ struct Surroundings {
     RoomPlaces rooms;
 };
 
+// "/opt/app: is to be shown in the cell, but does not exist"; the error where nothing of the plan was at fault.
+std::string in_words(const sandbox::Unfit& unfit, const Error& error);
+
 class Worker {
 public:
     // Prepares the cell, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
-    // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. Errors: those of
-    // sandbox::prepare(), with `unfit`; but where servers of its sources are silent (ETIMEDOUT), which each start tries again.
-    static Result<std::unique_ptr<Worker>> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around,
-                                                  sandbox::Unfit& unfit);
+    // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. What cannot be prepared here and now is no error:
+    // `why` then says what, and each start tries again. It fails at its first start for what this machine has not (its policy is
+    // asked only where a server is silent or something has run out), so that one bad worker never keeps others from theirs.
+    static std::unique_ptr<Worker> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why);
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
     // Kills what is left, without waiting for it: a worker should be at rest by now.
@@ -79,6 +85,8 @@ public:
     const Life& life() const { return life_; }
     State state() const { return life_.state; }
     bool at_rest() const { return life_.state == State::stopped || life_.state == State::failed; }
+    // What it was to run with is not on this machine, and its policy does not try again: told at its last preparation or start.
+    bool cannot_run() const { return unfit_; }
     // Nothing of it is left, a room that nobody took included.
     bool gone() const { return at_rest() && room_.gone(); }
     std::uint32_t life_number() const { return life_number_; }
@@ -123,11 +131,12 @@ public:
     Result<void> send_signal(int signal) const;
 
     // New settings for the lives to come; the present one goes on under the old cell, but the new rule counts at once. The
-    // name must be the same. Errors: those of create(), with the old settings untouched.
+    // name must be the same. Errors: those of sandbox::prepare(), with the old settings untouched; ENOTSUP where there is no
+    // cgroup for whom one is needed. One that has a `fault` is not prepared, and fails when it is started.
     Result<void> change(WorkerSettings settings, sandbox::Unfit& unfit);
 
     // What 1 and 2 of the next lives are.
-    void set_output(Fd output) { output_ = std::move(output); }
+    void set_output(Fd output) { output_ = Output(std::move(output)); }
 
     // An event of the poller whose tag names this worker.
     void handle(const PollEvent& event, Instant now);
@@ -161,10 +170,12 @@ private:
 
     // Everything that is made from settings; what is there already is kept.
     Result<void> prepare(const WorkerSettings& settings, sandbox::Unfit& unfit);
-    Result<void> prepare_group(const WorkerSettings& settings);
+    Result<void> prepare_group(const WorkerSettings& settings, sandbox::Unfit& unfit);
     Result<void> prepare_notify(const sandbox::Plan& plan);
     Result<void> make_notify();
+    Result<void> restore_notify();
     Result<void> renew_cell();
+    Result<void> unfit_for(const std::string& why);
     sandbox::Plan plan_with_notify(const WorkerSettings& settings) const;
 
     void run(const Event& event, Instant now);
@@ -211,12 +222,13 @@ private:
     Result<void> renew_group();
     Result<void> limit_group();
     Result<void> watch_group(const Group& group);
-    sandbox::Descriptors descriptors(int broker, int store, int witness) const;
+    sandbox::Descriptors descriptors(int broker, int store, int witness, int output) const;
 
     WorkerId id_;
     WorkerSettings settings_;
     Surroundings& around_;
-    Fd output_;
+    Output output_;
+    std::optional<BorrowedTerminal> terminal_;   // of the present life
     std::shared_ptr<const Cell> next_cell_;   // for the lives to come
     std::optional<Group> group_;
     std::optional<NotifySocket> notify_;
@@ -250,6 +262,7 @@ private:
     sandbox::Receipt receipt_;
     sandbox::Stage failed_at_ = sandbox::Stage::none;   // of a beginning that failed before there was a child
     std::string problem_;            // of its set-up or its cell, in words
+    bool unfit_ = false;             // ... which another start would not mend
     std::string evidence_;           // what is known of why its cell ended it
     std::uint64_t oom_kills_before_ = 0;   // in its group, when this life began
     FixedString<256> status_text_;

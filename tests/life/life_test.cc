@@ -218,15 +218,46 @@ TEST_CASE("a set-up in the stub that fails is told too, and no main process is m
     CHECK(why.find("Invalid argument") != std::string::npos);
 }
 
-TEST_CASE("a plan that cannot be carried out is refused when the worker is added") {
+TEST_CASE("a plan that cannot be carried out here fails at its first start, and runs when a person starts it again and it can") {
     Loop loop;
-    sandbox::Unfit unfit;
+    const std::string absent = loop.folder() + "/absent";
     WorkerSettings settings = sleeper("ghost");
-    settings.plan.binds.push_back({.source = "/nonexistent", .target = "/data"});
-    const auto id = loop.roster->add(std::move(settings), Fd(), unfit);
-    REQUIRE_FALSE(id);
-    CHECK_FALSE(unfit.item.empty());
-    CHECK(loop.roster->size() == 0);
+    settings.plan.binds.push_back({.source = absent, .target = "/data"});
+    std::string why;
+    const auto id = loop.roster->add(std::move(settings), Fd(), why);
+    REQUIRE(id);
+    CHECK_MESSAGE(why.find(absent) != std::string::npos, why);
+    Worker& ghost = *loop.roster->find(*id);
+    CHECK(ghost.cannot_run());
+    ghost.start(now());
+    CHECK(ghost.state() == State::failed);
+    CHECK_MESSAGE(ghost.snapshot().why.find(absent) != std::string::npos, ghost.snapshot().why);
+    REQUIRE(::mkdir(absent.c_str(), 0755) == 0);
+    ghost.start(now());
+    CHECK(loop.until_state(ghost, State::ready));
+    REQUIRE(::rmdir(absent.c_str()) == 0);
+    // It has run: what it lacks now may come back by itself, and its policy tries.
+    ghost.restart(now());
+    CHECK(loop.until_state(ghost, State::waiting));
+}
+
+TEST_CASE("a worker with a fault never starts, and is as any other when it has none any more") {
+    Loop loop;
+    WorkerSettings settings = sleeper("web");
+    settings.fault = "there is no user \"web\"";
+    std::string why;
+    const auto id = loop.roster->add(std::move(settings), Fd(), why);
+    REQUIRE(id);
+    CHECK(why == "there is no user \"web\"");
+    Worker& web = *loop.roster->find(*id);
+    web.start(now());
+    CHECK(web.state() == State::failed);
+    CHECK(web.snapshot().why == "it cannot run on this machine: there is no user \"web\"");
+    CHECK(loop.sessions_begun == 0);
+    sandbox::Unfit unfit;
+    REQUIRE(web.change(sleeper("web"), unfit));
+    web.start(now());
+    CHECK(loop.until_state(web, State::ready));
 }
 
 TEST_CASE("T4: without free descriptors a start fails and is tried again until there are some") {
@@ -300,12 +331,12 @@ TEST_CASE("start_all leaves those without autostart alone") {
 TEST_CASE("a removed worker is stopped, then gone; then its name is free, its id never again") {
     Loop loop;
     const WorkerId first = loop.start_until_ready(sleeper("web")).id();
-    sandbox::Unfit unfit;
-    CHECK(loop.roster->add(sleeper("web"), Fd(), unfit).error().number == EEXIST);
+    std::string why;
+    CHECK(loop.roster->add(sleeper("web"), Fd(), why).error().number == EEXIST);
     loop.roster->remove(first, now());
     CHECK(loop.roster->find("web") == nullptr);
     CHECK(loop.roster->is_leaving("web"));
-    CHECK(loop.roster->add(sleeper("web"), Fd(), unfit).error().number == EBUSY);   // its group is still its own
+    CHECK(loop.roster->add(sleeper("web"), Fd(), why).error().number == EBUSY);   // its group is still its own
     REQUIRE(loop.until([&] { return loop.roster->find(first) == nullptr; }));
     CHECK_FALSE(loop.roster->is_leaving("web"));
     Worker& second = loop.start_until_ready(sleeper("web"));

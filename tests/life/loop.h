@@ -167,6 +167,8 @@ class Loop : public Observer {
 public:
     explicit Loop(const std::string& cgroup = {}, std::uint32_t rooms = 0) : poller_(std::move(*Poller::create())) { new_roster(cgroup, rooms); }
 
+    const std::string& folder() const { return folder_.path; }
+
     // Whatever the one before still had is left to its destructor.
     void new_roster(const std::string& cgroup, std::uint32_t rooms = 0) {
         roster.reset();
@@ -186,9 +188,9 @@ public:
     }
 
     Worker& add(WorkerSettings settings) {
-        sandbox::Unfit unfit;
-        auto id = roster->add(std::move(settings), Fd(), unfit);
-        if (!id) FAIL("add: " << describe(id.error()) << ": " << unfit.item << " " << unfit.why);
+        std::string why;
+        auto id = roster->add(std::move(settings), Fd(), why);
+        if (!id || !why.empty()) FAIL("add: " << (id ? std::string() : describe(id.error())) << ": " << why);
         return *roster->find(*id);
     }
 

@@ -94,24 +94,30 @@ TEST_CASE("with both, every process of the worker is in its cgroup, and no other
     CHECK(loop.turns - turns < 5);   // a populated group does not wake us
 }
 
-TEST_CASE("without a pid namespace and a cgroup its process group is killed") {
+TEST_CASE("T53: without a pid namespace and without a cgroup a worker does not start, since its stop would leave what hid") {
     Loop loop;
-    WorkerSettings settings = shell("forker", "sleep 1000 & sleep 1000 & exec sleep 1000");
+    WorkerSettings settings = sleeper("web");
     without_pid_namespace(settings);
-    Worker& worker = loop.start_until_ready(std::move(settings));
-    wait_for_processes(loop, 3);
-    REQUIRE(::kill(worker.pid(), SIGKILL) == 0);
-    REQUIRE(loop.until([&] { return worker.life_number() == 2; }));
+    std::string why;
+    const auto id = loop.roster->add(std::move(settings), Fd(), why);
+    REQUIRE(id);
+    CHECK_MESSAGE(why.starts_with("pid_namespace: is off, and there is no cgroup"), why);
+    Worker& worker = *loop.roster->find(*id);
+    worker.start(now());
+    CHECK(worker.state() == State::failed);
+    CHECK_FALSE(has_children());
 }
 
-TEST_CASE("a cgroup that is required and cannot be had refuses the worker") {
+TEST_CASE("a cgroup that is required and cannot be had fails the worker") {
     Loop loop;
     WorkerSettings settings = sleeper("web");
     settings.group = GroupWish::required;
-    sandbox::Unfit unfit;
-    const auto id = loop.roster->add(std::move(settings), Fd(), unfit);
-    REQUIRE_FALSE(id);
-    CHECK(id.error().number == ENOTSUP);
+    std::string why;
+    const auto id = loop.roster->add(std::move(settings), Fd(), why);
+    REQUIRE(id);
+    CHECK_MESSAGE(why.find("needs a cgroup") != std::string::npos, why);
+    loop.roster->find(*id)->start(now());
+    CHECK(loop.roster->find(*id)->state() == State::failed);
 }
 
 TEST_CASE("a stop during set-up leaves nothing, whenever it comes") {

@@ -254,13 +254,12 @@ os.execv(sys.argv[1], sys.argv[1:])
 """ % (277 if ARM else 317)
         self.before = ["/usr/bin/python3", "-c", wrapper]
         self.close_fds = False
-        daemon = self.start(worker("full", "time.sleep(1000)"), wait=False)
-        wait_for(lambda: daemon.poll() is not None, "warderd refuses to start: " + self.log_text())
+        self.start(worker("full", "time.sleep(1000)"))
+        self.wait_state("full", "failed")
         text = self.log_text()
-        self.daemon = None
-        self.assertNotEqual(daemon.returncode, 0)
-        self.assertIn("full: evidence: the kernel lacks it (it came with Linux 5.0", text)
+        self.assertIn("full: it cannot run: evidence: the kernel lacks it (it came with Linux 5.0", text)
         self.assertIn('instead: evidence = "errno", or preferred = ["evidence"]', text)
+        self.assertEqual(self.end_daemon(), [])
         self.start(worker("full", "say(call(%d, 0, 0, 0, 0)); time.sleep(1000)" % PTRACE, FULL + '\npreferred = ["evidence"]'))
         self.assertEqual(self.said("full")[0], ["EPERM"])
         self.assertEqual(self.worker("full")["evidence"], "errno")

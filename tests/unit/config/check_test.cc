@@ -14,7 +14,7 @@ using Type = PathFacts::Type;
 // A machine of three users and a few paths.
 struct Machine {
     std::map<std::string, Account> users = {{"www", {1001, 1002}}, {"root", {0, 0}}, {"nobody", {65534, 65534}},
-                                            {"low", {64001, 64001}}, {"same", {1001, 9}}};
+                                            {"low", {70001, 70001}}, {"same", {1001, 9}}};
     std::map<std::string, gid_t> groups = {{"www", 1002}, {"adm", 4}, {"root", 0}};
     std::map<std::string, PathFacts> paths = {
         {"/", {Type::directory, false, {}, 0}},         {"/usr/bin/web", {Type::file, true, {}, 0}},
@@ -177,15 +177,15 @@ TEST_CASE("names become numbers") {
     CHECK_EQ(resolved("user = \"www\"\ngroup = \"adm\"\n").web().cell.gid, 4);
 }
 
-TEST_CASE("names that are not there are errors in their places") {
+TEST_CASE("names that are not there are told in their places, and are their worker's fault alone") {
     CHECK_EQ(said("user = \"wwww\"\ngroup = \"x\"\nsupplementary_groups = [\"y\"]\n"),
-             "w.toml:3:8: error: there is no user \"wwww\"\n"
+             "w.toml:3:8: warning: there is no user \"wwww\": the worker cannot start\n"
              "    3 | user = \"wwww\"\n"
              "      |        ^~~~~~\n"
-             "w.toml:4:9: error: there is no group \"x\"\n"
+             "w.toml:4:9: warning: there is no group \"x\": the worker cannot start\n"
              "    4 | group = \"x\"\n"
              "      |         ^~~\n"
-             "w.toml:5:24: error: there is no group \"y\"\n"
+             "w.toml:5:24: warning: there is no group \"y\": the worker cannot start\n"
              "    5 | supplementary_groups = [\"y\"]\n"
              "      |                        ^~~~~\n");
 }
@@ -203,7 +203,7 @@ TEST_CASE("no worker runs as root, as nobody or with a number of the range") {
              "    3 | user = \"nobody\"\n"
              "      |        ^~~~~~~~\n");
     CHECK_EQ(said("user = \"low\"\n"),
-             "w.toml:3:8: error: user \"low\" has a number of \"uid_range\": 64001\n"
+             "w.toml:3:8: warning: user \"low\" has a number of \"uid_range\": 70001: the worker cannot start\n"
              "    3 | user = \"low\"\n"
              "      |        ^~~~~\n");
 }
@@ -227,7 +227,7 @@ TEST_CASE("a program must be there, a file, and executable") {
     };
     CHECK_EQ(exec("/usr/bin/x", {Type::file, true, {}, 0}), "");
     CHECK_EQ(exec("/usr/bin/x", {Type::absent, false, {}, ENOENT}),
-             "w.toml:2:8: error: program \"/usr/bin/x\" is not there\n"
+             "w.toml:2:8: warning: program \"/usr/bin/x\" is not there: the worker cannot start\n"
              "    2 | exec = [\"/usr/bin/x\", \"x\"]\n"
              "      |        ^~~~~~~~~~~~~~~~~~~\n");
     CHECK_NE(exec("/usr/bin/x", {Type::absent, false, {}, ELOOP}).find("cannot be looked at (ELOOP)"), std::string::npos);
@@ -292,7 +292,7 @@ TEST_CASE("a grant that says tree or file is held against the disk, and the way 
              "w.toml:3:21: warning: \"/srv\" is granted as a file, but is a directory: nothing below it can be asked for\n"
              "    3 | grants.g = { read = \"/srv\" }\n"
              "      |                     ^~~~~~ for the tree write \"/srv/\"\n");
-    CHECK_NE(said_of("{ secret = \"/srv\" }").find("error: \"/srv\" is a directory, but a file is meant"), std::string::npos);
+    CHECK_NE(said_of("{ secret = \"/srv\" }").find("warning: \"/srv\" is a directory, but a file is meant: the worker cannot start"), std::string::npos);
 }
 
 TEST_CASE("files of the kernel's own file systems are not granted") {
@@ -350,7 +350,7 @@ TEST_CASE("a command's program is there, and so is the user that it runs as") {
     CHECK_EQ(web.grants[0].command.uid, Machine{}.users.at("www").uid);
     CHECK_EQ(web.grants[0].command.gid, Machine{}.users.at("www").gid);
     CHECK_EQ(said_of("{ run = [\"/usr/bin/web\"], user = \"nobody-here\" }"),
-             "w.toml:3:20: error: there is no user \"nobody-here\"\n"
+             "w.toml:3:20: warning: there is no user \"nobody-here\": the worker cannot start\n"
              "    3 | grants.g = { run = [\"/usr/bin/web\"], user = \"nobody-here\" }\n"
              "      |                    ^~~~~~~~~~~~~~~~\n");
     CHECK_NE(said_of("{ run = [\"/usr/bin/none\"] }").find("program \"/usr/bin/none\" is not there"), std::string::npos);
@@ -391,8 +391,8 @@ TEST_CASE("what is expected of a config is held against it") {
 }
 
 TEST_CASE("what is expected of a config with errors is not looked at") {
-    const std::string text = said("user = \"none\"\n[[expect]]\nworker = \"web\"\nrequest = \"read /a\"\nverdict = \"allow\"\n");
-    CHECK_NE(text.find("there is no user"), std::string::npos);
+    const std::string text = said("user = \"root\"\n[[expect]]\nworker = \"web\"\nrequest = \"read /a\"\nverdict = \"allow\"\n");
+    CHECK_NE(text.find("does not run as root"), std::string::npos);
     CHECK_EQ(text.find("expected"), std::string::npos);
 }
 
@@ -403,7 +403,7 @@ TEST_CASE("errors of the file and of the machine are told together") {
              "w.toml:2:8: error: path of \"exec\" is not absolute\n"
              "    2 | exec = \"x\"\n"
              "      |        ^~~ write the whole path, from \"/\"\n"
-             "w.toml:3:8: error: there is no user \"y\"\n"
+             "w.toml:3:8: warning: there is no user \"y\": the worker cannot start\n"
              "    3 | user = \"y\"\n"
              "      |        ^~~\n"
              "w.toml:4:21: error: path of \"read\" is not absolute\n"
@@ -417,6 +417,22 @@ TEST_CASE("fingerprints follow what was resolved") {
     const std::string keys = "user = \"www\"\n";
     CHECK_EQ(fingerprint_of(resolved(keys).web()), fingerprint_of(resolved(keys).web()));
     CHECK_NE(fingerprint_of(resolved(keys).web()), fingerprint_of(resolved(keys, moved).web()));
+}
+
+TEST_CASE("what a machine lacks is the fault of one worker, which says it, and no error of the config") {
+    const auto fault = [](const std::string& text) {
+        const Resolved result = resolved(text);
+        CHECK_FALSE(any_error(result.problems));
+        return result.web().fault;
+    };
+    CHECK_EQ(fault("user = \"www\"\n"), "");
+    CHECK_EQ(fault("user = \"wwww\"\ngroup = \"x\"\n"), "there is no user \"wwww\"");
+    CHECK_EQ(fault("group = \"x\"\n"), "there is no group \"x\"");
+    CHECK_EQ(fault("supplementary_groups = [\"adm\", \"y\"]\n"), "there is no group \"y\"");
+    CHECK_EQ(fault("grants.g = { run = [\"/usr/bin/web\"], user = \"nobody-here\" }\n"), "there is no user \"nobody-here\"");
+    CHECK_EQ(fault("grants.g = { run = [\"/usr/bin/none\"] }\n"), "");   // asking for it fails, and nothing else
+    CHECK_NE(fault("grants.g = { secret = \"/srv\" }\n").find("is a directory, but a file is meant"), std::string::npos);
+    CHECK_NE(fault("cell.overlays = [{ target = \"/a\", lower = [\"/srv/a.txt\"], size = \"1MiB\" }]\n").find("is no directory"), std::string::npos);
 }
 
 }  // namespace

@@ -166,7 +166,7 @@ TEST_CASE("access: a group that may look may not change, and an unknown verb cou
                             Verb::check, Verb::version, Verb::sockets, Verb::store, Verb::security}) {
         CHECK(may(access, member, verb));
     }
-    for (const Verb verb : {Verb::start, Verb::stop, Verb::restart, Verb::reload, Verb::shutdown, static_cast<Verb>(99)}) {
+    for (const Verb verb : {Verb::start, Verb::stop, Verb::restart, Verb::reload, Verb::signal, Verb::forget, Verb::shutdown, static_cast<Verb>(99)}) {
         CHECK_FALSE(may(access, member, verb));
     }
 }

@@ -27,7 +27,7 @@ TEST_CASE("command: status and logs are of one worker or of all") {
 }
 
 TEST_CASE("command: verbs about one worker need its name, others take none") {
-    for (const Verb verb : {Verb::show, Verb::start, Verb::stop, Verb::restart, Verb::grants, Verb::fds}) {
+    for (const Verb verb : {Verb::show, Verb::start, Verb::stop, Verb::restart, Verb::grants, Verb::fds, Verb::forget}) {
         CHECK(error_of(understand(command(verb))) == EINVAL);
         CHECK(understand(command(verb, "web"))->worker == "web");
     }
@@ -54,6 +54,19 @@ TEST_CASE("command: why needs a known operation, and takes words and flags") {
     const auto unknown = understand(command(Verb::why, "web", "reed", "/etc/shadow"));
     CHECK(error_of(unknown) == EINVAL);
     CHECK(unknown.error().sentence.find("read, write, append") != std::string::npos);
+}
+
+TEST_CASE("command: a signal has a name, with SIG or without, or a number") {
+    const auto signal = [](std::string_view word) { return understand(command(Verb::signal, "web", word)); };
+    CHECK(signal("HUP")->signal == 1);
+    CHECK(signal("SIGHUP")->signal == 1);
+    CHECK(signal("10")->signal == 10);
+    CHECK(signal("64")->signal == 64);
+    for (const char* word : {"", "hup", "HUPP", "0", "65", "-1", "1x", "SIG", "SIG1x", "99999999999"}) CHECK_MESSAGE(error_of(signal(word)) == EINVAL, word);
+    CHECK(signal("HUPP").error().sentence.find("a name of signal(7)") != std::string::npos);
+    CHECK(error_of(understand(command(Verb::signal, "", "HUP"))) == EINVAL);
+    CHECK(error_of(understand(command(Verb::signal, "web", "HUP", "more"))) == EINVAL);
+    CHECK(understand(command(Verb::stop, "web"))->signal == 0);
 }
 
 TEST_CASE("command: only start, stop and restart can wait") {

@@ -89,6 +89,14 @@ public:
         report.ok = reload_is_good;
         return report;
     }
+    Answer<pid_t> signal(std::string_view name, int signal) override {
+        done.push_back("signal " + std::string(name) + " " + std::to_string(signal));
+        return if_known(name, pid_t{42});
+    }
+    Answer<uid_t> forget(std::string_view name) override {
+        done.push_back("forget " + std::string(name));
+        return name == "old" ? Answer<uid_t>(uid_t{70'003}) : Refused({EBUSY, "it is still there"});
+    }
     Answer<void> shutdown() override {
         done.push_back("shutdown");
         return {};

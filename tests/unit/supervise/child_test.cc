@@ -100,22 +100,3 @@ TEST_CASE("a child that somebody else reaped is gone, and nothing is known of it
     REQUIRE(reaped);
     CHECK(reaped->exit.kind == Exit::Kind::none);
 }
-
-TEST_CASE("the process group of a session leader is killed while its zombie keeps the number") {
-    int pipe_ends[2];
-    REQUIRE(::pipe(pipe_ends) == 0);
-    Child child = fork_child([&] {
-        ::setsid();
-        if (::fork() == 0) ::pause();
-        ::_exit(0);
-    });
-    ::close(pipe_ends[1]);
-    REQUIRE(ended_within(child.pidfd(), 5000));
-    // The grandchild holds the writing end until it dies.
-    pollfd end{pipe_ends[0], POLLIN, 0};
-    CHECK(::poll(&end, 1, 50) == 0);
-    child.kill_process_group();
-    CHECK(::poll(&end, 1, 5000) == 1);
-    CHECK(child.reap());
-    ::close(pipe_ends[0]);
-}

@@ -196,3 +196,20 @@ TEST_CASE("a socket of a warderd that died is replaced, and a path that is too l
     REQUIRE_FALSE(refused);
     CHECK(refused.error().number == ENAMETOOLONG);
 }
+
+TEST_CASE("T48, T54: a socket that its owner made unwritable is as new, and one whose path was swept away is known") {
+    const Folder folder;
+    auto socket = NotifySocket::create(folder.path + "/web");
+    REQUIRE(socket);
+    REQUIRE(socket->give_to(::getuid(), ::getgid()));
+    REQUIRE(::chmod(socket->path().c_str(), 0) == 0);
+    REQUIRE(socket->give_to(::getuid(), ::getgid()));
+    struct stat status {};
+    REQUIRE(::lstat(socket->path().c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0600);
+    CHECK(socket->has_its_path());
+    REQUIRE(::unlink(socket->path().c_str()) == 0);
+    CHECK_FALSE(socket->has_its_path());
+    const Fd other(::open(socket->path().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    CHECK_FALSE(socket->has_its_path());
+}
