@@ -49,11 +49,10 @@ class OneBadWorker(WarderTest):
                 self.assertIn(reason, seen["last_exit"])
                 self.assertFalse(seen["pid"])
 
-    def test_check_tells_of_all_of_them_and_is_no_error(self):
+    def test_check_tells_of_all_of_them(self):
         bad = self.bad_workers()
         self.write_config(worker("good") + "".join(text for text, _ in bad.values()))
         done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         for name, (_, reason) in bad.items():
             with self.subTest(name):
                 self.assertIn(reason, done.stdout + done.stderr)
