@@ -394,7 +394,7 @@ time.sleep(1000)
         with open(mark) as kept:
             self.assertEqual(kept.read(), "kept")
         self.assertEqual(os.stat(mark).st_uid, uid)
-        self.assertTrue(os.path.isdir(self.path("user/.cache/warder/asker")))
+        self.assertTrue(os.path.isdir(self.path("user/.cache/warder/private/asker")))
 
     def test_what_takes_root_is_refused_at_its_line(self):
         cases = {
