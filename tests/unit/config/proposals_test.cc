@@ -10,7 +10,8 @@ using namespace warder;
 namespace {
 
 config::Parsed with_grants(const std::string& grants) {
-    return config::parse({{"w.toml", "[worker.w]\nexec = [\"/bin/true\"]\n[worker.w.grants]\n" + grants}});
+    return config::parse({{"w.toml", "[worker.w]\nexec = [\"/bin/true\"]\n[worker.w.grants]\n" + grants +
+                                      "[worker.x]\nexec = [\"/bin/true\"]\n"}});
 }
 
 std::string behind(const std::string& sentence, std::string_view words) {
