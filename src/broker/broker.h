@@ -80,9 +80,16 @@ public:
     // An opener has answered (or its deadline has): records it.
     void job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
                   std::span<const JobResult> results, Instant now);
+    // An opener has done it, and the worker did not take its answer: it is told, when it reads, how each request ended, with nothing
+    // lent. Then job_done is called by the same caller.
+    void job_unanswered(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
+                        std::span<const JobResult> results, Instant now);
+    // Memory that may still be made for this worker (memory_account.h), and what an opener saw of what there was.
+    MemoryLeft memory_left(WorkerId worker) const;
+    void memory_looked_at(WorkerId worker, std::size_t count, const MemoryAccount::Places& there);
     // The deadline came first: the worker is told so, and then job_done is called by the same caller.
     void job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
-                    Reason reason);
+                    Reason reason, Instant now);
 
     // A command was started, or could not be. The worker knows it from the runner, unless that is gone.
     struct Begun {
@@ -220,7 +227,8 @@ private:
     // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
     void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
     void run(Principal& principal, RequestId id, Credentials sender, Instant now);
-    void tell_ends(Principal& principal, Instant now);
+    void tell_later(Principal& principal, const Result<Bytes>& message);
+    void tell_untold(Principal& principal, Instant now);
     void answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
                              std::string_view text = {});
     void await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now);

@@ -53,7 +53,7 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.outstanding < principal.settings.max_outstanding) taken = outside_.openers.take(job);
+    if (session.unanswered() < principal.settings.max_outstanding) taken = outside_.openers.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += lent_by(items);
@@ -71,7 +71,7 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
                    &grant.command, std::span(words_.words).first(words_.count), ends};
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.outstanding < principal.settings.max_outstanding) taken = outside_.runner.take(job);
+    if (session.unanswered() < principal.settings.max_outstanding) taken = outside_.runner.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += ends;
@@ -96,33 +96,39 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
     if (!begun.answered) {
         say_failure(*principal, one);
         const protocol::Outcome outcome = outcome_of(one);
-        reply(*principal, protocol::encode_answer(outgoing_, begun.request, std::span(&outcome, 1)));
-        if (!principal->session) return;
+        tell_later(*principal, protocol::encode_answer(outgoing_, begun.request, std::span(&outcome, 1)));
+        tell_untold(*principal, now);
     }
     record_all(*principal, principal->session->who, now);
 }
 
-// Later when its socket is full: a worker that only waits for this asks nothing meanwhile, so the clock brings it again.
 void Broker::command_ended(WorkerId worker, std::uint32_t generation, const Ended& ended, Instant now) {
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     std::uint64_t value = ended.code | static_cast<std::uint64_t>(ended.pid) << 32;
     if (ended.by_signal) value |= static_cast<std::uint64_t>(protocol::RunStatus::by_signal);
     if (ended.timed_out) value |= static_cast<std::uint64_t>(protocol::RunStatus::timed_out);
-    principal->session->untold.push_back({std::string(ended.grant), value});
-    tell_ends(*principal, now);
+    tell_later(*principal, protocol::encode_event(outgoing_, protocol::Type::ended, {ended.grant, value, 0}));
+    tell_untold(*principal, now);
 }
 
-void Broker::tell_ends(Principal& principal, Instant now) {
+void Broker::tell_later(Principal& principal, const Result<Bytes>& message) {
+    if (message) principal.session->untold.emplace_back(message->begin(), message->end());
+}
+
+// Later when its socket is full: a worker that only waits for this asks nothing meanwhile, so the clock brings it again.
+void Broker::tell_untold(Principal& principal, Instant now) {
     auto& untold = principal.session->untold;
-    while (!untold.empty()) {
-        const auto told = send_event(principal.settings.id, protocol::Type::ended, {untold.front().grant, untold.front().value, 0});
-        if (!told && told.error().number == EAGAIN) {
+    std::size_t told = 0;
+    while (told < untold.size()) {
+        const auto sent = principal.session->channel->send(untold[told]);
+        if (!sent && sent.error().number == EAGAIN) {
             next_deadline_ = std::min(next_deadline_, now + retelling);
-            return;
+            break;
         }
-        untold.erase(untold.begin());
+        ++told;
     }
+    untold.erase(untold.begin(), untold.begin() + static_cast<std::ptrdiff_t>(told));
 }
 
 // Everything that was allowed fails for one reason: nothing could be sent, or nobody may take it.
@@ -145,10 +151,23 @@ void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials
     record_all(principal, sender, now);
 }
 
+MemoryLeft Broker::memory_left(WorkerId worker) const {
+    const Principal* of = principal(worker);
+    return of == nullptr ? MemoryLeft{} : of->memory.left(of->settings.max_lent_memory);
+}
+
+void Broker::memory_looked_at(WorkerId worker, std::size_t count, const MemoryAccount::Places& there) {
+    if (Principal* of = find(worker)) of->memory.looked_at(count, there);
+}
+
 void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const JobItem> items,
                       std::span<const JobResult> results, Instant now) {
     Principal* principal = find(worker);
-    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    if (principal == nullptr) return;
+    for (const auto& result : results) {
+        if (result.memory > 0) principal->memory.made({result.inode, result.generation, result.memory});
+    }
+    if (!principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
     principal->session->promised -= std::min(principal->session->promised, lent_by(items));
     desk_->count = std::min({items.size(), results.size(), desk_->work.size()});
@@ -198,7 +217,7 @@ void Broker::push_again(Instant now) {
 }
 
 void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
-                        Reason reason) {
+                        Reason reason, Instant now) {
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
@@ -217,14 +236,38 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
         settle(one, reason, errno_of(reason), desk_->texts.keep(sentence.view()));
         outcomes_[i] = outcome_of(one);
     }
-    reply(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
+    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
+    tell_untold(*principal, now);
+}
+
+void Broker::job_unanswered(WorkerId worker, std::uint32_t generation, RequestId request, std::span<const JobItem> items,
+                            std::span<const JobResult> results, Instant now) {
+    Principal* principal = find(worker);
+    if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
+    if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
+    desk_->count = std::min({items.size(), results.size(), desk_->work.size()});
+    desk_->texts.clear();
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        protocol::Outcome& outcome = outcomes_[i];
+        outcome = items[i].settled ? items[i].outcome : protocol::Outcome{};
+        outcome.fds = 0;
+        outcome.reason = results[i].reason;
+        outcome.error = results[i].error;
+        outcome.grant = items[i].grant;
+        if (items[i].settled && items[i].lend < 0) continue;
+        if (results[i].reason == Reason::ok) continue;
+        outcome.text = desk_->texts.keep(failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown,
+                                                          results[i].reason, results[i].error).view());
+    }
+    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
+    tell_untold(*principal, now);
 }
 
 // ---- The resolver ----
 
 void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now) {
     Session& session = *principal.session;
-    if (session.outstanding >= principal.settings.max_outstanding) {
+    if (session.unanswered() >= principal.settings.max_outstanding) {
         const auto message = protocol::decode(datagram);
         return answer_with_failure(principal, message->id, sender, EDQUOT, now);
     }
@@ -250,7 +293,7 @@ void Broker::run_due(Instant now) {
     next_deadline_ = Instant::never();
     for (const auto& [id, principal] : principals_) {
         if (!principal->session) continue;
-        tell_ends(*principal, now);
+        tell_untold(*principal, now);
         for (const auto& one : principal->session->awaiting) {
             if (one.ask.deadline > now) next_deadline_ = std::min(next_deadline_, one.ask.deadline);
         }

@@ -42,6 +42,8 @@ struct JobResult {
     std::int32_t error = 0;
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
+    std::uint32_t generation = 0;     // of memory that was made for the worker: with the inode its name (memory_account.h)
+    std::uint32_t memory = 0;         // bytes of it
 };
 
 class Openers {

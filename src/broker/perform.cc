@@ -6,6 +6,9 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/inotify.h>
+
+#include <optional>
 
 #include "sys/where_it_leads.h"
 
@@ -73,7 +76,6 @@ Performed perform_held(const Task& task, Patience patience, Texts& texts) {
         case Operation::access: return test_access(task, patience);
         case Operation::readlink: return read_link(task, patience, texts);
         case Operation::list: return list_directory(task);
-        case Operation::watch: return watch_path(task, patience);
         case Operation::mkdir: return make_directory(task);
         case Operation::rmdir: return remove_name(task, AT_REMOVEDIR);
         case Operation::unlink: return remove_name(task, 0);
@@ -99,6 +101,15 @@ bool is_there(const std::string& path) {
     const auto directory = open_directory_as_root(std::string(policy::directory_of(path)));
     struct stat about;
     return directory && ::fstatat(directory->get(), std::string(policy::name_of_file(path)).c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// Instances are counted for the user who makes them (max_user_instances), and whoever holds one holds it for as long as it likes: so
+// it is the worker's, whoever looks at the path. Its watches are counted with it.
+Result<Fd> new_watcher(Privileges& privileges, const Identity& worker) {
+    TRY(privileges.become(worker));
+    Fd watcher(::inotify_init1(IN_CLOEXEC));
+    if (!watcher) return failure("inotify_init1");
+    return watcher;
 }
 
 // What was not made at load, since others answer for its file system. What is there is left as it is.
@@ -135,14 +146,14 @@ Performed perform_below_prefix(Task task, Privileges& privileges, const Identity
 
 }  // namespace
 
-Performed refused(Reason reason) { return {Fd(), reason, errno_of(reason), 0, 0, 0, {}}; }
-Performed failed(int error) { return {Fd(), Reason::system, error, 0, 0, 0, {}}; }
+Performed refused(Reason reason) { return {Fd(), reason, errno_of(reason), 0, 0, 0, {}, 0, 0, false}; }
+Performed failed(int error) { return {Fd(), Reason::system, error, 0, 0, 0, {}, 0, 0, false}; }
 Performed failed(const Error& error) { return failed(error.number); }
 
 Performed lent(Fd fd, const struct stat& about, std::uint64_t value) {
     constexpr blkcnt_t many = 8192;   // of 512 bytes: more than any secret has, and freed in no time
     const bool large = S_ISREG(about.st_mode) && about.st_blocks > many;
-    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino, {}, large};
+    return {std::move(fd), Reason::ok, 0, value, about.st_dev, about.st_ino, {}, 0, 0, large};
 }
 
 Performed lent_as_asked(const Task& task, Fd fd, std::uint64_t value) {
@@ -167,11 +178,14 @@ Performed perform(const Task& task, Patience patience, Privileges& privileges, c
         if (!made) return made.error().number == EPERM ? refused(Reason::foreign_owner) : failed(made.error());
     }
     if (needs_directory(task) && task.directory < 0) return perform_below_prefix(task, privileges, worker, texts);
+    std::optional<Result<Fd>> watcher;
+    if (task.operation == Operation::watch) watcher.emplace(new_watcher(privileges, worker));
     if (by_root(task)) {
         privileges.become_root();
     } else if (const auto became = privileges.become(worker); !became) {
         return failed(became.error());
     }
+    if (watcher) return watch_path(task, patience, std::move(*watcher));
     return perform_held(task, patience, texts);
 }
 

@@ -84,8 +84,10 @@ Performed passed(const Task& task, int fd, struct stat& about, Wanted wanted);
 // Under root what is made may have to be given away, and is anybody's to replace in between: each checks what it gives.
 inline bool gives_away(const Task& task) { return task.owned && task.as == policy::As::root; }
 
-// An anonymous file that is filled once and then nobody can change.
+// An anonymous file that is filled once and then nobody can change, of no more than the task has left. Errors: memfd_create(2).
 Result<Fd> new_sealed_file(const char* name);
+// EDQUOT, told as too_many: the worker holds as much of such memory as it may.
+bool has_memory_for(const Task& task, std::uint64_t size);
 Performed lend_sealed(Fd memory, std::uint64_t size);
 
 // perform_files.cc
@@ -98,7 +100,8 @@ Performed tell_stat(const Task& task, Patience patience, Texts& texts);
 Performed test_access(const Task& task, Patience patience);
 Performed read_link(const Task& task, Patience patience, Texts& texts);
 Performed list_directory(const Task& task);
-Performed watch_path(const Task& task, Patience patience);
+// `watcher`: an inotify instance that is the worker's, or why there is none.
+Performed watch_path(const Task& task, Patience patience, Result<Fd> watcher);
 Performed make_directory(const Task& task);
 Performed remove_name(const Task& task, int flags);
 Performed rename_path(const Task& task);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "broker/memory_account.h"
 #include "broker/perform.h"
 #include "sys/kernel.h"
 
@@ -63,7 +64,7 @@ Result<void> prepare(const Task& task, int file, bool made, Patience patience) {
 }
 
 // Copies what is there, at most max_secret bytes of it, through one buffer that is wiped. Returns how much that was.
-Result<std::uint64_t> copy_secret(int source, int memory, std::span<char> part) {
+Result<std::uint64_t> copy_secret(const Task& task, int source, int memory, std::span<char> part) {
     std::size_t total = 0;
     for (;;) {
         const ssize_t size = ::read(source, part.data(), part.size());
@@ -72,17 +73,19 @@ Result<std::uint64_t> copy_secret(int source, int memory, std::span<char> part) 
         if (size == 0) return total;
         total += static_cast<std::size_t>(size);
         if (total > max_secret) return failure(EFBIG, "copying a secret");
+        if (!has_memory_for(task, total)) return failure(EDQUOT, "copying a secret");
         const ssize_t written = ::write(memory, part.data(), static_cast<std::size_t>(size));
         if (written != size) return failure(written < 0 ? errno : ENOSPC, "write");
     }
 }
 
-Performed seal_secret(int source) {
+Performed seal_secret(const Task& task, int source) {
     auto memory = new_sealed_file("warder-secret");
     if (!memory) return failed(memory.error());
     std::array<char, 4096> part;
-    const auto copied = copy_secret(source, memory->get(), part);
+    const auto copied = copy_secret(task, source, memory->get(), part);
     ::explicit_bzero(part.data(), part.size());
+    if (!copied && copied.error().number == EDQUOT) return refused(Reason::too_many);
     if (!copied) return failed(copied.error());
     return lend_sealed(std::move(*memory), *copied);
 }
@@ -121,7 +124,8 @@ Performed lend_secret(const Task& task, Patience patience) {
     struct stat about;
     auto gated = passed(task, file->get(), about, Wanted::regular);
     if (gated.reason != Reason::ok) return gated;
-    return seal_secret(file->get());
+    if (!has_memory_for(task, 0)) return refused(Reason::too_many);
+    return seal_secret(task, file->get());
 }
 
 Result<Fd> new_sealed_file(const char* name) {
@@ -131,6 +135,8 @@ Result<Fd> new_sealed_file(const char* name) {
     return memory;
 }
 
+bool has_memory_for(const Task& task, std::uint64_t size) { return memory_taken_by(size) <= task.memory_left; }
+
 Performed lend_sealed(Fd memory, std::uint64_t size) {
     if (::fchmod(memory.get(), 0400) != 0) return failed(errno);
     constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
@@ -138,7 +144,11 @@ Performed lend_sealed(Fd memory, std::uint64_t size) {
     ::lseek(memory.get(), 0, SEEK_SET);
     struct stat about;
     if (::fstat(memory.get(), &about) != 0) return failed(errno);
-    return lent(std::move(memory), about, size);
+    const auto name = name_memory(memory.get());
+    auto performed = lent(std::move(memory), about, size);
+    performed.generation = name ? name->generation : 0;
+    performed.memory = memory_taken_by(size);
+    return performed;
 }
 
 }  // namespace warder::broker

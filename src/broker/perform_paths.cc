@@ -85,7 +85,7 @@ std::size_t rewrite(std::span<const char> entries, char* out) {
     return used;
 }
 
-Result<std::uint64_t> write_list(int directory, int memory) {
+Result<std::uint64_t> write_list(const Task& task, int directory, int memory) {
     alignas(dirent64) WARDER_UNINITIALIZED std::array<char, 32 * 1024> entries;
     WARDER_UNINITIALIZED std::array<char, 32 * 1024> names;
     std::size_t total = 0;
@@ -96,6 +96,7 @@ Result<std::uint64_t> write_list(int directory, int memory) {
         const std::size_t used = rewrite(std::span(entries).first(static_cast<std::size_t>(size)), names.data());
         total += used;
         if (total > most_listed) return failure(EOVERFLOW, "listing a directory");
+        if (!has_memory_for(task, total)) return failure(EDQUOT, "listing a directory");
         const ssize_t written = ::write(memory, names.data(), used);
         if (written != static_cast<ssize_t>(used)) return failure(written < 0 ? errno : ENOSPC, "write");
     }
@@ -161,28 +162,29 @@ Performed list_directory(const Task& task) {
     struct stat about;
     auto directory = find(task, O_RDONLY | O_DIRECTORY | O_NONBLOCK, Patience::until_deadline, about);
     if (!directory) return std::move(directory.error());
+    if (!has_memory_for(task, 0)) return refused(Reason::too_many);
     auto memory = new_sealed_file("warder-list");
     if (!memory) return failed(memory.error());
-    const auto size = write_list(directory->get(), memory->get());
+    const auto size = write_list(task, directory->get(), memory->get());
+    if (!size && size.error().number == EDQUOT) return refused(Reason::too_many);
     if (!size) return failed(size.error());
     return lend_sealed(std::move(*memory), *size);
 }
 
 // inotify takes only names: this one leads to exactly what was looked up, whatever has become of its path.
-Performed watch_path(const Task& task, Patience patience) {
+Performed watch_path(const Task& task, Patience patience, Result<Fd> watcher) {
     if ((task.argument & ~watchable) != 0) return refused(Reason::bad_argument);
     struct stat about;
     auto found = find(task, itself, patience, about);
     if (!found) return std::move(found.error());
-    Fd watcher(::inotify_init1(IN_CLOEXEC));
-    if (!watcher) return failed(errno);
+    if (!watcher) return failed(watcher.error());
     // Our name for it is a link, which must be followed.
     const std::uint64_t asked = task.argument & ~std::uint64_t{IN_DONT_FOLLOW};
     const std::uint64_t events = (asked & IN_ALL_EVENTS) != 0 ? asked : asked | IN_ALL_EVENTS;
     const int watch =
-        ::inotify_add_watch(watcher.get(), own_path(found->get()).c_str(), static_cast<std::uint32_t>(events));
+        ::inotify_add_watch(watcher->get(), own_path(found->get()).c_str(), static_cast<std::uint32_t>(events));
     if (watch < 0) return failed(errno);
-    return lent_as_asked(task, std::move(watcher), static_cast<std::uint64_t>(watch));
+    return lent_as_asked(task, std::move(*watcher), static_cast<std::uint64_t>(watch));
 }
 
 Performed make_directory(const Task& task) {

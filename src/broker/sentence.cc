@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t shown_bytes = 100;   // of a name or target, so that what went wrong is never cut off
 
-std::string_view because(Reason reason, int error) {
+std::string_view because(Operation operation, Reason reason, int error) {
+    const bool makes_memory = operation == Operation::list || operation == Operation::secret;
     switch (reason) {
         case Reason::not_regular: return "it is not a regular file, and only those are lent or changed";
         case Reason::refused_filesystem:
@@ -19,7 +20,9 @@ std::string_view because(Reason reason, int error) {
             return "as root it must have one name, it and the directories on the way must belong to root or to the grant's owner, and symlinks "
                    "that lead to the grant to root";
         case Reason::deadline: return "the file system did not answer in time";
-        case Reason::too_many: return "too many of this worker's requests are waiting already (its quota)";
+        case Reason::too_many:
+            if (makes_memory) return "too many of this worker's requests wait, or the lists and secrets that it still holds take all of its max_lent_memory";
+            return "too many of this worker's requests are waiting already (its quota)";
         case Reason::bad_argument: return "it does not take this argument";
         case Reason::unavailable: return "what would do it is not running now";
         case Reason::stopping: return "the worker or warderd is stopping";
@@ -37,7 +40,7 @@ policy::Sentence failure_sentence(std::string_view grant, Operation operation, s
     policy::append_quoted(sentence, grant, shown_bytes);
     sentence.append(" allows ");
     policy::append_doing(sentence, operation, target, shown_bytes);
-    sentence.append(", but: ").append(because(reason, error));
+    sentence.append(", but: ").append(because(operation, reason, error));
     if (reason == Reason::system) sentence.append(" (").append(errno_name(error)).append(")");
     return sentence;
 }

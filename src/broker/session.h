@@ -16,6 +16,7 @@
 #include "broker/allowance.h"
 #include "broker/attention.h"
 #include "broker/hold.h"
+#include "broker/memory_account.h"
 #include "policy/grant.h"
 #include "policy/request.h"
 #include "protocol/message.h"
@@ -114,13 +115,10 @@ struct Pushing {
     bool over = false;    // it was told: the change since is next
 };
 
-// That a command ended, and how (protocol::Type::ended).
-struct Untold {
-    std::string grant;
-    std::uint64_t value = 0;
-};
-
 struct Session {
+    // Asks whose answers are still to come, with those that wait for room in its socket.
+    std::size_t unanswered() const { return outstanding + untold.size(); }
+
     const Channel* channel = nullptr;    // the worker's life owns it; it outlives the session
     Credentials who;                     // pid as the parent sees it, real uid and gid
     std::uint64_t cgroup_id = 0;         // inode of this life's cgroup directory; 0: none
@@ -138,7 +136,8 @@ struct Session {
     std::unique_ptr<policy::GrantSet> narrowed;   // the worker's grants less what it gave up, under the same numbers
     std::vector<Narrowing> narrowings;   // ... to be done again after a reload
     std::vector<Awaiting> awaiting;      // asks that wait for the resolver
-    std::vector<Untold> untold;          // commands that ended while the socket was full: no more than run at once
+    std::vector<std::vector<std::byte>> untold;   // messages for which its socket had no room: that commands ended, and answers
+                                         // that nobody else could give; no more than may run at once and be outstanding
     std::deque<KeptAsk> parked;          // asks whose replies did not fit into the socket, or whose turn it was not: answered
                                          // one after the other when it is
     std::vector<Pushing> pushing;        // one for each secret
@@ -155,6 +154,7 @@ struct PrincipalSettings {
     std::uint32_t max_outstanding = 64;
     std::uint32_t requests_per_second = 0;   // 0: no bound
     std::uint32_t max_in_flight = 253;       // descriptors sent and not yet received
+    std::uint64_t max_lent_memory = 64 << 20;   // bytes of lists and secrets that it holds
     bool resolves = false;                   // this is the resolver
     bool sets_hidden_options = false;        // it may set options of sockets that the kernel does not tell afterwards
 };
@@ -168,6 +168,7 @@ struct Principal {
     PrincipalSettings settings;
     std::vector<Held> held;              // by grant
     std::optional<Session> session;
+    MemoryAccount memory;                // of all its lives: what one left to somebody is there still
     std::uint32_t generations = 0;
     std::uint64_t rotations = 0;         // of its secrets: the generation of the last one pushed
     std::uint64_t allowed = 0;           // requests, since warderd started

@@ -41,6 +41,7 @@ struct Task {
     std::uint32_t protocol = 0;        // raw, packet, netlink
     std::string_view interface;        // packet, device
     bool writes = false;               // device
+    std::uint64_t memory_left = 0;     // list, secret: bytes that may be made for the worker (memory_account.h)
 };
 
 // A secret that is pushed, since it changed: `argument` is its generation, and the answer is an event. (A secret that is asked for
@@ -58,6 +59,8 @@ struct Performed {
     std::uint64_t device = 0;          // of what is lent, to find it again among the worker's descriptors
     std::uint64_t inode = 0;
     std::string_view data;             // what the operation found; lies in the Texts given to perform()
+    std::uint32_t generation = 0;      // of memory that was made, and its bytes
+    std::uint32_t memory = 0;
     bool large = false;                // a file of which the last close may take long, were it unlinked
 };
 

@@ -1,5 +1,7 @@
 #include "opener/job.h"
 
+#include <algorithm>
+
 #include "protocol/message.h"
 
 namespace warder::opener {
@@ -8,7 +10,7 @@ namespace {
 struct Head {
     std::uint64_t id;
     std::uint32_t worker, generation, request, count;
-    std::uint32_t uid, gid, group_count;
+    std::uint32_t uid, gid, group_count, makes_memory;
     std::array<gid_t, max_groups> groups;
 };
 
@@ -125,6 +127,17 @@ void read_item(Reader& reader, std::span<const int> fds, broker::JobItem& item) 
     item.task.interface = text(raw.interface);
 }
 
+bool makes_memory(const broker::JobItem& item) {
+    return !item.settled && (item.task.operation == Operation::list || item.task.operation == Operation::secret);
+}
+
+void read_memory(Reader& reader, JobView& view) {
+    view.memory_left = reader.take<std::uint64_t>();
+    const auto count = reader.take<std::uint64_t>();
+    if (count > broker::MemoryAccount::capacity) return reader.poison();
+    view.to_look_at = reader.take_bytes(count * sizeof(broker::MadeMemory));
+}
+
 }  // namespace
 
 Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& job, JobFds& fds) {
@@ -133,7 +146,9 @@ Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& j
     Writer writer(buffer);
     writer.put(Head{id, number(job.worker), job.generation, number(job.request),
                     static_cast<std::uint32_t>(job.items.size()), job.identity->uid, job.identity->gid,
-                    static_cast<std::uint32_t>(job.identity->group_count), job.identity->groups});
+                    static_cast<std::uint32_t>(job.identity->group_count),
+                    std::ranges::any_of(job.items, [](const auto& item) { return makes_memory(item); }) ? 1U : 0U,
+                    job.identity->groups});
     for (const auto& item : job.items) {
         const Item raw = wire_of(item, fds);
         if (raw.directory == -2 || raw.lend == -2) return failure(EMSGSIZE, "too many directories in one ask");
@@ -147,22 +162,39 @@ Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& j
     return writer.written();
 }
 
+bool makes_memory(Bytes job) { return Reader(job).take<Head>().makes_memory != 0; }
+
+Result<Bytes> append_memory(MutableBytes buffer, Bytes job, const broker::MemoryLeft& left) {
+    if (job.size() > buffer.size()) return failure(EMSGSIZE, "encoding a job");
+    if (job.data() != buffer.data()) std::ranges::copy(job, buffer.begin());
+    Writer writer(buffer.subspan(job.size()));
+    writer.put(left.bytes);
+    writer.put(static_cast<std::uint64_t>(left.to_look_at.size()));
+    writer.put_bytes(std::as_bytes(left.to_look_at));
+    if (!writer.ok()) return failure(EMSGSIZE, "encoding a job");
+    return Bytes(buffer.first(job.size() + writer.used()));
+}
+
 Result<JobView> decode(Bytes bytes, std::span<const int> fds, std::span<broker::JobItem> items) {
     Reader reader(bytes);
     const auto head = reader.take<Head>();
     if (!reader.ok() || head.count > items.size() || head.group_count > max_groups) return failure(EPROTO, "job");
     JobView view{head.id, static_cast<WorkerId>(head.worker), head.generation, static_cast<RequestId>(head.request),
-                 Identity{head.uid, head.gid, head.groups, head.group_count}, head.count};
+                 Identity{head.uid, head.gid, head.groups, head.group_count}, head.count, 0, {}};
     for (auto& item : items.first(head.count)) read_item(reader, fds, item);
+    if (head.makes_memory != 0 && !reader.left().empty()) read_memory(reader, view);
     if (!reader.ok()) return failure(EPROTO, "job");
     return view;
 }
 
-Result<Bytes> encode_results(MutableBytes buffer, std::uint64_t id, std::span<const broker::JobResult> results) {
+Result<Bytes> encode_results(MutableBytes buffer, std::uint64_t id, std::span<const broker::JobResult> results,
+                             const LookedAt& looked_at) {
+    static_assert(std::is_trivially_copyable_v<LookedAt>);
     Writer writer(buffer);
     writer.put(id);
     writer.put(static_cast<std::uint64_t>(results.size()));
     for (const auto& result : results) writer.put(result);
+    if (looked_at.count > 0) writer.put(looked_at);
     if (!writer.ok()) return failure(EMSGSIZE, "encoding results");
     return writer.written();
 }
@@ -173,8 +205,10 @@ Result<ResultsView> decode_results(Bytes bytes, std::span<broker::JobResult> res
     const auto count = reader.take<std::uint64_t>();
     if (!reader.ok() || count > results.size()) return failure(EPROTO, "results");
     for (auto& result : results.first(count)) result = reader.take<broker::JobResult>();
-    if (!reader.ok()) return failure(EPROTO, "results");
-    return ResultsView{id, static_cast<std::size_t>(count)};
+    ResultsView view{id, static_cast<std::size_t>(count), {}};
+    if (!reader.left().empty()) view.looked_at = reader.take<LookedAt>();
+    if (!reader.ok() || view.looked_at.count > broker::MemoryAccount::capacity) return failure(EPROTO, "results");
+    return view;
 }
 
 }  // namespace warder::opener

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "broker/memory_account.h"
 #include "broker/outside.h"
 #include "sys/fd.h"
 #include "sys/kernel.h"
@@ -23,8 +24,13 @@ struct JobFds {
     std::size_t count = 0;
 };
 
-// Errors: EMSGSIZE when it does not fit, or names more than 252 directories and listeners.
+// What may be made for its worker is appended when it is sent (append_memory). Errors: EMSGSIZE when it does not fit, or names more than 252 directories and listeners.
 Result<Bytes> encode(MutableBytes buffer, std::uint64_t id, const broker::Job& job, JobFds& fds);
+
+// Whether some of what is to be performed makes memory; then what is left of it follows the job.
+bool makes_memory(Bytes job);
+// The job, which may lie at the beginning of `buffer`, with this behind it. Errors: EMSGSIZE.
+Result<Bytes> append_memory(MutableBytes buffer, Bytes job, const broker::MemoryLeft& left);
 
 // A job taken apart: texts point into the bytes, descriptors are the numbers given for each place.
 struct JobView {
@@ -34,6 +40,8 @@ struct JobView {
     RequestId request{};
     Identity identity;
     std::size_t count = 0;
+    std::uint64_t memory_left = 0;
+    Bytes to_look_at;   // MadeMemory, one after the other
 };
 
 // Fills `items` (at least 253 of them). `fds` are the numbers that the places stand for; in the parent, where they are not
@@ -41,11 +49,17 @@ struct JobView {
 Result<JobView> decode(Bytes bytes, std::span<const int> fds, std::span<broker::JobItem> items);
 
 // The answer by value.
-Result<Bytes> encode_results(MutableBytes buffer, std::uint64_t id, std::span<const broker::JobResult> results);
+struct LookedAt {
+    std::size_t count = 0;
+    broker::MemoryAccount::Places there;
+};
+Result<Bytes> encode_results(MutableBytes buffer, std::uint64_t id, std::span<const broker::JobResult> results,
+                             const LookedAt& looked_at = {});
 
 struct ResultsView {
     std::uint64_t id = 0;
     std::size_t count = 0;
+    LookedAt looked_at;
 };
 Result<ResultsView> decode_results(Bytes bytes, std::span<broker::JobResult> results);
 

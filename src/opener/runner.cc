@@ -203,7 +203,8 @@ void Runner::on_report(const runner_wire::Report& report) {
         job.pid = report.pid;
         job.begin_by = Instant::never();
         const Job known = job;
-        observer_.command_begun({known.worker, known.generation, known.request, known.grant_name, known.pid, report.error, true, known.ends});
+        observer_.command_begun({known.worker, known.generation, known.request, known.grant_name, known.pid, report.error,
+                                 report.unanswered == 0, known.ends});
         return;
     }
     const Job job = found->second;

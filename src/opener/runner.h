@@ -27,7 +27,7 @@ struct CommandBegun {
     std::string_view grant_name;
     pid_t pid = -1;
     int error = 0;                     // why it did not begin
-    bool answered = true;              // false: the runner is gone, and the worker was told nothing
+    bool answered = true;              // false: the worker was told nothing: it did not read, or the runner is gone
     std::size_t ends = 0;              // descriptors of its answer, if it began
 };
 

@@ -356,27 +356,33 @@ private:
             outcome.text = sentence.view();
         }
         const auto message = protocol::encode_answer(outgoing_, command.request, std::span(&outcome, 1));
-        if (!message) return begun(command, EMSGSIZE);
+        if (!message) return unanswered(command, EMSGSIZE);
         const auto sent = command.worker.send(*message, std::span(fds).first(outcome.fds));
         if (!sent && sent.error().number == EAGAIN) return;
-        if (!sent && command.error == 0) kill(command);
-        begun(command, sent || command.error != 0 ? command.error : sent.error().number);
+        if (!sent) return unanswered(command, sent.error().number);
+        begun(command, command.error);
+    }
+
+    // Nobody holds its ends: it is over, and warderd tells the worker when that reads again.
+    void unanswered(Command& command, int error) {
+        kill(command);
+        begun(command, command.error != 0 ? command.error : error, true);
     }
 
     // The worker does not read, or the program is on something that hangs.
     void give_up(Command& command) {
         kill(command);
-        if (command.state == Command::State::answering) return begun(command, command.error != 0 ? command.error : EAGAIN);
+        if (command.state == Command::State::answering) return unanswered(command, EAGAIN);
         command.timed_out = true;
         settle(command, ETIMEDOUT);
     }
 
     // Everything of the worker's is let go of: from here on it is between the worker and the command.
-    void begun(Command& command, int error) {
+    void begun(Command& command, int error, bool unanswered = false) {
         command.state = Command::State::running;
         command.worker.close();
         for (auto* fd : {&command.in, &command.out, &command.err}) fd->reset();
-        report({.kind = Kind::begun, .pid = command.pid, .job = command.job, .error = error});
+        report({.kind = Kind::begun, .pid = command.pid, .job = command.job, .error = error, .unanswered = unanswered ? 1U : 0U});
     }
 
     void kill(Command& command) {

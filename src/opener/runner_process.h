@@ -52,6 +52,8 @@ struct Report {
     std::uint32_t by_signal = 0;
     std::uint32_t timed_out = 0;
     std::int64_t ran = 0;         // nanoseconds
+    std::uint32_t unanswered = 0; // begun: the worker was not told, and did not get its ends
+    std::uint32_t reserved = 0;
 };
 
 }  // namespace runner_wire

@@ -221,7 +221,7 @@ TEST_CASE("an opener's failure is told to the worker with its reason") {
     site.openers.error = 0;
     CHECK_FALSE(site.ask_one(Operation::create, "site", "new.html"));
     site.broker->job_failed(Bench::worker, site.openers.generation, site.openers.request, site.openers.items,
-                            Reason::deadline);
+                            Reason::deadline, site.now);
     const auto reply = site.hear();
     REQUIRE(reply);
     const auto outcomes = protocol::decode_answer(*reply);
@@ -238,6 +238,6 @@ TEST_CASE("the answer to a life that is over goes nowhere") {
     site.broker->end_session(Bench::worker);
     REQUIRE(site.begin());
     site.broker->job_failed(Bench::worker, site.openers.generation, site.openers.request, site.openers.items,
-                            Reason::deadline);
+                            Reason::deadline, site.now);
     CHECK_FALSE(site.hear());
 }

@@ -77,6 +77,7 @@ struct Stand {
         made.second = second;
         made.directory = directory.get();
         made.local = true;
+        made.memory_left = 64 << 20;
         made.as = policy::As::root;
         return made;
     }

@@ -1,6 +1,7 @@
 // A real opener, alone: jobs go in by its socket, answers come out of a worker's, reports lie on its board.
 #include "opener/process.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -32,6 +33,7 @@ struct Opener {
     std::array<Fd, protocol::max_requests> fds;
     std::size_t fd_count = 0;
     Identity identity = warder::test::nobody;
+    broker::MemoryLeft memory{64 << 20, {}};
 
     explicit Opener(rlim_t descriptors = 4096) {
         pid = ::fork();
@@ -56,8 +58,11 @@ struct Opener {
     void give(std::uint64_t id, std::span<const broker::JobItem> items) {
         const broker::Job job{WorkerId{3}, 1, RequestId{static_cast<std::uint32_t>(id)}, &identity, worker.ours.get(), items};
         JobFds along;
-        const auto bytes = encode(*buffer, id, job, along);
+        auto bytes = encode(*buffer, id, job, along);
         REQUIRE(bytes);
+        if (makes_memory(*bytes)) bytes = append_memory(*buffer, *bytes, memory);
+        REQUIRE(bytes);
+        board.open(id);
         board.await(id);   // so that a word says when it is over
         REQUIRE(ours.ours.send_waiting(*bytes, std::span(along.numbers).first(along.count)));
     }
@@ -211,4 +216,37 @@ TEST_CASE("T3: when no more descriptors may be in flight the worker is told, and
     CHECK(opener.fd_count == 0);
     opener.give(4, items);
     CHECK(opener.hear().at(1).fds == 1);
+}
+
+TEST_CASE("T43: what a worker holds of lists takes from what is made for it, and what it let go of does not") {
+    NEEDS_ROOT();
+    Opener opener;
+    for (int i = 0; i < 200; ++i) opener.stand.write("file" + std::to_string(i), "");
+    opener.memory.bytes = 5 * 4096;   // two lists of one page and what the kernel needs for each
+    const std::vector<broker::JobItem> items(3, opener.item(Operation::list, ""));
+    opener.give(1, items);
+    auto outcomes = opener.hear();
+    REQUIRE(opener.fd_count == 2);
+    CHECK(outcomes.at(2).reason == Reason::too_many);
+    auto results = opener.report();
+    std::vector<broker::MadeMemory> made;
+    for (const auto& one : results) {
+        if (one.memory > 0) made.push_back({one.inode, one.generation, one.memory});
+    }
+    REQUIRE(made.size() == 2);
+    // A mapping holds it as a descriptor does.
+    void* mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, opener.fds[0].get(), 0);
+    REQUIRE(mapped != MAP_FAILED);
+    for (auto& fd : opener.fds) fd.reset();
+    opener.memory.to_look_at = made;
+    opener.give(2, items);
+    outcomes = opener.hear();
+    CHECK(opener.fd_count == 1);
+    CHECK(outcomes.at(1).reason == Reason::too_many);
+    opener.report();
+    for (auto& fd : opener.fds) fd.reset();
+    ::munmap(mapped, 4096);
+    opener.give(3, items);
+    opener.hear();
+    CHECK(opener.fd_count == 2);
 }
