@@ -427,7 +427,8 @@ enum {
     WARDER_REASON_TOO_LATE = 21,
     WARDER_REASON_GIVEN_UP = 22,
     WARDER_REASON_BAD_ARGUMENT = 23,
-    WARDER_REASON_UNAVAILABLE = 24
+    WARDER_REASON_UNAVAILABLE = 24,
+    WARDER_REASON_PRIVATE_ADDRESS = 25
 };
 
 /* One sentence about the last call of this thread that failed, with what would allow it where it was denied. Never NULL;

@@ -133,6 +133,7 @@ class Reason(IntEnum):
     GIVEN_UP = 22
     BAD_ARGUMENT = 23
     UNAVAILABLE = 24
+    PRIVATE_ADDRESS = 25
 
 
 class Requesters(IntEnum):

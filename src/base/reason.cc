@@ -12,7 +12,7 @@ struct Entry {
     std::string_view name;
 };
 
-constexpr std::array<Entry, 25> entries{{
+constexpr std::array<Entry, 26> entries{{
     {Reason::ok, 0, "ok"},
     {Reason::no_such_grant, EACCES, "no-such-grant"},
     {Reason::not_granted, EACCES, "not-granted"},
@@ -38,6 +38,7 @@ constexpr std::array<Entry, 25> entries{{
     {Reason::given_up, EACCES, "given-up"},
     {Reason::bad_argument, EINVAL, "bad-argument"},
     {Reason::unavailable, EAGAIN, "unavailable"},
+    {Reason::private_address, EACCES, "private-address"},
 }};
 
 }  // namespace

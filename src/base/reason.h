@@ -33,6 +33,7 @@ enum class Reason : std::uint16_t {
     given_up = 22,           // EACCES  the worker itself made the grant smaller than this
     bad_argument = 23,       // EINVAL  an argument that the grant's form does not take, or a narrowing that is none
     unavailable = 24,        // EAGAIN  what would do it is not running: the resolver, the other worker
+    private_address = 25,    // EACCES  connect by name: the name leads to this machine or a private network, which the grant does not say
 };
 
 std::string_view name_of(Reason reason);

@@ -190,7 +190,12 @@ void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
     const auto* known = knowledge_of(principal, one, key.view(), now);
     if (known == nullptr) return;
     if (known->error != 0) return settle(one, Reason::system, known->error, {});
-    const auto address = address_in(known->data, one.request.argument, one.decision.address);
+    const Reach reach = principal.grants().at(one.decision.grant).private_addresses ? Reach::anywhere : Reach::in_public;
+    const auto address = address_in(known->data, one.request.argument, one.decision.address, reach);
+    if (!address && one.request.argument == 0 && address_in(known->data, 0, one.decision.address)) {
+        return settle(one, Reason::private_address, EACCES,
+                      "the name leads to this machine or a private network only, and who answers for it could lead it anywhere: private = true allows that");
+    }
     if (!address) return settle(one, Reason::system, EADDRNOTAVAIL, "the name has no address of that number");
     one.decision.address = *address;
     aim(principal, one, now);

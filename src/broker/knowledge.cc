@@ -88,13 +88,26 @@ void Knowledge::for_each_open(const std::function<void(std::uint64_t, std::strin
     }
 }
 
-std::optional<policy::Address> address_in(std::string_view data, std::size_t index, const policy::Address& wanted) {
+namespace {
+
+std::optional<policy::Address> address_at(std::string_view data, std::size_t index, const policy::Address& wanted) {
     const std::string_view ip = line_at(data, index);
     if (ip.empty() || ip.find_first_not_of("0123456789abcdef:.") != std::string_view::npos) return std::nullopt;
     const bool v6 = ip.find(':') != std::string_view::npos;
     FixedString<120> text(policy::name_of(wanted.transport));
     text.append(v6 ? ":[" : ":").append(ip).append(v6 ? "]:" : ":").append_number(wanted.port);
     return text.truncated() ? std::nullopt : policy::parse_address(text.view());
+}
+
+}  // namespace
+
+std::optional<policy::Address> address_in(std::string_view data, std::size_t index, const policy::Address& wanted, Reach reach) {
+    for (std::size_t line = 0; !line_at(data, line).empty(); ++line) {
+        const auto address = address_at(data, line, wanted);
+        const bool counts = reach == Reach::anywhere || (address && !policy::is_private(address->family, address->ip));
+        if (counts && index-- == 0) return address;
+    }
+    return std::nullopt;
 }
 
 }  // namespace warder::broker

@@ -54,7 +54,10 @@ private:
     std::uint64_t next_ = 1;
 };
 
-// The address number `index` of those that a host's data lists, a line each, with the transport and port of `wanted`.
-std::optional<policy::Address> address_in(std::string_view data, std::size_t index, const policy::Address& wanted);
+enum class Reach : std::uint8_t { anywhere, in_public };
+
+// The address number `index` of those in such reach that a host's data lists, a line each, with the transport and port of `wanted`.
+std::optional<policy::Address> address_in(std::string_view data, std::size_t index, const policy::Address& wanted,
+                                          Reach reach = Reach::anywhere);
 
 }  // namespace warder::broker

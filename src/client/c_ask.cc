@@ -241,6 +241,7 @@ static_assert(same(WARDER_RAW, Operation::raw) && same(WARDER_SYSCTL_WRITE, Oper
 static_assert(same(WARDER_RUN, Operation::run) && same(WARDER_NARROW, Operation::narrow));
 static_assert(WARDER_NARROW == warder::last_operation);
 static_assert(WARDER_REASON_UNAVAILABLE == static_cast<int>(Reason::unavailable));
+static_assert(WARDER_REASON_PRIVATE_ADDRESS == static_cast<int>(Reason::private_address));
 static_assert(sizeof(warder_result::more_fds) / sizeof(int) + 1 == warder::max_lent_by_run);
 
 }  // namespace

@@ -106,6 +106,7 @@ struct Worker {
     Logging logging;
     std::uint32_t max_outstanding = 64;     // requests being done at once
     std::uint32_t requests_per_second = 50'000;   // with as many in one burst
+    std::uint64_t max_lent_memory = 64ULL << 20;  // bytes of lists and secrets that it holds
     std::uint32_t max_in_flight = 0;        // descriptors sent and not yet received; 0: its share, which resolve() gives it
     Marks marks;
 };

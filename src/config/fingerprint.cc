@@ -153,6 +153,7 @@ void add_identity(Lines& lines, const Worker& worker) {
     // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
     lines.add("uid", worker.cell.uid).add("gid", worker.cell.gid).add("groups", worker.cell.groups);
     lines.add("requesters", worker.requesters).add("door", worker.door).add("max_outstanding", worker.max_outstanding);
+    lines.add("max_lent_memory", worker.max_lent_memory);
     lines.add("requests_per_second", worker.requests_per_second).add("descriptors_in_flight", worker.max_in_flight);
 }
 
@@ -179,6 +180,7 @@ void add_grant(Lines& lines, const policy::Grant& grant) {
     lines.add("grant.mode", grant.mode).add("grant.names", grant.names).add("grant.pin", grant.pin);
     lines.add("grant.cross_mounts", grant.cross_mounts).add("grant.backlog", grant.backlog);
     lines.add("grant.reuse_port", grant.reuse_port).add("grant.v6_only", grant.v6_only);
+    lines.add("grant.private", grant.private_addresses);
     const bool socket = grant.kind == policy::Kind::listener || grant.kind == policy::Kind::peer;
     if (socket) lines.add("grant.address", format(grant.address));
     if (grant.kind == policy::Kind::raw) lines.add("grant.family", grant.address.family);

@@ -71,6 +71,7 @@ constexpr std::array<Option, 25> options{{
     {"backlog", "listeners of tcp, unix and unix-seqpacket"},
     {"reuse_port", "listeners of tcp and udp"},
     {"v6_only", "listeners of IPv6"},
+    {"private", "connections by name"},
     {"family", "raw"},
     {"interface", "packet, and the device /dev/net/tun"},
     {"fds", "channels"},

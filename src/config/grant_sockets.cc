@@ -179,6 +179,7 @@ bool read_peer(GrantDraft& draft) {
     }
     if (!address) return refuse_address(draft), false;
     draft.grant.address = *address;
+    if (address->family == Family::host) draft.section.flag("private", draft.grant.private_addresses);
     if (of_unix(*address)) draft.section.choice("as", draft.grant.as, as_choices);
     return true;
 }

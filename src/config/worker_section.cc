@@ -206,6 +206,7 @@ void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, W
     section.number("max_outstanding", worker.max_outstanding, 1, 4096);
     section.number("requests_per_second", worker.requests_per_second, 1, 1'000'000);
     section.number("descriptors_in_flight", worker.max_in_flight, 1, 65536);
+    section.size("max_lent_memory", worker.max_lent_memory, 64 << 10);
     read_life(section, worker.rule);
     read_process(section, worker.cell);
     read_logging(section, worker.logging);

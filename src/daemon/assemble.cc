@@ -52,6 +52,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
         const auto* option = socket_options::find(name);
         return option != nullptr && option->readback == socket_options::Readback::hidden;
     });
+    made.principal.max_lent_memory = worker.max_lent_memory;
     made.principal.resolves = worker.name == config::resolver_name;
     return made;
 }

@@ -53,7 +53,7 @@ void log_problems(const std::vector<config::Problem>& problems) {
 // Grants and limits are looked at per request; everything else is part of the cell or the process.
 bool is_live(std::string_view key) {
     return key.starts_with("grants.") || key == "max_outstanding" ||
-           key == "requests_per_second" || key == "descriptors_in_flight" || key.starts_with("restart") ||
+           key == "requests_per_second" || key == "descriptors_in_flight" || key == "max_lent_memory" || key.starts_with("restart") ||
            key.starts_with("stop_") || key == "ready_timeout" || key == "setup_timeout" || key.starts_with("logging") ||
            key == "autostart";
 }

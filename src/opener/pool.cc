@@ -202,7 +202,7 @@ void Pool::dispatch_condemned() {
     Slot* slot = idle_slot(nobody);
     if (slot == nullptr || !hand_over(*slot, condemned_.front().get())) return;
     condemned_.pop_front();   // not the last: it is on its way, or waits there for the word
-    if (!slot->channel.send(Bytes(scratch_).first(sizeof slot->job_id))) replace(*slot, Reason::deadline, now_);
+    if (!slot->channel.send(Bytes(scratch_).first(sizeof slot->job_id))) replace(*slot, Gone::hangs, now_);
 }
 
 // A job without requests: its descriptor is closed when the word has come that ours is.
@@ -287,7 +287,7 @@ bool Pool::look_at(Slot& slot, Instant now) {
     }
     if (!slot.busy || !slot.board.is_over(slot.job_id)) return false;
     if (!slot.told) {   // it is not what we forked
-        replace(slot, Reason::unavailable, now);
+        replace(slot, Gone::hangs, now);
         return true;
     }
     charge(slot.worker, Duration(slot.board.spent()));
@@ -311,7 +311,7 @@ void Pool::handle(const PollEvent& event, Instant now) {
         collect(now);
     }
     const bool exited = event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener_exit);
-    if (exited && event.tag.generation == slot.generation) replace(slot, Reason::unavailable, now);
+    if (exited && event.tag.generation == slot.generation) replace(slot, Gone::dead, now);
     dispatch_waiting();
 }
 
@@ -321,7 +321,7 @@ void Pool::tell(Slot& slot, Instant now) {
     const auto job = decode(slot.bytes, {}, items_);
     if (!job || job->worker == nobody) return;
     if (!results || results->id != slot.job_id || results->count != job->count) {   // it is not what we forked
-        return fail(std::vector(slot.bytes), Reason::unavailable, now);
+        return fail(std::vector(slot.bytes), Reason::deadline, now);
     }
     const auto items = std::span(items_).first(job->count);
     const auto ended = std::span(results_).first(results->count);
@@ -345,14 +345,13 @@ void Pool::fail(Bytes bytes, Reason reason, Instant now) {
 
 // One that hangs is killed and set aside until the kernel lets it go: its memory is all that it costs. What it did not begin is its
 // successor's; what it answered, or was about to, is what it said; the rest is failed, and nothing is sent for it any more.
-void Pool::replace(Slot& slot, Reason reason, Instant now) {
-    const bool died = reason != Reason::deadline;
+void Pool::replace(Slot& slot, Gone how, Instant now) {
     kill(slot.pidfd);
     abandoned_.push_back(std::move(slot.pidfd));
     reap_abandoned();
     const bool untold = slot.busy && !slot.told;
     const bool withdrawn = untold && slot.board.withdraw(slot.job_id);
-    if (withdrawn && died && readable(slot.theirs) && spawn(slot)) {
+    if (withdrawn && how == Gone::dead && readable(slot.theirs) && spawn(slot)) {
         await(slot);
         return;
     }
@@ -363,7 +362,7 @@ void Pool::replace(Slot& slot, Reason reason, Instant now) {
     slot.bytes.clear();
     set_idle(slot);
     (void)spawn(slot);
-    if (withdrawn) fail(bytes, reason, now);
+    if (withdrawn) fail(bytes, Reason::deadline, now);
 }
 
 // Their pidfds are still watched, under tags of a generation that is over, so their ends bring us here.
@@ -401,7 +400,7 @@ void Pool::fail_overdue(Instant now) {
 void Pool::run_due(Instant now) {
     collect(now);
     for (auto& slot : slots_) {
-        if (slot.busy && slot.deadline <= now) replace(slot, Reason::deadline, now);
+        if (slot.busy && slot.deadline <= now) replace(slot, Gone::hangs, now);
         if (slot.busy && slot.look <= now) await(slot);   // it takes its time: its end is told
     }
     fail_overdue(now);

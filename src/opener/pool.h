@@ -105,7 +105,8 @@ private:
     void tell(Slot& slot, Instant now);
     void set_idle(Slot& slot);
     void reap_abandoned();
-    void replace(Slot& slot, Reason reason, Instant now);
+    enum class Gone : std::uint8_t { dead, hangs };
+    void replace(Slot& slot, Gone how, Instant now);
     void fail(Bytes bytes, Reason reason, Instant now);
     void fail_overdue(Instant now);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "policy/path.h"
 
@@ -279,6 +280,57 @@ bool covers(const AddressPattern& pattern, const AddressPattern& inner) {
     if (inner.prefix_bits < pattern.prefix_bits || !covers(pattern, first)) return false;
     first.port = inner.port_last;
     return covers(pattern, first);
+}
+
+namespace {
+
+using Ip = std::array<std::uint8_t, 16>;
+
+struct Network {
+    Ip ip;
+    std::uint8_t bits;
+};
+
+bool in_any(std::span<const Network> networks, const Ip& ip) {
+    return std::ranges::any_of(networks, [&](const Network& one) { return same_prefix(one.ip, ip, one.bits); });
+}
+
+// IANA's registry of special addresses: all that are not reached from everywhere.
+constexpr Network special_ipv4[] = {
+    {{0}, 8}, {{10}, 8}, {{100, 64}, 10}, {{127}, 8}, {{169, 254}, 16}, {{172, 16}, 12}, {{192, 0, 0}, 24}, {{192, 0, 2}, 24},
+    {{192, 88, 99}, 24}, {{192, 168}, 16}, {{198, 18}, 15}, {{198, 51, 100}, 24}, {{203, 0, 113}, 24}, {{224}, 4}, {{240}, 4},
+};
+
+// The only ones that are given to hosts (RFC 4291), and what of them is not: protocols' own with Teredo, and two for documents.
+constexpr Network unicast_ipv6{{0x20}, 3};
+constexpr Network special_ipv6[] = {
+    {{0x20, 0x01, 0x00}, 23}, {{0x20, 0x01, 0x0d, 0xb8}, 32}, {{0x3f, 0xff}, 20},
+};
+
+constexpr Network six_to_four{{0x20, 0x02}, 16};
+constexpr Network nat64{{0x00, 0x64, 0xff, 0x9b}, 96};
+
+bool is_private_ipv4(const Ip& ip) { return in_any(special_ipv4, ip); }
+
+Ip ipv4_at(const Ip& ip, std::size_t offset) {
+    Ip within{};
+    std::copy_n(ip.begin() + static_cast<std::ptrdiff_t>(offset), 4, within.begin());
+    return within;
+}
+
+bool is_isatap(const Ip& ip) { return (ip[8] & 0xfc) == 0 && ip[9] == 0 && ip[10] == 0x5e && ip[11] == 0xfe; }
+
+bool is_private_ipv6(const Ip& ip) {
+    if (same_prefix(nat64.ip, ip, nat64.bits)) return is_private_ipv4(ipv4_at(ip, 12));
+    if (!same_prefix(unicast_ipv6.ip, ip, unicast_ipv6.bits) || in_any(special_ipv6, ip)) return true;
+    if (same_prefix(six_to_four.ip, ip, six_to_four.bits) && is_private_ipv4(ipv4_at(ip, 2))) return true;
+    return is_isatap(ip) && is_private_ipv4(ipv4_at(ip, 12));
+}
+
+}  // namespace
+
+bool is_private(Family family, const std::array<std::uint8_t, 16>& ip) {
+    return family == Family::ipv4 ? is_private_ipv4(ip) : family != Family::ipv6 || is_private_ipv6(ip);
 }
 
 bool is_host_name(std::string_view text) {

@@ -75,6 +75,10 @@ std::array<std::uint8_t, 16> masked(const std::array<std::uint8_t, 16>& ip, std:
 bool covers(const AddressPattern& pattern, const Address& address);
 bool covers(const AddressPattern& pattern, const AddressPattern& inner);
 
+// Whether `ip` is of this machine, of a network of somebody's own, or of no single host at all: what a name that others decide must
+// not lead to. What carries an IPv4 address within it (6to4, NAT64, ISATAP) is what that one is.
+bool is_private(Family family, const std::array<std::uint8_t, 16>& ip);
+
 // Whether `text` is a name of a host: labels of letters, digits and '-', the last of them not a number.
 bool is_host_name(std::string_view text);
 

@@ -106,6 +106,8 @@ struct Grant {
     bool reuse_port = false;
     bool v6_only = true;
 
+    bool private_addresses = false;         // peer by name: also addresses of this machine and of private networks
+
     std::uint32_t protocol = 0;             // raw, packet, netlink: the kernel's number
     std::string interface;                  // packet, device
     std::string peer;                       // channel, worker: another worker's name

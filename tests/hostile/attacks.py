@@ -12,8 +12,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 
+import warder
 from warder import protocol
 from warder.protocol import Operation, Request
 
@@ -532,6 +534,59 @@ def L1_flood_of_ones():
 
 def L1_flood_of_253():
     flood(253)
+
+
+def T51_lists_without_end():
+    """A hundred lists under way at any time."""
+    raw, out = begin()
+    ask = protocol.encode_ask(7, [Request(Operation.LIST, grant="crowd")])
+    for _ in range(100):
+        raw.sock.send(ask)
+    out.say(began=True)
+    while True:
+        _, fds, _, _ = socket.recv_fds(raw.sock, 65536, 253)
+        for fd in fds:
+            os.close(fd)
+        raw.sock.send(ask)
+
+
+def T51_creates_a_file():
+    """One after the other, and tells how long the longest took."""
+    connection = warder.Connection()
+    out = connection.open("out", mode="a")
+    time.sleep(1)
+    for part in range(20):
+        worst = 0
+        for number in range(25):
+            began = time.monotonic()
+            connection.open("made", f"{part}-{number}", mode="x").close()
+            worst = max(worst, time.monotonic() - began)
+        os.write(out.fileno(), json.dumps({"worst": worst}).encode() + b"\n")
+    linger()
+
+
+def T50_holds_up_its_closing():
+    """Closes each connection so that whoever closes it last waits, and asks for one more than it may have."""
+    connection = warder.Connection()
+    out = connection.open("out", mode="a")
+    had = 0
+    for _ in range(12):
+        try:
+            sock = connection.connect("peer")
+        except OSError:
+            continue
+        had += 1
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        sock.setblocking(False)
+        try:
+            while True:
+                sock.send(b"x" * 65536)
+        except OSError:
+            pass
+        threading.Thread(target=sock.close, daemon=True).start()   # it may be this one who waits
+        time.sleep(0.01)
+    os.write(out.fileno(), json.dumps({"had": had}).encode() + b"\n")
+    linger()
 
 
 def L2_never_reads():

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import resource
+import socket
 import time
 import unittest
 
@@ -67,6 +68,31 @@ class Fairness(WarderTest):
         used = ticks()
         time.sleep(1)
         self.assertLess(ticks() - used, os.sysconf("SC_CLK_TCK") // 5, "nobody spins on a socket that is full")
+
+    def test_T51_two_workers_that_list_without_end_slow_the_openers_for_nobody_else(self):
+        for number in range(40_000):
+            self.make(f"crowd/{number}") if number == 0 else open(self.path(f"crowd/{number}"), "w").close()
+        crowd = f'crowd = {{ list = "{self.home}/crowd/" }}'
+        os.makedirs(self.path("made"))
+        os.chmod(self.path("made"), 0o777)
+        limits = f"{UNLIMITED}max_outstanding = 200\n"
+        self.start(self.script("one", "T51_lists_without_end", crowd, extra=limits) +
+                   self.script("two", "T51_lists_without_end", crowd, extra=limits) +
+                   self.script("third", "T51_creates_a_file", f'made = {{ create = "{self.home}/made/" }}'))
+        worst = sorted(one["worst"] for one in self.results("third", 20, timeout=60))
+        # The first are made beside what is not yet known to take long.
+        self.assertLess(worst[-2], FAR_FROM_WAITING, worst)
+        self.assertLess(worst[-1], 4 * FAR_FROM_WAITING, worst)
+
+    def test_T50_a_use_of_a_grant_stays_used_though_the_opener_hangs_when_it_closes(self):
+        peer = socket.socket()
+        self.addCleanup(peer.close)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.bind(("127.0.0.1", 0))
+        peer.listen(64)
+        self.start(self.script("attacker", "T50_holds_up_its_closing",
+                               f'peer = {{ connect = "tcp:127.0.0.1:{peer.getsockname()[1]}", uses = 4 }}'))
+        self.assertEqual(self.results("attacker", 1, timeout=60)[0]["had"], 4)
 
     def test_T3_junk_descriptors_at_full_speed_end_the_sender_and_nothing_else(self):
         """It has no right to send any: the kernel refuses, or the session ends."""

@@ -84,13 +84,13 @@ class Sockets(Doing):
                 peer.sendall(b"by name")
 
         threading.Thread(target=greet, daemon=True).start()
-        grants = (f'db = {{ connect = "tcp:localhost:{port}" }}\nnone = {{ connect = "tcp:no-such-host.invalid:1" }}\n'
+        grants = (f'db = {{ connect = "tcp:localhost:{port}", private = true }}\nrebound = {{ connect = "tcp:localhost:{port}" }}\nnone = {{ connect = "tcp:no-such-host.invalid:1" }}\n'
                   'names = { lookup = ["user", "group", "host", "service"] }\nusers = { lookup = ["user"], names = ["root"] }')
         # The resolver is started beside it: what is asked before it has said that it is ready waits for it.
         seen = self.do(grants, "c.connect('db').recv(20)", "c.connect('none')", "c.lookup('names', 'user:root')",
                        "c.lookup('names', 'gid:0')", "c.lookup('names', 'host:localhost')", "c.lookup('names', 'user:nobody-of-here')",
                        "c.lookup('users', 'user:root')", "c.lookup('users', 'user:daemon')", "c.lookup('users', 'group:root')",
-                       "c.lookup('names', 'service:http/tcp')")
+                       "c.lookup('names', 'service:http/tcp')", "c.connect('rebound')")
         self.assertEqual(seen[0].get("value"), "by name", seen)
         self.assertIn(seen[1].get("errno"), (errno.ENOENT, errno.EAGAIN), seen[1])
         self.assertTrue(seen[2]["value"].startswith("root:x:0:0:"), seen[2])
@@ -99,6 +99,8 @@ class Sockets(Doing):
         self.assertEqual(seen[5]["errno"], errno.ENOENT)
         self.assertTrue(seen[6]["value"].startswith("root:"))
         self.assertEqual([seen[7]["errno"], seen[8]["errno"]], [errno.EACCES, errno.EACCES if "denied" in seen[8] else errno.EINVAL])
+        self.assertEqual(seen[10].get("reason"), 25, "private-address: a name leads to this machine only where that is granted")
+        self.assertEqual(seen[10]["errno"], errno.EACCES)
 
     def test_raw_packet_and_netlink_sockets_are_of_the_protocol_that_is_granted(self):
         grants = 'ping = { raw = "icmp" }\narp = { packet = "arp", interface = "lo" }\nroute = { netlink = "route" }'

@@ -43,7 +43,7 @@ TEST_CASE("T24: a grant that is not there and a path that is not granted give th
 }
 
 TEST_CASE("T21: a reason that is not known has a name and an errno all the same") {
-    for (const unsigned reason : {static_cast<unsigned>(Reason::unavailable) + 1, 255U, 256U, 0xffffU}) {
+    for (const unsigned reason : {static_cast<unsigned>(Reason::private_address) + 1, 255U, 256U, 0xffffU}) {
         CHECK(name_of(static_cast<Reason>(reason)) == "unknown");
         CHECK(errno_of(static_cast<Reason>(reason)) == EPROTO);
     }

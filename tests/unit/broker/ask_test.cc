@@ -217,7 +217,9 @@ TEST_CASE("only the resolver may say what it found") {
 }
 
 TEST_CASE("a connection by name goes to the address that was resolved for it, and to no other") {
-    Town town({peer_grant("db", "tcp:db.example:5432")});
+    auto db = peer_grant("db", "tcp:db.example:5432");
+    db.private_addresses = true;
+    Town town({db, peer_grant("public", "tcp:db.example:5433")});
     town.openers.error = 0;
     CHECK_FALSE(town.ask_one(request_for(Operation::connect, "db")));
     REQUIRE(town.outside.asked.size() == 1);
@@ -232,6 +234,9 @@ TEST_CASE("a connection by name goes to the address that was resolved for it, an
     const auto none = town.ask_one(second);
     REQUIRE(none);
     CHECK(none->error == EADDRNOTAVAIL);
+    const auto rebound = town.ask_one(request_for(Operation::connect, "public"));
+    REQUIRE(rebound);
+    CHECK(rebound->reason == Reason::private_address);
     const auto elsewhere = town.ask_one(request_for(Operation::connect, "db", "tcp:127.0.0.1:22"));
     REQUIRE(elsewhere);
     CHECK(elsewhere->error == EACCES);

@@ -83,6 +83,16 @@ TEST_CASE("a line that is no address gives none: the resolver's word is not more
     }
 }
 
+TEST_CASE("a name that was rebound leads to none of its private addresses, and to the others by their numbers among themselves") {
+    const auto to = wanted("tcp:127.0.0.1:5432");
+    constexpr std::string_view rebound = "127.0.0.1\n1.1.1.1\n::1\n::ffff:10.0.0.1\n9.9.9.9\n";
+    CHECK(policy::format(address_in(rebound, 0, to, Reach::in_public).value()).view() == "tcp:1.1.1.1:5432");
+    CHECK(policy::format(address_in(rebound, 1, to, Reach::in_public).value()).view() == "tcp:9.9.9.9:5432");
+    CHECK_FALSE(address_in(rebound, 2, to, Reach::in_public));
+    CHECK(policy::format(address_in(rebound, 2, to).value()).view() == "tcp:[::1]:5432");
+    CHECK_FALSE(address_in("10.0.0.1\n", 0, to, Reach::in_public));
+}
+
 TEST_CASE("a worker has a few open questions and no more, whatever becomes of them, and others have theirs") {
     Knowledge knowledge;
     constexpr WorkerId one{1};

@@ -427,6 +427,23 @@ TEST_CASE("a watch tells of exactly what was looked up, and of no other bits tha
     }
 }
 
+TEST_CASE("T44: what watches as root is counted for the worker and not for root, whose own are still made") {
+    NEEDS_ROOT();
+    Stand stand;
+    stand.write("file", "", 0600);
+    std::vector<broker::Performed> watched;
+    int error = 0;
+    for (int i = 0; i < 4096 && error == 0; ++i) {
+        watched.push_back(stand.perform(stand.task(Operation::watch, "file")));
+        error = watched.back().error;
+    }
+    CHECK(error == EMFILE);
+    CHECK(watched.size() > 1);
+    stand.privileges.become_root();
+    const Fd own(::inotify_init1(IN_CLOEXEC));
+    CHECK(own);
+}
+
 TEST_CASE("as the worker only what it may read is watched") {
     NEEDS_ROOT();
     Stand stand;

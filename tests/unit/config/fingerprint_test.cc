@@ -26,7 +26,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "restart = { delay = \"1s\" }\n", "restart = { factor = 3 }\n", "restart = { cap = \"1s\" }\n",
         "restart = { jitter = 0.5 }\n", "restart = { reset_after = \"1s\" }\n", "restart = { limit = 1 }\n",
         "restart = { window = \"1s\" }\n", "restart = { success = [1] }\n", "stop_signal = \"SIGINT\"\n",
-        "stop_timeout = \"1s\"\n", "max_outstanding = 1\n", "umask = \"0022\"\n", "nice = 1\n", "oom_score_adjust = 1\n",
+        "stop_timeout = \"1s\"\n", "max_outstanding = 1\n", "max_lent_memory = \"1MiB\"\n", "umask = \"0022\"\n", "nice = 1\n", "oom_score_adjust = 1\n",
         "io_priority = \"idle\"\n", "io_priority = \"best-effort:1\"\n", "scheduling = \"batch\"\n",
         "scheduling = \"fifo:1\"\n", "scheduling = \"fifo:2\"\n", "cpus = \"0\"\n", "cpus = \"1\"\n",
         "cell = { capabilities = [\"ipc_lock\"] }\n", "cell = { refuse_executable_memory = false }\n",

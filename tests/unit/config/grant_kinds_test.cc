@@ -56,6 +56,15 @@ TEST_CASE("sockets of vsock, and one whose name the kernel chooses") {
     CHECK(has(grant_complaints("{ listen = \"vsock:*:1\", reuse_port = true }"), "has no meaning"));
 }
 
+TEST_CASE("a name leads to private addresses only where that is said, and an address or a path has no need to say it") {
+    CHECK_FALSE(grant("{ connect = \"tcp:db.example.org:5432\" }").private_addresses);
+    CHECK(grant("{ connect = \"tcp:db.example.org:5432\", private = true }").private_addresses);
+    for (const auto* other : {"{ connect = \"tcp:10.0.0.1:5432\", private = true }", "{ connect = \"unix:/run/a\", private = false }",
+                              "{ listen = \"tcp:127.0.0.1:80\", private = true }"}) {
+        CHECK(has(grant_complaints(other), "connections by name"));
+    }
+}
+
 TEST_CASE("by name one connects, and does not listen") {
     const Grant db = grant("{ connect = \"tcp:DB.example.org:5432\" }");
     CHECK_EQ(db.address.family, Family::host);

@@ -288,6 +288,30 @@ TEST_CASE("a host is covered in any case of its letters, by its own name alone")
     CHECK_FALSE(parse_address_pattern("tcp:db:1-2").value().single());
 }
 
+TEST_CASE("an address that a name may not lead to is told from one of the whole internet") {
+    const auto is_private_ip = [](std::string_view ip) {
+        const bool v6 = ip.find(':') != std::string_view::npos;
+        const auto address = parse_address("tcp:" + (v6 ? "[" + std::string(ip) + "]" : std::string(ip)) + ":1");
+        REQUIRE(address);
+        return is_private(address->family, address->ip);
+    };
+    for (const auto* ip : {"127.0.0.1", "127.255.255.255", "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "169.254.169.254",
+                           "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.1.1",
+                           "198.51.100.1", "203.0.113.9", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1",
+                           "64:ff9b::127.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "100::1", "fc00::1", "fdff::1", "fe80::1", "fec0::1",
+                           "ff02::1", "2001::1", "2001:0:1234::1", "2001:10::1", "2001:20::1", "2001:db8::1", "2002:7f00:1::1", "2002:a00:1::",
+                           "2002:c0a8:101::1", "3fff::1", "4000::1", "2a00:1450::5efe:10.0.0.1", "2a00:1450::200:5efe:127.0.0.1"}) {
+        CAPTURE(ip);
+        CHECK(is_private_ip(ip));
+    }
+    for (const auto* ip : {"1.1.1.1", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1",
+                           "223.255.255.255", "2606:4700::1111", "2a00:1450:4001:80b::200e", "2002:101:101::1", "64:ff9b::1.1.1.1",
+                           "2001:4860:4860::8888", "2a00:1450::5efe:1.1.1.1"}) {
+        CAPTURE(ip);
+        CHECK_FALSE(is_private_ip(ip));
+    }
+}
+
 TEST_CASE("a pattern covers another that lies wholly in it") {
     const auto contains = [](std::string_view outer, std::string_view inner) {
         return covers(parse_address_pattern(outer).value(), parse_address_pattern(inner).value());

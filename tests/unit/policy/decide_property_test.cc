@@ -372,9 +372,9 @@ bool no_longer(const Shape& smaller, const Shape& larger) {
 bool nowhere_larger(const Grant& smaller, const Grant& larger) {
     const auto rest = [](const Grant& grant) {
         const auto& [name, kind, rights, path, address, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port,
-                     v6_only, protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, command, shape, within,
+                     v6_only, private_addresses, protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, command, shape, within,
                      every_name, narrowed, origin] = grant;
-        return std::tie(name, kind, path, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port, v6_only,
+        return std::tie(name, kind, path, as, owner, mode, names, pin, cross_mounts, backlog, reuse_port, v6_only, private_addresses,
                         protocol, interface, peer, lookups, signals, writes, carries_fds, stream, most, origin);
     };
     const auto& outer = larger.within.empty() ? larger.path : larger.within;
