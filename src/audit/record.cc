@@ -16,6 +16,8 @@ std::string_view name_of(Record::Kind kind) {
         case Record::Kind::command: return "command";
         case Record::Kind::call: return "call";
         case Record::Kind::control: return "control";
+        case Record::Kind::refusals: return "refusals";
+        case Record::Kind::lost: return "lost";
     }
     return "unknown";
 }
@@ -42,8 +44,11 @@ void append_json(const Record& record, std::string& line) {
     json.member("time", format_wall_clock(record.wall_clock)).member("kind", name_of(record.kind));
     if (!record.worker.empty()) json.member("worker", record.worker.view());
     if (record.pid != 0) json.member("pid", record.pid).member("uid", record.uid);
-    if (record.kind == Record::Kind::request) {
+    if (record.kind == Record::Kind::refusals) json.member("count", record.count);
+    if (record.kind == Record::Kind::request || record.kind == Record::Kind::refusals) {
         put_request(json, record);
+    } else if (record.kind == Record::Kind::lost) {
+        json.member("records", record.count);
     } else {
         if (!record.grant_name.empty()) json.member("grant", record.grant_name.view());
         json.member("text", record.text.view());

@@ -23,6 +23,8 @@ struct Record {
         command,     // a command that a worker ran has ended; `pid` was its own, `text` says how
         call,        // a worker's filter denied a system call, told once a life; `text` says which and what would allow it
         control,     // an operator asked; `text` says what, `pid` is the operator's process, `uid` the operator
+        refusals,    // `count` requests that were refused; what is said of a request is said of the first of them
+        lost,        // `count` records that were not kept
     };
     Kind kind = Kind::request;
     Operation operation{};
@@ -32,6 +34,7 @@ struct Record {
     std::int64_t wall_clock = 0;        // nanoseconds since 1970
     pid_t pid = 0;                      // as the parent sees it
     uid_t uid = 0;
+    std::uint64_t count = 0;
     FixedString<63> worker;
     FixedString<63> grant_name;
     FixedString<255> text;              // cut where it is longer: truncated() says so
@@ -40,6 +43,7 @@ struct Record {
 // Appends one JSON object without a newline to `line`:
 // {"time":"…","kind":"request","worker":"web","pid":71,"operation":"read","grant":"site","target":"index.html",
 //  "verdict":"allowed","reason":"ok"}
+// {"time":"…","kind":"refusals","worker":"web","count":4711,"operation":"read","target":"/etc/passwd","verdict":"denied",…}
 void append_json(const Record& record, std::string& line);
 
 }  // namespace warder::audit

@@ -28,27 +28,27 @@ std::string lost_line(std::uint64_t lost) {
     return line + '\n';
 }
 
+}  // namespace
+
 // As many of the oldest records as one write to a pipe takes whole.
-std::size_t gather(const Ring& ring, std::string& lines) {
-    lines.clear();
+std::size_t Sink::gather(const Ring& ring) {
+    lines_.clear();
     std::size_t count = 0;
     for (; count < ring.size(); ++count) {
-        const std::size_t before = lines.size();
-        append_json(ring.at(count), lines);
-        lines += '\n';
-        if (count == 0 || lines.size() <= PIPE_BUF) continue;
-        lines.resize(before);
+        const std::size_t before = lines_.size();
+        if (ring.aside(count) && asides_ == Asides::are_marked) (lines_ += ring.at(count).worker.view()) += '\t';
+        append_json(ring.at(count), lines_);
+        lines_ += '\n';
+        if (count == 0 || lines_.size() <= PIPE_BUF) continue;
+        lines_.resize(before);
         break;
     }
     return count;
 }
 
-}  // namespace
-
 Sink::Outcome Sink::drain_some(Ring& ring) {
-    lost_ += ring.take_lost();
     if (ring.size() == 0) return tell_lost();
-    const std::size_t count = gather(ring, lines_);
+    const std::size_t count = gather(ring);
     const Written written = out_ < 0 ? Written::failed : write_whole(out_, lines_);
     if (written == Written::not_now) return Outcome::full;
     if (written == Written::failed && out_ >= 0) lost_ += count;

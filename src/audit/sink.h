@@ -2,6 +2,7 @@
 // or not at all: at most PIPE_BUF bytes at a time, which a full pipe refuses whole (pipe(7)), and then they stay in the ring.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "audit/ring.h"
@@ -10,8 +11,12 @@ namespace warder::audit {
 
 class Sink {
 public:
+    // Of records that are to be kept aside: whether who reads the lines does so, and is told by their worker's name and a tab in
+    // front of a line.
+    enum class Asides { are_marked, are_like_others };
+
     // Writes to `out`, a non-blocking descriptor that stays the caller's; -1 throws records away.
-    explicit Sink(int out = -1) : out_(out) {}
+    explicit Sink(int out = -1, Asides asides = Asides::are_like_others) : out_(out), asides_(asides) {}
 
     enum class Outcome { drained, more, full };
     // Writes the oldest of what the ring holds, as much as goes out in one write. `full`: the other side does not read; all
@@ -21,10 +26,12 @@ public:
     Outcome drain(Ring& ring);
 
 private:
+    std::size_t gather(const Ring& ring);
     Outcome tell_lost();
 
     int out_;
-    std::uint64_t lost_ = 0;
+    Asides asides_;
+    std::uint64_t lost_ = 0;   // that could not be written, for another reason than that nobody reads
     std::string lines_;
 };
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "broker/broker.h"
 #include "sys/where_it_leads.h"
@@ -14,6 +15,12 @@ bool same_listener(const policy::Grant& a, const policy::Grant& b) {
     return a.kind == policy::Kind::listener && b.kind == policy::Kind::listener &&
            policy::format(a.address) == policy::format(b.address) && a.backlog == b.backlog && a.as == b.as &&
            a.mode == b.mode && a.reuse_port == b.reuse_port && a.v6_only == b.v6_only;
+}
+
+// But for where it stands in the files.
+bool same_grant(const policy::Grant& a, policy::Grant b) {
+    b.origin = a.origin;
+    return a == b;
 }
 
 // A listener that stays the same is carried over, so that a reload refuses nobody.
@@ -31,12 +38,20 @@ bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
     return false;
 }
 
+// Whether a worker has reason to look again at what it may have.
+bool differ(const PrincipalSettings& before, const PrincipalSettings& after) {
+    const auto limits = [](const PrincipalSettings& of) { return std::tuple(of.max_outstanding, of.requests_per_second, of.max_in_flight); };
+    return limits(before) != limits(after) ||
+           !std::ranges::equal(before.grants.all(), after.grants.all(), [](const auto& a, const auto& b) { return same_grant(a, b); });
+}
+
 }  // namespace
 
 std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     auto& place = principals_[number(settings.id)];
     if (place == nullptr) place = std::make_unique<Principal>();
     Principal& principal = *place;
+    if (principal.account == audit::own_account) principal.account = audit_.open(settings.name);
     finish_wide(settings.id, now);
     if (principals_.size() > 1 && aside_ == nullptr) aside_ = std::make_unique<Desk>();
     paused_.reserve(principals_.size());
@@ -59,12 +74,15 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
         if (grant.kind != policy::Kind::listener || held[i].listener) continue;
         trouble(grant, open_listener(held[i], grant, privileges_, settings.identity));
     }
+    withdraw_what_changed(principal, settings.grants, now);
     std::vector<std::string> revoked;
+    const bool changed = principal.session && differ(principal.settings, settings);
     if (principal.session) {
         for (const auto& old : principal.settings.grants.all()) {
             if (!settings.grants.named(old.name)) revoked.push_back(old.name);
         }
         Session& session = *principal.session;
+        if (settings.requests_per_second != principal.settings.requests_per_second) session.requests = Rate(settings.requests_per_second);
         session.allowances = session.allowances.carried_over(principal.settings.grants, settings.grants);
         narrow_again(session, settings.grants);
         const auto& before = principal.settings.grants;
@@ -78,6 +96,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     rotations_.forget(principal.settings.id);
     for (const GrantId id : principal.settings.grants.of_kind(policy::Kind::secret)) watch_rotation(principal, id);
     for (const auto& name : revoked) (void)send_event(principal.settings.id, protocol::Type::revoked, {name, 0, 0});
+    if (changed) (void)send_event(principal.settings.id, protocol::Type::reload, {});
     return troubles;
 }
 
@@ -111,12 +130,24 @@ Result<void> Broker::open_again(const Principal& principal, const policy::Grant&
     return opened;
 }
 
+// What waits to be done elsewhere was allowed by the grants as they were. While they still stand, so that what fails is told by them.
+void Broker::withdraw_what_changed(Principal& principal, const policy::GrantSet& next, Instant now) {
+    if (!principal.session) return;
+    const auto& before = principal.settings.grants;
+    outside_.openers.withdraw(principal.settings.id, [&](std::string_view name) {
+        const auto old_id = before.named(name);
+        const auto new_id = next.named(name);
+        return old_id && new_id && same_grant(before.at(*old_id), next.at(*new_id));
+    }, now);
+}
+
 void Broker::dismiss(WorkerId worker) {
     end_session(worker);
     Principal* principal = find(worker);
     if (principal == nullptr) return;
     for (auto& held : principal->held) let_go(held);
     rotations_.forget(worker);
+    audit_.close(principal->account);
     principals_.erase(number(worker));
     privileges_.become_root();
 }

@@ -3,15 +3,27 @@
 #include <algorithm>
 
 namespace warder::broker {
+namespace {
+
+constexpr Duration burst = std::chrono::seconds(1);
+
+}  // namespace
 
 bool Rate::take(std::uint32_t count, Instant now) {
     if (per_second_ == 0) return true;
-    const Instant from = std::max(earned_, now);
-    const Instant to = from + cost(count);
-    // An ask of more than a second's worth passes when nothing is owed: it would never otherwise.
-    if (to - now > std::chrono::seconds(1) && from > now) return false;
+    const Instant to = std::max(earned_, now) + cost(count);
+    if (to - now > burst) return false;
     earned_ = to;
     return true;
+}
+
+void Rate::owe(std::uint32_t count, Instant now) {
+    if (per_second_ != 0) earned_ = std::max(earned_, now) + std::min(cost(count), burst);
+}
+
+Duration Rate::until(std::uint32_t count, Instant now) const {
+    if (per_second_ == 0) return Duration::zero();
+    return std::max(earned_ - now + std::min(cost(count), burst) - burst, Duration::zero());
 }
 
 void Rate::give_back(std::uint32_t count) {
@@ -32,7 +44,7 @@ void InFlight::unread(std::size_t bytes) {
 
 Allowances::Allowances(const policy::GrantSet& grants) {
     uses_.reserve(grants.all().size());
-    for (const auto& grant : grants.all()) uses_.push_back({0, Rate(grant.shape.per_second)});
+    for (const auto& grant : grants.all()) uses_.push_back({0, ++counts_, Rate(grant.shape.per_second)});
 }
 
 Reason Allowances::take(const policy::Grant& grant, GrantId id, bool ready, Instant now) {
@@ -44,17 +56,22 @@ Reason Allowances::take(const policy::Grant& grant, GrantId id, bool ready, Inst
     return Reason::ok;
 }
 
-void Allowances::give_back(GrantId id) {
+void Allowances::give_back(GrantId id, std::uint32_t count) {
     Use& use = uses_[number(id)];
+    if (use.count != count) return;
     if (use.used > 0) --use.used;
     use.rate.give_back(1);
 }
 
+// A grant that was away for a while is counted anew: what was taken before it went is not given back to it.
 Allowances Allowances::carried_over(const policy::GrantSet& before, const policy::GrantSet& after) const {
-    Allowances now(after);
-    for (std::uint32_t i = 0; i < now.uses_.size(); ++i) {
-        const auto old = before.named(after.at(static_cast<GrantId>(i)).name);
-        if (old) now.uses_[i].used = uses_[number(*old)].used;
+    Allowances now;
+    now.counts_ = counts_;
+    for (const auto& grant : after.all()) {
+        const auto old = before.named(grant.name);
+        const std::uint32_t used = old ? uses_[number(*old)].used : 0;
+        const std::uint32_t count = old ? uses_[number(*old)].count : ++now.counts_;
+        now.uses_.push_back({used, count, Rate(grant.shape.per_second)});
     }
     return now;
 }

@@ -44,8 +44,9 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     principal.session->last_size = datagram.size();
     desk_->deadline = again ? *again : now + request_deadline_;
     desk_->again = again.has_value();
+    if (!within_rate(principal, message.id, sender, now)) return;
     if (too_wide(principal, now)) return begin_wide(principal, message.id, sender, now);
-    start_deciding(principal, now);
+    desk_->texts.clear();
     decide_some(principal, 0, desk_->count, now);
     if (const auto query = awaited(0, desk_->count); query != 0) return await(principal, query, datagram, sender, now);
     const Answering& first = desk_->work[0];
@@ -55,9 +56,37 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     if (send_answer(principal, message.id, datagram, sender, now)) record_all(principal, sender, now);
 }
 
-void Broker::start_deciding(Principal& principal, Instant now) {
-    desk_->texts.clear();
-    desk_->in_time = principal.session->requests.take(static_cast<std::uint32_t>(desk_->count), now);
+// False: it is kept until the worker's requests per second have room for it, or refused because they never will.
+bool Broker::within_rate(Principal& principal, RequestId id, Credentials sender, Instant now) {
+    Rate& rate = principal.session->requests;
+    desk_->charged = static_cast<std::uint32_t>(desk_->count);
+    if (rate.take(desk_->charged, now)) return true;
+    if (rate.can_hold(desk_->charged)) {
+        hold_back(principal, sender, now);
+    } else {
+        refuse_wider_than_rate(principal, id, sender, now);
+    }
+    return false;
+}
+
+// At once, and for what a full second of requests costs: asking so is no way to ask more often. Of them all one record is made.
+void Broker::refuse_wider_than_rate(Principal& principal, RequestId id, Credentials sender, Instant now) {
+    principal.session->requests.owe(desk_->charged, now);
+    desk_->charged = 0;   // which is not given back
+    const std::string_view text = "more requests at once than the worker's requests_per_second: ask for fewer in one message, or raise it in its table";
+    for (std::size_t i = 0; i < desk_->count; ++i) {
+        Answering& one = desk_->work[i];
+        one = Answering{};
+        one.request = request_of(desk_->requests.at(i));
+        settle(one, Reason::too_many, EDQUOT, i == 0 ? text : std::string_view());
+        outcomes_[i] = outcome_of(one);
+    }
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
+    if (!message) return violate(principal, "a reply that does not fit");
+    const auto sent = principal.session->channel->send(*message);
+    if (!sent && sent.error().number == EAGAIN) return park(principal, desk_->asked, sender);
+    record_refused(principal, sender, desk_->work[0], now);
+    principal.denied += desk_->count;
 }
 
 // The question to the resolver that one of them waits for, or 0.
@@ -75,12 +104,11 @@ void Broker::decide_some(Principal& principal, std::size_t first, std::size_t la
         one.decision = {};
         one.performed = Performed{};
         one.borrowed = -1;
-        one.settled = one.done = one.taken = false;
+        one.settled = one.done = false;
+        one.taken = 0;
         one.awaits = 0;
         one.text = {};
-        if (!desk_->in_time) {
-            settle(one, Reason::too_many, EDQUOT, "over the worker's requests_per_second: ask less often, or raise it in its table");
-        } else if (desk_->count > 1 && stands_alone(one.request.operation)) {
+        if (desk_->count > 1 && stands_alone(one.request.operation)) {
             settle(one, Reason::bad_argument, EINVAL, "run, signal and restart are asked for alone in their message");
         } else {
             decide_one(principal, one, now);
@@ -104,8 +132,10 @@ bool Broker::take_use(Principal& principal, Answering& one, Instant now) {
     Session& session = *principal.session;
     const auto& grants = principal.grants();
     const Reason reason = session.allowances.take(grants.at(one.decision.grant), one.decision.grant, session.ready, now);
-    one.taken = reason == Reason::ok;
-    if (one.taken) return true;
+    if (reason == Reason::ok) {
+        one.taken = session.allowances.count_of(one.decision.grant);
+        return true;
+    }
     one.decision.verdict = policy::Verdict::deny;
     one.decision.reason = reason;
     const auto sentence = policy::explain(grants, one.request, one.decision);

@@ -8,7 +8,7 @@
 #include "broker/watch.h"
 
 namespace warder::broker {
-Broker::Broker(Poller& poller, audit::Ring& audit, Privileges& privileges, Outside outside)
+Broker::Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Outside outside)
     : poller_(poller), audit_(audit), privileges_(privileges), outside_(outside) {}
 
 Principal* Broker::find(WorkerId worker) {
@@ -55,8 +55,10 @@ void Broker::handle(const PollEvent& event, Instant now) {
     Principal* principal = find(static_cast<WorkerId>(event.tag.id));
     if (principal == nullptr || !principal->session) return;
     if (event.tag.generation != (principal->session->generation & 0xffffffU)) return;
+    if (principal->session->resting) return;   // this event is older
     if (event.writable && principal->session->clogged) unpark(*principal, now);
-    if (!principal->session || principal->session->clogged || (!event.readable && !event.hung_up)) return;
+    else if (event.hung_up && principal->session->clogged) return hang_up(*principal);
+    if (!principal->session || principal->session->resting || principal->session->clogged || (!event.readable && !event.hung_up)) return;
     const SessionId session = session_id(*principal);
     if (wide_ && wide_->session == session) return;   // one ask at a time
     attention_.hear(session.worker, now);
@@ -68,6 +70,15 @@ void Broker::handle(const PollEvent& event, Instant now) {
         guess_.was_in_vain();
     }
     if (attention_.others_speak(session.worker, now)) charge(session, now);
+    if (principal->session) rest_if_spent(*principal, now);
+}
+
+// It has shut its end down in both directions, with answers unread that nobody will take from there any more. Its life goes on
+// without requests. Left among the watched, its socket would wake us for ever.
+void Broker::hang_up(Principal& principal) {
+    Session& session = *principal.session;
+    session.closed = true;
+    poller_.forget(session.channel->get());
 }
 
 // False when nothing had been said.
@@ -79,7 +90,7 @@ bool Broker::answer(Principal& principal, Instant now) {
     }
     if (received->kind == Received::Kind::message) take(principal, *received, now);
     // The worker closed its end, perhaps for good; its life goes on without requests.
-    if (received->kind == Received::Kind::closed) poller_.forget(principal.session->channel->get());
+    if (received->kind == Received::Kind::closed) hang_up(principal);
     return received->kind == Received::Kind::message;
 }
 
@@ -88,7 +99,7 @@ void Broker::take(Principal& principal, const Received& received, Instant now) {
     if (sender == Sender::unknown) return violate(principal, "a message without credentials");
     const auto message = protocol::decode(received.bytes);
     if (sender == Sender::relative) {
-        if (message) refuse_relative(principal, *message, received.sender);
+        if (message) refuse_relative(principal, *message, received.sender, now);
         return;
     }
     if (received.stray_fds > 0) return violate(principal, "it sent descriptors, and has no right to");
@@ -99,6 +110,9 @@ void Broker::take(Principal& principal, const Received& received, Instant now) {
 
 void Broker::take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
     const bool greeted = principal.session->greeted;
+    if (message.id == RequestId::event) return violate(principal, "a message with id 0, which is that of events");
+    // Requests are counted one by one, when they are decided.
+    if (message.type != protocol::Type::ask) principal.session->requests.owe(1, now);
     if (message.type == protocol::Type::hello) return greet(principal, message);
     if (!greeted) return violate(principal, "the first message was not hello");
     switch (message.type) {
@@ -110,11 +124,13 @@ void Broker::take_requester(Principal& principal, const protocol::Message& messa
     }
 }
 
-// A child of the worker, or somebody it gave its socket to. It is told no; the worker is not punished for it.
-void Broker::refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender) {
+// A child of the worker, or somebody it gave its socket to. It is told no; the worker is not punished for it, but that they ask
+// counts as asking.
+void Broker::refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
     const auto requests = protocol::decode_ask(message);
     const std::string_view text =
         "only this worker's main process may ask (requesters = \"main\"); requesters = \"group\" would allow its descendants";
+    principal.session->requests.owe(requests ? static_cast<std::uint32_t>(requests->size()) : 1, now);
     if (message.type != protocol::Type::ask || !requests) {
         return reply(principal, protocol::encode_done(outgoing_, message.id, {EPERM, Reason::not_requester, text}));
     }
@@ -125,7 +141,7 @@ void Broker::refuse_relative(Principal& principal, const protocol::Message& mess
         one.request = request_of(requests->at(i));
         settle(one, Reason::not_requester, EPERM, i == 0 ? text : std::string_view());
         outcomes_[i] = outcome_of(one);
-        record_request(principal, sender, one, wall_clock_now());
+        record_request(principal, sender, one, wall_clock_now(), now);
     }
     principal.denied += desk_->count;
     reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(desk_->count)));
@@ -175,17 +191,16 @@ void Broker::reply(Principal& principal, const Result<Bytes>& message) {
 }
 
 void Broker::violate(Principal& principal, std::string_view how) {
-    if (audit::Record* record = audit_.push()) {
-        *record = audit::Record{};
-        record->kind = audit::Record::Kind::violation;
-        record->reason = Reason::protocol;
-        record->error = EPROTO;
-        record->wall_clock = wall_clock_now();
-        record->pid = principal.session->who.pid;
-        record->uid = principal.session->who.uid;
-        record->worker.append(principal.settings.name);
-        record->text.append(how);
-    }
+    audit::Record record;
+    record.kind = audit::Record::Kind::violation;
+    record.reason = Reason::protocol;
+    record.error = EPROTO;
+    record.wall_clock = wall_clock_now();
+    record.pid = principal.session->who.pid;
+    record.uid = principal.session->who.uid;
+    record.worker.append(principal.settings.name);
+    record.text.append(how);
+    audit_.tell(record, principal.account, monotonic_now());
     const WorkerId worker = principal.settings.id;
     abandon_wide(worker);
     poller_.forget(principal.session->channel->get());

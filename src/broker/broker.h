@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "audit/ring.h"
+#include "audit/trail.h"
 #include "broker/attention.h"
 #include "broker/authenticate.h"
 #include "broker/knowledge.h"
@@ -45,7 +45,7 @@ struct Trouble {
 
 class Broker {
 public:
-    Broker(Poller& poller, audit::Ring& audit, Privileges& privileges, Outside outside);
+    Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Outside outside);
 
     // Knows a worker from here on, or knows it anew after a reload: directories are held, files with an owner made,
     // listeners opened. Listeners of grants that did not change are kept. What could not be had is told and tried again
@@ -98,6 +98,7 @@ public:
         int error = 0;
         bool answered = true;
         std::size_t ends = 0;      // descriptors that its answer has, if it began
+        std::uint32_t use = 0;     // as CommandJob had it
     };
     void command_begun(WorkerId worker, std::uint32_t generation, const Begun& begun, Instant now);
 
@@ -144,7 +145,7 @@ private:
         int borrowed = -1;      // a kept listener
         bool settled = false;   // it needs nothing done: denied, or answered from what is here
         bool done = false;      // performed, and not to be performed again
-        bool taken = false;     // a use of the grant, to be given back if it fails
+        std::uint32_t taken = 0;   // a use of the grant, to be given back if it fails: of which counting (0: none)
         std::uint64_t awaits = 0;   // the question to the resolver without whose answer it cannot be done
         std::string_view text;
     };
@@ -155,7 +156,7 @@ private:
         std::size_t count = 0;
         Bytes asked;   // the ask that is being answered, in incoming
         protocol::Requests requests;   // ... taken apart
-        bool in_time = true;           // within the worker's requests per second
+        std::uint32_t charged = 0;     // of the worker's requests per second
         bool again = false;            // it was decided before, and had to wait
         Instant deadline;              // until which it waits for the resolver
         std::array<Answering, protocol::max_requests> work;
@@ -187,11 +188,13 @@ private:
     static SessionId session_id(const Principal& principal);
     bool answer(Principal& principal, Instant now);
     void take(Principal& principal, const Received& received, Instant now);
+    void withdraw_what_changed(Principal& principal, const policy::GrantSet& next, Instant now);
     void take_requester(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
-    void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender);
+    void refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender, Instant now);
 
     // broker.cc: what a session says.
     void greet(Principal& principal, const protocol::Message& message);
+    void hang_up(Principal& principal);
     void hear_text(Principal& principal, const protocol::Message& message);
     void hear_found(Principal& principal, const protocol::Message& message, Instant now);
 
@@ -199,7 +202,8 @@ private:
     // `again`: it was kept, and waits for the resolver until then.
     void answer_ask(Principal& principal, const protocol::Message& message, Credentials sender, Instant now,
                     std::optional<Instant> again = std::nullopt);
-    void start_deciding(Principal& principal, Instant now);
+    bool within_rate(Principal& principal, RequestId id, Credentials sender, Instant now);
+    void refuse_wider_than_rate(Principal& principal, RequestId id, Credentials sender, Instant now);
     void decide_some(Principal& principal, std::size_t first, std::size_t last, Instant now);
     std::uint64_t awaited(std::size_t first, std::size_t last) const;
     void decide_one(Principal& principal, Answering& one, Instant now);
@@ -255,8 +259,11 @@ private:
     void charge(SessionId session, Instant began);
     bool presses(const Principal& principal) const;
     void press_on(Principal& principal, Instant until, Instant now);
+    void hold_back(Principal& principal, Credentials sender, Instant now);
+    void rest_if_spent(Principal& principal, Instant now);
     void pause(Principal& principal, Instant until);
     void end_pauses(Instant now);
+    void end_pause(Principal& principal);
 
     // record.cc: small things, and the audit.
     void settle(Answering& one, Reason reason, int error, std::string_view text);
@@ -271,11 +278,13 @@ private:
     void let_go(Held& held);
     void renew_listeners(Principal& principal);
     void conclude(Principal& principal, Credentials sender, std::size_t first, std::size_t last, Instant now);
-    void record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall);
+    void record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall, Instant now);
+    void record_refused(const Principal& principal, Credentials sender, const Answering& first, Instant now);
+    void fill_in(audit::Record& record, const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall) const;
     void record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what);
 
     Poller& poller_;
-    audit::Ring& audit_;
+    audit::Trail& audit_;
     Privileges& privileges_;
     Outside outside_;
     std::unordered_map<std::uint32_t, std::unique_ptr<Principal>> principals_;

@@ -36,7 +36,8 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         item.settled = one.settled || one.done;
         // What failed here is over, and its use not used.
         const bool failed = item.settled && one.performed.reason != Reason::ok;
-        if (failed && std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
+        if (const auto use = failed ? std::exchange(one.taken, 0) : 0; use != 0) principal.session->allowances.give_back(one.decision.grant, use);
+        item.use = item.settled ? 0 : one.taken;
         item.outcome = outcome_of(one);
         item.lend = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
         item.task = one.task;
@@ -69,7 +70,7 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     const std::size_t ends = ends_of(grant.command);
     if (!room_in_flight(principal, ends)) return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
-                   &grant.command, std::span(words_.words).first(words_.count), ends};
+                   &grant.command, std::span(words_.words).first(words_.count), ends, one.taken};
     Result<void> taken = failure(EDQUOT, "outstanding requests");
     if (session.unanswered() < principal.settings.max_outstanding) taken = outside_.runner.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
@@ -90,7 +91,7 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
     one = Answering{};
     one.request.operation = Operation::run;
     one.decision.grant = principal->settings.grants.named(begun.grant).value_or(GrantId::none);
-    one.taken = one.decision.grant != GrantId::none;
+    one.taken = one.decision.grant != GrantId::none ? begun.use : 0;
     one.performed.error = begun.error;
     one.performed.reason = begun.error == 0 ? Reason::ok : Reason::system;
     if (!begun.answered) {
@@ -181,7 +182,7 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
         if (results[i].reason == Reason::ok && lends_one(one.request.operation)) ++sent;
         // By name: a reload since then has given the grants other numbers, or taken this one away.
         one.decision.grant = principal->settings.grants.named(items[i].grant_name).value_or(GrantId::none);
-        one.taken = !items[i].settled && one.decision.grant != GrantId::none && !is_push(items[i].task);
+        one.taken = one.decision.grant != GrantId::none ? items[i].use : 0;
         one.performed.reason = results[i].reason;
         one.performed.error = results[i].error;
         one.performed.device = results[i].device;
@@ -337,9 +338,9 @@ void Broker::answer_again(Principal& principal, const KeptAsk& ask, Instant now)
 // What was decided is decided again later: until then nothing of it is used.
 void Broker::give_back_uses(Principal& principal) {
     for (auto& one : std::span(desk_->work).first(desk_->count)) {
-        if (std::exchange(one.taken, false)) principal.session->allowances.give_back(one.decision.grant);
+        if (const auto use = std::exchange(one.taken, 0); use != 0) principal.session->allowances.give_back(one.decision.grant, use);
     }
-    if (desk_->in_time) principal.session->requests.give_back(static_cast<std::uint32_t>(desk_->count));
+    principal.session->requests.give_back(std::exchange(desk_->charged, 0));
 }
 
 // ---- Secrets that are rotated ----
@@ -413,13 +414,14 @@ void Broker::keep_first(Session& session, Bytes datagram, Credentials sender) {
 void Broker::park(Principal& principal, Bytes datagram, Credentials sender) {
     give_back_uses(principal);
     keep_first(*principal.session, datagram, sender);
+    if (principal.session->resting || principal.session->closed) return;
     if (!poller_.change_to_write(principal.session->channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
 }
 
 // There is room in its socket. One ask in a turn; while there are more it stays watched for room.
 void Broker::unpark(Principal& principal, Instant now) {
     if (take_first(principal, now)) return;
-    if (!principal.session || principal.session->clogged) return;
+    if (!principal.session || principal.session->clogged || principal.session->resting) return;
     if (!poller_.change_to_read(principal.session->channel->get(), tag_of(principal))) violate(principal, "it cannot be watched");
 }
 

@@ -2,6 +2,7 @@
 // tell what workers say of themselves.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -24,6 +25,7 @@ struct JobItem {
     GrantId grant = GrantId::none;
     std::string_view grant_name;      // for the sentence, if it fails
     std::string_view shown;           // the target as people are to read it
+    std::uint32_t use = 0;            // the use of the grant that was taken for it: of which counting (allowance.h)
 };
 
 // An ask with at least one request that could block. Everything in it is borrowed until take() returns.
@@ -52,6 +54,9 @@ public:
     // Takes a job, to be done within the deadline for requests. Errors: EDQUOT when it would have to wait behind too many,
     // EMSGSIZE when it names more directories than one message can carry.
     virtual Result<void> take(const Job& job) = 0;
+    // The worker's grants are others now: what waits for an opener by a grant that is not as it was is not done. `same` says of a
+    // grant's name whether it is. How it ended comes back as Broker::job_failed and job_done.
+    virtual void withdraw(WorkerId worker, const std::function<bool(std::string_view)>& same, Instant now) = 0;
     // Closes it. That may take as long as a stranger likes: in the queue of a unix socket may lie one whose close waits (socket(7),
     // SO_LINGER). Ours is closed before theirs, and ends no wait of its own.
     virtual void dispose(Fd fd) = 0;
@@ -68,6 +73,7 @@ struct CommandJob {
     const policy::Command* command = nullptr;
     std::span<const std::string_view> words;
     std::size_t ends = 0;             // descriptors that the answer has
+    std::uint32_t use = 0;            // the use of the grant that was taken for it: of which counting (allowance.h)
 };
 
 // Runs commands, outside this process. How each began comes back as Broker::command_begun.
@@ -105,6 +111,8 @@ public:
     virtual void said_hello(WorkerId worker) = 0;
     virtual void said_ready(WorkerId worker) = 0;
     virtual void said_status(WorkerId worker, std::string_view text) = 0;
+    // It spent its requests per second and is not read for so long: what it says meanwhile is heard late by no fault of its own.
+    virtual void held_back(WorkerId worker, Duration by) = 0;
     // The worker broke the protocol; its session is over.
     virtual void broke_protocol(WorkerId worker, std::string_view how) = 0;
 };

@@ -64,10 +64,10 @@ void Broker::conclude(Principal& principal, Credentials sender, std::size_t firs
     dispose_of_unlinked(first, last);
     close_lent(first, last);
     for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
-        record_request(principal, sender, one, wall);
+        record_request(principal, sender, one, wall, now);
         const bool allowed = one.performed.reason == Reason::ok;
         ++(allowed ? principal.allowed : failed_beyond_policy(one.performed.reason) ? principal.failed : principal.denied);
-        if (!allowed && one.taken) principal.session->allowances.give_back(one.decision.grant);
+        if (!allowed && one.taken != 0) principal.session->allowances.give_back(one.decision.grant, one.taken);
         if (!allowed || one.decision.grant == GrantId::none) continue;
         ++principal.held[number(one.decision.grant)].lent;
         if (one.performed.inode != 0) {
@@ -77,30 +77,44 @@ void Broker::conclude(Principal& principal, Credentials sender, std::size_t firs
     }
 }
 
-void Broker::record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall) {
-    audit::Record* record = audit_.push();
+void Broker::record_request(const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall, Instant now) {
+    const bool refused = one.performed.reason != Reason::ok;
+    audit::Record* record = refused ? audit_.push_refused(principal.account, 1, now) : audit_.push(principal.account, now);
     if (record == nullptr) return;
-    const policy::Grant* grant =
-        one.decision.grant == GrantId::none ? nullptr : &principal.settings.grants.at(one.decision.grant);
     record->kind = audit::Record::Kind::request;
-    record->operation = one.request.operation;
-    record->reason = one.performed.reason;
-    record->error = one.performed.error;
-    record->grant = one.decision.grant;
-    record->wall_clock = wall;
-    record->pid = sender.pid;
-    record->uid = sender.uid;
-    record->worker.clear();
-    record->worker.append(principal.settings.name);
-    record->grant_name.clear();
-    if (grant != nullptr) record->grant_name.append(grant->name);
-    record->text.clear();
-    record->text.append(shown_target(principal, one.request, one.decision.grant));
-    if (!one.request.second.empty()) record->text.append(" to ").append(one.request.second);
+    fill_in(*record, principal, sender, one, wall);
 }
 
+// All of an ask, for one reason.
+void Broker::record_refused(const Principal& principal, Credentials sender, const Answering& first, Instant now) {
+    audit::Record* record = audit_.push_refused(principal.account, static_cast<std::uint32_t>(desk_->count), now);
+    if (record == nullptr) return;
+    record->kind = audit::Record::Kind::refusals;
+    fill_in(*record, principal, sender, first, wall_clock_now());
+}
+
+void Broker::fill_in(audit::Record& record, const Principal& principal, Credentials sender, const Answering& one, std::int64_t wall) const {
+    const policy::Grant* grant =
+        one.decision.grant == GrantId::none ? nullptr : &principal.settings.grants.at(one.decision.grant);
+    record.operation = one.request.operation;
+    record.reason = one.performed.reason;
+    record.error = one.performed.error;
+    record.grant = one.decision.grant;
+    record.wall_clock = wall;
+    record.pid = sender.pid;
+    record.uid = sender.uid;
+    record.worker.clear();
+    record.worker.append(principal.settings.name);
+    record.grant_name.clear();
+    if (grant != nullptr) record.grant_name.append(grant->name);
+    record.text.clear();
+    record.text.append(shown_target(principal, one.request, one.decision.grant));
+    if (!one.request.second.empty()) record.text.append(" to ").append(one.request.second);
+}
+
+// A worker may be who brings it about, by renaming what it may rename.
 void Broker::record_hold(const Principal& principal, const policy::Grant& grant, std::string_view what) {
-    audit::Record* record = audit_.push();
+    audit::Record* record = audit_.push(principal.account, monotonic_now());
     if (record == nullptr) return;
     *record = audit::Record{};
     record->kind = audit::Record::Kind::hold;

@@ -50,17 +50,20 @@ void Rotations::take(const std::function<void(const Secret&)>& visit) {
     alignas(inotify_event) char buffer[4096];
     std::set<std::pair<std::uint32_t, std::string>> seen;
     std::vector<Secret> changed;
-    ssize_t size = 0;
-    while ((size = ::read(fd_.get(), buffer, sizeof buffer)) > 0) {
-        for (ssize_t at = 0; at < size;) {
-            const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
-            at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
-            const auto found = by_watch_.find(event->wd);
-            if (found == by_watch_.end() || event->len == 0) continue;
-            for (const auto& secret : found->second) {
-                const bool first = secret.leaf == event->name && seen.emplace(number(secret.worker), secret.grant).second;
-                if (first) changed.push_back(secret);
-            }
+    const auto note = [&](const Secret& secret) {
+        if (seen.emplace(number(secret.worker), secret.grant).second) changed.push_back(secret);
+    };
+    const ssize_t size = ::read(fd_.get(), buffer, sizeof buffer);
+    for (ssize_t at = 0; at < size;) {
+        const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+        at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+        if ((event->mask & IN_Q_OVERFLOW) != 0) {
+            for (const auto& [watch, secrets] : by_watch_) std::ranges::for_each(secrets, note);
+        }
+        const auto found = by_watch_.find(event->wd);
+        if (found == by_watch_.end() || event->len == 0) continue;
+        for (const auto& secret : found->second) {
+            if (secret.leaf == event->name) note(secret);
         }
     }
     for (const auto& secret : changed) visit(secret);

@@ -32,7 +32,8 @@ public:
     // All of one worker's: it is gone, or known anew.
     void forget(WorkerId worker);
 
-    // Each secret that changed since, once.
+    // Each secret that changed, once: as far as one read tells. More is readable then: whoever writes many files beside a secret does
+    // not keep us. When the kernel had to drop some, any of them may have changed, and each is told.
     void take(const std::function<void(const Secret&)>& visit);
 
 private:

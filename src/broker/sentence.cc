@@ -13,6 +13,7 @@ constexpr std::size_t shown_bytes = 100;   // of a name or target, so that what 
 std::string_view because(Operation operation, Reason reason, int error) {
     const bool makes_memory = operation == Operation::list || operation == Operation::secret;
     switch (reason) {
+        case Reason::not_granted: return "a reload took the grant away, or changed it, while this waited to be done";
         case Reason::not_regular: return "it is not a regular file, and only those are lent or changed";
         case Reason::refused_filesystem:
             return "it lies in a view of the kernel (proc, sysfs, cgroup), which is never lent as files";

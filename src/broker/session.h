@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "audit/ring.h"
 #include "base/fixed_string.h"
 #include "base/ids.h"
 #include "base/time.h"
@@ -124,13 +125,15 @@ struct Session {
     std::uint64_t cgroup_id = 0;         // inode of this life's cgroup directory; 0: none
     std::uint32_t generation = 0;
     bool greeted = false;                // hello was said
-    bool clogged = false;                // the worker does not read its replies: nothing more is taken from it
+    bool clogged = false;                // nothing more is taken from it: it does not read its replies, or an ask of it waits
+    bool resting = false;                // its socket is not watched until a moment that is known (turns.cc)
+    bool closed = false;                 // the worker closed its end: there is nothing to watch any more
     std::uint32_t outstanding = 0;       // asks that an opener has or that wait for one
     bool ready = false;                  // it said so
     Share share;                         // of the loop's time
     std::size_t last_size = 0;           // bytes of its latest ask
     Allowances allowances;
-    Rate requests;                       // of the worker's quota
+    Rate requests;                       // of the worker's quota; whoever spent it is not read (turns.cc)
     InFlight in_flight;                  // descriptors sent and not yet received
     std::size_t promised = 0;            // descriptors that openers may be about to send
     std::unique_ptr<policy::GrantSet> narrowed;   // the worker's grants less what it gave up, under the same numbers
@@ -166,6 +169,7 @@ struct Principal {
     }
 
     PrincipalSettings settings;
+    audit::Account account = audit::own_account;
     std::vector<Held> held;              // by grant
     std::optional<Session> session;
     MemoryAccount memory;                // of all its lives: what one left to somebody is there still

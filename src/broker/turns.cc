@@ -17,6 +17,9 @@ constexpr std::size_t part = 4;            // requests performed
 constexpr std::size_t decided_part = 12;   // ... decided
 constexpr std::size_t recorded_part = 12;  // ... recorded, and their descriptors closed
 
+// A worker that spends its requests rests for no less: then it has several more at once, and costs a few turns rather than all.
+constexpr Duration least_rest = std::chrono::milliseconds(1);
+
 // A socket that is not among the watched has lost its other end, which a worker may close.
 bool failed(const Result<void>& watched) { return !watched && watched.error().number != ENOENT; }
 
@@ -51,7 +54,7 @@ bool Broker::too_wide(const Principal& principal, Instant now) const {
 // Nothing of it is done in this turn, in which it was received.
 void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender, Instant now) {
     if (wide_) return postpone(principal, sender);
-    start_deciding(principal, now);
+    desk_->texts.clear();
     wide_ = WideAsk{session_id(principal), id, sender, now, WideAsk::Stage::deciding, 0};
     std::swap(desk_, aside_);
 }
@@ -59,9 +62,11 @@ void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender, 
 // One at a time: this one is kept as it came, like that of a worker that does not read, and answered anew.
 void Broker::postpone(Principal& principal, Credentials sender) {
     Session& session = *principal.session;
+    session.requests.give_back(std::exchange(desk_->charged, 0));
     keep_first(session, desk_->asked, sender);
     postponed_.push_back(session_id(principal));
     // It may have come from a socket that was watched for room; nobody waits for that now.
+    if (session.resting) return;
     const auto watched = poller_.change_to_read(session.channel->get(), tag_of(principal));
     if (failed(watched)) violate(principal, "it cannot be watched");
 }
@@ -167,24 +172,61 @@ bool Broker::presses(const Principal& principal) const {
     return ::ioctl(session.channel->get(), SIOCINQ, &waiting) == 0 && static_cast<std::size_t>(waiting) > session.last_size;
 }
 
-// Its socket is not looked at: it costs no turn, and its asks wait where they are charged to it.
+// ---- Sockets that are not looked at for a while ----
+
+// The ask that does not fit into the worker's requests per second now: it is kept, and answered when it does.
+void Broker::hold_back(Principal& principal, Credentials sender, Instant now) {
+    Session& session = *principal.session;
+    const Duration wait = std::max(session.requests.until(std::exchange(desk_->charged, 0), now), least_rest);
+    keep_first(session, desk_->asked, sender);
+    outside_.listener.held_back(principal.settings.id, wait);
+    pause(principal, now + wait);
+}
+
+// Not even one more would fit: nothing is taken from it until one does.
+void Broker::rest_if_spent(Principal& principal, Instant now) {
+    Session& session = *principal.session;
+    const Duration wait = session.requests.until(1, now);
+    if (wait == Duration::zero() || session.resting || session.closed) return;
+    outside_.listener.held_back(principal.settings.id, std::max(wait, least_rest));
+    pause(principal, now + std::max(wait, least_rest));
+}
+
+// It costs no turn, and its asks wait where they are charged to it. It is not among the watched at all: the hang-up of one that
+// is would wake us again and again, whatever is asked for. That its worker died is told by the pidfd.
 void Broker::pause(Principal& principal, Instant until) {
-    const SessionId session = session_id(principal);
-    const auto watched = poller_.change_to_hangup(principal.session->channel->get(), tag_of(principal));
-    if (failed(watched)) return violate(principal, "it cannot be watched");
-    std::erase_if(paused_, [&](const Paused& one) { return one.session == session; });
-    paused_.push_back({session, until});
+    const SessionId id = session_id(principal);
+    Session& session = *principal.session;
+    if (session.closed) return;
+    const auto already = std::ranges::find(paused_, id, &Paused::session);
+    if (already != paused_.end()) {
+        already->until = std::max(already->until, until);
+    } else {
+        paused_.push_back({id, until});
+    }
+    if (!std::exchange(session.resting, true)) poller_.forget(session.channel->get());
 }
 
 void Broker::end_pauses(Instant now) {
-    std::erase_if(paused_, [&](const Paused& one) {
-        if (one.until > now) return false;
-        Principal* principal = find(one.session);
-        if (principal == nullptr || principal->session->clogged) return true;
-        const auto watched = poller_.change_to_read(principal->session->channel->get(), tag_of(*principal));
-        if (failed(watched)) violate(*principal, "it cannot be watched");
-        return true;
-    });
+    for (;;) {
+        const auto over = std::ranges::find_if(paused_, [now](const Paused& one) { return one.until <= now; });
+        if (over == paused_.end()) return;
+        Principal* principal = find(over->session);
+        paused_.erase(over);
+        if (principal != nullptr) end_pause(*principal);
+    }
+}
+
+// What was kept of it comes first, when there is room for the answer; unless it waits for its turn.
+void Broker::end_pause(Principal& principal) {
+    Session& session = *principal.session;
+    session.resting = false;
+    if (session.closed) return;
+    const bool waits_for_turn = std::ranges::find(postponed_, session_id(principal)) != postponed_.end();
+    const int fd = session.channel->get();
+    auto watched = poller_.watch(fd, tag_of(principal));
+    if (watched && session.clogged && !waits_for_turn) watched = poller_.change_to_write(fd, tag_of(principal));
+    if (!watched) violate(principal, "it cannot be watched");
 }
 
 }  // namespace warder::broker

@@ -364,6 +364,8 @@ public:
 
     // A line for the daemon's log: who changed what ("uid 1000 (pid 4242): stop web"), or whose connection was ended and why.
     virtual void note(std::string_view line) { static_cast<void>(line); }
+    // The same of what was not done. Whoever may connect brings it about as often as it likes, so it is no more than counted then.
+    virtual void note_refused(std::string_view line) { note(line); }
 };
 
 }  // namespace warder::control

@@ -239,7 +239,7 @@ void Server::State::welcome(Fd fd, const Clock& clock) {
     auto peer = peer_of(channel.get());
     if (!peer || !channel.pass_credentials()) return;
     if (options.only_own_pid_namespace && !in_own_pid_namespace(channel.get(), *peer)) {
-        return operators.note("control connection of " + in_words(*peer) + " refused: it comes from another pid namespace");
+        return operators.note_refused("control connection of " + in_words(*peer) + " refused: it comes from another pid namespace");
     }
     Client* client = free_place();
     if (client == nullptr) return;
@@ -277,7 +277,7 @@ void Server::State::drop(Client& client) {
 }
 
 void Server::State::drop_hostile(Client& client, std::string_view why) {
-    operators.note("control connection of " + in_words(client.peer) + " ended: " + std::string(why));
+    operators.note_refused("control connection of " + in_words(client.peer) + " ended: " + std::string(why));
     drop(client);
 }
 
@@ -332,7 +332,7 @@ void Server::State::answer_hello(Client& client, const protocol::Message& messag
 void Server::State::obey(Client& client, RequestId id, const protocol::Command& command, const Clock& clock) {
     if (!may(options.access, client.peer, command.verb)) {
         const Refusal refusal{EACCES, explain_refusal(options.access, client.peer, command.verb)};
-        operators.note("refused: " + refusal.sentence);
+        operators.note_refused("refused: " + refusal.sentence);
         return refuse(client, id, command.verb, refusal, clock);
     }
     const auto order = understand(command);

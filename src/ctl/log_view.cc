@@ -8,6 +8,9 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <set>
+#include <system_error>
 #include <tuple>
 
 namespace warder::ctl {
@@ -65,6 +68,8 @@ std::vector<std::string> last_lines(std::string_view text, std::size_t count) {
 }
 
 std::string_view moment_of(std::string_view line) {
+    constexpr std::string_view head = R"({"time":")";
+    if (line.starts_with(head)) line = line.substr(head.size(), line.find('"', head.size()) - head.size());
     const std::string_view word = line.substr(0, line.find(' '));
     return is_moment(word) ? word : std::string_view{};
 }
@@ -89,6 +94,32 @@ std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs) {
     std::vector<LogLine> lines;
     for (auto& timed : all) lines.push_back(std::move(timed.line));
     return lines;
+}
+
+void drop_repeated(std::vector<LogLine>& lines) {
+    std::set<std::string, std::less<>> seen;   // of the present moment
+    std::string moment;
+    std::erase_if(lines, [&](const LogLine& line) {
+        if (const auto now = moment_of(line.text); now != moment) {
+            moment = now;
+            seen.clear();
+        }
+        return !moment.empty() && !seen.insert(line.text).second;
+    });
+}
+
+std::vector<std::string> audit_files(const std::string& directory, const std::string& audit) {
+    constexpr std::string_view ending = ".jsonl";
+    std::vector<std::string> names{audit};
+    const std::string beginning = audit.substr(0, audit.size() - std::min(audit.size(), ending.size())) + "-";
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+        const std::string name = at->path().filename();
+        if (name.starts_with(beginning) && name.ends_with(ending)) names.push_back(name);
+    }
+    std::sort(names.begin() + 1, names.end());
+    names.emplace_back(events_file);
+    return names;
 }
 
 Result<std::vector<std::string>> read_last_lines(const std::string& path, std::size_t count, const Wanted& wanted) {

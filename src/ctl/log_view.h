@@ -22,11 +22,19 @@ struct LogLine {
 // At most `count` of the last lines of `text`; one without a newline at the end counts.
 std::vector<std::string> last_lines(std::string_view text, std::size_t count);
 
-// The moment in front of a line, which sorts as text; empty if there is none.
+// The moment in front of a line, or with which a record of the audit begins, which sorts as text; empty if there is none.
 std::string_view moment_of(std::string_view line);
 
 // In the order of their moments; lines of one worker keep their order, and a line without a moment stays with the one before.
 std::vector<LogLine> merged(std::vector<std::vector<LogLine>> logs);
+
+// Of lines with one moment and one text the first alone: an event of the audit stands in two files.
+void drop_repeated(std::vector<LogLine>& lines);
+
+// The files of the audit in `directory`: `audit` itself ("audit.jsonl"), what went over workers' shares of it (audit-WORKER.jsonl), and
+// the events that stand in it too but are kept longer in a file of their own.
+std::vector<std::string> audit_files(const std::string& directory, const std::string& audit);
+inline constexpr std::string_view events_file = "events.jsonl";
 
 // The last `count` lines of `path`, and of path.1, path.2 … while that is not enough. A file that is not there has none.
 // Errors: those of open(2) but ENOENT.

@@ -351,7 +351,8 @@ void add_files(LogPlan& plan, const json& report, bool audit) {
     if (report["directory"].is_string()) plan.directory = report["directory"];
     if (report["elsewhere"].is_string()) plan.elsewhere = report["elsewhere"];
     if (audit) {
-        if (report["audit"].is_string()) plan.files.emplace_back("", report["audit"]);
+        if (!report["audit"].is_string()) return;
+        for (auto& file : audit_files(plan.directory, report["audit"])) plan.files.emplace_back("", std::move(file));
         return;
     }
     for (const auto& file : report["files"]) plan.files.emplace_back(file.value("worker", ""), file.value("file", ""));
@@ -469,7 +470,9 @@ int logs(const Options& options, const Voice& voice) {
         return voice.complain(exit_not_done, printable(elsewhere));
     }
     std::map<std::string, std::string> names;
-    for (const auto& [worker, file] : plan.files) names[file] = worker;
+    for (const auto& [worker, file] : plan.files) {
+        if (file != events_file) names[file] = worker;   // what comes comes in the others too
+    }
     // Watched before it is read: what comes in between is shown twice rather than never.
     auto follower = options.follow ? Follower::create(plan.directory, names) : Result<Follower>(Failure(Error{}));
     if (options.follow && !follower) return cannot_read(voice, plan.directory, follower.error());
@@ -482,6 +485,7 @@ int logs(const Options& options, const Voice& voice) {
         for (auto& line : *lines) log.push_back({worker, std::move(line)});
     }
     auto together = merged(std::move(all));
+    if (options.audit) drop_repeated(together);
     if (together.size() > options.lines) together.erase(together.begin(), together.end() - static_cast<std::ptrdiff_t>(options.lines));
     say_lines(voice, together, name_width(plan));
     return options.follow ? follow(options, voice, plan, std::move(follower)) : exit_done;

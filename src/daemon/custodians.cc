@@ -173,18 +173,17 @@ void Custodians::lose(Place& place) {
 }
 
 void Custodians::record(const Place& place, audit::Record::Kind kind, std::string_view text) {
-    audit::Record* record = audit_.push();
-    if (record == nullptr) return;
-    *record = audit::Record{};
-    record->kind = kind;
+    audit::Record record;
+    record.kind = kind;
     if (kind == audit::Record::Kind::violation) {
-        record->reason = Reason::protocol;
-        record->error = EPROTO;
+        record.reason = Reason::protocol;
+        record.error = EPROTO;
     }
-    record->wall_clock = wall_clock_now();
-    record->uid = place.uid;
-    record->worker.append(place.name);
-    record->text.append(text);
+    record.wall_clock = wall_clock_now();
+    record.uid = place.uid;
+    record.worker.append(place.name);
+    record.text.append(text);
+    audit_.tell(record, audit_.account_of(place.name), monotonic_now());
 }
 
 const Custodians::Store* Custodians::store_of(WorkerId id) {

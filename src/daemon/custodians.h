@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "audit/ring.h"
+#include "audit/trail.h"
 #include "base/ids.h"
 #include "broker/outside.h"
 #include "opener/custodian.h"
@@ -23,7 +23,7 @@ namespace warder::daemon {
 class Custodians {
 public:
     // `listener` hears of workers that break the protocol of their store.
-    Custodians(Poller& poller, Privileges& privileges, audit::Ring& audit, broker::Listener& listener)
+    Custodians(Poller& poller, Privileges& privileges, audit::Trail& audit, broker::Listener& listener)
         : poller_(poller), privileges_(privileges), audit_(audit), listener_(listener) {}
     ~Custodians() { stop(); }
     Custodians(const Custodians&) = delete;
@@ -76,7 +76,7 @@ private:
 
     Poller& poller_;
     Privileges& privileges_;
-    audit::Ring& audit_;
+    audit::Trail& audit_;
     broker::Listener& listener_;
     std::map<std::uint32_t, Place> places_;
     std::vector<std::unique_ptr<opener::Custodian>> leaving_;   // killed, and held up by what they keep

@@ -66,7 +66,7 @@ void Daemon::turn() {
     for (const auto& event : *events) dispatch(event);
     broker_.go_on(now_);
     if (shutting_down_) continue_shutdown();
-    if (audit_behind_ || ring_.pressing()) tend_audit();
+    if (audit_behind_ || trail_.pressing()) tend_audit();
     count_turn();
 }
 
@@ -142,7 +142,7 @@ Instant Daemon::next_deadline() const {
 
 // Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.
 void Daemon::arm_timer() {
-    if (audit_due_ == Instant::never() && !ring_.empty()) audit_due_ = now_ + audit_delay;
+    if (audit_due_ == Instant::never() && !trail_.empty()) audit_due_ = now_ + audit_delay;
     const Instant next = next_deadline();
     if (next >= armed_) return;
     armed_ = next;
@@ -151,9 +151,19 @@ void Daemon::arm_timer() {
 
 // A little in each turn, so that nobody waits for what was recorded about others.
 void Daemon::tend_audit() {
-    const auto outcome = sink_.drain_some(ring_);
-    audit_behind_ = outcome == audit::Sink::Outcome::more;
-    audit_due_ = outcome == audit::Sink::Outcome::full ? now_ + audit_delay : Instant::never();
+    using Outcome = audit::Sink::Outcome;
+    if (trail_.next_telling() <= now_) trail_.tell_counts(now_);
+    const Outcome events = event_sink_.drain_some(trail_.events());
+    const Outcome common = sink_.drain_some(trail_.common());
+    audit_behind_ = events == Outcome::more || common == Outcome::more;
+    const bool full = events == Outcome::full || common == Outcome::full;
+    audit_due_ = full ? now_ + audit_delay : trail_.next_telling();
+}
+
+void Daemon::write_out_audit() {
+    trail_.tell_counts(now_);
+    event_sink_.drain(trail_.events());
+    sink_.drain(trail_.common());
 }
 
 void Daemon::tend_keeper() { keeper_due_ = pipes_.deliver(broker_) ? now_ + retry_delay : Instant::never(); }
@@ -218,11 +228,11 @@ void Daemon::continue_shutdown() {
     if (!members_rest || (resolver_ && !resting(resolver_->id))) return;
     if (keeper_ && !keeper_stopping_) {
         keeper_stopping_ = true;
-        sink_.drain(ring_);
+        write_out_audit();
         if (auto* worker = roster_->find(keeper_->id)) worker->stop(now_);
     }
     if (roster_->everything_stopped()) {
-        sink_.drain(ring_);
+        write_out_audit();
         finished_ = true;
     }
 }
@@ -273,15 +283,14 @@ void Daemon::admit_awaited(WorkerId id) {
 void Daemon::record_state(const supervise::Worker& worker, std::string_view text) { record(worker, audit::Record::Kind::state, text); }
 
 void Daemon::record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text) {
-    audit::Record* record = ring_.push();
-    if (record == nullptr) return;
-    *record = audit::Record{};
-    record->kind = kind;
-    record->wall_clock = wall_clock_now();
-    record->pid = worker.pid() > 0 ? worker.pid() : 0;
-    record->uid = worker.settings().plan.uid;
-    record->worker.append(worker.name());
-    record->text.append(text);
+    audit::Record record;
+    record.kind = kind;
+    record.wall_clock = wall_clock_now();
+    record.pid = worker.pid() > 0 ? worker.pid() : 0;
+    record.uid = worker.settings().plan.uid;
+    record.worker.append(worker.name());
+    record.text.append(text);
+    trail_.tell(record, trail_.account_of(worker.name()), now_);
 }
 
 void Daemon::status_text(supervise::Worker& worker, std::string_view text) {
@@ -348,6 +357,10 @@ void Daemon::note_losses(std::string_view text) {
     if (keeper == nullptr || ::access(config_.daemon.log_directory.c_str(), F_OK) == 0 || errno != ENOENT) return;
     privileges_.become_root();
     if (make_log_directory(keeper->snapshot().uid)) log_warning(config_.daemon.log_directory + " was gone, and is made again");
+}
+
+void Daemon::held_back(WorkerId id, Duration by) {
+    if (auto* worker = roster_->find(id)) worker->was_held_back(by, now_);
 }
 
 void Daemon::broke_protocol(WorkerId id, std::string_view how) {
@@ -419,14 +432,14 @@ Result<void> Daemon::restart(std::string_view name) {
 // ---- News from the runner ----
 
 void Daemon::command_begun(const opener::CommandBegun& begun) {
-    broker_.command_begun(begun.worker, begun.generation, {begun.request, begun.grant_name, begun.error, begun.answered, begun.ends}, now_);
+    broker_.command_begun(begun.worker, begun.generation, {begun.request, begun.grant_name, begun.error, begun.answered, begun.ends, begun.use}, now_);
 }
 
 void Daemon::command_ended(const opener::CommandEnded& ended) {
     broker_.command_ended(ended.worker, ended.generation,
                           {ended.grant_name, ended.pid, static_cast<std::uint8_t>(ended.value), ended.by_signal, ended.timed_out}, now_);
     const auto* principal = broker_.principal(ended.worker);
-    audit::Record* record = principal == nullptr ? nullptr : ring_.push();
+    audit::Record* record = principal == nullptr ? nullptr : trail_.push(principal->account, now_);
     if (record == nullptr) return;
     *record = audit::Record{};
     record->kind = audit::Record::Kind::command;

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "audit/ring.h"
 #include "audit/sink.h"
+#include "audit/trail.h"
 #include "broker/broker.h"
 #include "config/config.h"
 #include "config/parse.h"
@@ -68,6 +68,7 @@ public:
     void said_hello(WorkerId worker) override;
     void said_ready(WorkerId worker) override;
     void said_status(WorkerId worker, std::string_view text) override;
+    void held_back(WorkerId worker, Duration by) override;
     void broke_protocol(WorkerId worker, std::string_view how) override;
 
     // broker::Resolver
@@ -110,6 +111,7 @@ private:
     bool prepare();
     bool open_control();
     bool open_audit();
+    Result<Fd> open_audit_file(std::string_view name);
     bool add_keeper();
     bool make_log_directory(uid_t keeper);
     // Of another control_group: who may operate, and who may read logs. Empty: done; otherwise why not.
@@ -159,6 +161,7 @@ private:
     void note_losses(std::string_view text);
     void record_state(const supervise::Worker& worker, std::string_view text);
     void record(const supervise::Worker& worker, audit::Record::Kind kind, std::string_view text);
+    void write_out_audit();
     const config::Worker* config_of(WorkerId id) const;
 
     Options options_;
@@ -170,9 +173,11 @@ private:
     Signals signals_;
     ServiceManager service_;
     Privileges privileges_;
-    audit::Ring ring_{1024};
+    audit::Trail trail_{1024};
     audit::Sink sink_;
+    audit::Sink event_sink_;
     Fd audit_out_;
+    Fd events_out_;
     opener::Pool pool_;
     opener::Runner runner_;
     broker::Broker broker_;

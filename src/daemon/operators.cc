@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "control/question.h"
 #include "daemon/capabilities.h"
@@ -439,12 +440,24 @@ control::Answer<void> Operators::shutdown() {
 // Who changed what is the first question after a surprise: it stands in the log and in the audit.
 void Operators::note(std::string_view line) {
     log_info("control: " + std::string(line));
-    audit::Record* record = daemon_.ring_.push();
-    if (record == nullptr) return;
-    *record = audit::Record{};
-    record->kind = audit::Record::Kind::control;
-    record->wall_clock = wall_clock_now();
-    record->text.append(line);
+    audit::Record record;
+    record.kind = audit::Record::Kind::control;
+    record.wall_clock = wall_clock_now();
+    record.text.append(line);
+    daemon_.trail_.tell(record, audit::own_account, daemon_.now_);
+}
+
+void Operators::note_refused(std::string_view line) {
+    constexpr Duration each = std::chrono::seconds(1);
+    constexpr Duration ahead = std::chrono::seconds(60);
+    if (!refusals_.take(each, ahead, daemon_.now_)) {
+        ++refusals_counted_;
+        return;
+    }
+    if (const auto more = std::exchange(refusals_counted_, 0); more > 0) {
+        note(std::to_string(more) + " more refusals and ended connections were only counted");
+    }
+    note(line);
 }
 
 }  // namespace warder::daemon

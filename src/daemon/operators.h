@@ -34,6 +34,7 @@ public:
     control::Answer<uid_t> forget(std::string_view name) override;
     control::Answer<void> shutdown() override;
     void note(std::string_view line) override;
+    void note_refused(std::string_view line) override;
 
 private:
     control::Answer<const Daemon::Member*> member(std::string_view name) const;
@@ -49,6 +50,8 @@ private:
 
     Daemon& daemon_;
     SocketTables socket_tables_ = SocketTables::probe();
+    audit::Bucket refusals_;                // that are noted one by one
+    std::uint64_t refusals_counted_ = 0;    // since
 };
 
 }  // namespace warder::daemon

@@ -22,6 +22,8 @@
 namespace warder::daemon {
 namespace {
 
+constexpr std::uint64_t bytes_of_record = 300;   // in the audit's files, about
+
 // Puts the error in words, and the step with it.
 bool said(std::string_view step, const Result<void>& result) {
     if (result) return true;
@@ -86,9 +88,9 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, StateLo
       service_(ServiceManager::from_environment()),
       pool_(poller_, privileges_, pool_settings(config_.daemon)),
       runner_(poller_, privileges_, *this),
-      broker_(poller_, ring_, privileges_, {pool_, runner_, *this, *this, *this}),
+      broker_(poller_, trail_, privileges_, {pool_, runner_, *this, *this, *this}),
       channels_(poller_, privileges_, broker_),
-      custodians_(poller_, privileges_, ring_, *this),
+      custodians_(poller_, privileges_, trail_, *this),
       witnesses_(poller_, privileges_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
@@ -244,22 +246,33 @@ std::string Daemon::let_in(const std::string& control_group) {
     return {};
 }
 
-// Lines go to the keeper's pipe; without a keeper into the file itself.
+// Lines go to the keeper's pipes; without a keeper into the files themselves, which nobody rotates.
 bool Daemon::open_audit() {
-    if (config_.daemon.log_keeper) {
-        auto writer = pipes_.writer("audit", config_.daemon.logging);
-        if (!writer) return said("audit pipe", Failure(writer.error()));
-        audit_out_ = std::move(*writer);
-        if (::fcntl(audit_out_.get(), F_SETFL, O_NONBLOCK) != 0) return said("audit pipe", failure("fcntl"));
-    } else {
-        const std::string path = config_.daemon.log_directory + "/audit.jsonl";
-        const auto directory = made_directory_as_root(config_.daemon.log_directory, 0755);
-        if (!directory) return said("making " + config_.daemon.log_directory, Failure(directory.error()));
-        audit_out_ = Fd(::openat(directory->get(), "audit.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
-        if (!audit_out_) return said(path, failure("open"));
-    }
-    sink_ = audit::Sink(audit_out_.get());
+    const bool keeper = config_.daemon.log_keeper;
+    auto common = open_audit_file("audit");
+    if (!common) return said("audit", Failure(common.error()));
+    auto events = open_audit_file("events");
+    if (!events) return said("audit", Failure(events.error()));
+    audit_out_ = std::move(*common);
+    events_out_ = std::move(*events);
+    sink_ = audit::Sink(audit_out_.get(), keeper ? audit::Sink::Asides::are_marked : audit::Sink::Asides::are_like_others);
+    event_sink_ = audit::Sink(events_out_.get());
+    const auto& limits = config_.daemon.logging;
+    if (keeper) trail_.set_capacity_of_files(limits.max_size * (limits.keep + 1) / bytes_of_record);
     return true;
+}
+
+Result<Fd> Daemon::open_audit_file(std::string_view name) {
+    if (config_.daemon.log_keeper) {
+        Fd writer = TRY(pipes_.writer(std::string(name), config_.daemon.logging));
+        if (::fcntl(writer.get(), F_SETFL, O_NONBLOCK) != 0) return failure("fcntl");
+        return writer;
+    }
+    const Fd directory = TRY(made_directory_as_root(config_.daemon.log_directory, 0755));
+    const std::string file_name = std::string(name) + ".jsonl";
+    Fd file(::openat(directory.get(), file_name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+    if (!file) return failure("opening its file in log_directory");
+    return file;
 }
 
 // The log directory is the keeper's to write and the operators' group's to read: the directory's group passes to the files

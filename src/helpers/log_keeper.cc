@@ -1,10 +1,11 @@
 // warder-log-keeper: reads the output of every worker and the audit, and keeps them in files of bounded size. It is a worker
 // like any other, in a cell, and can open nothing: pipes come to it by `channel` events, files by the grant "logs".
 //
-//     event name    "log:WORKER" or "audit"
+//     event name    "log:WORKER", "audit" or "events"
 //     event value   the most bytes of one file (low 48 bits), how many rotated files to keep (top 16 bits)
 //
-// Workers' lines get an RFC 3339 timestamp in UTC and go to WORKER.log; the audit's are JSON already and go to audit.jsonl.
+// Workers' lines get an RFC 3339 timestamp in UTC and go to WORKER.log; the audit's are JSON already and go to audit.jsonl, or, what
+// is over its worker's share of that, to audit-WORKER.jsonl; what requests must not push out stands in events.jsonl besides.
 // Each run of a worker has a pipe of its own, so that its end ends its last line too; a line that is not whole after a second
 // is written as it is. The directory is watched: a log that somebody moved or removed is asked for anew. Lines that cannot be
 // written are lost, and our status says so for as long as that lasts.
@@ -70,6 +71,7 @@ struct Source {
     ino_t pipe = 0;   // which pipe it is: warderd may hand us the same one again
     LineSplitter lines;
     LogFile* file = nullptr;
+    Limits limits;
     Milliseconds since = 0;   // when what is held back began to come
     bool awaited = false;     // stands in Keeper::unfinished_
 };
@@ -89,6 +91,9 @@ private:
     bool already_read(ino_t pipe) const;
     bool read_once(Source& source);
     bool drained(Source& source);
+    void append(const Source& source, std::string_view lines, std::string_view stamp);
+    void write_to(LogFile& into, std::string_view lines, std::string_view stamp);
+    void append_asides(const Source& source, std::string_view lines, std::string_view stamp);
     void end(int fd);
     void read_to_the_end_of(const LogFile& file);
     void drain();
@@ -199,7 +204,7 @@ void Keeper::adopt(const warder_event& event) {
         ::close(event.fd);
         return;
     }
-    sources_.emplace(event.fd, Source{event.fd, pipe.st_ino, LineSplitter(place->stamped), &file, 0, false});
+    sources_.emplace(event.fd, Source{event.fd, pipe.st_ino, LineSplitter(place->stamped), &file, unpack_limits(event.value), 0, false});
 }
 
 // The pipe of the run before this one: what it said comes first.
@@ -278,10 +283,7 @@ bool Keeper::read_once(Source& source) {
     if (size == 0) source.lines.finish(stamp, lines);
     source.lines.feed({buffer.data(), static_cast<std::size_t>(size)}, stamp, lines);
     await_newline(source, held_back && lines.empty());
-    source.file->append(lines, stamp);
-    if (source.file->out_of_descriptors()) {
-        for (auto& [name, file] : files_) file->close_file();
-    }
+    append(source, lines, stamp);
     return size > 0;
 }
 
@@ -308,7 +310,7 @@ void Keeper::show_unfinished(Milliseconds now) {
         const std::string stamp = present_timestamp();
         std::string line;
         source.lines.show(stamp, line);
-        source.file->append(line, stamp);
+        append(source, line, stamp);
     }
 }
 
@@ -373,8 +375,39 @@ bool Keeper::drained(Source& source) {
     const std::string stamp = present_timestamp();
     std::string rest;
     source.lines.finish(stamp, rest);
-    source.file->append(rest, stamp);
+    append(source, rest, stamp);
     return false;
+}
+
+void Keeper::append(const Source& source, std::string_view lines, std::string_view stamp) {
+    if (source.file->place().asides) return append_asides(source, lines, stamp);
+    write_to(*source.file, lines, stamp);
+}
+
+void Keeper::write_to(LogFile& into, std::string_view lines, std::string_view stamp) {
+    into.append(lines, stamp);
+    if (!into.out_of_descriptors()) return;
+    for (auto& [name, file] : files_) file->close_file();
+}
+
+// Lines of one file that stand together are written together.
+void Keeper::append_asides(const Source& source, std::string_view lines, std::string_view stamp) {
+    std::string together;
+    LogFile* into = source.file;
+    while (!lines.empty()) {
+        const std::string_view line = lines.substr(0, std::min(lines.find('\n'), lines.size() - 1) + 1);
+        lines.remove_prefix(line.size());
+        const auto aside = aside_of(line);
+        LogFile& file = aside ? file_for(Place{aside->file, false}) : *source.file;
+        if (aside) file.set_limits(limits_of_aside(source.limits));
+        if (&file != into) {
+            write_to(*into, together, stamp);
+            together.clear();
+            into = &file;
+        }
+        together += aside ? aside->line : line;
+    }
+    write_to(*into, together, stamp);
 }
 
 void Keeper::end(int fd) {

@@ -38,11 +38,21 @@ Limits unpack_limits(std::uint64_t value) {
 }
 
 std::optional<Place> place_of(std::string_view name) {
-    if (name == "audit") return Place{"audit.jsonl", false};
+    if (name == "audit") return Place{"audit.jsonl", false, true};
+    if (name == "events") return Place{"events.jsonl", false};
     constexpr std::string_view prefix = "log:";
     if (!name.starts_with(prefix) || !good_name(name.substr(prefix.size()))) return std::nullopt;
     return Place{std::string(name.substr(prefix.size())) + ".log", true};
 }
+
+std::optional<Aside> aside_of(std::string_view line) {
+    if (line.starts_with('{')) return std::nullopt;
+    const std::size_t tab = line.find('\t');
+    if (tab == std::string_view::npos || !good_name(line.substr(0, tab))) return std::nullopt;
+    return Aside{"audit-" + std::string(line.substr(0, tab)) + ".jsonl", line.substr(tab + 1)};
+}
+
+Limits limits_of_aside(Limits limits) { return {limits.max_size, std::min<std::uint32_t>(limits.keep, 1)}; }
 
 void LineSplitter::put_line(std::string_view line, std::string_view stamp, std::string& out) const {
     if (stamped_) {

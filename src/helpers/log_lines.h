@@ -30,11 +30,23 @@ Limits unpack_limits(std::uint64_t value);
 struct Place {
     std::string file;      // below the grant
     bool stamped = true;   // each line gets a timestamp; the audit's lines have their own
+    bool asides = false;   // a line may be meant for another file: aside_of()
 };
 
-// "log:web" goes to web.log, "audit" to audit.jsonl. Nothing for any other name, or for one that is not of [a-z0-9_.@-] with
+// "log:web" goes to web.log, "audit" to audit.jsonl, "events" to events.jsonl. Nothing for any other name, or for one that is not of [a-z0-9_.@-] with
 // a letter or digit in front: a name can never lead out of the directory.
 std::optional<Place> place_of(std::string_view name);
+
+// A line of the audit that is over its worker's share of audit.jsonl: a worker's name and a tab stand in front of it, and it goes
+// to audit-NAME.jsonl. Nothing for another line, or a name that is none.
+struct Aside {
+    std::string file;
+    std::string_view line;   // without what stood in front; with its newline if it had one
+};
+std::optional<Aside> aside_of(std::string_view line);
+
+// How those files are kept: as the others, but with one rotated file at most.
+Limits limits_of_aside(Limits limits);
 
 // Cuts a stream into lines. What has no newline yet is kept until it has, until it is longest_line bytes long, or until the
 // caller has had enough of waiting.

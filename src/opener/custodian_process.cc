@@ -186,7 +186,7 @@ private:
             return;
         }
         if (received.truncated) return violate(Fault::too_long);
-        if (!message) return violate(Fault::undecodable);
+        if (!message || message->id == RequestId::event) return violate(Fault::undecodable);
         const auto text = protocol::decode_text(*message);
         switch (message->type) {
             case protocol::Type::put: return text ? put(message->id, *text, count) : violate(Fault::undecodable);

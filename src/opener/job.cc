@@ -20,7 +20,7 @@ struct Item {
     policy::Family family;
     std::array<std::uint8_t, 16> ip;
     std::uint16_t operation, flags, reason;
-    std::uint32_t port, mode, making_mode, owner, owner_group, grant, protocol;
+    std::uint32_t port, mode, making_mode, owner, owner_group, grant, use, protocol;
     std::int32_t error;
     std::int16_t directory, lend;   // places among the descriptors; -1: none
     std::uint8_t settled, as, owned, cross_mounts, writes, making;
@@ -56,6 +56,7 @@ Item wire_of(const broker::JobItem& item, JobFds& fds) {
             task.owner,
             task.owner_group,
             number(item.grant),
+            item.use,
             task.protocol,
             item.outcome.error,
             place(fds, item.settled ? -1 : task.directory),
@@ -111,6 +112,7 @@ void read_item(Reader& reader, std::span<const int> fds, broker::JobItem& item) 
     item.outcome.error = raw.error;
     item.outcome.reason = static_cast<Reason>(raw.reason);
     item.grant = item.outcome.grant = static_cast<GrantId>(raw.grant);
+    item.use = raw.use;
     // In the parent, which asks without descriptors, what lends is still told apart from a denial.
     item.lend = fds.empty() ? raw.lend : number_at(fds, raw.lend);
     item.outcome.fds = raw.lend >= 0 ? 1 : 0;

@@ -343,6 +343,28 @@ void Pool::fail(Bytes bytes, Reason reason, Instant now) {
     broker_->job_done(job->worker, job->generation, items, std::span(results_).first(job->count), now);
 }
 
+// What is settled was decided and done before; what an opener has begun is not called back.
+bool Pool::by_what_changed(const Waiting& job, const std::function<bool(std::string_view)>& same) {
+    const auto view = decode(job.bytes, {}, items_);
+    const auto items = std::span(items_).first(view ? view->count : 0);
+    return std::ranges::any_of(items, [&](const broker::JobItem& item) { return !item.settled && !same(item.grant_name); });
+}
+
+void Pool::withdraw(WorkerId worker, const std::function<bool(std::string_view)>& same, Instant now) {
+    const auto found = waiting_.find(worker);
+    if (found == waiting_.end()) return;
+    std::deque<Waiting> kept;
+    std::vector<Waiting> withdrawn;
+    for (auto& job : found->second) {
+        if (by_what_changed(job, same)) withdrawn.push_back(std::move(job));
+        else kept.push_back(std::move(job));
+    }
+    waiting_count_ -= withdrawn.size();
+    found->second = std::move(kept);
+    if (found->second.empty()) waiting_.erase(found);
+    for (const auto& job : withdrawn) fail(job.bytes, Reason::not_granted, now);
+}
+
 // One that hangs is killed and set aside until the kernel lets it go: its memory is all that it costs. What it did not begin is its
 // successor's; what it answered, or was about to, is what it said; the rest is failed, and nothing is sent for it any more.
 void Pool::replace(Slot& slot, Gone how, Instant now) {

@@ -47,6 +47,7 @@ public:
     void stop();
 
     Result<void> take(const broker::Job& job) override;
+    void withdraw(WorkerId worker, const std::function<bool(std::string_view)>& same, Instant now) override;
     void dispose(Fd fd) override;
 
     // Looks at how jobs ended: to be called at the beginning of each turn, before anything else happens in it. Deadlines of jobs
@@ -107,6 +108,7 @@ private:
     void reap_abandoned();
     enum class Gone : std::uint8_t { dead, hangs };
     void replace(Slot& slot, Gone how, Instant now);
+    bool by_what_changed(const Waiting& job, const std::function<bool(std::string_view)>& same);
     void fail(Bytes bytes, Reason reason, Instant now);
     void fail_overdue(Instant now);
 

@@ -86,7 +86,7 @@ void Runner::lose() {
     const auto lost = std::exchange(jobs_, {});
     for (const auto& [id, job] : lost) {
         if (!job.begun) {
-            observer_.command_begun({job.worker, job.generation, job.request, job.grant_name, -1, EIO, false, job.ends});
+            observer_.command_begun({job.worker, job.generation, job.request, job.grant_name, -1, EIO, false, job.ends, job.use});
         } else if (!job.failed) {
             observer_.command_ended({job.worker, job.generation, job.grant_name, job.pid, true, SIGKILL, false, now_ - job.since});
         }
@@ -152,7 +152,7 @@ Result<void> Runner::take(const broker::CommandJob& job) {
     const Bytes message = TRY(encode(id, job));
     if (const auto sent = channel_.send(message, std::span(&job.channel, 1)); !sent) return failure(EAGAIN, sent.error().doing);
     jobs_[id] = {.worker = job.worker, .generation = job.generation, .request = job.request,
-                 .grant_name = std::string(job.grant_name), .ends = job.ends, .since = now_,
+                 .grant_name = std::string(job.grant_name), .ends = job.ends, .use = job.use, .since = now_,
                  .begin_by = now_ + (settings_.begin_within + hang_margin)};
     return {};
 }
@@ -204,7 +204,7 @@ void Runner::on_report(const runner_wire::Report& report) {
         job.begin_by = Instant::never();
         const Job known = job;
         observer_.command_begun({known.worker, known.generation, known.request, known.grant_name, known.pid, report.error,
-                                 report.unanswered == 0, known.ends});
+                                 report.unanswered == 0, known.ends, known.use});
         return;
     }
     const Job job = found->second;

@@ -29,6 +29,7 @@ struct CommandBegun {
     int error = 0;                     // why it did not begin
     bool answered = true;              // false: the worker was told nothing: it did not read, or the runner is gone
     std::size_t ends = 0;              // descriptors of its answer, if it began
+    std::uint32_t use = 0;             // as the job had it
 };
 
 struct CommandEnded {
@@ -102,6 +103,7 @@ private:
         RequestId request{};
         std::string grant_name;
         std::size_t ends = 0;
+        std::uint32_t use = 0;
         pid_t pid = -1;
         Instant since{};
         Instant begin_by = Instant::never();

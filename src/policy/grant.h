@@ -61,6 +61,7 @@ struct Word {
     Hole hole = Hole::none;
     std::string text;     // none: the literal; path: the directory; choice: the words
     std::string name;     // of the hole, for sentences
+    friend bool operator==(const Word&, const Word&) = default;
 };
 
 struct Command {
@@ -73,6 +74,7 @@ struct Command {
     bool err = true;
     Duration timeout = std::chrono::seconds(60);   // then it is killed
     std::uint32_t at_once = 4;      // running at the same time, of this grant
+    friend bool operator==(const Command&, const Command&) = default;
 };
 
 // How much and how long: beyond what a grant is about.
@@ -80,6 +82,7 @@ struct Shape {
     std::uint32_t uses = 0;         // in one life of the worker; 0: as often as it likes
     bool until_ready = false;       // only until the worker has said that it is ready
     std::uint32_t per_second = 0;   // successes, with as many in one burst; 0: the worker's quota alone counts
+    friend bool operator==(const Shape&, const Shape&) = default;
 };
 
 // With whose credentials an operation is performed (section 5 of the design).
@@ -126,6 +129,8 @@ struct Grant {
     bool narrowed = false;
 
     std::string origin;                     // "warder.toml:12": where it stands, for sentences and reports
+
+    friend bool operator==(const Grant&, const Grant&) = default;
 };
 
 // The addresses below one prefix: where grants on ranges are looked up.

@@ -237,6 +237,14 @@ void Worker::said_ready(ReadyBy by, Instant now) {
     feed({Event::Kind::said_ready, {}, 0}, now);
 }
 
+// Only what is said over its socket comes late by that.
+void Worker::was_held_back(Duration by, Instant now) {
+    const bool waited_for = life_.state == State::starting && life_.program_runs && settings_.rule.ready == ReadyBy::channel;
+    if (!waited_for || life_.deadline == Instant::never()) return;
+    life_.deadline = life_.deadline + by;
+    arm(now);
+}
+
 void Worker::said_status(std::string_view text) {
     status_text_ = printable_status(text);
     around_.observer.status_text(*this, status_text_.view());

@@ -114,6 +114,8 @@ public:
     void said_ready(ReadyBy by, Instant now);
     // Its own words about itself, over the channel; at most 256 bytes are kept, control characters replaced.
     void said_status(std::string_view text);
+    // It was not heard for so long, by no fault of its own: it has so much longer to say that it is ready.
+    void was_held_back(Duration by, Instant now);
     // Its session broke the protocol: everything of this life is killed, and the policy answers.
     void protocol_broken(Instant now) { feed({.kind = Event::Kind::protocol_broken, .exit = {}}, now); }
 

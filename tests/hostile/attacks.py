@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -603,6 +604,80 @@ def L2_never_reads():
         except BlockingIOError:
             time.sleep(0.01)
     out.say(sent=sent)
+    linger()
+
+
+def asking_without_end(request, width, seconds=4.0):
+    """One ask after the other, as fast as they are answered; how many of its requests were."""
+    raw, out = begin()
+    data = protocol.encode_ask(99, [request] * width)
+    answered, longest = 0, 0.0
+    end = time.monotonic() + seconds
+    raw.sock.settimeout(30)
+    while time.monotonic() < end:
+        began = time.monotonic()
+        raw.sock.send(data)
+        for fd in raw.receive()[1]:
+            os.close(fd)
+        longest = max(longest, time.monotonic() - began)
+        answered += width
+    out.say(answered=answered, longest=longest)
+    linger()
+
+
+def T41_victim():
+    raw, _ = begin()
+    raw.ask(Request(Operation.READ, target="/etc/shadow"))
+    linger()
+
+
+def T41_more_at_once_than_its_rate():
+    asking_without_end(Request(Operation.READ, target="/etc/passwd"), 200)
+
+
+def T41_over_its_rate():
+    asking_without_end(Request(Operation.READ, target="/etc/passwd"), 1)
+
+
+def T41_refused_by_policy():
+    asking_without_end(Request(Operation.READ, target="/etc/" + "x" * 200), 253)
+
+
+def T41_allowed():
+    asking_without_end(Request(Operation.STAT, grant="site", target="a"), 253)
+
+
+def T41_by_its_children():
+    raw, out = begin()
+    data = protocol.encode_ask(99, [Request(Operation.READ, grant="site", target="a")] * 253)
+    if os.fork() == 0:
+        while True:
+            raw.sock.send(data)
+            raw.receive()
+    out.say(answered=0)
+    linger()
+
+
+def T42_epoll_sets():
+    """Descriptors of which the kernel tells at length whatever is read of it: each of a set of thousands."""
+    raw, out = begin()
+    fds = raw.ask(Request(Operation.READ, grant="site", target="a"))[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    poll = select.epoll()
+    watched = []
+    while len(watched) < min(hard // 2, 6000):
+        pair = socket.socketpair()
+        for one in pair:
+            poll.register(one, select.EPOLLIN)
+        watched += pair
+    copies = []
+    try:
+        while len(copies) < 60_000:
+            copies.append(os.dup(poll.fileno()))
+    except OSError:
+        pass
+    out.say(watched=len(watched), copies=len(copies), lent=len(fds))
     linger()
 
 

@@ -354,8 +354,8 @@ void texts(Vectors& v) {
     v.good("status", "UTF-8 text for people.", "status", text_message(0x0004, 22, "3 clients \xe2\x80\x94 idle"),
            {{"id", 22}, {"text", "3 clients \xe2\x80\x94 idle"}});
     v.good("found", "From the resolver: query 77, two addresses, one a line.", "found",
-           found(23, 77, 0, "192.0.2.7\n2001:db8::7"),
-           {{"id", 23}, {"query", 77}, {"error", 0}, {"text", "192.0.2.7\n2001:db8::7"}});
+           found(23, 77, 0, "192.0.2.7\n2001:db8::7\n"),
+           {{"id", 23}, {"query", 77}, {"error", 0}, {"text", "192.0.2.7\n2001:db8::7\n"}});
     v.good("found, no such name", "errno 2, ENOENT.", "found", found(24, 0xffffffffffffffffU, 2, ""),
            {{"id", 24}, {"query", 0xffffffffffffffffU}, {"error", 2}, {"text", ""}});
     v.good("put", "To the custodian: keep the descriptors that come along as `listener`.", "put",

@@ -43,11 +43,28 @@ TEST_CASE("what is refused costs nothing, and what is given back can be taken ag
     CHECK(rate.take(1, start + second / 4));
 }
 
-TEST_CASE("a message of more requests than a second's worth passes when nothing is owed, and is paid for") {
+TEST_CASE("T41: more at once than a second's worth never passes, and can be owed: then it costs a second") {
     Rate rate(10);
-    CHECK(rate.take(30, start));
-    CHECK_FALSE(rate.take(1, start + second));
-    CHECK(rate.take(1, start + second * 3));
+    CHECK(rate.can_hold(10));
+    CHECK_FALSE(rate.can_hold(11));
+    CHECK_FALSE(rate.take(11, start));
+    rate.owe(30, start);
+    CHECK_FALSE(rate.take(1, start));
+    CHECK(rate.until(1, start) == second / 10);
+    CHECK(rate.take(1, start + second / 10));
+    CHECK(rate.take(9, start + second));
+}
+
+TEST_CASE("T41: how long until so many fit is known, and then they do") {
+    Rate rate(10);
+    CHECK(rate.until(10, start) == Duration::zero());
+    CHECK(rate.take(10, start));
+    CHECK(rate.until(1, start) == second / 10);
+    CHECK(rate.until(10, start) == second);
+    CHECK(rate.until(200, start) == second);   // as long as for the most that there can be
+    CHECK(rate.until(5, start + second / 4) == second / 4);
+    CHECK(rate.take(5, start + second / 2));
+    CHECK(Rate(0).until(253, start) == Duration::zero());
 }
 
 TEST_CASE("a rate of zero has no bound") {
@@ -61,8 +78,35 @@ TEST_CASE("a grant of one use is used up by one, unless that one failed") {
     Allowances allowances(grants);
     CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
     CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::used_up);
-    allowances.give_back(GrantId{0});
+    allowances.give_back(GrantId{0}, allowances.count_of(GrantId{0}));
     CHECK(allowances.take(grants.at(GrantId{0}), GrantId{0}, false, start) == Reason::ok);
+}
+
+TEST_CASE("T18: a use that was taken before the uses were narrowed is not given back to the new count") {
+    const auto grants = one_grant({.uses = 9});
+    const GrantId id{0};
+    Allowances allowances(grants);
+    REQUIRE(allowances.take(grants.at(id), id, false, start) == Reason::ok);
+    const auto earlier = allowances.count_of(id);
+    allowances.reset(id);
+    REQUIRE(allowances.take(grants.at(id), id, false, start) == Reason::ok);
+    allowances.give_back(id, earlier);
+    CHECK(allowances.used(id) == 1);
+    allowances.give_back(id, allowances.count_of(id));
+    CHECK(allowances.used(id) == 0);
+}
+
+TEST_CASE("T18: nor to a grant that was away meanwhile and has come back") {
+    const auto with = one_grant({.uses = 1});
+    const policy::GrantSet without("web", {});
+    const GrantId id{0};
+    Allowances allowances(with);
+    REQUIRE(allowances.take(with.at(id), id, false, start) == Reason::ok);
+    const auto earlier = allowances.count_of(id);
+    allowances = allowances.carried_over(with, without).carried_over(without, with);
+    REQUIRE(allowances.take(with.at(id), id, false, start) == Reason::ok);
+    allowances.give_back(id, earlier);
+    CHECK(allowances.take(with.at(id), id, false, start) == Reason::used_up);
 }
 
 TEST_CASE("a grant for the start is over once the worker is ready, whatever else it has left") {

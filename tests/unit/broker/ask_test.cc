@@ -252,6 +252,9 @@ TEST_CASE("a grant of one use gives one, whatever else was asked for in the same
     const auto told = town.hear();   // that its other grant is gone
     REQUIRE(told);
     CHECK(told->type == protocol::Type::revoked);
+    const auto then = town.hear();    // and that it has reason to look again at all of them
+    REQUIRE(then);
+    CHECK(then->type == protocol::Type::reload);
     const protocol::Request requests[] = {request_for(Operation::read, "once", "index.html"),
                                           request_for(Operation::read, "once", "index.html")};
     const auto both = town.ask(requests);
@@ -264,18 +267,86 @@ TEST_CASE("a grant of one use gives one, whatever else was asked for in the same
     CHECK_FALSE(gone->text.empty());
 }
 
-TEST_CASE("a worker over its requests per second is told so, and is answered again a moment later") {
+TEST_CASE("T41: a worker over its requests per second waits: what it asks is answered when its rate has room") {
     PrincipalSettings settings;
-    settings.requests_per_second = 3;
+    settings.requests_per_second = 4;
     Town town({}, std::move(settings));
-    for (int i = 0; i < 3; ++i) CHECK(town.read_page()->error == 0);
+    town.now = monotonic_now();   // whose pauses are over by the clock
+    for (int i = 0; i < 3; ++i) CHECK(town.read_page()->error == 0);   // and hello was one
     const auto over = town.read_page();
-    REQUIRE(over);
-    CHECK(over->reason == Reason::too_many);
-    CHECK(over->error == EDQUOT);
-    CHECK(over->text.find("requests_per_second") != std::string_view::npos);
+    CHECK_FALSE(over);
+    CHECK(town.session().resting);
+    CHECK(town.listener.held > Duration::zero());
+    CHECK(town.poller.wait(Duration::zero())->empty());   // what it sent does not wake anybody
+    const std::size_t records = town.audit.size();
+    town.now = town.now + std::chrono::seconds(2);
+    std::optional<protocol::Outcome> late;
+    for (int turns = 0; turns < 5 && !late; ++turns) {
+        town.turn();
+        if (auto outcome = town.hear_one()) late = *outcome;
+    }
+    REQUIRE(late);
+    CHECK(late->error == 0);
+    CHECK(town.audit.size() == records + 1);
+    CHECK(town.listener.broken.empty());
+}
+
+TEST_CASE("T41: several at once that do not fit yet are kept whole, and answered once") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 10;
+    Town town({}, std::move(settings));
+    town.now = monotonic_now();
+    const std::vector<protocol::Request> eight(8, request_for(Operation::stat, "site", "index.html"));
+    const auto first = town.ask(eight);
+    REQUIRE(first);
+    CHECK(first->at(7).error == 0);
+    const auto message = protocol::encode_ask(*town.buffer, RequestId{9}, eight);
+    REQUIRE(town.pair.theirs.send(*message));
+    town.turn();
+    CHECK_FALSE(town.hear());
+    CHECK(town.session().resting);
     town.now = town.now + std::chrono::seconds(1);
-    CHECK(town.read_page()->error == 0);
+    for (int turns = 0; turns < 3; ++turns) town.turn();
+    const auto reply = town.hear();
+    REQUIRE(reply);
+    CHECK(reply->id == RequestId{9});
+    CHECK(protocol::decode_answer(*reply)->at(7).error == 0);
+    for (int turns = 0; turns < 3; ++turns) town.turn();
+    CHECK_FALSE(town.hear());
+    CHECK(town.broker->principal(Bench::worker)->allowed == 16);
+}
+
+TEST_CASE("T41: more at once than the worker's requests per second are refused at once, with one record") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 10;
+    Town town({}, std::move(settings));
+    town.now = monotonic_now();
+    const std::size_t records = town.audit.size();
+    const std::vector<protocol::Request> many(200, request_for(Operation::read, "site", "index.html"));
+    const auto outcomes = town.ask(many);
+    REQUIRE(outcomes);
+    REQUIRE(outcomes->size() == 200);
+    CHECK(outcomes->at(0).reason == Reason::too_many);
+    CHECK(outcomes->at(0).error == EDQUOT);
+    CHECK(outcomes->at(0).text.find("requests_per_second") != std::string_view::npos);
+    CHECK(outcomes->at(199).error == EDQUOT);
+    REQUIRE(town.audit.size() == records + 1);
+    CHECK(town.audit.at(records).kind == audit::Record::Kind::refusals);
+    CHECK(town.audit.at(records).count == 200);
+    CHECK(town.session().resting);   // it has cost what a second's requests cost
+}
+
+TEST_CASE("T41: what a worker says that is no request counts, too, and so does what its children ask") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 5;
+    Town town({}, std::move(settings));
+    town.now = monotonic_now();
+    for (int i = 0; i < 20; ++i) REQUIRE(town.pair.theirs.send(*protocol::encode_text(*town.buffer, protocol::Type::status, RequestId{5}, "x")));
+    for (int turns = 0; turns < 20; ++turns) town.turn();
+    int answered = 0;
+    while (town.hear()) ++answered;
+    CHECK(answered <= 5);
+    CHECK(town.session().resting);
 }
 
 TEST_CASE("descriptors that the worker does not receive count against it until it does") {
@@ -617,13 +688,19 @@ TEST_CASE("a worker that does not read its refusals is not within its quota for 
     const std::vector<protocol::Request> many(200, request_for(Operation::stat, "site", "index.html"));
     const auto message = protocol::encode_ask(*town.buffer, RequestId{9}, many);
     REQUIRE(message);
-    clog(town, *message);
-    int done = 0;
-    for (int i = 0; i < 10'000; ++i) {
-        const auto heard = town.hear();
-        if (!heard) break;
-        if (protocol::decode_answer(*heard)->at(0).error == 0) ++done;
-        for (int turns = 0; turns < 100; ++turns) town.turn();
+    const std::vector<std::byte> bytes(message->begin(), message->end());
+    int asked = 0;
+    int answered = 0;
+    for (; asked < 10'000 && !town.broker->principal(Bench::worker)->session->clogged; ++asked) {
+        REQUIRE(town.pair.theirs.send(bytes));
+        for (int turns = 0; turns < 3; ++turns) town.turn();
+        town.now = town.now + std::chrono::seconds(2);   // it has rested
     }
-    CHECK(done == 1);
+    for (; town.hear(); ++answered) {
+        for (int turns = 0; turns < 3; ++turns) town.turn();
+        town.now = town.now + std::chrono::seconds(2);
+    }
+    CHECK(answered == asked);
+    CHECK(town.broker->principal(Bench::worker)->allowed == 0);
+    CHECK(town.broker->principal(Bench::worker)->denied == 200 * static_cast<std::uint64_t>(asked));
 }

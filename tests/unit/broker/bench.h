@@ -91,6 +91,9 @@ struct NotedOpeners : broker::Openers {
         items.assign(job.items.begin(), job.items.end());
         return {};
     }
+    void withdraw(WorkerId of, const std::function<bool(std::string_view)>& same, Instant now) override {
+        if (real != nullptr) real->withdraw(of, same, now);
+    }
 };
 
 // Notes what was asked of those outside, and answers as the test says.
@@ -130,6 +133,8 @@ struct NotedListener : broker::Listener {
     void said_hello(WorkerId) override { ++greeted; }
     void said_ready(WorkerId) override { ++ready; }
     void said_status(WorkerId, std::string_view text) override { status = text; }
+    Duration held{};   // back, all together
+    void held_back(WorkerId, Duration by) override { held += by; }
     void broke_protocol(WorkerId, std::string_view how) override { broken = how; }
 };
 
@@ -137,7 +142,7 @@ struct Bench {
     static constexpr WorkerId worker{7};
 
     Poller poller = std::move(Poller::create().value());
-    audit::Ring audit{64};
+    audit::Trail audit{256};
     Privileges privileges;
     NotedOpeners openers;
     NotedListener listener;

@@ -95,6 +95,21 @@ TEST_CASE("T14, T15: bytes that are no message end the session") {
     }
 }
 
+TEST_CASE("T14: a message with id 0, which is that of events, ends the session and does nothing") {
+    for (const bool greeted : {false, true}) {
+        Site site;
+        if (greeted) REQUIRE(site.greet());
+        const protocol::Request request = request_for(Operation::read, "site", "index.html");
+        const auto message = greeted ? protocol::encode_ask(*site.buffer, RequestId::event, std::span(&request, 1))
+                                     : protocol::encode_hello(*site.buffer, RequestId::event, {});
+        REQUIRE(site.pair.theirs.send(*message));
+        site.turn();
+        CHECK(site.listener.broken == "a message with id 0, which is that of events");
+        CHECK_FALSE(site.hear());
+        CHECK(site.broker->principal(Bench::worker)->allowed == 0);
+    }
+}
+
 TEST_CASE("T13: a child of the worker is told no, and the worker goes on") {
     Site site;
     REQUIRE(site.greet());

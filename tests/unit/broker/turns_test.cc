@@ -215,6 +215,11 @@ TEST_CASE("T19: a reload in the middle of a wide ask comes after it") {
     street.take_turn();
     CHECK(street.admit({}).empty());   // nothing is granted from here on
     CHECK(street.answered(street.pair) == 60);
+    for (const auto type : {protocol::Type::revoked, protocol::Type::revoked, protocol::Type::reload}) {
+        const auto told = street.hear();
+        REQUIRE(told);
+        CHECK(told->type == type);
+    }
     street.send(street.pair, 1);
     street.take_turn();
     CHECK(street.answered(street.pair) == 0);
@@ -289,6 +294,42 @@ TEST_CASE("a worker that closes its end while it pauses has broken no rule") {
     while (monotonic_now() < end) street.take_turn();
     CHECK(street.listener.broken == std::string());
     CHECK(street.broker->patience() == Duration::max());
+}
+
+TEST_CASE("T41: a worker that hangs up while it is not read wakes nobody, and neither does one that does not read and hangs up") {
+    PrincipalSettings settings;
+    settings.requests_per_second = 4;
+    Folder folder;
+    folder.write("a", "a");
+    Bench bench;
+    REQUIRE(bench.admit_with(std::move(settings), {tree_grant("site", folder.path, {Operation::stat})}).empty());
+    REQUIRE(bench.begin());
+    bench.now = monotonic_now();
+    REQUIRE(bench.greet());
+    const auto request = request_for(Operation::stat, "site", "a");
+    for (int i = 0; i < 3; ++i) CHECK(bench.ask(std::span(&request, 1)));
+    REQUIRE(bench.broker->principal(Bench::worker)->session->resting);
+    REQUIRE(::shutdown(bench.pair.theirs.get(), SHUT_RDWR) == 0);
+    CHECK(bench.poller.wait(Duration::zero())->empty());
+    bench.now = bench.now + 2s;
+    for (int turns = 0; turns < 5; ++turns) bench.turn();
+    CHECK(bench.poller.wait(Duration::zero())->empty());
+    CHECK(bench.broker->patience() == Duration::max());
+    CHECK(bench.listener.broken.empty());
+}
+
+TEST_CASE("T41: a worker with a full socket that shuts it down in both directions wakes nobody any more") {
+    Street street;
+    const auto clogged = [&] { return street.broker->principal(Street::worker)->session->clogged; };
+    for (int i = 0; i < 10'000 && !clogged(); ++i) {
+        street.send(street.pair, 1, static_cast<RequestId>(i + 2));
+        street.turn();
+    }
+    REQUIRE(clogged());
+    REQUIRE(::shutdown(street.pair.theirs.get(), SHUT_RDWR) == 0);
+    for (int turns = 0; turns < 20; ++turns) street.turn();
+    CHECK(street.poller.wait(Duration::zero())->empty());
+    CHECK(street.listener.broken.empty());
 }
 
 TEST_CASE("a worker that waits for each answer never pauses") {

@@ -51,6 +51,9 @@ TEST_CASE("log view: lines of several workers stand in the order of their moment
     CHECK(lines == std::vector<LogLine>{line("a", early), {"a", "no moment"}, line("b", middle), line("a", late)});
     CHECK(moment_of("2026-01-01 hello") == "");
     CHECK(moment_of(std::string(early) + " hello") == early);
+    CHECK(moment_of(R"({"time":")" + std::string(early) + R"(","kind":"request"})") == early);
+    CHECK(moment_of(R"({"time":"yesterday","kind":"request"})") == "");
+    CHECK(moment_of(R"({"time":")") == "");
 }
 
 TEST_CASE("log view: a clock that was set back does not tear one worker's lines apart") {
@@ -112,4 +115,15 @@ TEST_CASE("log view: a file that is not there yet is followed from its beginning
     while (seen.empty()) seen = texts(*follower->next());
     CHECK(seen == Lines{"hello"});
     CHECK_FALSE(Follower::create(directory.path + "/none", {}));
+}
+
+TEST_CASE("T41: an event that stands in two files of the audit is shown once, and two that are alike at two moments twice") {
+    const auto line = [](std::string_view time, std::string_view what) {
+        return LogLine{"", R"({"time":")" + std::string(time) + R"(","kind":")" + std::string(what) + R"("})"};
+    };
+    const std::string_view first = "2026-01-31T12:00:00.000001Z";
+    const std::string_view later = "2026-01-31T12:00:00.000002Z";
+    std::vector<LogLine> lines = merged({{line(first, "state"), line(first, "request"), line(later, "state")}, {line(first, "state"), line(later, "state")}});
+    drop_repeated(lines);
+    CHECK(lines == std::vector<LogLine>{line(first, "state"), line(first, "request"), line(later, "state")});
 }

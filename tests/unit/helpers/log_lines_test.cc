@@ -90,6 +90,9 @@ TEST_CASE("log lines: a worker's name makes a file name, and nothing else does")
     CHECK(place_of("log:web")->stamped);
     CHECK(place_of("log:web@1.a_b-c")->file == "web@1.a_b-c.log");
     CHECK(place_of("audit")->file == "audit.jsonl");
+    CHECK(place_of("audit")->asides);
+    CHECK(place_of("events")->file == "events.jsonl");
+    CHECK_FALSE(place_of("events")->asides);
     CHECK_FALSE(place_of("audit")->stamped);
     for (const std::string_view bad : {"", "log:", "log:..", "log:.", "log:../etc/cron.d/x", "log:a/b", "log:a b", "log:A",
                                        "log:-rf", "log:\xc3\xa9", "web", "audit.jsonl", "log:a\n"}) {
@@ -129,4 +132,14 @@ TEST_CASE("log lines: a rotation asks only for the files that there may be, and 
     CHECK(rotation("a.log", 5, 1) == std::vector<Rename>{{"a.log.1", "a.log.2"}, {"a.log", "a.log.1"}});
     CHECK(rotation("a.log", 1, most_kept) == std::vector<Rename>{{"a.log", "a.log.1"}});
     CHECK(rotation("a.log", 0, most_kept).empty());
+}
+
+TEST_CASE("T41: a line that is over its worker's share goes to a file of that worker's, and to no other place") {
+    const auto aside = aside_of("web@1\t{\"a\":1}\n");
+    REQUIRE(aside);
+    CHECK(aside->file == "audit-web@1.jsonl");
+    CHECK(aside->line == "{\"a\":1}\n");
+    for (const std::string_view line : {"{\"a\":\"x\ty\"}", "../x\t{}", "\t{}", "a/b\t{}", "web {}", ""}) CHECK_FALSE(aside_of(line));
+    CHECK(limits_of_aside({1000, 5}) == Limits{1000, 1});
+    CHECK(limits_of_aside({1000, 0}) == Limits{1000, 0});
 }

@@ -264,3 +264,33 @@ TEST_CASE("T51: where all openers take long one more is made, and who took littl
     CHECK(std::filesystem::exists(stand.folder.at("of-another")));
     CHECK_FALSE(std::filesystem::exists(stand.folder.at("first.html")));
 }
+
+TEST_CASE("T19: what waits for an opener by a grant that a reload takes away or changes is not done; what stays is") {
+    NEEDS_ROOT();
+    for (const bool changed : {true, false}) {
+        Openers stand(1);
+        stand.freeze();
+        stand.send("first.html", RequestId{5});    // the opener's, as it was granted
+        stand.send("second.html", RequestId{6});   // waits
+        const auto& now = stand.broker->principal(Bench::worker)->settings.grants.at(GrantId{0});
+        auto next = now;
+        next.origin = "another.toml:9";
+        if (changed) next.rights = {Operation::read};
+        CHECK(stand.admit({next}).empty());
+        REQUIRE(::kill(stand.pid(), SIGCONT) == 0);
+        bool made = false;
+        bool refused = false;
+        while (!made && !refused) {
+            const auto reply = stand.wait_for_reply();
+            REQUIRE(reply);
+            if (reply->id != RequestId{6}) continue;
+            const auto outcome = protocol::decode_answer(*reply)->at(0);
+            made = outcome.error == 0;
+            refused = outcome.reason == Reason::not_granted && outcome.text.find("reload") != std::string_view::npos;
+            CHECK((made || refused));
+            if (!made && !refused) break;
+        }
+        CHECK(refused == changed);
+        CHECK(std::filesystem::exists(stand.folder.at("second.html")) == !changed);
+    }
+}
