@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "base/reason.h"
 #include "base/time.h"
 #include "policy/grant.h"
+#include "protocol/message.h"
 #include "supervise/lifecycle.h"
 
 namespace warder::control {
@@ -327,6 +329,21 @@ struct VersionReport {
     Duration longest_turn{};
 };
 
+// A report of any size that is asked for by one connection's message, and where it is to go.
+struct Ticket {
+    std::uint32_t place = 0;        // of the connection
+    std::uint32_t generation = 0;
+    RequestId id{};
+    protocol::Verb verb{};
+};
+struct Reported {
+    int error = 0;
+    std::string text;
+};
+// Makes a report; perhaps in a process of its own, which lets go of all that is warderd's when it calls what it is given.
+using LetGo = std::function<void()>;
+using Report = std::function<Reported(const LetGo&)>;
+
 // The daemon, as operators see it. Names come from operators and may be anything: an unknown one is refused with ENOENT
 // and a sentence that names the nearest. Nothing here waits: start, stop and restart begin something, and the daemon calls
 // Server::worker_changed at each change of state that follows.
@@ -341,8 +358,9 @@ public:
     virtual Answer<std::vector<GrantReport>> grants(std::string_view name) const = 0;
     virtual Answer<std::vector<FdReport>> fds(std::string_view name) const = 0;
     virtual Answer<WhyReport> why(std::string_view name, const Question& question) const = 0;
-    // An empty name: of warderd and every worker, and the stores of all.
-    virtual Answer<SocketsReport> sockets(std::string_view name) const = 0;
+    // An empty name: of warderd and every worker, and the stores of all. Of warderd's descriptors nothing is needed once `let_go` is
+    // called.
+    virtual Answer<SocketsReport> sockets(std::string_view name, const LetGo& let_go) const = 0;
     virtual Answer<std::vector<StoreReport>> stores(std::string_view name) const = 0;
     // An empty name: every worker.
     virtual Answer<std::vector<SecurityReport>> security(std::string_view name) const = 0;
@@ -361,6 +379,12 @@ public:
     virtual Answer<uid_t> forget(std::string_view name) = 0;
     // Stops everything and ends; begun, not done, when this returns.
     virtual Answer<void> shutdown() = 0;
+
+    // Has a report made whose size is for workers to choose. Nothing: it will be brought to Server::answered.
+    virtual std::optional<Reported> inquire(const Ticket& ticket, const Report& report) {
+        static_cast<void>(ticket);
+        return report([] {});
+    }
 
     // A line for the daemon's log: who changed what ("uid 1000 (pid 4242): stop web"), or whose connection was ended and why.
     virtual void note(std::string_view line) { static_cast<void>(line); }

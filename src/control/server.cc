@@ -49,6 +49,7 @@ struct Client {
     bool writing = false;           // watched for room rather than for commands
     Instant deadline = Instant::never();
     std::vector<Waiting> waiting;
+    std::size_t inquiries = 0;      // that are under way
     Instant last_used{};
 };
 
@@ -89,6 +90,12 @@ Refusal disappointment(Verb verb, const WorkerReport& worker, const Clock& clock
 
 std::string in_words(const Peer& peer) {
     return "uid " + std::to_string(peer.uid) + " (pid " + std::to_string(peer.pid) + ")";
+}
+
+template <typename Found, typename ToJson>
+Reported reported(Verb verb, const Answer<Found>& result, const ToJson& to_json) {
+    if (!result) return {result.error().error, refusal_json(name_of(verb), result.error())};
+    return {0, to_json(*result)};
 }
 
 Result<sockaddr_un> address_of(const std::string& path) {
@@ -192,6 +199,8 @@ struct Server::State {
     void carry_out(Client& client, RequestId id, const Order& order, const Clock& clock);
     void change_life(Client& client, RequestId id, const Order& order, const Clock& clock);
     void reload(Client& client, RequestId id, const Order& order, const Clock& clock);
+    void inquire(Client& client, RequestId id, Verb verb, const Report& report, const Clock& clock);
+    void answered(const Ticket& ticket, Reported reported, const Clock& clock);
 
     // Reports
     void reply(Client& client, Reply reply, const Clock& clock);
@@ -258,7 +267,7 @@ Client* Server::State::free_place() {
     Client* oldest = nullptr;
     for (auto& client : places) {
         if (!client.channel) return &client;
-        const bool idle = client.queue.empty() && client.waiting.empty();
+        const bool idle = client.queue.empty() && client.waiting.empty() && client.inquiries == 0;
         if (idle && (oldest == nullptr || client.last_used < oldest->last_used)) oldest = &client;
     }
     if (oldest != nullptr) drop(*oldest);
@@ -311,6 +320,7 @@ void Server::State::take(Client& client, const Received& received, const Clock& 
     if (received.stray_fds > 0) return drop_hostile(client, "a message with descriptors");
     const auto message = protocol::decode(received.bytes);
     if (!message) return drop_hostile(client, message.error().doing);
+    if (message->id == RequestId::event) return drop_hostile(client, "a message with id 0, which is that of events");
     if (message->type == protocol::Type::hello) return answer_hello(client, *message);
     if (message->type != protocol::Type::command) return drop_hostile(client, "a message that is no command");
     const auto command = protocol::decode_command(*message);
@@ -362,12 +372,18 @@ void Server::State::carry_out(Client& client, RequestId id, const Order& order, 
         case Verb::grants:
             return answer(operators.grants(order.worker), [&](const auto& all) { return grants_json(order.worker, all); });
         case Verb::fds:
-            return answer(operators.fds(order.worker), [&](const auto& all) { return fds_json(order.worker, all, clock); });
+            return inquire(client, id, order.verb, [&, name = order.worker](const LetGo& let_go) {
+                let_go();
+                return reported(order.verb, operators.fds(name), [&](const auto& all) { return fds_json(name, all, clock); });
+            }, clock);
         case Verb::why:
             return answer(operators.why(order.worker, order.question), [](const auto& why) { return why_json(why); });
         case Verb::security:
             return answer(operators.security(order.worker), [](const auto& all) { return security_json(all); });
-        case Verb::sockets: return answer(operators.sockets(order.worker), [](const auto& all) { return sockets_json(all); });
+        case Verb::sockets:
+            return inquire(client, id, order.verb, [&](const LetGo& let_go) {
+                return reported(order.verb, operators.sockets(order.worker, let_go), [](const auto& all) { return sockets_json(all); });
+            }, clock);
         case Verb::store:
             return answer(operators.stores(order.worker), [&](const auto& all) { return stores_json(all, clock); });
         case Verb::check: return say(check_json(operators.check()));
@@ -384,6 +400,20 @@ void Server::State::carry_out(Client& client, RequestId id, const Order& order, 
             return begun ? say(shutdown_json()) : refuse(client, id, order.verb, begun.error(), clock);
         }
     }
+}
+
+void Server::State::inquire(Client& client, RequestId id, Verb verb, const Report& report, const Clock& clock) {
+    const PollTag tag = tag_of(client);
+    const Ticket ticket{tag.id, tag.generation, id, verb};
+    ++client.inquiries;
+    if (auto now = operators.inquire(ticket, report)) answered(ticket, std::move(*now), clock);
+}
+
+void Server::State::answered(const Ticket& ticket, Reported reported, const Clock& clock) {
+    Client& client = places[ticket.place];
+    if (!client.channel || client.generation != ticket.generation) return;
+    --client.inquiries;
+    reply(client, Reply{ticket.id, reported.error, std::move(reported.text), 0}, clock);
 }
 
 void Server::State::change_life(Client& client, RequestId id, const Order& order, const Clock& clock) {
@@ -555,6 +585,12 @@ void Server::handle(const PollEvent& event, const Clock& clock) {
         case Watch::client: state_->client_event(event, clock); break;
         case Watch::timer: state_->timer_event(clock); break;
     }
+    state_->arm(clock);
+}
+
+void Server::answered(const Ticket& ticket, Reported reported, const Clock& clock) {
+    if (!state_->listener) return;
+    state_->answered(ticket, std::move(reported), clock);
     state_->arm(clock);
 }
 

@@ -45,6 +45,8 @@ public:
 
     // A worker's state has changed, or the worker has gone: answers those who wait for it. Cheap when nobody does. May be
     // called from within Operator's own functions.
+    // What Operator::inquire has come to. A connection that has gone meanwhile is not told.
+    void answered(const Ticket& ticket, Reported reported, const Clock& clock);
     void worker_changed(std::string_view name, const Clock& clock);
 
     // After a reload that changed who may come in. Connections that are open keep what they have proved, and are judged anew.

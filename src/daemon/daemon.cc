@@ -46,6 +46,7 @@ int Daemon::run() {
 // Of what was only prepared too.
 void Daemon::end() {
     if (control_) control_->close();
+    inquiries_.stop();
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
     custodians_.stop();
@@ -112,6 +113,8 @@ void Daemon::dispatch(const PollEvent& event) {
         channels_.handle(event, now_);
     } else if (control::is_ours(kind)) {
         if (control_) control_->handle(event, {now_, wall_clock_now()});
+    } else if (is(kind, Watch::inquiry) || is(kind, Watch::inquiry_exit)) {
+        inquiries_.handle(event);
     } else if (is(kind, Watch::signals)) {
         while (const auto signal = signals_.take()) on_signal(*signal);
     } else if (is(kind, Watch::timer)) {
@@ -127,6 +130,7 @@ void Daemon::run_due() {
     runner_.run_due(now_);
     channels_.run_due(now_);
     broker_.run_due(now_);
+    inquiries_.run_due(now_);
     if (audit_due_ <= now_) tend_audit();
     if (keeper_due_ <= now_) tend_keeper();
     if (watchdog_due_ <= now_) {
@@ -137,7 +141,7 @@ void Daemon::run_due() {
 
 Instant Daemon::next_deadline() const {
     return std::min({roster_->next_deadline(), pool_.next_deadline(), runner_.next_deadline(),
-                     broker_.next_deadline(), channels_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
+                     broker_.next_deadline(), channels_.next_deadline(), inquiries_.next_deadline(), audit_due_, keeper_due_, watchdog_due_});
 }
 
 // Set again only for something earlier: a timer that comes too early costs one turn, setting it each turn costs every turn.

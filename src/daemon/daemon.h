@@ -3,6 +3,8 @@
 // worker that says "ready" to the broker is an event in its life.
 #pragma once
 
+#include <unistd.h>
+
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,6 +21,7 @@
 #include "daemon/assemble.h"
 #include "daemon/channels.h"
 #include "daemon/custodians.h"
+#include "daemon/inquiries.h"
 #include "daemon/log_pipes.h"
 #include "daemon/options.h"
 #include "daemon/own_cell.h"
@@ -36,7 +39,7 @@ namespace warder::daemon {
 class Operators;
 
 // Kinds of poll tags that are the loop's own: 48 and on.
-enum class Watch : std::uint8_t { timer = 48, signals = 49 };
+enum class Watch : std::uint8_t { timer = 48, signals = 49, inquiry = 50, inquiry_exit = 51 };
 
 class Daemon : public supervise::Observer,
                public broker::Listener,
@@ -198,6 +201,10 @@ private:
     Turns turns_;
     std::unique_ptr<Operators> operators_;
     std::optional<control::Server> control_;
+    const pid_t pid_ = ::getpid();   // as its inquiries know it
+    Inquiries inquiries_{poller_, [this](const control::Ticket& ticket, control::Reported reported) {
+        if (control_) control_->answered(ticket, std::move(reported), {now_, wall_clock_now()});
+    }};
     std::string cgroup_;
     OwnCell cell_;
 

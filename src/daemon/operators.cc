@@ -7,7 +7,9 @@
 #include <cstring>
 #include <utility>
 
+#include "control/command.h"
 #include "control/question.h"
+#include "control/report.h"
 #include "daemon/capabilities.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
@@ -271,14 +273,16 @@ SocketHolder Operators::socket_holder(const Daemon::Member& member) const {
     return holder;
 }
 
-control::Answer<control::SocketsReport> Operators::sockets(std::string_view name) const {
+control::Answer<control::SocketsReport> Operators::sockets(std::string_view name, const control::LetGo& let_go) const {
     if (!name.empty()) {
         if (const auto found = member(name); !found) return control::Refused(found.error());
     }
     // The other ends are looked for everywhere, whoever is asked about.
+    SocketGathering gathering(socket_tables_, daemon_.pid_);
+    let_go();
     std::vector<SocketHolder> holders;
     for (const auto* one : all_members()) holders.push_back(socket_holder(*one));
-    return report_sockets(socket_tables_, holders, name);
+    return gathering.report(holders, name);
 }
 
 std::optional<control::StoreReport> Operators::store_of(const Daemon::Member& member) const {
@@ -435,6 +439,16 @@ control::Answer<uid_t> Operators::forget(std::string_view name) {
 control::Answer<void> Operators::shutdown() {
     daemon_.shut_down("asked by an operator");
     return {};
+}
+
+// In a process of its own; without one (too many of them, no memory) it is refused.
+std::optional<control::Reported> Operators::inquire(const control::Ticket& ticket, const control::Report& report) {
+    const auto begun = daemon_.inquiries_.begin(ticket, report, daemon_.now_);
+    if (begun) return std::nullopt;
+    const int error = begun.error().number;
+    const control::Refusal refusal{error, error == EAGAIN ? "others are being answered such a question: ask again in a moment"
+                                                          : describe(begun.error())};
+    return control::Reported{error, control::refusal_json(control::name_of(ticket.verb), refusal)};
 }
 
 // Who changed what is the first question after a surprise: it stands in the log and in the audit.

@@ -19,7 +19,7 @@ public:
     control::Answer<std::vector<control::GrantReport>> grants(std::string_view name) const override;
     control::Answer<std::vector<control::FdReport>> fds(std::string_view name) const override;
     control::Answer<control::WhyReport> why(std::string_view name, const control::Question& question) const override;
-    control::Answer<control::SocketsReport> sockets(std::string_view name) const override;
+    control::Answer<control::SocketsReport> sockets(std::string_view name, const control::LetGo& let_go) const override;
     control::Answer<std::vector<control::StoreReport>> stores(std::string_view name) const override;
     control::Answer<std::vector<control::SecurityReport>> security(std::string_view name) const override;
     control::Answer<control::LogsReport> logs(std::string_view name) const override;
@@ -33,6 +33,7 @@ public:
     control::Answer<pid_t> signal(std::string_view name, int signal) override;
     control::Answer<uid_t> forget(std::string_view name) override;
     control::Answer<void> shutdown() override;
+    std::optional<control::Reported> inquire(const control::Ticket& ticket, const control::Report& report) override;
     void note(std::string_view line) override;
     void note_refused(std::string_view line) override;
 

@@ -1,61 +1,83 @@
 #include "daemon/worker_fds.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <memory>
 #include <optional>
 
 #include "policy/subject.h"
-#include "sys/files.h"
 
 namespace warder::daemon {
 namespace {
 
+constexpr std::size_t most_descriptors = 64 * 1024;   // looked at
+
 struct TableEntry {
     int number = -1;
+    std::uint64_t device = 0;
     std::uint64_t inode = 0;
     std::string link;
 };
 
-// "ino:" in fdinfo is there since 5.14.
-std::uint64_t inode_in(const std::string& fdinfo) {
-    const std::size_t at = fdinfo.find("ino:\t");
-    std::uint64_t inode = 0;
-    if (at != std::string::npos) std::from_chars(fdinfo.data() + at + 5, fdinfo.data() + fdinfo.size(), inode);
-    return inode;
-}
-
-std::string link_of(const std::string& path) {
+std::string link_at(int directory, const char* name) {
     char text[4096];
-    const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
+    const ssize_t size = ::readlinkat(directory, name, text, sizeof text);
     return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
 }
 
-// The table, or nothing where we may not look.
-std::optional<std::vector<TableEntry>> table_of(pid_t pid) {
-    const std::string process = "/proc/" + std::to_string(pid);
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir((process + "/fd").c_str()), ::closedir);
+// What it is, as far as is known without asking whoever serves it. (fdinfo says it too, but of some kinds far more beside: of an epoll
+// descriptor all that it watches, each time.)
+bool identify(int directory, const char* name, TableEntry& entry) {
+    struct statx about;
+    const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+    if (::statx(directory, name, flags, STATX_INO, &about) != 0) return false;
+    entry.device = makedev(about.stx_dev_major, about.stx_dev_minor);
+    entry.inode = about.stx_ino;
+    return true;
+}
+
+bool same(const TableEntry& entry, const broker::Lent& lent) { return entry.inode == lent.inode && entry.device == lent.device; }
+
+struct Table {
+    std::vector<TableEntry> entries;   // of what was lent
+    bool whole = true;                 // every descriptor was looked at
+};
+
+// What is in the table of what was lent, or nothing where we may not look.
+std::optional<Table> table_of(pid_t pid, std::span<const broker::Lent> lent) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/fd";
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
     if (!directory) return std::nullopt;
-    std::vector<TableEntry> table;
+    Table table;
+    std::size_t looked_at = 0;
     while (const dirent* entry = ::readdir(directory.get())) {
-        const std::string name = entry->d_name;
+        const char* const name = entry->d_name;
         TableEntry one;
-        if (std::from_chars(name.data(), name.data() + name.size(), one.number).ec != std::errc{}) continue;
-        const auto info = read_file(process + "/fdinfo/" + name, 4096);
-        if (info) one.inode = inode_in(*info);
-        one.link = link_of(process + "/fd/" + name);
-        table.push_back(std::move(one));
+        if (std::from_chars(name, name + std::strlen(name), one.number).ec != std::errc{}) continue;
+        if (++looked_at > most_descriptors) {
+            table.whole = false;
+            break;
+        }
+        if (!identify(::dirfd(directory.get()), name, one)) continue;
+        if (std::ranges::none_of(lent, [&](const broker::Lent& each) { return same(one, each); })) continue;
+        one.link = link_at(::dirfd(directory.get()), name);
+        table.entries.push_back(std::move(one));
     }
     return table;
 }
 
-const TableEntry* find(const std::vector<TableEntry>& table, const broker::Lent& lent, std::vector<bool>& taken) {
-    for (std::size_t i = 0; i < table.size(); ++i) {
-        if (table[i].inode != lent.inode || taken[i]) continue;
+const TableEntry* find(const Table& table, const broker::Lent& lent, std::vector<bool>& taken) {
+    for (std::size_t i = 0; i < table.entries.size(); ++i) {
+        if (!same(table.entries[i], lent) || taken[i]) continue;
         taken[i] = true;
-        return &table[i];
+        return &table.entries[i];
     }
     return nullptr;
 }
@@ -75,17 +97,17 @@ std::string grant_target(const policy::Grant& grant) { return policy::subject_of
 
 std::vector<control::FdReport> worker_fds(const broker::Principal& principal) {
     std::vector<control::FdReport> reports;
-    const auto table = table_of(principal.session->who.pid);
-    std::vector<bool> taken(table ? table->size() : 0);
+    const auto table = table_of(principal.session->who.pid, principal.session->lent.entries());
+    std::vector<bool> taken(table ? table->entries.size() : 0);
     for (const auto& lent : principal.session->lent.entries()) {
         const policy::Grant& grant = principal.settings.grants.at(lent.grant);
         control::FdReport report = report_of(grant, lent);
         if (table) {
             const TableEntry* entry = find(*table, lent, taken);
-            if (entry == nullptr) continue;   // closed again: no longer held
-            report.open = true;
-            report.number = entry->number;
-            if (entry->link.starts_with('/')) report.target = entry->link;
+            if (entry == nullptr && table->whole) continue;   // closed again: no longer held
+            report.open = entry != nullptr;
+            if (entry != nullptr) report.number = entry->number;
+            if (entry != nullptr && entry->link.starts_with('/')) report.target = entry->link;
         }
         reports.push_back(std::move(report));
     }

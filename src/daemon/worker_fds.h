@@ -9,8 +9,8 @@
 
 namespace warder::daemon {
 
-// Needs CAP_SYS_PTRACE to see the table of another uid; without it the numbers are unknown. Reads links and fdinfo only:
-// a stat of somebody's file could wait for a FUSE server, these cannot.
+// Needs CAP_SYS_PTRACE to see the table of another uid; without it the numbers are unknown. What it costs is for the worker to
+// choose.
 std::vector<control::FdReport> worker_fds(const broker::Principal& principal);
 
 // What a grant names, as text: a path, or an address.

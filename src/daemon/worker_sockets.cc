@@ -16,7 +16,7 @@
 namespace warder::daemon {
 namespace {
 
-// However many sockets there are, whoever asks is answered in one turn of the loop.
+// However many sockets there are, whoever asks is answered soon.
 constexpr std::size_t most_of_process = 1024;          // descriptors looked at
 constexpr std::size_t most_processes = 32;             // of one worker
 constexpr std::size_t most_examined = 20'000;          // of the kernel's tables
@@ -37,11 +37,14 @@ std::uint64_t socket_in(std::string_view link) {
     return inode;
 }
 
-class Gathering {
-public:
-    Gathering(const SocketTables& tables, std::span<const SocketHolder> holders) : tables_(tables), holders_(holders) {}
+}  // namespace
 
-    control::SocketsReport report(std::string_view wanted) {
+struct SocketGathering::State {
+public:
+    State(const SocketTables& tables, pid_t warderd) : tables_(tables), warderd_(warderd) { look_into(nullptr, ::getpid()); }
+
+    control::SocketsReport report(std::span<const SocketHolder> holders, std::string_view wanted) {
+        holders_ = holders;
         look_into_processes();
         ask_the_kernel();
         ask_namespaces();
@@ -56,7 +59,6 @@ public:
 
 private:
     void look_into_processes() {
-        look_into(nullptr, ::getpid());
         for (const SocketHolder& holder : holders_) {
             if (holder.processes.size() > most_processes) complete_ = false;
             for (const pid_t pid : std::span(holder.processes).first(std::min(holder.processes.size(), most_processes))) {
@@ -75,7 +77,7 @@ private:
                 complete_ = false;
                 return;
             }
-            take({holder, pid, -1, 0}, ::dirfd(directory.get()), entry->d_name);
+            take({holder, holder == nullptr ? warderd_ : pid, -1, 0}, ::dirfd(directory.get()), entry->d_name);
         }
     }
 
@@ -180,6 +182,7 @@ private:
     }
 
     const SocketTables& tables_;
+    pid_t warderd_;
     std::span<const SocketHolder> holders_;
     std::vector<Entry> entries_;
     std::unordered_map<std::uint64_t, SocketFacts> facts_;           // by inode; inode 0: not found
@@ -187,11 +190,11 @@ private:
     bool complete_ = true;
 };
 
-}  // namespace
+SocketGathering::SocketGathering(const SocketTables& tables, pid_t pid) : state_(std::make_unique<State>(tables, pid)) {}
+SocketGathering::~SocketGathering() = default;
 
-control::SocketsReport report_sockets(const SocketTables& tables, std::span<const SocketHolder> holders,
-                                      std::string_view wanted) {
-    return Gathering(tables, holders).report(wanted);
+control::SocketsReport SocketGathering::report(std::span<const SocketHolder> holders, std::string_view wanted) {
+    return state_->report(holders, wanted);
 }
 
 }  // namespace warder::daemon

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,8 +24,21 @@ struct SocketHolder {
 };
 
 // Needs CAP_SYS_PTRACE to see the tables of other uids. Reads links, and files of /proc that are the kernel's own: nobody can make
-// it wait. `wanted` empty: warderd's own sockets and those of all; otherwise what this worker holds and what is held for it.
-control::SocketsReport report_sockets(const SocketTables& tables, std::span<const SocketHolder> holders,
-                                      std::string_view wanted);
+// it wait, but what it costs is for workers to choose.
+class SocketGathering {
+public:
+    // Looks into the table of this process, which stands for that of warderd, `pid`: before it lets go of what it has of it.
+    SocketGathering(const SocketTables& tables, pid_t pid);
+    ~SocketGathering();
+    SocketGathering(const SocketGathering&) = delete;
+    SocketGathering& operator=(const SocketGathering&) = delete;
+
+    // `wanted` empty: warderd's own sockets and those of all; otherwise what this worker holds and what is held for it.
+    control::SocketsReport report(std::span<const SocketHolder> holders, std::string_view wanted);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
 
 }  // namespace warder::daemon

@@ -22,6 +22,7 @@ namespace warder::sandbox {
 namespace {
 
 constexpr std::size_t most_text = 256 * 1024;
+constexpr std::size_t most_descriptors = 1024;
 
 std::string read_at(const Fd& directory, const char* name) {
     std::string text;
@@ -59,7 +60,10 @@ std::optional<std::vector<int>> descriptors_at(const Fd& process) {
     DIR* stream = directory < 0 ? nullptr : ::fdopendir(directory);
     if (stream == nullptr) return std::nullopt;
     std::vector<int> numbers;
-    while (const dirent* entry = ::readdir(stream)) {
+    // The program may have opened any number by now.
+    while (numbers.size() < most_descriptors) {
+        const dirent* entry = ::readdir(stream);
+        if (entry == nullptr) break;
         const std::string_view name = entry->d_name;
         int number = 0;
         if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc{}) numbers.push_back(number);

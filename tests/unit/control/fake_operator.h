@@ -57,7 +57,7 @@ public:
     Answer<std::vector<FdReport>> fds(std::string_view name) const override {
         return if_known(name, std::vector<FdReport>{});
     }
-    Answer<SocketsReport> sockets(std::string_view name) const override {
+    Answer<SocketsReport> sockets(std::string_view name, const LetGo&) const override {
         return name.empty() ? SocketsReport{} : if_known(name, SocketsReport{});
     }
     Answer<std::vector<SecurityReport>> security(std::string_view name) const override {
