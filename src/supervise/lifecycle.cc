@@ -72,9 +72,10 @@ void kill_everything(Turn& turn) {
     turn.actions.add(Do::kill_all);
 }
 
+// Announced first: whoever handles the signal finds the event of the protocol already there.
 void signal_and_wait(Turn& turn, Cause cause) {
-    turn.actions.add(Do::signal, turn.rule.stop.signal);
     enter(turn, State::stopping, cause, turn.now + turn.rule.stop.timeout);
+    turn.actions.add(Do::signal, turn.rule.stop.signal);
 }
 
 void kill_and_wait(Turn& turn, Cause cause) {

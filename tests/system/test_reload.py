@@ -78,6 +78,24 @@ class Reload(WarderTest):
             with self.assertRaises(TimeoutError, msg="the connection that waited in the backlog was not reset"):
                 waiting.recv(1)
 
+    def test_a_worker_whose_grants_a_reload_changed_is_told_and_others_are_not(self):
+        def listener(name, grants=""):
+            return (f"[worker.{name}]\n{python_worker(ROOT + '/tests/system/listening.py')}ready = \"channel\"\n"
+                    f"[worker.{name}.cell]\n{CELL}[worker.{name}.grants]\n"
+                    f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n{grants}\n')
+
+        self.start(listener("one", f'site = {{ read = "{self.home}/site/" }}') + listener("two"))
+        for name in ("one", "two"):
+            self.wait_state(name, "ready")
+        self.write_config(listener("one", f'more = {{ read = "{self.home}/" }}') + listener("two"))
+        self.ctl("reload")
+        told = [one["event"] for one in self.results("one", 2)]
+        self.assertEqual(told, ["revoked", "reload"])
+        self.ctl("stop", "one")
+        self.ctl("stop", "two")
+        self.assertEqual([one["event"] for one in self.results("one", 4)], ["revoked", "reload", "stop", "signal"])
+        self.assertEqual([one["event"] for one in self.results("two", 2)], ["stop", "signal"])
+
     def stubborn(self, more="", asks="dns"):
         """Ignores SIGTERM, is killed after two seconds, and asks for `dns` all the time."""
         return (f"[worker.one]\n{python_worker(ROOT + '/tests/system/stubborn.py', asks)}ready = \"channel\"\nstop_timeout = \"2s\"\n"

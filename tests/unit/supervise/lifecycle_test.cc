@@ -365,6 +365,19 @@ TEST_CASE("a stop sends the signal, and the end of the group is the end") {
     CHECK(story.life.state == State::stopped);
 }
 
+TEST_CASE("a stop is announced before the signal is sent, so that who handles the signal finds the event") {
+    Story story = ready_story();
+    story.on(Kind::stop);
+    std::size_t announced = story.did.count;
+    std::size_t signalled = story.did.count;
+    for (std::size_t i = story.did.count; i-- > 0;) {
+        if (story.did.list[i].kind == Do::announce) announced = i;
+        if (story.did.list[i].kind == Do::signal) signalled = i;
+    }
+    REQUIRE(signalled < story.did.count);
+    CHECK(announced < signalled);
+}
+
 TEST_CASE("a program that does not heed the signal is killed when the time is over") {
     Story story = ready_story();
     story.on(Kind::stop).at_deadline();
