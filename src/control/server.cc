@@ -320,7 +320,6 @@ void Server::State::take(Client& client, const Received& received, const Clock& 
     if (received.stray_fds > 0) return drop_hostile(client, "a message with descriptors");
     const auto message = protocol::decode(received.bytes);
     if (!message) return drop_hostile(client, message.error().doing);
-    if (message->id == RequestId::event) return drop_hostile(client, "a message with id 0, which is that of events");
     if (message->type == protocol::Type::hello) return answer_hello(client, *message);
     if (message->type != protocol::Type::command) return drop_hostile(client, "a message that is no command");
     const auto command = protocol::decode_command(*message);
