@@ -51,7 +51,7 @@ class Complainer {
 public:
     Complainer(const OwnLimits& limits, std::vector<config::Problem>& problems) : limits_(limits), problems_(problems) {}
 
-    void look_at(const config::Worker& worker) {
+    void look_at(config::Worker& worker) {
         look_at_capabilities(worker);
         const auto scheduler = worker.cell.scheduling.scheduler;
         const bool realtime = scheduler == sandbox::Scheduler::fifo || scheduler == sandbox::Scheduler::round_robin;
@@ -63,25 +63,27 @@ public:
     }
 
 private:
-    void complain(const config::Worker& worker, const std::string& key, const std::string& what, const std::string& line) {
+    // One worker's matter: at a boot the others run.
+    void complain(config::Worker& worker, const std::string& key, const std::string& what, const std::string& line) {
         const std::string suggestion = "in a drop-in of its unit (systemctl edit warder): [Service] " + line + "; then restart it";
         auto mark = worker.marks.find(key);
         if (mark == worker.marks.end()) mark = worker.marks.find("worker");
-        const std::string whole = "worker \"" + worker.name + "\": " + what;
-        if (mark != worker.marks.end()) problems_.push_back(mark->second.problem(config::Severity::error, whole, suggestion));
-        else problems_.push_back({config::Severity::error, worker.where, whole, suggestion, {}, 1, 1});
+        if (worker.fault.empty()) worker.fault = what + ": " + suggestion;
+        const std::string whole = "worker \"" + worker.name + "\": " + what + ": the worker cannot start";
+        if (mark != worker.marks.end()) problems_.push_back(mark->second.problem(config::Severity::warning, whole, suggestion));
+        else problems_.push_back({config::Severity::warning, worker.where, whole, suggestion, {}, 1, 1});
     }
 
     bool has(int capability) const { return (limits_.bounding & capabilities::bit(capability)) != 0; }
 
-    void need(const config::Worker& worker, const std::string& key, const std::string& who, int capability) {
+    void need(config::Worker& worker, const std::string& key, const std::string& who, int capability) {
         if (has(capability)) return;
         const std::string name = capabilities::name_of(capability);
         complain(worker, key, who + " takes " + name + ", which is not in warderd's own bounding set", "CapabilityBoundingSet=" + name);
     }
 
     // In a user namespace of its own they are the kernel's to give.
-    void look_at_capabilities(const config::Worker& worker) {
+    void look_at_capabilities(config::Worker& worker) {
         if (worker.cell.user_namespace) return;
         const char* key = worker.marks.contains("cell.trusted_capabilities") ? "cell.trusted_capabilities" : "cell.capabilities";
         for (int capability = 0; capability < 64; ++capability) {
@@ -93,7 +95,7 @@ private:
         }
     }
 
-    void look_at(const config::Worker& worker, const Grant& grant) {
+    void look_at(config::Worker& worker, const Grant& grant) {
         const std::string key = "grants." + grant.name;
         const std::string who = "grant \"" + grant.name + "\"";
         const bool tun = grant.kind == Kind::device && !grant.interface.empty();
@@ -104,7 +106,7 @@ private:
         if (addressed && grant.address.family == policy::Family::vsock && !limits_.vsock) refuse_family(worker, key, who, "AF_VSOCK");
     }
 
-    void refuse_family(const config::Worker& worker, const std::string& key, const std::string& who, const std::string& family) {
+    void refuse_family(config::Worker& worker, const std::string& key, const std::string& who, const std::string& family) {
         complain(worker, key, who + " takes sockets of " + family + ", which warderd cannot make: the kernel has none, or its unit does not let it",
                  "RestrictAddressFamilies=" + family);
     }
@@ -120,10 +122,10 @@ const OwnLimits& own_limits() {
     return limits;
 }
 
-void complain_of_limits(const config::Config& config, const OwnLimits& limits, std::vector<config::Problem>& problems) {
+void complain_of_limits(config::Config& config, const OwnLimits& limits, std::vector<config::Problem>& problems) {
     if (config.daemon.standing.without_root) return;
     Complainer complainer(limits, problems);
-    for (const auto& worker : config.workers) complainer.look_at(worker);
+    for (auto& worker : config.workers) complainer.look_at(worker);
 }
 
 }  // namespace warder::daemon

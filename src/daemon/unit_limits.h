@@ -20,7 +20,8 @@ struct OwnLimits {
 
 const OwnLimits& own_limits();
 
-// An error for each worker or grant that wants what the limits do not let warderd have, with the line for the unit's drop-in.
-void complain_of_limits(const config::Config& config, const OwnLimits& limits, std::vector<config::Problem>& problems);
+// A fault of each worker that wants what the limits do not let warderd have: it is not started. The warning has the line for the
+// unit's drop-in.
+void complain_of_limits(config::Config& config, const OwnLimits& limits, std::vector<config::Problem>& problems);
 
 }  // namespace warder::daemon

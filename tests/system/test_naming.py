@@ -1,6 +1,7 @@
 """Messages of the real daemon name the thing that they are about: the path, the limit, the process. And what lies below the config's
 path is not waited for."""
 
+import json
 import os
 import subprocess
 import unittest
@@ -83,14 +84,17 @@ class Naming(WarderTest):
         done = subprocess.run([*self.before, program("src/daemon/warderd"), "--config", self.path("warder.toml")], capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout + done.stderr
 
-    def test_a_capability_that_warderd_may_not_have_is_refused_at_load_with_the_line_for_its_unit(self):
+    def test_a_worker_that_needs_a_capability_that_warderd_may_not_have_fails_alone_with_the_line_for_its_unit(self):
         self.before = ["setpriv", "--bounding-set", "-net_raw,-net_admin,-sys_time"]
-        code, said = self.ends_at_load(worker("given", cell='trusted_capabilities = ["net_admin"]\ntime_offsets = { boottime = "1d" }\n') +
-                                       '[worker.given.grants]\nping = { raw = "icmp" }\n')
-        self.assertEqual(code, 78)
+        self.start(worker("given", cell='trusted_capabilities = ["net_admin"]\ntime_offsets = { boottime = "1d" }\n') +
+                   '[worker.given.grants]\nping = { raw = "icmp" }\n' + worker("other"))
         for name, what in (("NET_ADMIN", "what it is given"), ("NET_RAW", 'grant "ping"'), ("SYS_TIME", "time_offsets")):
-            self.assertIn(f'{what} takes CAP_{name}, which is not in warderd\'s own bounding set', said)
-            self.assertIn(f"[Service] CapabilityBoundingSet=CAP_{name}", said)
+            self.said(f'{what} takes CAP_{name}, which is not in warderd\'s own bounding set')
+            self.said(f"[Service] CapabilityBoundingSet=CAP_{name}")
+        wait_for(lambda: self.worker("other")["state"] == "ready", "the other runs")
+        given = self.worker("given")
+        self.assertEqual(given["state"], "failed")
+        self.assertIn("CapabilityBoundingSet=CAP_NET_ADMIN", json.dumps(given))
 
     def test_without_proc_warderd_says_that_there_is_none(self):
         self.before = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc; exec "$0" "$@"']
