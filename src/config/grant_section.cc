@@ -58,7 +58,7 @@ struct Option {
     std::string_view goes_with;
 };
 
-constexpr std::array<Option, 25> options{{
+constexpr std::array<Option, 26> options{{
     {"type", "files, trees and channels"},
     {"as", "files, trees and unix sockets"},
     {"owner", "files, trees and unix listeners"},
