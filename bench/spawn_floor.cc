@@ -32,10 +32,13 @@ void must(long result) {
 }
 
 // `status` as 3, which closes at exec; nothing above.
-void place_descriptors(const Prepared& prepared, int status) {
+void place_descriptors(int status) {
     const int lifted = ::fcntl(status, F_DUPFD_CLOEXEC, 32);
     must(lifted);
-    for (int fd = 0; fd < 3; ++fd) must(::dup3(prepared.null.get(), fd, 0) < 0 ? -1 : 0);
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    must(null);
+    for (int fd = 0; fd < 3; ++fd) must(::dup3(null, fd, 0) < 0 ? -1 : 0);
+    ::close(null);
     must(::dup3(lifted, 3, O_CLOEXEC));
 }
 
@@ -96,7 +99,7 @@ void become_user(const sandbox::Plan& plan) {
     must(::setsid());
     const int inside = ::fcntl(reaper, F_DUPFD_CLOEXEC, 64);
     must(inside);
-    place_descriptors(prepared, status);
+    place_descriptors(status);
     must(::dup3(inside, 4, O_CLOEXEC));
     must(::syscall(SYS_close_range, 5, ~0U, 0));
     write_oom_score();
