@@ -207,7 +207,7 @@ TEST_CASE("each mistake in a user namespace is told at its place") {
     CHECK(says(with_map("7"), "must be a string"));
     CHECK(says(with_map(""), "from 1 to 340 ranges"));
     CHECK(says(with_map("\"0:self:1\", \"1:0:1\""), "the host's root"));
-    CHECK(says(with_map("\"0:self:1\", \"1:63999:2\""), "which are other workers'"));
+    CHECK(says(with_map("\"0:self:1\", \"1:69999:2\""), "which are other workers'"));
     CHECK_EQ(with_map("\"0:self:1\", \"1:65000:2\""), "");
     CHECK(says(with_map("\"0:self:1\", \"0:100000:1\""), "overlaps another range"));
     CHECK(says(with_map("\"0:100000:10\", \"10:100009:1\""), "overlaps another range"));

@@ -47,7 +47,7 @@ TEST_CASE("a range of uids is two numbers in order, without root and nobody") {
     CHECK_EQ(daemon_complaints("uid_range = 64000"),
              "w.toml:2:13: error: \"uid_range\" is a whole number, but must be a string\n"
              "    2 | uid_range = 64000\n"
-             "      |             ^~~~~ write it like \"64000-64999\"\n");
+             "      |             ^~~~~ write it like \"70000-89999\"\n");
     CHECK_EQ(daemon_complaints("uid_range = \"64000\""),
              "w.toml:2:13: error: \"uid_range\" is not a range\n"
              "    2 | uid_range = \"64000\"\n"

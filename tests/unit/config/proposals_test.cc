@@ -42,8 +42,9 @@ TEST_CASE("proposals: what would allow a request is taken by the config, and all
             for (const auto& [operation, name] : operation_names) {
                 for (const std::string target : {"", "x", "/srv/f", "/srv/d/x", "/etc/hosts"}) {
                     const bool two = takes_two_paths(operation) || operation == Operation::symlink;
+                    const std::string second = two ? target : "";
                     const policy::Request request{operation, 0, operation == Operation::access ? 4U : 0U,
-                                                  target.starts_with('/') ? "" : "g", target, two ? target : "", 0};
+                                                  target.starts_with('/') ? "" : "g", target, second, 0};
                     const auto decision = policy::decide(grants, request);
                     const std::string sentence(policy::explain(grants, request, decision).view());
                     const std::string next = proposed(sentence, key, path, line);
