@@ -55,9 +55,8 @@ std::uint32_t lent_by(const Grant& grant) {
         case Kind::raw: return socket_options::lent_raw | (grant.address.family == Family::ipv6 ? socket_options::lent_ipv6 : socket_options::lent_ipv4);
         case Kind::packet: return socket_options::lent_packet;
         case Kind::netlink: return socket_options::lent_netlink;
-        case Kind::syslog:
-        case Kind::channel: return socket_options::lent_unix;
-        default: return 0;
+        case Kind::syslog: return socket_options::lent_unix;
+        default: return 0;   // of a channel an end leads nowhere else, whatever is set
     }
 }
 

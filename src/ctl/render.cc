@@ -257,7 +257,7 @@ std::string render_status(const json& report, Colors colors) {
                    moment(worker, "since"), number_text(worker, "pid"), identity(worker),
                    Cell(std::to_string(restarts), restarts > 0 ? Tint::warn : Tint::plain),
                    Cell(std::to_string(denied), denied > 0 ? Tint::warn : Tint::plain), memory(worker),
-                   Cell(shortened(remark(worker), 60), Tint::dim)});
+                   Cell(remark(worker), Tint::dim)});
     }
     if (table.empty()) return "no workers are configured\n";
     std::string out = table.render(colors);

@@ -490,7 +490,7 @@ class Others(MonkeyTest):
                     return said.decode()
 
                 print(json.dumps(asyncio.run(ask())))
-                """)], f'peer = {{ connect = "tcp:localhost:{port}" }}'))
+                """)], f'peer = {{ connect = "tcp:localhost:{port}", private = true }}'))
             self.assertEqual(self.said("looks"), ["127.0.0.1", "hello", "gaierror"])
             self.assertEqual(self.said("named"), ["240.0.0.1", ["hello", 20.0, port], ["hello", 1], "hello"])
 

@@ -41,12 +41,11 @@ TEST_CASE("render: status is a table with what one wants to know next behind eac
     CHECK(render_status(status_of({}), Colors::off) == "no workers are configured\n");
 }
 
-TEST_CASE("render: a long remark is cut so that the table holds together") {
+TEST_CASE("render: a long remark comes last and whole, since what helps stands at its end") {
     json web = worker("web", "ready", "up");
     web["status"] = std::string(200, 'x');
     const std::string text = render_status(status_of({web}), Colors::off);
-    CHECK(text.find(std::string(59, 'x') + "…\n") != std::string::npos);
-    CHECK(text.find(std::string(60, 'x')) == std::string::npos);
+    CHECK(text.find(std::string(200, 'x') + "\n") != std::string::npos);
 }
 
 TEST_CASE("render: one worker is a block, and says when it is not as it should be") {
