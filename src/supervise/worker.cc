@@ -35,7 +35,8 @@ void show_in_cell(std::vector<sandbox::Bind>& binds, const std::string& source, 
 }  // namespace
 
 std::string in_words(const sandbox::Unfit& unfit, const Error& error) {
-    return unfit.item.empty() ? describe(error) : unfit.item + ": " + unfit.why;
+    if (unfit.item.empty()) return describe(error);
+    return unfit.item + (unfit.item.starts_with('/') ? " " : ": ") + unfit.why;   // "/srv/x is absent"
 }
 
 std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_ptr<const Cell>& cell) {
