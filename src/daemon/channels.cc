@@ -10,7 +10,8 @@
 namespace warder::daemon {
 namespace {
 
-constexpr Duration retry_interval = std::chrono::seconds(1);
+constexpr Duration first_wait = std::chrono::seconds(1);   // before it is tried again: twice as long each time
+constexpr Duration longest_wait = std::chrono::seconds(32);
 
 }  // namespace
 
@@ -111,10 +112,17 @@ void Channels::try_join(Link& link, Instant now) {
     if (link.joined && link.one.joined_life == one->life && link.two.joined_life == two->life) return;
     link.joined = false;
     link.retry_at = Instant::never();
-    const auto begun = begin_join(link);
-    if (begun) return;
-    log_error(one->name + ": its channel to " + two->name + ": " + describe(begun.error()));
-    link.retry_at = now + retry_interval;
+    if (const auto begun = begin_join(link); !begun) try_later(link, now, describe(begun.error()));
+}
+
+// A worker may never read, for as long as it runs: that is told once, and looked at ever more rarely.
+void Channels::try_later(Link& link, Instant now, const std::string& why) {
+    if (link.in_vain == 0) {
+        log_warning("the channel between " + member_of(link.one)->name + " and " + member_of(link.two)->name +
+                    " could not be made: " + why + "; it is tried again");
+    }
+    link.retry_at = now + std::min(longest_wait, first_wait * (1U << std::min(link.in_vain, 10U)));
+    ++link.in_vain;
 }
 
 Result<void> Channels::begin_join(Link& link) {
@@ -146,16 +154,18 @@ void Channels::finish_join(Link& link, Instant now) {
     poller_.forget(link.joiner.get());
     link.joiner.reset();
     link.joined = end && !(*end)->by_signal && (*end)->value == static_cast<int>(opener::Joined::both);
-    if (link.joined) return;
-    log_warning("the channel between " + member_of(link.one)->name + " and " + member_of(link.two)->name +
-                " could not be made; it is tried again");
-    link.retry_at = now + retry_interval;
+    const bool made = end && !(*end)->by_signal && (*end)->value != static_cast<int>(opener::Joined::not_made);
+    if (!link.joined) return try_later(link, now, made ? "one of the two does not read what it is sent" : "its ends could not be made");
+    if (std::exchange(link.in_vain, 0) > 0) {
+        log_info("the channel between " + member_of(link.one)->name + " and " + member_of(link.two)->name + " is made");
+    }
 }
 
 // One that hangs, or is about lives that are over, is left to itself; nobody waits for it.
 void Channels::give_up(Link& link) {
     link.joined = false;
     link.retry_at = Instant::never();
+    link.in_vain = 0;
     if (!link.joiner) return;
     (void)send_signal(link.joiner.get(), SIGKILL);
     abandoned_.push_back(std::move(link.joiner));

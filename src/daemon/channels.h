@@ -82,6 +82,7 @@ private:
         std::uint32_t attempt = 0;
         bool joined = false;
         Instant retry_at = Instant::never();
+        unsigned in_vain = 0;      // attempts for the present two lives
     };
 
     void relink(Instant now);
@@ -89,6 +90,7 @@ private:
     void try_join(Link& link, Instant now);
     Result<void> begin_join(Link& link);
     void finish_join(Link& link, Instant now);
+    void try_later(Link& link, Instant now, const std::string& why);
     void give_up(Link& link);
     void reap_abandoned();
     const Member* member_of(const Side& side) const;

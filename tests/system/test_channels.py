@@ -29,6 +29,20 @@ class Channels(Doing):
         self.assertEqual(self.values(self.steps_of("left", 1, 3)), ["from right", None, 9])
         self.assertEqual(self.values(self.steps_of("right", 1, 4)), [True, None, 10, self.uids()["left"]])
 
+    def test_a_worker_that_never_reads_is_told_of_once_and_not_each_second(self):
+        self.make("site/a", "a")
+        site = f'site = {{ read = "{self.home}/site/" }}'
+        self.start(self.script("deaf", "L2_never_reads", f'to_right = {{ channel = "right" }}\n{site}')
+                   + self.worker_of("right", 'to_deaf = { channel = "deaf" }', ["c.channel('to_deaf', 9)"], extra="autostart = false"))
+        self.results("deaf")
+        self.ctl("start", "right")
+        wait_for(lambda: "channel between" in self.log_text(), "it is told that there is no channel", 20)
+        time.sleep(7)
+        self.assertEqual(self.log_text().count("could not be made"), 1, self.log_text())
+        # Whoever comes anew is tried at once, and told of again.
+        self.ctl("restart", "right")
+        wait_for(lambda: self.log_text().count("could not be made") == 2, "it is told of the next run", 20)
+
     def test_a_channel_of_streams(self):
         self.start(self.two(
             'out_ = { channel = "right", type = "stream" }', 'in_ = { channel = "left", type = "stream" }',
