@@ -658,6 +658,20 @@ private:
     Profile profile_ = Profile::strict;
 };
 
+// Of a list also each of its entries, by the texts that stand in it: entry_key() says how.
+void mark_key(const Node& item, const Complaints& complaints, Marks& marks) {
+    const std::string key = "cell." + item.key;
+    marks.emplace(key, complaints.mark(item.key_place));
+    if (item.kind != Node::Kind::list) return;
+    for (const Node& entry : item.items) {
+        const Mark place = complaints.mark(entry.place);
+        if (entry.kind == Node::Kind::text) marks.emplace(entry_key(key, entry.text), place);
+        for (const Node& member : entry.items) {
+            if (member.kind == Node::Kind::text) marks.emplace(entry_key(key, member.text), place);
+        }
+    }
+}
+
 }  // namespace
 
 void read_cell(Section& worker, const Daemon& daemon, Worker& into) {
@@ -665,7 +679,7 @@ void read_cell(Section& worker, const Daemon& daemon, Worker& into) {
     const Node* node = worker.take("cell", Node::Kind::table);
     Section section(node == nullptr ? empty : *node, "the cell of " + worker.what(), worker.complaints());
     CellReader(section, daemon, into).read();
-    for (const Node& item : section.table().items) into.marks.emplace("cell." + item.key, worker.complaints().mark(item.key_place));
+    for (const Node& item : section.table().items) mark_key(item, worker.complaints(), into.marks);
     sandbox::Plan& cell = into.cell;
     const bool hidden = cell.mount_namespace && !cell.program.empty() && !shown(cell, cell.program);
     if (hidden) cell.binds.push_back({cell.program, cell.program, false, true});

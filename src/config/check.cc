@@ -173,14 +173,15 @@ private:
     void check_binds(const Worker& worker) {
         for (const sandbox::Bind& bind : worker.cell.binds) {
             if (bind.target == worker.cell.program) continue;   // check_program has looked
+            const std::string place = place_of_entry(worker.marks, {"cell.bind", "cell.bind_writable", "cell.files", "cell.execute"}, bind.source, "cell");
             const PathFacts facts = lookup_.path(bind.source);
             const std::string path = "bound path " + quoted(bind.source);
             if (!facts.kernel_filesystem.empty()) {
-                error(worker, "cell", path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
+                error(worker, place, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
             } else if (facts.type == Type::absent) {
-                warning(worker, "cell", path + " " + fault_of(facts) + ": the worker cannot start without it");
+                warning(worker, place, path + " " + fault_of(facts) + ": the worker cannot start without it");
             } else if (facts.led_astray) {
-                tell_astray(worker, "cell", path);
+                tell_astray(worker, place, path);
             } else {
                 check_replaced(worker, bind, facts);
             }
@@ -191,17 +192,18 @@ private:
     void check_replaced(const Worker& worker, const sandbox::Bind& bind, const PathFacts& facts) {
         if (facts.type != Type::file || !worker.marks.contains("cell.bind") || bind.execute) return;
         if (policy::covers("/usr", bind.source)) return;   // packages replace it, and then the program too
-        warning(worker, "cell.bind", "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
+        warning(worker, place_of_entry(worker.marks, {"cell.bind"}, bind.source, "cell.bind"), "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
                 "its name makes another file, which the running worker does not see", "bind its directory, " + quoted(policy::directory_of(bind.source)));
     }
 
     void check_secret_files(const Worker& worker) {
         for (const sandbox::SecretFile& one : worker.cell.secret_files) {
             const PathFacts facts = lookup_.path(one.source);
+            const std::string place = place_of_entry(worker.marks, {"cell.secret_files"}, one.source, "cell.secret_files");
             const std::string path = "secret file " + quoted(one.source);
-            if (facts.type == Type::absent) warning(worker, "cell.secret_files", path + " " + fault_of(facts) + ": the worker cannot start without it");
-            else if (facts.type != Type::file && facts.type != Type::unknown) error(worker, "cell.secret_files", path + " is not a regular file");
-            else if (facts.led_astray) tell_astray(worker, "cell.secret_files", path);
+            if (facts.type == Type::absent) warning(worker, place, path + " " + fault_of(facts) + ": the worker cannot start without it");
+            else if (facts.type != Type::file && facts.type != Type::unknown) error(worker, place, path + " is not a regular file");
+            else if (facts.led_astray) tell_astray(worker, place, path);
         }
     }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -51,8 +52,19 @@ struct Mark {
         return {severity, where, std::move(what), std::move(suggestion), line, length, line_from};
     }
 };
-// By key: "exec", "user", "supplementary_groups", "grants.http".
+// By key: "exec", "user", "supplementary_groups", "grants.http", "cell.bind", and entry_key("cell.bind", "/srv").
 using Marks = std::map<std::string, Mark, std::less<>>;
+
+// The key under which the place of a list's entry stands that has this text in it.
+inline std::string entry_key(std::string_view key, std::string_view text) { return std::string(key).append("\n").append(text); }
+
+// ... of the first of these keys that has such an entry; otherwise `otherwise`.
+inline std::string place_of_entry(const Marks& marks, std::initializer_list<std::string_view> keys, std::string_view text, std::string_view otherwise) {
+    for (const std::string_view key : keys) {
+        if (std::string entry = entry_key(key, text); marks.contains(entry)) return entry;
+    }
+    return std::string(otherwise);
+}
 
 // warderd starts the log keeper and the resolver under these names; no worker of a file may have them, nor the other two.
 inline constexpr std::string_view log_keeper_name = "log-keeper";

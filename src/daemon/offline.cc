@@ -141,8 +141,10 @@ std::string key_of(const sandbox::Plan& cell, const std::string& item) {
     return bind->writable ? "cell.bind_writable" : "cell.bind";
 }
 
-config::Mark mark_of(const config::Worker& worker, const std::string& key) {
-    for (const std::string& one : {key, std::string("cell.execute"), std::string("cell"), std::string("worker")}) {
+config::Mark mark_of(const config::Worker& worker, const std::string& key, const std::string& item) {
+    const std::string named = item.starts_with("/dev/") ? item.substr(5) : item;   // as "devices" has it
+    const std::string entry = config::place_of_entry(worker.marks, {key}, item, config::place_of_entry(worker.marks, {key}, named, key));
+    for (const std::string& one : {entry, key, std::string("cell.execute"), std::string("cell"), std::string("worker")}) {
         const auto found = worker.marks.find(one);
         if (found != worker.marks.end()) return found->second;
     }
@@ -163,7 +165,7 @@ void try_cells(const config::Config& config, std::vector<config::Problem>& probl
         if (tried || is_told(problems, unfit.item)) continue;
         if (unfit.item.empty()) unfit = {"cell", describe(tried.error())};
         const std::string subject = unfit.item.starts_with('/') ? "\"" + unfit.item + "\" " : unfit.item + ": ";
-        problems.push_back(mark_of(worker, key_of(worker.cell, unfit.item))
+        problems.push_back(mark_of(worker, key_of(worker.cell, unfit.item), unfit.item)
                                .problem(config::Severity::error, "the cell of worker \"" + worker.name + "\" cannot be made: " + subject + unfit.why, {}));
     }
     config::sort_problems(problems, config.files);

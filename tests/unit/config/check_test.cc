@@ -245,9 +245,11 @@ TEST_CASE("a program that is bound to another place is looked for where it comes
 
 TEST_CASE("what is bound into a cell must be there, and not the kernel's") {
     CHECK_EQ(said("cell.bind = [\"/opt/app\"]\n"),
-             "w.toml:3:1: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
+             "w.toml:3:14: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
              "    3 | cell.bind = [\"/opt/app\"]\n"
-             "      | ^~~~\n");
+             "      |              ^~~~~~~~~~\n");
+    CHECK_NE(said("[worker.web.cell]\nbind = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
+             std::string::npos);
     CHECK_NE(said("[worker.web.cell]\nbind = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no cell shows"),
              std::string::npos);
 }
