@@ -22,6 +22,14 @@ async def connected(peer):
         yield connection
 
 
+@contextlib.contextmanager
+def closed(fd):
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 class AsyncTest(unittest.IsolatedAsyncioTestCase):
     others = {"echo": echo}
     requesters = Requesters.MAIN
@@ -209,9 +217,8 @@ class Broken(AsyncTest):
     async def test_a_malformed_reply_ends_every_waiting_task_and_closes_every_descriptor(self):
         def bad(peer, message):
             if message.type == Type.ASK:
-                fd = memory(b"")
-                peer.send(b"nonsense", [fd, fd, fd])
-                os.close(fd)
+                with contextlib.suppress(OSError), closed(memory(b"")) as fd:  # the other end may be closed by now
+                    peer.send(b"nonsense", [fd, fd, fd])
             return message.type == Type.ASK
 
         self.peer.on_message = bad
@@ -222,9 +229,8 @@ class Broken(AsyncTest):
     async def test_a_reply_that_does_not_fit_ends_the_connection(self):
         def bad(peer, message):
             if message.type == Type.ASK:
-                fd = memory(b"")
-                peer.send(protocol.encode_answer(message.id, [Outcome(fds=1)]), [fd, fd])
-                os.close(fd)
+                with contextlib.suppress(OSError), closed(memory(b"")) as fd:  # the other end may be closed by now
+                    peer.send(protocol.encode_answer(message.id, [Outcome(fds=1)]), [fd, fd])
             return message.type == Type.ASK
 
         self.peer.on_message = bad
