@@ -163,11 +163,26 @@ class NeverBlock(WarderTest):
         self.assertEqual(results[0].get("value"), "x", results)
         self.assertGreater(times[1] - times[0], 0.3)
 
+    @staticmethod
+    def call_of(pid):
+        """The number of the system call that it is in: an opener that has nothing to do is in the one that receives."""
+        with open(f"/proc/{pid}/syscall") as file:
+            return file.read().split()[0]
+
+    def stays_busy(self, pid, idle):
+        """Longer than it takes to list the directory of the gate."""
+        for _ in range(5):
+            if self.call_of(pid) in idle:
+                return False
+            time.sleep(0.02)
+        return True
+
     def test_T19_the_request_of_an_opener_that_dies_ends_and_the_opener_is_replaced(self):
         self.begin(self.leased(), "c.open('tree', 'leased').read()", before=GATE, times=1)
-        self.take_lease()
         before = wait_for(lambda: self.openers() if len(self.openers()) == 2 else None, "two openers")
-        time.sleep(0.3)
+        idle = {self.call_of(pid) for pid in before}
+        self.take_lease()
+        wait_for(lambda: any(self.stays_busy(pid, idle) for pid in before), "an opener has begun")
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         results, times = self.seen()
