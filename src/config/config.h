@@ -127,6 +127,9 @@ struct Worker {
 // texts: a reload leaves the worker alone. Not in it: where it stands in its file.
 std::string fingerprint_of(const Worker& worker);
 
+// Keys of fingerprint_of() as the file has them, each once: "exec" for "program" and "argument", "grants" for what is of one.
+std::vector<std::string> keys_as_written(const std::vector<std::string>& keys);
+
 // What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so
 // whole calls go. Only adds to `calls`.
 void narrow_calls(const std::vector<policy::Grant>& grants, sandbox::Calls& calls);

@@ -1,7 +1,11 @@
 // The text that says whether two configs of a worker are the same. Where a thing stands in its file is not part of it: a
 // comment added above a worker restarts nobody.
+#include <algorithm>
+#include <array>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "config/config.h"
 
@@ -203,6 +207,44 @@ std::string fingerprint_of(const Worker& worker) {
     lines.add("logging.max_size", worker.logging.max_size).add("logging.keep", worker.logging.keep);
     for (const policy::Grant& grant : worker.grants) add_grant(lines, grant);
     return lines.take();
+}
+
+namespace {
+
+struct Written {
+    std::string_view ours;   // a key, or with a dot at its end the beginning of keys
+    std::string_view key;
+};
+
+// Where the two differ. What the filter of calls follows from stands by what it follows from.
+constexpr std::array<Written, 24> written{{
+    {"program", "exec"}, {"argument", "exec"}, {"limit", "limits"}, {"limit.", "limits"}, {"grant", "grants"}, {"grant.", "grants"},
+    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"cell.bind.", "cell.bind"}, {"cell.file", "cell.text_files"},
+    {"cell.text", "cell.text_files"}, {"cell.tmp.noexec", "cell.profile"}, {"cell.calls.inet_lent", "grants"},
+    {"cell.calls.datagram_lent", "grants"}, {"cell.calls.lent", "grants"}, {"cell.calls.may_send", "grants"},
+    {"cell.calls.devices_lent", "grants"}, {"cell.calls.listen", "cell.beside_listeners"}, {"cell.calls.connect", "cell.beside_listeners"},
+    {"cell.calls.network", "cell.network"}, {"cell.calls.named", "cell.proc"}, {"cell.calls.namespaces", "cell.profile"},
+    {"cell.calls.", "cell.profile"},
+}};
+
+std::string as_written(std::string key) {
+    constexpr std::string_view count = ".count";
+    if (key.ends_with(count)) key.resize(key.size() - count.size());
+    for (const auto& one : written) {
+        if (one.ours == key || (one.ours.ends_with('.') && key.starts_with(one.ours))) return std::string(one.key);
+    }
+    return key;
+}
+
+}  // namespace
+
+std::vector<std::string> keys_as_written(const std::vector<std::string>& keys) {
+    std::vector<std::string> all;
+    for (const auto& key : keys) {
+        std::string one = as_written(key);
+        if (std::ranges::find(all, one) == all.end()) all.push_back(std::move(one));
+    }
+    return all;
 }
 
 }  // namespace warder::config

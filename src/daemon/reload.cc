@@ -186,7 +186,7 @@ control::ReloadReport Reload::compare(const config::Config& next) const {
         if (daemon_.cannot_run(running->second)) keys.emplace_back("what it could not run with");
         if (keys.empty()) continue;
         const auto kind = kind_of(before, worker, keys);
-        report.changes.push_back({worker.name, kind, keys, {}});
+        report.changes.push_back({worker.name, kind, config::keys_as_written(keys), {}});
         if (kind == control::ChangeKind::live) report.changes.back().left = left_behind(before.grants, worker.grants);
     }
     return report;

@@ -106,3 +106,12 @@ TEST_CASE("no value can look like another key") {
 
 }  // namespace
 }  // namespace warder::config
+
+TEST_CASE("what a reload changes is told by the keys that stand in the file") {
+    const std::vector<std::string> ours{"program", "argument", "argument.count", "limit", "limit.soft", "cell.bind.source", "cell.bind.target",
+                                        "grant.right", "grant", "cell.calls.lent", "restart.delay", "environment.count", "environment",
+                                        "cell.calls", "cell.bind: /srv/a is another file now"};
+    const std::vector<std::string> theirs{"exec", "limits", "cell.bind", "grants", "restart.delay", "environment", "cell.calls",
+                                          "cell.bind: /srv/a is another file now"};
+    CHECK(warder::config::keys_as_written(ours) == theirs);
+}
