@@ -54,7 +54,7 @@ class Reload(WarderTest):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("2 of 3 changes could not be carried out: those workers are as they were", done.stderr)
         for name in ("one", "three"):
-            self.assertIn(f"{name}: {self.path('absent')}: is to be shown in the cell, but does not exist", done.stdout)
+            self.assertIn(f"{name}: {self.path('absent')} is to be shown in the cell, but does not exist", done.stdout)
         wait_for(lambda: self.worker("two")["state"] == "ready" and self.worker("two")["pid"] != two["pid"], "two is another")
         self.assertEqual(self.worker("one")["pid"], one["pid"])
         self.assertEqual(self.report("list")["workers"], ["one", "two"])

@@ -608,6 +608,8 @@ def _take_away(call: str, operation: Operation, path: Any, dir_fd: int | None) -
         return
     if operation == Operation.UNLINK:
         _require_directory(where, path)
+        if _state.grants.tree_of(where) == where:
+            raise error_of(errno.EISDIR, _name(path))  # a tree itself is a directory, whatever may be removed in it
     elif _module.fsdecode(path).endswith("/.") or _module.fsdecode(path) == ".":
         raise error_of(errno.EINVAL, _name(path))
     _on_name(_do(operation), where, _name(path), _originals[call])
