@@ -134,6 +134,11 @@ def without_closing(path):
         os.close(fd)
 
 
+def mode_for(path, mode):
+    """A file in the native directory cannot be run whatever its mode: it lies in the sandbox's /tmp, which is noexec."""
+    return mode if os.path.isdir(path) else mode & ~os.X_OK
+
+
 class Calls:
     def __init__(self, chance):
         self.chance = chance
@@ -183,7 +188,7 @@ class Calls:
             22: ("chmod", lambda root: file_mode_changed(path(root), 0o700 + len(data))),
             23: ("truncate", lambda root: os.truncate(path(root), len(data))),
             24: ("exists", lambda root: [os.path.exists(path(root)), os.path.isdir(path(root)), os.path.isfile(path(root)),
-                                         os.path.islink(path(root)), os.path.lexists(path(root)), os.access(path(root), len(data) % 8)]),
+                                         os.path.islink(path(root)), os.path.lexists(path(root)), os.access(path(root), mode_for(path(root), len(data) % 8))]),
             25: ("pathlib", lambda root: [pathlib.Path(os.fsdecode(path(root))).read_bytes(), pathlib.Path(os.fsdecode(path(root))).is_file()]),
             26: ("walk", walked),
             27: ("dir_fd", lambda root: below_descriptor(root, "d", chance_name, lambda name, fd: told(os.stat(name, dir_fd=fd)))),
