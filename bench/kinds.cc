@@ -126,7 +126,7 @@ public:
                "\"link\", \"symlink\", \"chmod\", \"truncate\", \"watch\"] }\ndoor = { listen = \"unix:@\" }\nlocal = { connect = "
                "\"unix:" + tree_ + "/socket\" }\npeer = { connect = \"tcp:127.0.0.1:" + port +
                "\" }\ndatagrams = { connect = \"udp:127.0.0.1:" + port + "\" }\nnamed = { connect = \"udp:localhost:" + port +
-               "\" }\nping = { raw = \"icmp\" }\narp = { packet = \"arp\", interface = \"lo\" }\nroute = { netlink = \"route\" }\n"
+               "\", private = true }\nping = { raw = \"icmp\" }\narp = { packet = \"arp\", interface = \"lo\" }\nroute = { netlink = \"route\" }\n"
                "log = { syslog = \"" + tree_ + "/log\" }\nnull = { device = \"/dev/null\" }\nkey = { secret = \"" + secret_ +
                "\" }\nusers = { lookup = [\"user\"] }\nqueue = { sysctl = [\"" + kind_sysctl + "\"], write = true }\n"
                "true = { run = [\"/usr/bin/true\"], stdin = true }\nother = { signal = \"other\", signals = [\"WINCH\"] }\n"
