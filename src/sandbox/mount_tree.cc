@@ -1,6 +1,7 @@
 #include "sandbox/mount_tree.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -218,6 +219,12 @@ void Layout::add_system_directories() {
     add_node({Node::Kind::link, "dev/ptmx", "pts/ptmx"});
 }
 
+// /dev/stdout and its like go by /proc to a descriptor of whoever follows them, which would be warderd's own.
+bool leads_to_ours(const std::string& path) {
+    const auto found = open_at(AT_FDCWD, path.c_str(), O_PATH, 0, RESOLVE_NO_MAGICLINKS);
+    return !found && found.error().number == ELOOP;
+}
+
 // No /dev/fd and no /dev/stdin: they lead through /proc, which is not there.
 Result<void> Layout::add_devices(Unfit& unfit) {
     add_directory("dev");
@@ -226,6 +233,7 @@ Result<void> Layout::add_devices(Unfit& unfit) {
     for (const auto& name : names) {
         const std::string path = "/dev/" + name;
         if (!exists(path)) return refuse(unfit, path, "is to be in the cell, but does not exist", ENOENT);
+        if (leads_to_ours(path)) return refuse(unfit, path, "leads to what warderd itself has open, and is no device", ELOOP);
         if (is_directory(path)) {
             const bool terminals = name == "pts";
             return refuse(unfit, path, terminals ? "is a directory: ptys = true gives the worker terminals of its own"

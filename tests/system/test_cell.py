@@ -143,6 +143,7 @@ class Shown(WarderTest):
                 (f'bind = [{{ source = "{shown}", target = "/lib/ncx" }}]', '"/lib/ncx" is not there in /usr'),
                 (f'bind = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
                 ('devices = ["null", "pts"]', '"/dev/pts" is a directory: ptys = true'),
+                ('devices = ["stdout"]', '"/dev/stdout" leads to what warderd itself has open, and is no device'),
                 ('devices = ["nulll"]', '"/dev/nulll" is to be in the cell, but does not exist'),
                 (f'bind = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
                  'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the cell\'s own /run/app'),
