@@ -173,11 +173,12 @@ void write_to(const char* file, std::string_view text) {
 }
 
 void reset_speculation() {
-    for (const unsigned long which : {PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH}) {
-        const int state = ::prctl(PR_GET_SPECULATION_CTRL, which, 0, 0, 0);
-        const bool ours = state > 0 && (state & PR_SPEC_PRCTL) != 0 && (state & PR_SPEC_FORCE_DISABLE) == 0;
+    for (const int which : {PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH}) {
+        const int told = ::prctl(PR_GET_SPECULATION_CTRL, static_cast<unsigned long>(which), 0, 0, 0);
+        const auto state = static_cast<unsigned long>(told);
+        const bool ours = told > 0 && (state & PR_SPEC_PRCTL) != 0 && (state & PR_SPEC_FORCE_DISABLE) == 0;
         const bool as_begun = which == PR_SPEC_L1D_FLUSH ? (state & PR_SPEC_DISABLE) != 0 : (state & PR_SPEC_ENABLE) != 0;
-        if (ours && !as_begun) ::prctl(PR_SET_SPECULATION_CTRL, which, which == PR_SPEC_L1D_FLUSH ? PR_SPEC_DISABLE : PR_SPEC_ENABLE, 0, 0);
+        if (ours && !as_begun) ::prctl(PR_SET_SPECULATION_CTRL, static_cast<unsigned long>(which), which == PR_SPEC_L1D_FLUSH ? PR_SPEC_DISABLE : PR_SPEC_ENABLE, 0, 0);
     }
 }
 

@@ -342,13 +342,13 @@ bool refuses_set_ids(const seccomp::Program& program) {
         const int call = seccomp::call_number(std::string(name));
         return call < 0 || (verdict_of(program, call, arguments) & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ALLOW;
     };
-    for (const unsigned long bit : {S_ISUID, S_ISGID}) {
+    for (const unsigned long bit : {static_cast<unsigned long>(S_ISUID), static_cast<unsigned long>(S_ISGID)}) {
         for (const auto& one : calls_with_mode) {
             unsigned long arguments[6]{};
             arguments[one.mode] = bit | 0755;
             if (!denied(one.call, arguments)) return false;
         }
-        for (const unsigned long flags : {O_CREAT, O_TMPFILE}) {
+        for (const unsigned long flags : {static_cast<unsigned long>(O_CREAT), static_cast<unsigned long>(O_TMPFILE)}) {
             for (const auto& one : calls_that_open) {
                 unsigned long arguments[6]{};
                 arguments[one.mode - 1] = flags;
