@@ -398,7 +398,7 @@ TEST_CASE("T46: what is root's where others may write is not given away: they co
     const Folder folder;
     Privileges privileges;
     std::filesystem::create_directory(folder.at("open"));
-    for (const mode_t mode : {0777, 01777, 0755}) {
+    for (const mode_t mode : {0777U, 01777U, 0755U}) {
         auto tree = tree_grant("t", folder.at("open/tree" + std::to_string(mode)), {Operation::read});
         auto file = file_grant("f", folder.at("open/file" + std::to_string(mode)), {Operation::read});
         tree.owner = file.owner = policy::Owner::worker;
