@@ -22,7 +22,11 @@ namespace {
 
 constexpr std::size_t piece = 64 * 1024;         // bytes read in one turn
 constexpr int lowered = 10;                      // niceness
-constexpr rlim_t most_memory = 512UL << 20;      // bytes of data, beside what it was forked with
+#if defined(__SANITIZE_ADDRESS__)
+constexpr rlim_t most_memory = RLIM_INFINITY;    // what the sanitizer maps for itself counts as data
+#else
+constexpr rlim_t most_memory = 512UL << 20;      // bytes of data, with what it was forked with
+#endif
 
 // To look at the tables of other users' processes.
 constexpr std::uint32_t to_look = 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_READ_SEARCH;
