@@ -51,7 +51,7 @@ constexpr bool may_deceive(std::uint32_t code) {
                                             {0x2060, 0x206f},
                                             {0x3164, 0x3164},
                                             {0xfeff, 0xfeff},
-                                            {0xfff0, 0xfffb},
+                                            {0xfff0, 0xfffc},
                                             {0xe0000, 0x10ffff}}};
     if (code < 0x7f) return code < 0x20;
     if ((code & 0xfffe) == 0xfffe || (code >= 0xfdd0 && code <= 0xfdef) || code == 0xffa0) return true;

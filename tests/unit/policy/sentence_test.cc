@@ -36,6 +36,8 @@ TEST_CASE("UTF-8 stays, but for what hides, reverses or breaks a line") {
     CHECK(quoted("a\u2028b") == R"("a\u2028b")");
     CHECK(quoted("\u0085") == R"("\u0085")");
     CHECK(quoted("\ufeff") == R"("\ufeff")");
+    CHECK(quoted("\ufffc\ufffd") == R"("\ufffc\ufffd")");
+    CHECK(quoted("a\u3164\u115f\u034fb") == R"("a\u3164\u115f\u034fb")");   // blanks that are letters, and a joiner of graphemes
     CHECK(quoted("\U000e0041") == R"("\U000e0041")");
 }
 
