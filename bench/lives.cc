@@ -100,15 +100,15 @@ struct Lives {
     Samples later_kills;   // of lives that have run for a while
 };
 
-Result<Lives> lives_in(const Scratch& scratch, const Programs& programs, std::string_view cell, std::size_t count) {
-    Subject subject = TRY(Subject::start(scratch, programs, worker_config(scratch, programs, "one", cell, 1)));
+Result<Lives> lives_in(const Scratch& scratch, const Programs& programs, std::string_view sandbox, std::size_t count) {
+    Subject subject = TRY(Subject::start(scratch, programs, worker_config(scratch, programs, "one", sandbox, 1)));
     Visitor visitor = TRY(next_visitor(scratch, patience));
     Lives lives;
     lives.starts = TRY(starts(scratch, subject, "one", count));
     TRY(subject.command(protocol::Verb::restart, "one"));
     visitor = TRY(next_visitor(scratch, patience));
     lives.kills = TRY(kills(scratch, visitor, count));
-    if (cell == "strict") lives.later_kills = TRY(kills(scratch, visitor, std::min<std::size_t>(count, 20), a_while));
+    if (sandbox == "strict") lives.later_kills = TRY(kills(scratch, visitor, std::min<std::size_t>(count, 20), a_while));
     subject.stop();
     return lives;
 }
@@ -162,11 +162,11 @@ Result<Section> life_section(const Programs& programs, const Effort& effort) {
     Section section{.title = "A life, on any CPU", .rows = {}, .notes = {}};
     auto& rows = section.rows;
     rows.push_back(row("bare fork and exec of the same program, to its hello", bare_start));
-    rows.push_back(row("start to ready, cell \"open\"", open.starts, against(open.starts, bare_start), "bare"));
-    rows.push_back(row("start to ready, full cell", strict.starts, against(strict.starts, bare_start), "bare"));
+    rows.push_back(row("start to ready, sandbox \"open\"", open.starts, against(open.starts, bare_start), "bare"));
+    rows.push_back(row("start to ready, full sandbox", strict.starts, against(strict.starts, bare_start), "bare"));
     rows.push_back(row("bare kill -9, pidfd, fork, exec, to its hello", bare_kill));
-    rows.push_back(row("kill -9 to the next hello, cell \"open\"", open.kills, against(open.kills, bare_kill), "bare"));
-    rows.push_back(row("kill -9 to the next hello, full cell, at once", strict.kills, against(strict.kills, bare_kill), "bare"));
+    rows.push_back(row("kill -9 to the next hello, sandbox \"open\"", open.kills, against(open.kills, bare_kill), "bare"));
+    rows.push_back(row("kill -9 to the next hello, full sandbox, at once", strict.kills, against(strict.kills, bare_kill), "bare"));
     rows.push_back(row("the same after a while: its room was made", strict.later_kills, against(strict.later_kills, bare_kill), "bare"));
     section.notes.emplace_back("A hello under warderd comes over a socket that the new life had to ask for.");
     return section;
@@ -192,7 +192,7 @@ Result<Section> idle_section(const Programs& programs, const Effort& effort) {
         if (runs_warderd(child)) helpers += field_of(child, "smaps_rollup", "Pss:");
     }
     const auto pss = static_cast<double>(field_of(subject.pid(), "smaps_rollup", "Pss:"));
-    Section section{.title = "warderd with " + std::to_string(effort.workers) + " workers in full cells", .rows = {},
+    Section section{.title = "warderd with " + std::to_string(effort.workers) + " workers in full sandboxes", .rows = {},
                     .notes = {}};
     section.rows.push_back(figure("all up, from exec of warderd", up, "ms"));
     section.rows.push_back(figure("PSS of the parent", pss, "KiB"));

@@ -31,7 +31,7 @@ exec = ["{python}", "{home}/app/monkey.py", "--worker", "{home}/site/page"]
 door = "python"
 restart = "never"
 environment = {{ PYTHONPATH = "{root}/python", PYTHONDONTWRITEBYTECODE = "1" }}
-[worker.bench.cell]
+[worker.bench.sandbox]
 bind = ["{root}/python", "{home}/app"]
 [worker.bench.grants]
 site = {{ read = "{home}/site/", also = ["stat", "list"] }}

@@ -225,7 +225,7 @@ Result<Section> spawn_section(const Effort& effort, const std::string& nothing, 
     const auto measured = measure(*prepared, nothing, effort.lives * 4);
     move_to(Place::any_cpu);
     const Measured all = TRY(measured);
-    Section section{.title = "A spawn in a strict cell, all on one CPU", .rows = {}, .notes = {}};
+    Section section{.title = "A spawn in a strict sandbox, all on one CPU", .rows = {}, .notes = {}};
     auto& rows = section.rows;
     rows.push_back(row("bare system calls of the plan, to exec", all.bare.to_exec));
     rows.push_back(row("warder, a first start, to exec", all.warder.to_exec, ratio(all.warder.to_exec, all.bare.to_exec), "bare"));

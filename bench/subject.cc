@@ -206,12 +206,12 @@ Result<Visitor> next_visitor(const Scratch& scratch, Duration patience) {
     return greeted(std::move(socket));
 }
 
-std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view cell,
+std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view sandbox,
                           std::size_t grants) {
     std::string text = "[worker." + std::string(name) + "]\nexec = [\"" + programs.worker + "\"]\nready = \"channel\"\n";
     text += "restart = { policy = \"always\", delay = \"0s\", jitter = 0.0, limit = 0 }\n";
     text += "requests_per_second = 1000000\n";   // the cost of requests is measured, not their quota
-    if (!cell.empty()) text += "cell = { profile = \"" + std::string(cell) + "\" }\n";
+    if (!sandbox.empty()) text += "sandbox = { profile = \"" + std::string(sandbox) + "\" }\n";
     text += "[worker." + std::string(name) + ".grants]\nbench = { connect = \"unix:" + scratch.socket() + "\" }\n";
     for (std::size_t i = 1; i < grants; ++i) {
         const auto tree = scratch.make_tree(i);

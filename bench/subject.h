@@ -65,8 +65,8 @@ void show_log(const Scratch& scratch);
 // Waits for the next worker to come. Errors: ETIMEDOUT.
 Result<Visitor> next_visitor(const Scratch& scratch, Duration patience);
 
-// One worker's part of a config: a full cell unless `cell` says otherwise, `grants` in all beside the bench's own socket.
-std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view cell,
+// One worker's part of a config: a full sandbox unless `sandbox` says otherwise, `grants` in all beside the bench's own socket.
+std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view sandbox,
                           std::size_t grants);
 
 // Whether a signal ended a subject: what was measured then says nothing.

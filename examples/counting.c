@@ -1,5 +1,5 @@
 /* A parent and its child count to four over a socketpair, each saying the number after the one that it heard: a worker
- * that has no grant at all. Its cell lets it fork, and talk to its own child; it could open nothing, connect to nobody
+ * that has no grant at all. Its sandbox lets it fork, and talk to its own child; it could open nothing, connect to nobody
  * and see no process but its own. See counting.toml.
  *
  *     cc counting.c -o /usr/local/bin/counting

@@ -13,7 +13,7 @@ mistake is made here.
     http = { listen = "tcp:127.0.0.1:8080" }
     site = { read = "/srv/www/" }
 
-It runs in the strict cell: no network, no /proc, connect, bind, listen and socket denied. asyncio needs no more than a
+It runs in the strict sandbox: no network, no /proc, connect, bind, listen and socket denied. asyncio needs no more than a
 socketpair, but its start_server() calls listen(2), so connections are accepted here by hand.
 """
 

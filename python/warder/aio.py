@@ -28,7 +28,7 @@ class AsyncConnection:
     """The methods of warder.Connection as coroutines; see there for what they take and raise. Made by connect().
 
     Sockets come non-blocking, as asyncio wants them. Accept from a lent listener with loop.sock_accept(): asyncio's
-    start_server() would call listen(2), which a cell denies.
+    start_server() would call listen(2), which a sandbox denies.
     """
 
     def __init__(self, over: Link, ours: bool) -> None:

@@ -215,7 +215,7 @@ class Connection:
 
     def listen(self, grant: str = "", address: str = "", *, nonblock: bool = False) -> socket.socket:
         """A listening (or bound) socket, by grant name or by address such as "tcp:127.0.0.1:8080". Accept from it; do
-        not call listen() or bind() on it, which a cell denies."""
+        not call listen() or bind() on it, which a sandbox denies."""
         return link.as_socket(self._lend(link.socket_request(Operation.LISTEN, grant, address, nonblock)), nonblock)
 
     def connect(

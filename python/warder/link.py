@@ -104,7 +104,7 @@ class Event:
 
 
 class Link:
-    """The broker socket. Sends with send(2) alone, since some cells are denied sendmsg, and never changes the flags of
+    """The broker socket. Sends with send(2) alone, since some sandboxes are denied sendmsg, and never changes the flags of
     the open file description, which other processes may share."""
 
     def __init__(self, fd: int) -> None:
@@ -141,7 +141,7 @@ class Link:
             wait_for(self.fileno(), select.POLLOUT)
 
     def send_with_fds(self, datagram: bytes, fds: Sequence[int]) -> bool:
-        """By sendmsg(2), which a cell allows where its worker may keep or pass descriptors."""
+        """By sendmsg(2), which a sandbox allows where its worker may keep or pass descriptors."""
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
         try:
             self._socket.sendmsg([datagram], control, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
@@ -295,7 +295,7 @@ class Bell:
 def _unnamed_file() -> IO[bytes]:
     try:
         return open(os.memfd_create("warder-turn", os.MFD_CLOEXEC), "r+b", buffering=0)
-    except OSError:  # a cell that is denied memfd_create still has its own /tmp
+    except OSError:  # a sandbox that is denied memfd_create still has its own /tmp
         import tempfile
 
         return tempfile.TemporaryFile(buffering=0)

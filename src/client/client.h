@@ -6,7 +6,7 @@
 // that no two processes use the same. The custodian, who keeps descriptors for the worker, has a line of its own: when it
 // hangs, nobody waits but who asked it.
 //
-// Requests go out by send(2), never sendmsg(2): a cell with lent datagram sockets denies that (docs/design.md). Only what is
+// Requests go out by send(2), never sendmsg(2): a sandbox with lent datagram sockets denies that (docs/design.md). Only what is
 // given to the custodian is sent with sendmsg.
 #pragma once
 

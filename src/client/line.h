@@ -54,7 +54,7 @@ public:
 
     // Room for a message to send. In a turn only, as all below.
     MutableBytes room() { return {buffer_.get(), max_message}; }
-    // Waits for room in the socket. By send(2) where there are no descriptors, which every cell allows. Errors: ECONNRESET, and
+    // Waits for room in the socket. By send(2) where there are no descriptors, which every sandbox allows. Errors: ECONNRESET, and
     // those of sendmsg(2).
     Result<void> send(Bytes message, std::span<const int> fds = {});
     // Nothing where there is nothing without waiting. ECONNRESET comes once, before what is still queued: it looks again.

@@ -1,4 +1,4 @@
-// The keys of a cell that make its filter of system calls.
+// The keys of a sandbox that make its filter of system calls.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -197,6 +197,6 @@ private:
 
 }  // namespace
 
-void read_calls(Section& cell, sandbox::Calls& into) { CallsReader(cell, into).read(); }
+void read_calls(Section& sandbox, sandbox::Calls& into) { CallsReader(sandbox, into).read(); }
 
 }  // namespace warder::config

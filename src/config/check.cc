@@ -54,15 +54,15 @@ public:
             resolve_identity(worker);
             check_program(worker);
             check_binds(worker);
-            check_joined(worker, "cell.network", worker.cell.network_path);
-            check_joined(worker, "cell.terminal", worker.cell.terminal);
+            check_joined(worker, "sandbox.network", worker.sandbox.network_path);
+            check_joined(worker, "sandbox.terminal", worker.sandbox.terminal);
             check_layers(worker);
             check_secret_files(worker);
             for (Grant& grant : worker.grants) resolve_grant(worker, grant);
             resolve_door(worker);
         }
         for (const Worker& worker : config_.workers) {
-            if (worker.cell.user_namespace) check_id_maps(worker);
+            if (worker.sandbox.user_namespace) check_id_maps(worker);
         }
         check_shared_uids();
         share_descriptors();
@@ -96,16 +96,16 @@ private:
         worker.fault.clear();
         if (!worker.user.empty()) resolve_user(worker);
         if (!worker.group.empty()) resolve_group(worker);
-        worker.cell.groups.clear();
+        worker.sandbox.groups.clear();
         for (const std::string& name : worker.supplementary_groups) {
             const auto gid = lookup_.group(name);
             if (!gid) fault(worker, "supplementary_groups", "there is no group " + quoted(name));
-            if (gid) worker.cell.groups.push_back(*gid);
+            if (gid) worker.sandbox.groups.push_back(*gid);
         }
-        for (sandbox::OwnDirectory& own : worker.cell.own_directories) {
+        for (sandbox::OwnDirectory& own : worker.sandbox.own_directories) {
             if (own.group.empty()) continue;
             const auto gid = lookup_.group(own.group);
-            if (!gid) error(worker, "cell.directories", "there is no group " + quoted(own.group));
+            if (!gid) error(worker, "sandbox.directories", "there is no group " + quoted(own.group));
             if (gid) own.gid = *gid;
         }
     }
@@ -123,23 +123,23 @@ private:
             return fault(worker, "user", "user " + quoted(worker.user) + " has a number of \"uid_range\": " +
                                              std::to_string(account->uid));
         }
-        worker.cell.uid = account->uid;
-        worker.cell.gid = account->gid;
+        worker.sandbox.uid = account->uid;
+        worker.sandbox.gid = account->gid;
     }
 
     void resolve_group(Worker& worker) {
         const auto gid = lookup_.group(worker.group);
         if (!gid) return fault(worker, "group", "there is no group " + quoted(worker.group));
         if (*gid == 0) return error(worker, "group", "a worker does not run in the group root");
-        worker.cell.gid = *gid;
+        worker.sandbox.gid = *gid;
     }
 
-    // What is bound to another place in the cell is looked for where it is bound from.
-    std::string on_the_host(const sandbox::Plan& cell, const std::string& path) const {
-        for (const sandbox::Overlay& one : cell.overlays) {
+    // What is bound to another place in the sandbox is looked for where it is bound from.
+    std::string on_the_host(const sandbox::Plan& sandbox, const std::string& path) const {
+        for (const sandbox::Overlay& one : sandbox.overlays) {
             if (policy::covers(one.target, path)) return in_layers(one, path.substr(one.target.size()));
         }
-        for (const sandbox::Bind& bind : cell.binds) {
+        for (const sandbox::Bind& bind : sandbox.binds) {
             if (path == bind.target) return bind.source;
             if (policy::covers(bind.target, path)) return bind.source + path.substr(bind.target.size());
         }
@@ -156,9 +156,9 @@ private:
 
     // An empty program or path was complained of when it was read.
     void check_program(Worker& worker) {
-        if (worker.cell.program.empty()) return;
-        const PathFacts facts = lookup_.path(on_the_host(worker.cell, worker.cell.program));
-        const std::string program = "program " + quoted(worker.cell.program);
+        if (worker.sandbox.program.empty()) return;
+        const PathFacts facts = lookup_.path(on_the_host(worker.sandbox, worker.sandbox.program));
+        const std::string program = "program " + quoted(worker.sandbox.program);
         if (facts.type == Type::unknown) return;
         if (facts.type == Type::absent) return fault(worker, "exec", program + " " + fault_of(facts));
         if (facts.type != Type::file) return fault(worker, "exec", program + " is not a regular file");
@@ -171,13 +171,13 @@ private:
     }
 
     void check_binds(const Worker& worker) {
-        for (const sandbox::Bind& bind : worker.cell.binds) {
-            if (bind.target == worker.cell.program) continue;   // check_program has looked
-            const std::string place = place_of_entry(worker.marks, {"cell.bind", "cell.bind_writable", "cell.files", "cell.execute"}, bind.source, "cell");
+        for (const sandbox::Bind& bind : worker.sandbox.binds) {
+            if (bind.target == worker.sandbox.program) continue;   // check_program has looked
+            const std::string place = place_of_entry(worker.marks, {"sandbox.bind", "sandbox.bind_writable", "sandbox.files", "sandbox.execute"}, bind.source, "sandbox");
             const PathFacts facts = lookup_.path(bind.source);
             const std::string path = "bound path " + quoted(bind.source);
             if (!facts.kernel_filesystem.empty()) {
-                error(worker, place, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
+                error(worker, place, path + " lies in " + facts.kernel_filesystem + ", which no sandbox shows");
             } else if (facts.type == Type::absent) {
                 warning(worker, place, path + " " + fault_of(facts) + ": the worker cannot start without it");
             } else if (facts.led_astray) {
@@ -190,16 +190,16 @@ private:
 
     // Whoever replaces it by another of that name leaves the worker with the file that was there, until it is started anew.
     void check_replaced(const Worker& worker, const sandbox::Bind& bind, const PathFacts& facts) {
-        if (facts.type != Type::file || !worker.marks.contains("cell.bind") || bind.execute) return;
+        if (facts.type != Type::file || !worker.marks.contains("sandbox.bind") || bind.execute) return;
         if (policy::covers("/usr", bind.source)) return;   // packages replace it, and then the program too
-        warning(worker, place_of_entry(worker.marks, {"cell.bind"}, bind.source, "cell.bind"), "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
+        warning(worker, place_of_entry(worker.marks, {"sandbox.bind"}, bind.source, "sandbox.bind"), "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
                 "its name makes another file, which the running worker does not see", "bind its directory, " + quoted(policy::directory_of(bind.source)));
     }
 
     void check_secret_files(const Worker& worker) {
-        for (const sandbox::SecretFile& one : worker.cell.secret_files) {
+        for (const sandbox::SecretFile& one : worker.sandbox.secret_files) {
             const PathFacts facts = lookup_.path(one.source);
-            const std::string place = place_of_entry(worker.marks, {"cell.secret_files"}, one.source, "cell.secret_files");
+            const std::string place = place_of_entry(worker.marks, {"sandbox.secret_files"}, one.source, "sandbox.secret_files");
             const std::string path = "secret file " + quoted(one.source);
             if (facts.type == Type::absent) warning(worker, place, path + " " + fault_of(facts) + ": the worker cannot start without it");
             else if (facts.type != Type::file && facts.type != Type::unknown) error(worker, place, path + " is not a regular file");
@@ -223,31 +223,31 @@ private:
     void check_id_map(const Worker& worker, std::string_view key, const std::vector<sandbox::IdRange>& map, bool named, std::uint32_t own) {
         if (holds(map, sandbox::own_id) || (named && holds(map, own)) || map.empty()) return;
         const std::string number = named ? ", " + std::to_string(own) : "";
-        error(worker, "cell.user_namespace", quoted(key) + " does not hold the worker's own number" + number, "add \"0:self:1\"");
+        error(worker, "sandbox.user_namespace", quoted(key) + " does not hold the worker's own number" + number, "add \"0:self:1\"");
     }
 
     void check_id_maps(const Worker& worker) {
-        const auto& cell = worker.cell;
-        check_id_map(worker, "uid_map", cell.uid_map, !worker.user.empty(), cell.uid);
-        check_id_map(worker, "gid_map", cell.gid_map, !worker.user.empty() || !worker.group.empty(), cell.gid);
+        const auto& sandbox = worker.sandbox;
+        check_id_map(worker, "uid_map", sandbox.uid_map, !worker.user.empty(), sandbox.uid);
+        check_id_map(worker, "gid_map", sandbox.gid_map, !worker.user.empty() || !worker.group.empty(), sandbox.gid);
         for (const Worker& other : config_.workers) {
-            if (other.user.empty() || other.cell.uid == stranger || &other == &worker) continue;
-            if (!holds(cell.uid_map, other.cell.uid) || (!worker.user.empty() && other.cell.uid == cell.uid)) continue;
-            warning(worker, "cell.user_namespace", "\"uid_map\" holds the uid of worker " + quoted(other.name) + ", which it could become");
+            if (other.user.empty() || other.sandbox.uid == stranger || &other == &worker) continue;
+            if (!holds(sandbox.uid_map, other.sandbox.uid) || (!worker.user.empty() && other.sandbox.uid == sandbox.uid)) continue;
+            warning(worker, "sandbox.user_namespace", "\"uid_map\" holds the uid of worker " + quoted(other.name) + ", which it could become");
         }
     }
 
     void check_layers(Worker& worker) {
-        for (const sandbox::Overlay& one : worker.cell.overlays) {
+        for (const sandbox::Overlay& one : worker.sandbox.overlays) {
             for (const std::string& layer : one.lower) check_layer(worker, layer);
         }
     }
 
     void check_layer(Worker& worker, const std::string& layer) {
-        constexpr const char* key = "cell.overlays";
+        constexpr const char* key = "sandbox.overlays";
         const PathFacts facts = lookup_.path(layer);
         const std::string path = "layer " + quoted(layer);
-        if (!facts.kernel_filesystem.empty()) return error(worker, key, path + " lies in " + facts.kernel_filesystem + ", which no cell shows");
+        if (!facts.kernel_filesystem.empty()) return error(worker, key, path + " lies in " + facts.kernel_filesystem + ", which no sandbox shows");
         if (facts.type == Type::absent) return warning(worker, key, path + " " + fault_of(facts) + ": the worker cannot start without it");
         if (facts.type == Type::file || facts.type == Type::other) return fault(worker, key, path + " is no directory");
         if (facts.led_astray) tell_astray(worker, key, path);
@@ -255,7 +255,7 @@ private:
 
     // What a program that knows nothing of Warder is told, and what it would miss.
     void resolve_door(Worker& worker) {
-        auto& environment = worker.cell.environment;
+        auto& environment = worker.sandbox.environment;
         std::erase_if(environment, [](const std::string& one) { return one.starts_with(grants_variable); });
         if (worker.door == Door::none) return check_without_door(worker);
         environment.push_back(std::string(grants_variable) + told_grants(worker.grants));
@@ -267,12 +267,12 @@ private:
             warning(worker, "ready", "a program that knows nothing of Warder does not say that it is ready",
                     "take ready = \"exec\", or call warder.monkey.ready()");
         }
-        const auto forks = std::ranges::find_if(worker.cell.arguments, known_to_fork);
-        if (worker.requesters == Requesters::main && forks != worker.cell.arguments.end()) {
+        const auto forks = std::ranges::find_if(worker.sandbox.arguments, known_to_fork);
+        if (worker.requesters == Requesters::main && forks != worker.sandbox.arguments.end()) {
             warning(worker, "door", quoted(*forks) + " has child processes do its work, and only the main process may ask",
                     "add requesters = \"group\"");
         }
-        if (forks != worker.cell.arguments.end() && forks->find("gunicorn") != std::string::npos && !may_fchmod(worker.cell.calls)) {
+        if (forks != worker.sandbox.arguments.end() && forks->find("gunicorn") != std::string::npos && !may_fchmod(worker.sandbox.calls)) {
             warning(worker, "door", "gunicorn's workers tell that they are alive by fchmod, which this filter denies", "add allow_calls = [\"fchmod\"]");
         }
         for (const Grant& grant : worker.grants) check_for_door(worker, grant);
@@ -285,7 +285,7 @@ private:
     }
 
     void check_without_door(const Worker& worker) {
-        if (std::ranges::find(worker.cell.arguments, "warder.monkey") == worker.cell.arguments.end()) return;
+        if (std::ranges::find(worker.sandbox.arguments, "warder.monkey") == worker.sandbox.arguments.end()) return;
         warning(worker, "exec", "warder.monkey is not told the worker's grants, and patches nothing", "add door = \"python\"");
     }
 
@@ -313,7 +313,7 @@ private:
         }
     }
 
-    // It runs outside of the cell, with the host's files.
+    // It runs outside of the sandbox, with the host's files.
     void resolve_command(Worker& worker, Grant& grant) {
         policy::Command& command = grant.command;
         const std::string key = "grants." + grant.name;
@@ -395,8 +395,8 @@ private:
         std::map<uid_t, const Worker*> first;
         for (const Worker& worker : config_.workers) {
             if (worker.user.empty()) continue;
-            const auto [other, fresh] = first.emplace(worker.cell.uid, &worker);
-            if (fresh || worker.cell.uid == stranger) continue;   // not resolved: complained of already
+            const auto [other, fresh] = first.emplace(worker.sandbox.uid, &worker);
+            if (fresh || worker.sandbox.uid == stranger) continue;   // not resolved: complained of already
             warning(worker, "user", "worker " + quoted(worker.name) + " has the same uid as worker " +
                                         quoted(other->second->name) + ": nothing keeps them apart");
         }

@@ -52,7 +52,7 @@ struct Mark {
         return {severity, where, std::move(what), std::move(suggestion), line, length, line_from};
     }
 };
-// By key: "exec", "user", "supplementary_groups", "grants.http", "cell.bind", and entry_key("cell.bind", "/srv").
+// By key: "exec", "user", "supplementary_groups", "grants.http", "sandbox.bind", and entry_key("sandbox.bind", "/srv").
 using Marks = std::map<std::string, Mark, std::less<>>;
 
 // The key under which the place of a list's entry stands that has this text in it.
@@ -110,8 +110,8 @@ struct Worker {
     supervise::Rule rule;
     // uid, gid and groups are set by resolve(); with an empty `user` they stay for who gives numbers out of the range.
     // `user` in it is the named user, or the worker's name.
-    sandbox::Plan cell;
-    std::string profile = "strict";         // that the cell differs from; "user" where that is without root
+    sandbox::Plan sandbox;
+    std::string profile = "strict";         // that the sandbox differs from; "user" where that is without root
     // Why this machine cannot run it as it is now: resolve() says it. Others run all the same. Empty: nothing is known.
     std::string fault;
     std::vector<policy::Grant> grants;
@@ -130,7 +130,7 @@ std::string fingerprint_of(const Worker& worker);
 // Keys of fingerprint_of() as the file has them, each once: "exec" for "program" and "argument", "grants" for what is of one.
 std::vector<std::string> keys_as_written(const std::vector<std::string>& keys);
 
-// What a lent socket could still be turned into is closed by the cell: seccomp cannot see whose descriptor a call names, so
+// What a lent socket could still be turned into is closed by the sandbox: seccomp cannot see whose descriptor a call names, so
 // whole calls go. Only adds to `calls`.
 void narrow_calls(const std::vector<policy::Grant>& grants, sandbox::Calls& calls);
 

@@ -64,90 +64,90 @@ void add_life(Lines& lines, const supervise::Rule& rule) {
     lines.add("restart.window", restart.window).add("restart.success", restart.success);
 }
 
-void add_mounts(Lines& lines, const sandbox::Plan& cell) {
-    lines.add("cell.mount_namespace", cell.mount_namespace).add("cell.root", cell.root);
-    lines.add("cell.tmp_size", cell.tmp_size).add("cell.private_tmp", cell.private_tmp);
-    lines.add("cell.tmp.noexec", cell.tmp_no_execute);
-    for (const sandbox::Bind& bind : cell.binds) {
-        lines.add("cell.bind.source", bind.source).add("cell.bind.target", bind.target);
-        lines.add("cell.bind.writable", bind.writable).add("cell.bind.execute", bind.execute);
-        lines.add("cell.bind.noexec", bind.no_execute);
+void add_mounts(Lines& lines, const sandbox::Plan& sandbox) {
+    lines.add("sandbox.mount_namespace", sandbox.mount_namespace).add("sandbox.root", sandbox.root);
+    lines.add("sandbox.tmp_size", sandbox.tmp_size).add("sandbox.private_tmp", sandbox.private_tmp);
+    lines.add("sandbox.tmp.noexec", sandbox.tmp_no_execute);
+    for (const sandbox::Bind& bind : sandbox.binds) {
+        lines.add("sandbox.bind.source", bind.source).add("sandbox.bind.target", bind.target);
+        lines.add("sandbox.bind.writable", bind.writable).add("sandbox.bind.execute", bind.execute);
+        lines.add("sandbox.bind.noexec", bind.no_execute);
     }
-    for (const auto& one : cell.memory_directories) {
-        lines.add("cell.memory_directories", one.target).add("cell.memory_directories", one.size);
-        lines.add("cell.memory_directories", one.mode).add("cell.memory_directories", one.no_execute);
+    for (const auto& one : sandbox.memory_directories) {
+        lines.add("sandbox.memory_directories", one.target).add("sandbox.memory_directories", one.size);
+        lines.add("sandbox.memory_directories", one.mode).add("sandbox.memory_directories", one.no_execute);
     }
-    for (const auto& one : cell.overlays) {
-        lines.add("cell.overlays", one.target).add("cell.overlays", one.lower).add("cell.overlays", one.size);
-        lines.add("cell.overlays", one.mode).add("cell.overlays", one.no_execute);
+    for (const auto& one : sandbox.overlays) {
+        lines.add("sandbox.overlays", one.target).add("sandbox.overlays", one.lower).add("sandbox.overlays", one.size);
+        lines.add("sandbox.overlays", one.mode).add("sandbox.overlays", one.no_execute);
     }
-    for (const auto& own : cell.own_directories) {
-        lines.add("cell.directories", own.path).add("cell.directories", own.variable).add("cell.directories", own.no_execute);
-        lines.add("cell.directories", own.mode).add("cell.directories", own.group).add("cell.directories", own.gid);
+    for (const auto& own : sandbox.own_directories) {
+        lines.add("sandbox.directories", own.path).add("sandbox.directories", own.variable).add("sandbox.directories", own.no_execute);
+        lines.add("sandbox.directories", own.mode).add("sandbox.directories", own.group).add("sandbox.directories", own.gid);
     }
-    for (const auto& one : cell.secret_files) lines.add("cell.secret_files", one.name).add("cell.secret_files", one.source);
-    lines.add("cell.names", cell.names).add("cell.ptys", cell.ptys).add("cell.home", cell.home).add("cell.shell", cell.shell);
-    lines.add("cell.devices", cell.devices).add("cell.proc", cell.proc);
-    for (const sandbox::TextFile& file : cell.files) lines.add("cell.file", file.target).add("cell.text", file.text);
+    for (const auto& one : sandbox.secret_files) lines.add("sandbox.secret_files", one.name).add("sandbox.secret_files", one.source);
+    lines.add("sandbox.names", sandbox.names).add("sandbox.ptys", sandbox.ptys).add("sandbox.home", sandbox.home).add("sandbox.shell", sandbox.shell);
+    lines.add("sandbox.devices", sandbox.devices).add("sandbox.proc", sandbox.proc);
+    for (const sandbox::TextFile& file : sandbox.files) lines.add("sandbox.file", file.target).add("sandbox.text", file.text);
 }
 
 void add_calls(Lines& lines, const sandbox::Calls& calls) {
-    lines.add("cell.calls", calls.enabled).add("cell.calls.inet_lent", calls.inet_sockets_lent);
-    lines.add("cell.calls.datagram_lent", calls.datagram_sockets_lent);
-    lines.add("cell.calls.lent", calls.lent_sockets).add("cell.calls.listen", sandbox::leaves_listen(calls));
-    lines.add("cell.calls.connect", sandbox::leaves_connect(calls)).add("cell.beside_listeners", calls.beside_listeners);
-    lines.add("cell.allow_socket_options", calls.socket_options);
-    lines.add("cell.calls.may_send", calls.may_send_descriptors).add("cell.calls.network", calls.network);
-    lines.add("cell.calls.namespaces", calls.namespaces).add("cell.lock_personality", calls.lock_personality);
-    lines.add("cell.allow_calls", calls.allow).add("cell.calls.few_ioctls", calls.few_ioctls);
-    lines.add("cell.allow_ioctls", calls.any_ioctl).add("cell.calls.devices_lent", calls.devices_lent);
-    lines.add("cell.calls.named", calls.descriptors_have_names).add("cell.calls.shared_code", calls.no_code_in_shared_memory);
-    for (const auto request : calls.allow_ioctls) lines.add("cell.allow_ioctls", request);
-    lines.add("cell.restrict_suid_sgid", calls.restrict_suid_sgid);
-    lines.add("cell.calls", calls.base).add("cell.kill_calls", calls.kill).add("cell.log_calls", calls.log);
-    lines.add("cell.log_denied_calls", calls.log_denied).add("cell.evidence", calls.witnessed);
-    for (const auto& denied : calls.deny) lines.add("cell.deny_calls", denied.name).add("cell.deny_calls", denied.error);
+    lines.add("sandbox.calls", calls.enabled).add("sandbox.calls.inet_lent", calls.inet_sockets_lent);
+    lines.add("sandbox.calls.datagram_lent", calls.datagram_sockets_lent);
+    lines.add("sandbox.calls.lent", calls.lent_sockets).add("sandbox.calls.listen", sandbox::leaves_listen(calls));
+    lines.add("sandbox.calls.connect", sandbox::leaves_connect(calls)).add("sandbox.beside_listeners", calls.beside_listeners);
+    lines.add("sandbox.allow_socket_options", calls.socket_options);
+    lines.add("sandbox.calls.may_send", calls.may_send_descriptors).add("sandbox.calls.network", calls.network);
+    lines.add("sandbox.calls.namespaces", calls.namespaces).add("sandbox.lock_personality", calls.lock_personality);
+    lines.add("sandbox.allow_calls", calls.allow).add("sandbox.calls.few_ioctls", calls.few_ioctls);
+    lines.add("sandbox.allow_ioctls", calls.any_ioctl).add("sandbox.calls.devices_lent", calls.devices_lent);
+    lines.add("sandbox.calls.named", calls.descriptors_have_names).add("sandbox.calls.shared_code", calls.no_code_in_shared_memory);
+    for (const auto request : calls.allow_ioctls) lines.add("sandbox.allow_ioctls", request);
+    lines.add("sandbox.restrict_suid_sgid", calls.restrict_suid_sgid);
+    lines.add("sandbox.calls", calls.base).add("sandbox.kill_calls", calls.kill).add("sandbox.log_calls", calls.log);
+    lines.add("sandbox.log_denied_calls", calls.log_denied).add("sandbox.evidence", calls.witnessed);
+    for (const auto& denied : calls.deny) lines.add("sandbox.deny_calls", denied.name).add("sandbox.deny_calls", denied.error);
     for (const auto& rule : calls.rules) {
-        lines.add("cell.call_rules", rule.call).add("cell.call_rules", rule.argument).add("cell.call_rules", rule.value);
-        lines.add("cell.call_rules", rule.mask).add("cell.call_rules", rule.differs).add("cell.call_rules", rule.error);
+        lines.add("sandbox.call_rules", rule.call).add("sandbox.call_rules", rule.argument).add("sandbox.call_rules", rule.value);
+        lines.add("sandbox.call_rules", rule.mask).add("sandbox.call_rules", rule.differs).add("sandbox.call_rules", rule.error);
     }
 }
 
-void add_cell(Lines& lines, const sandbox::Plan& cell) {
-    lines.add("cell.pid_namespace", cell.pid_namespace).add("cell.ipc_namespace", cell.ipc_namespace);
-    lines.add("cell.uts_namespace", cell.uts_namespace).add("cell.network", cell.network);
-    lines.add("cell.hostname", cell.hostname).add("cell.no_new_privileges", cell.no_new_privileges);
-    lines.add("cell.landlock", cell.landlock).add("cell.capabilities", cell.capabilities);
-    lines.add("cell.refuse_executable_memory", cell.refuse_executable_memory).add("cell.core_dumps", cell.core_dumps);
-    lines.add("cell.dumpable", cell.dumpable);
-    lines.add("cell.cgroup_namespace", cell.cgroup_namespace).add("cell.network", cell.network_path);
-    lines.add("cell.time_offsets", cell.time_namespace).add("cell.time_offsets", cell.monotonic_offset);
-    lines.add("cell.user_namespace", cell.user_namespace);
-    for (const auto* map : {&cell.uid_map, &cell.gid_map}) {
-        lines.add("cell.user_namespace", map->size());
+void add_sandbox(Lines& lines, const sandbox::Plan& sandbox) {
+    lines.add("sandbox.pid_namespace", sandbox.pid_namespace).add("sandbox.ipc_namespace", sandbox.ipc_namespace);
+    lines.add("sandbox.uts_namespace", sandbox.uts_namespace).add("sandbox.network", sandbox.network);
+    lines.add("sandbox.hostname", sandbox.hostname).add("sandbox.no_new_privileges", sandbox.no_new_privileges);
+    lines.add("sandbox.landlock", sandbox.landlock).add("sandbox.capabilities", sandbox.capabilities);
+    lines.add("sandbox.refuse_executable_memory", sandbox.refuse_executable_memory).add("sandbox.core_dumps", sandbox.core_dumps);
+    lines.add("sandbox.dumpable", sandbox.dumpable);
+    lines.add("sandbox.cgroup_namespace", sandbox.cgroup_namespace).add("sandbox.network", sandbox.network_path);
+    lines.add("sandbox.time_offsets", sandbox.time_namespace).add("sandbox.time_offsets", sandbox.monotonic_offset);
+    lines.add("sandbox.user_namespace", sandbox.user_namespace);
+    for (const auto* map : {&sandbox.uid_map, &sandbox.gid_map}) {
+        lines.add("sandbox.user_namespace", map->size());
         for (const auto& range : *map) {
-            lines.add("cell.user_namespace", range.inside).add("cell.user_namespace", range.outside).add("cell.user_namespace", range.count);
+            lines.add("sandbox.user_namespace", range.inside).add("sandbox.user_namespace", range.outside).add("sandbox.user_namespace", range.count);
         }
     }
-    lines.add("cell.time_offsets", cell.boottime_offset).add("cell.scope_signals", cell.scope_signals);
-    lines.add("cell.scope_abstract_sockets", cell.scope_abstract_sockets).add("cell.preferred", cell.preferred);
-    lines.add("cell.tcp_bind", cell.tcp_bind.restricted).add("cell.tcp_bind", cell.tcp_bind.allowed);
-    lines.add("cell.tcp_connect", cell.tcp_connect.restricted).add("cell.tcp_connect", cell.tcp_connect.allowed);
-    lines.add("cell.private_keyring", cell.private_keyring).add("cell.terminal", cell.terminal);
-    add_mounts(lines, cell);
-    add_calls(lines, cell.calls);
+    lines.add("sandbox.time_offsets", sandbox.boottime_offset).add("sandbox.scope_signals", sandbox.scope_signals);
+    lines.add("sandbox.scope_abstract_sockets", sandbox.scope_abstract_sockets).add("sandbox.preferred", sandbox.preferred);
+    lines.add("sandbox.tcp_bind", sandbox.tcp_bind.restricted).add("sandbox.tcp_bind", sandbox.tcp_bind.allowed);
+    lines.add("sandbox.tcp_connect", sandbox.tcp_connect.restricted).add("sandbox.tcp_connect", sandbox.tcp_connect.allowed);
+    lines.add("sandbox.private_keyring", sandbox.private_keyring).add("sandbox.terminal", sandbox.terminal);
+    add_mounts(lines, sandbox);
+    add_calls(lines, sandbox.calls);
 }
 
-void add_process(Lines& lines, const sandbox::Plan& cell) {
-    lines.add("program", cell.program).add("argument", cell.arguments).add("environment", cell.environment);
-    lines.add("directory", cell.directory).add("umask", cell.umask).add("nice", cell.nice);
-    lines.add("oom_score_adjust", cell.oom_score_adjust).add("cpus", cell.cpus);
-    lines.add("io_priority", cell.io_priority.io_class).add("io_priority", cell.io_priority.level);
-    lines.add("scheduling", cell.scheduling.scheduler).add("scheduling", cell.scheduling.priority);
-    for (const sandbox::Limit& limit : cell.limits) {
+void add_process(Lines& lines, const sandbox::Plan& sandbox) {
+    lines.add("program", sandbox.program).add("argument", sandbox.arguments).add("environment", sandbox.environment);
+    lines.add("directory", sandbox.directory).add("umask", sandbox.umask).add("nice", sandbox.nice);
+    lines.add("oom_score_adjust", sandbox.oom_score_adjust).add("cpus", sandbox.cpus);
+    lines.add("io_priority", sandbox.io_priority.io_class).add("io_priority", sandbox.io_priority.level);
+    lines.add("scheduling", sandbox.scheduling.scheduler).add("scheduling", sandbox.scheduling.priority);
+    for (const sandbox::Limit& limit : sandbox.limits) {
         lines.add("limit", limit.resource).add("limit.soft", limit.soft).add("limit.hard", limit.hard);
     }
-    for (const sandbox::GroupLimit& limit : cell.group_limits) {
+    for (const sandbox::GroupLimit& limit : sandbox.group_limits) {
         lines.add("limit.group", limit.file).add("limit.group", limit.value).add("limit.group", limit.device);
     }
 }
@@ -155,7 +155,7 @@ void add_process(Lines& lines, const sandbox::Plan& cell) {
 void add_identity(Lines& lines, const Worker& worker) {
     lines.add("user", worker.user).add("group", worker.group).add("supplementary_groups", worker.supplementary_groups);
     // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
-    lines.add("uid", worker.cell.uid).add("gid", worker.cell.gid).add("groups", worker.cell.groups);
+    lines.add("uid", worker.sandbox.uid).add("gid", worker.sandbox.gid).add("groups", worker.sandbox.groups);
     lines.add("requesters", worker.requesters).add("door", worker.door).add("max_outstanding", worker.max_outstanding);
     lines.add("max_lent_memory", worker.max_lent_memory);
     lines.add("requests_per_second", worker.requests_per_second).add("descriptors_in_flight", worker.max_in_flight);
@@ -201,8 +201,8 @@ std::string fingerprint_of(const Worker& worker) {
     Lines lines;
     lines.add("name", worker.name);
     add_identity(lines, worker);
-    add_process(lines, worker.cell);
-    add_cell(lines, worker.cell);
+    add_process(lines, worker.sandbox);
+    add_sandbox(lines, worker.sandbox);
     add_life(lines, worker.rule);
     lines.add("logging.max_size", worker.logging.max_size).add("logging.keep", worker.logging.keep);
     for (const policy::Grant& grant : worker.grants) add_grant(lines, grant);
@@ -219,12 +219,12 @@ struct Written {
 // Where the two differ. What the filter of calls follows from stands by what it follows from.
 constexpr std::array<Written, 24> written{{
     {"program", "exec"}, {"argument", "exec"}, {"limit", "limits"}, {"limit.", "limits"}, {"grant", "grants"}, {"grant.", "grants"},
-    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"cell.bind.", "cell.bind"}, {"cell.file", "cell.text_files"},
-    {"cell.text", "cell.text_files"}, {"cell.tmp.noexec", "cell.profile"}, {"cell.calls.inet_lent", "grants"},
-    {"cell.calls.datagram_lent", "grants"}, {"cell.calls.lent", "grants"}, {"cell.calls.may_send", "grants"},
-    {"cell.calls.devices_lent", "grants"}, {"cell.calls.listen", "cell.beside_listeners"}, {"cell.calls.connect", "cell.beside_listeners"},
-    {"cell.calls.network", "cell.network"}, {"cell.calls.named", "cell.proc"}, {"cell.calls.namespaces", "cell.profile"},
-    {"cell.calls.", "cell.profile"},
+    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"sandbox.bind.", "sandbox.bind"}, {"sandbox.file", "sandbox.text_files"},
+    {"sandbox.text", "sandbox.text_files"}, {"sandbox.tmp.noexec", "sandbox.profile"}, {"sandbox.calls.inet_lent", "grants"},
+    {"sandbox.calls.datagram_lent", "grants"}, {"sandbox.calls.lent", "grants"}, {"sandbox.calls.may_send", "grants"},
+    {"sandbox.calls.devices_lent", "grants"}, {"sandbox.calls.listen", "sandbox.beside_listeners"}, {"sandbox.calls.connect", "sandbox.beside_listeners"},
+    {"sandbox.calls.network", "sandbox.network"}, {"sandbox.calls.named", "sandbox.proc"}, {"sandbox.calls.namespaces", "sandbox.profile"},
+    {"sandbox.calls.", "sandbox.profile"},
 }};
 
 std::string as_written(std::string key) {

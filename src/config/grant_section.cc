@@ -304,7 +304,7 @@ void read_grants(Section& worker, Worker& into) {
     if (table == nullptr) return;
     Section grants(*table, worker.what(), worker.complaints());
     for (const Node& node : table->items) read_grant(grants, node, into);
-    narrow_calls(into.grants, into.cell.calls);
+    narrow_calls(into.grants, into.sandbox.calls);
 }
 
 }  // namespace warder::config

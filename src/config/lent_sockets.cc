@@ -1,5 +1,5 @@
-// Keys of a cell that are about lent sockets: what they ask for must go together with what the grants lend, and do something. What a
-// grant lends and what a cell says of it stand in two places, so this is looked at when both are read.
+// Keys of a sandbox that are about lent sockets: what they ask for must go together with what the grants lend, and do something. What a
+// grant lends and what a sandbox says of it stand in two places, so this is looked at when both are read.
 #include <algorithm>
 
 #include "config/complaints.h"
@@ -20,7 +20,7 @@ constexpr const char* way_out = "listeners of TCP alone, beside_listeners = \"co
 class LentSockets {
 public:
     LentSockets(const Worker& worker, std::vector<Problem>& problems)
-        : worker_(worker), calls_(worker.cell.calls), problems_(problems) {}
+        : worker_(worker), calls_(worker.sandbox.calls), problems_(problems) {}
 
     void check() {
         if (!calls_.enabled) return;   // complained of already, key by key
@@ -34,13 +34,13 @@ public:
 
 private:
     void tell(Severity severity, std::string_view key, std::string what, std::string suggestion = {}) {
-        const auto mark = worker_.marks.find("cell." + std::string(key));
+        const auto mark = worker_.marks.find("sandbox." + std::string(key));
         if (mark != worker_.marks.end()) problems_.push_back(mark->second.problem(severity, std::move(what), std::move(suggestion)));
     }
     void error(std::string_view key, std::string what, std::string suggestion = {}) {
         tell(Severity::error, key, std::move(what), std::move(suggestion));
     }
-    bool written(std::string_view key) const { return worker_.marks.contains("cell." + std::string(key)); }
+    bool written(std::string_view key) const { return worker_.marks.contains("sandbox." + std::string(key)); }
     bool lends() const { return sandbox::lends_what_leads_elsewhere(calls_); }
 
     // The first grant of which `question` is not true; null: it is of all.
@@ -68,13 +68,13 @@ private:
             return error(key, "connect cannot be left beside grant " + quoted(grant->name) + ": what it lends could be connected elsewhere", other_worker);
         }
         for (const std::string_view item : {"landlock", "landlock_tcp"}) {
-            const auto& preferred = worker_.cell.preferred;
+            const auto& preferred = worker_.sandbox.preferred;
             if (std::ranges::find(preferred, item) == preferred.end()) continue;
             error(key, "connect is left only where Landlock holds its ports, and \"preferred\" lets the worker start without " + quoted(item),
                   "take " + quoted(item) + " out of preferred");
         }
         // Rules hold ports and not addresses, and lent sockets live in the host's network.
-        if (worker_.cell.network != sandbox::Network::host && !worker_.cell.tcp_connect.allowed.empty()) {
+        if (worker_.sandbox.network != sandbox::Network::host && !worker_.sandbox.tcp_connect.allowed.empty()) {
             error("tcp_connect", "ports cannot be connected to beside lent listeners in a network that is not the host's: lent sockets live in the host's, "
                                  "and could be connected there", "write network = \"host\", or tcp_connect = []");
         }
@@ -146,7 +146,7 @@ private:
     bool has_one_of(std::string_view names) const {
         constexpr std::pair<std::string_view, unsigned> known[] = {{"net_broadcast", 11}, {"net_admin", 12}, {"net_raw", 13}};
         return std::ranges::any_of(known, [&](const auto& one) {
-            return names.find(one.first) != std::string_view::npos && (worker_.cell.capabilities >> one.second & 1) != 0;
+            return names.find(one.first) != std::string_view::npos && (worker_.sandbox.capabilities >> one.second & 1) != 0;
         });
     }
 

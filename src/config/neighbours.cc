@@ -86,7 +86,7 @@ private:
 
     // For the sake of lent datagram sockets sendmsg is denied whole, and nothing else sends descriptors.
     void check_senders(const Worker& worker) {
-        if (!worker.cell.calls.enabled || !worker.cell.calls.datagram_sockets_lent) return;
+        if (!worker.sandbox.calls.enabled || !worker.sandbox.calls.datagram_sockets_lent) return;
         for (const Grant& grant : worker.grants) {
             if (!sends_descriptors(grant)) continue;
             error(worker, grant, "worker " + quoted(worker.name) + " has a datagram socket lent, and so cannot send descriptors",

@@ -104,7 +104,7 @@ void read_cpus(Section& section, std::vector<unsigned>& into) {
     section.complaints().error(node->place, "\"cpus\" is not a list of processors", "write it like \"0-3,8\"");
 }
 
-// Which a worker may be given by name: they reach no further than what they are named for. All others lead around the cell
+// Which a worker may be given by name: they reach no further than what they are named for. All others lead around the sandbox
 // (files of others, the kernel, other processes), or let it claim to be somebody else when it asks.
 constexpr std::array<cap_value_t, 18> harmless = {
     CAP_LINUX_IMMUTABLE, CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK,
@@ -112,7 +112,7 @@ constexpr std::array<cap_value_t, 18> harmless = {
     CAP_SYS_TTY_CONFIG, CAP_WAKE_ALARM, CAP_BLOCK_SUSPEND, CAP_AUDIT_READ, CAP_SYSLOG,
 };
 
-// In a user namespace of the worker's own these are about the numbers of its map, and about nothing else (docs/cell.md).
+// In a user namespace of the worker's own these are about the numbers of its map, and about nothing else (docs/sandbox.md).
 constexpr std::array<cap_value_t, 10> harmless_in_user_namespace = {
     CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT,
 };
@@ -182,7 +182,7 @@ private:
     static std::string why_not(const std::string& name, cap_value_t number) {
         const bool forges = std::ranges::find(forging, number) != forging.end();
         return "capability " + quoted(name) + (forges ? " lets a worker pass for another one when it asks"
-                                                      : " leads out of the cell");
+                                                      : " leads out of the sandbox");
     }
 
     Section& section_;
@@ -200,8 +200,8 @@ void read_priorities(Section& worker, sandbox::Plan& into) {
     worker.number("oom_score_adjust", into.oom_score_adjust, -1000, 1000);
 }
 
-void read_capabilities(Section& cell, bool user_namespace, std::uint64_t& into) {
-    CapabilityReader reader(cell, user_namespace, into);
+void read_capabilities(Section& sandbox, bool user_namespace, std::uint64_t& into) {
+    CapabilityReader reader(sandbox, user_namespace, into);
     reader.read("capabilities", false);
     reader.read("trusted_capabilities", true);
 }

@@ -16,20 +16,20 @@ void read_top(const Node& root, Complaints& complaints, Daemon& daemon);
 // [worker.NAME], the table `node` under the key NAME. Adds a worker even after complaints, so that others can be found.
 void read_worker(const Node& node, Complaints& complaints, Config& config);
 
-// [worker.NAME.cell]: the profile, and what differs from it. Call after exec was read.
-void read_cell(Section& worker, const Daemon& daemon, Worker& into);
+// [worker.NAME.sandbox]: the profile, and what differs from it. Call after exec was read.
+void read_sandbox(Section& worker, const Daemon& daemon, Worker& into);
 
 // nice, io_priority, scheduling, cpus, oom_score_adjust
 void read_priorities(Section& worker, sandbox::Plan& into);
 
 // calls, allow_calls and the others about the filter
-void read_calls(Section& cell, sandbox::Calls& into);
+void read_calls(Section& sandbox, sandbox::Calls& into);
 
 // user_namespace: whether there is one, and its maps
-void read_user_namespace(Section& cell, const Daemon& daemon, sandbox::Plan& into);
+void read_user_namespace(Section& sandbox, const Daemon& daemon, sandbox::Plan& into);
 
 // capabilities and trusted_capabilities, as bits by number
-void read_capabilities(Section& cell, bool user_namespace, std::uint64_t& into);
+void read_capabilities(Section& sandbox, bool user_namespace, std::uint64_t& into);
 
 // [worker.NAME.restart], or restart = "always".
 void read_restart(Section& worker, supervise::Restart& into);
@@ -40,7 +40,7 @@ void read_limits(Section& worker, std::vector<sandbox::Limit>& into, std::vector
 // [daemon.logging] and [worker.NAME.logging]
 void read_logging(Section& parent, Logging& into);
 
-// [worker.NAME.grants]. Call after the cell was read: lent sockets narrow its filter.
+// [worker.NAME.grants]. Call after the sandbox was read: lent sockets narrow its filter.
 void read_grants(Section& worker, Worker& into);
 
 // [[expect]], of one file. What it says of workers is looked at in resolve().

@@ -50,10 +50,10 @@ public:
     void run() {
         check_identity();
         if (worker_.profile == "open") {
-            error("cell.profile", "profile = \"open\" cannot be had", std::string(its_wall) + "; write profile = \"service\"");
+            error("sandbox.profile", "profile = \"open\" cannot be had", std::string(its_wall) + "; write profile = \"service\"");
         } else {
             check_walls();
-            check_cell();
+            check_sandbox();
         }
         check_process();
         for (auto& grant : worker_.grants) check_grant(grant);
@@ -75,63 +75,63 @@ private:
 
     // Between processes of one uid these are the walls: nothing does without them.
     void check_walls() {
-        const auto& cell = worker_.cell;
-        if (!cell.scope_signals) error("cell.scope_signals", "scope_signals = false cannot be had", its_wall);
+        const auto& sandbox = worker_.sandbox;
+        if (!sandbox.scope_signals) error("sandbox.scope_signals", "scope_signals = false cannot be had", its_wall);
         for (const auto* wall : {"pid_namespace", "landlock", "landlock_scope", "seccomp"}) {
-            if (std::ranges::find(cell.preferred, wall) != cell.preferred.end()) {
-                error("cell.preferred", quoted(wall) + " is required", its_wall);
+            if (std::ranges::find(sandbox.preferred, wall) != sandbox.preferred.end()) {
+                error("sandbox.preferred", quoted(wall) + " is required", its_wall);
             }
         }
     }
 
-    void check_cell() {
-        const auto& cell = worker_.cell;
-        if (cell.network == sandbox::Network::named) {
-            error("cell.network", "a network namespace of the machine cannot be joined", "write network = \"empty\" or \"host\"");
+    void check_sandbox() {
+        const auto& sandbox = worker_.sandbox;
+        if (sandbox.network == sandbox::Network::named) {
+            error("sandbox.network", "a network namespace of the machine cannot be joined", "write network = \"empty\" or \"host\"");
         }
-        if (cell.user_namespace) error("cell.user_namespace", "it is in warderd's user namespace, and has no right there either", "leave it out");
-        if (!cell.overlays.empty()) {
-            error("cell.overlays", "an overlay cannot be had", "it takes rights over files that warderd gives up; write bind, or memory_directories");
+        if (sandbox.user_namespace) error("sandbox.user_namespace", "it is in warderd's user namespace, and has no right there either", "leave it out");
+        if (!sandbox.overlays.empty()) {
+            error("sandbox.overlays", "an overlay cannot be had", "it takes rights over files that warderd gives up; write bind, or memory_directories");
         }
-        if (cell.proc != sandbox::ProcView::hidden) error("cell.proc", "/proc cannot be mounted in a cell", "write proc = \"hidden\"");
-        if (cell.capabilities != 0) {
-            const bool trusted = worker_.marks.contains("cell.trusted_capabilities");
-            error(trusted ? "cell.trusted_capabilities" : "cell.capabilities", "it can be given no capability", "leave them out");
+        if (sandbox.proc != sandbox::ProcView::hidden) error("sandbox.proc", "/proc cannot be mounted in a sandbox", "write proc = \"hidden\"");
+        if (sandbox.capabilities != 0) {
+            const bool trusted = worker_.marks.contains("sandbox.trusted_capabilities");
+            error(trusted ? "sandbox.trusted_capabilities" : "sandbox.capabilities", "it can be given no capability", "leave them out");
         }
         check_keyrings();
-        if (!cell.terminal.empty()) error("cell.terminal", "a terminal cannot be given to it", "leave terminal out");
+        if (!sandbox.terminal.empty()) error("sandbox.terminal", "a terminal cannot be given to it", "leave terminal out");
     }
 
     // A uid has keyrings of its own in each user namespace, and here all workers have one uid.
     void check_keyrings() {
-        const auto& calls = worker_.cell.calls;
+        const auto& calls = worker_.sandbox.calls;
         for (const auto* list : {&calls.base, &calls.allow, &calls.log}) {
             const bool reaches = std::ranges::any_of(*list, [](const auto& name) {
                 const auto names = sandbox::calls_of(name);
                 return std::ranges::any_of(names, [](const auto& call) { return call == "keyctl" || call == "add_key" || call == "request_key"; });
             });
-            const char* key = list == &calls.base ? "cell.calls" : list == &calls.allow ? "cell.allow_calls" : "cell.log_calls";
+            const char* key = list == &calls.base ? "sandbox.calls" : list == &calls.allow ? "sandbox.allow_calls" : "sandbox.log_calls";
             if (reaches) error(key, "keyrings cannot be had", "they belong to the uid, which all workers share");
         }
     }
 
     void check_process() {
-        const auto& cell = worker_.cell;
-        if (worker_.marks.contains("nice") && cell.nice < standing_.nice) {
+        const auto& sandbox = worker_.sandbox;
+        if (worker_.marks.contains("nice") && sandbox.nice < standing_.nice) {
             error("nice", "its niceness cannot be below warderd's own, " + std::to_string(standing_.nice), "write a higher one");
         }
-        if (worker_.marks.contains("oom_score_adjust") && cell.oom_score_adjust < standing_.oom_score_adjust) {
+        if (worker_.marks.contains("oom_score_adjust") && sandbox.oom_score_adjust < standing_.oom_score_adjust) {
             error("oom_score_adjust", "its oom score cannot be below warderd's own, " + std::to_string(standing_.oom_score_adjust),
                   "write a higher one");
         }
-        const auto scheduler = cell.scheduling.scheduler;
+        const auto scheduler = sandbox.scheduling.scheduler;
         if (scheduler == sandbox::Scheduler::fifo || scheduler == sandbox::Scheduler::round_robin) {
             error("scheduling", "it cannot be scheduled in real time", "write other, batch or idle");
         }
-        if (cell.io_priority.io_class == sandbox::IoClass::realtime) {
+        if (sandbox.io_priority.io_class == sandbox::IoClass::realtime) {
             error("io_priority", "it cannot have real-time io priority", "write best-effort or idle");
         }
-        for (const auto& limit : cell.limits) check_limit(limit);
+        for (const auto& limit : sandbox.limits) check_limit(limit);
     }
 
     void check_limit(const sandbox::Limit& limit) {
@@ -187,12 +187,12 @@ private:
 };
 
 void take_own(Worker& worker, const Standing& standing) {
-    auto& cell = worker.cell;
-    cell.without_root = true;
-    cell.uid = standing.uid;
-    cell.gid = standing.gid;
-    if (!worker.marks.contains("nice")) cell.nice = standing.nice;
-    if (!worker.marks.contains("oom_score_adjust")) cell.oom_score_adjust = standing.oom_score_adjust;
+    auto& sandbox = worker.sandbox;
+    sandbox.without_root = true;
+    sandbox.uid = standing.uid;
+    sandbox.gid = standing.gid;
+    if (!worker.marks.contains("nice")) sandbox.nice = standing.nice;
+    if (!worker.marks.contains("oom_score_adjust")) sandbox.oom_score_adjust = standing.oom_score_adjust;
 }
 
 }  // namespace

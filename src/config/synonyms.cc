@@ -10,7 +10,7 @@ namespace warder::config {
 namespace {
 
 constexpr std::string_view in_worker = "[worker.NAME]";
-constexpr std::string_view in_cell = "[worker.NAME.cell]";
+constexpr std::string_view in_sandbox = "[worker.NAME.sandbox]";
 constexpr std::string_view in_grant = "a grant";
 
 struct Synonym {
@@ -49,7 +49,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"sockets listen", "grants", in_worker, "http = { listen = \"tcp:127.0.0.1:8080\" } in [worker.NAME.grants]"},
     {"secrets credentials loadcredential", "grants", in_worker, "key = { secret = \"/etc/key\" } in [worker.NAME.grants]"},
     {"permissions allow rights", "grants", in_worker},
-    {"sandbox jail container security confinement", "cell", in_worker},
+    {"cell jail container security confinement", "sandbox", in_worker},
     // Its place among others
     {"nicelevel priority niceness", "nice", in_worker},
     {"ionice ioschedulingclass ioschedulingpriority", "io_priority", in_worker},
@@ -66,33 +66,33 @@ constexpr auto table = std::to_array<Synonym>({
     {"limitnofile nofile maxfiles maxopenfiles openfiles", "nofile", "limits of a worker"},
     {"limitnofile nofile nproc limitnproc limitcore core memlock stack", "limits", in_worker, "limits = { nofile = 1024 }"},
     {"log logs output stdout stderr standardoutput standarderror", "logging", in_worker, "what it writes goes to the log keeper: warderctl logs NAME"},
-    // Its cell
-    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind", in_cell, "bind is read-only, bind_writable is not"},
-    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "cell", in_worker, "bind and bind_writable in [worker.NAME.cell]"},
-    {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_cell},
-    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind", in_cell, "it is read-only"},
-    {"readonlyrootfs protectsystem", "", in_cell, "the root of a cell is always read-only: bind_writable and directories are not"},
-    {"execpaths exec executable executables", "execute", in_cell},
-    {"noexecpaths", "bind", in_cell, "bind = [{ source = \"/a\", noexec = true }]"},
-    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "memory_directories", in_cell, "memory_directories = [{ target = \"/run/app\", size = \"1MiB\" }]"},
-    {"tmpfs ramdisk temporaryfilesystem privatetmp", "cell", in_worker, "memory_directories in [worker.NAME.cell]"},
-    {"privatetmp tmp", "tmp_size", in_cell, "each cell has a /tmp of its own"},
-    {"caps cap capability capadd ambientcapabilities capabilityboundingset", "capabilities", in_cell},
-    {"capdrop dropcapabilities", "", in_cell, "a worker has no capability but what \"capabilities\" lists"},
-    {"caps cap capability capabilities capadd ambientcapabilities capabilityboundingset", "cell", in_worker, "capabilities in [worker.NAME.cell]"},
-    {"syscalls syscallfilter seccomp systemcallfilter seccompprofile", "calls", in_cell, "allow_calls adds to the profile's list"},
-    {"ioctls allowioctl ioctl", "allow_ioctls", in_cell},
-    {"net networkmode networking privatenetwork", "network", in_cell},
-    {"userns usernamespaces usernamespace privateusers", "user_namespace", in_cell},
-    {"memorydenywriteexecute mdwe wx", "refuse_executable_memory", in_cell},
-    {"nonewprivs nonewprivileges", "no_new_privileges", in_cell},
-    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "directories", in_cell, "directories = [\"state\", \"runtime\"]"},
-    {"statedirectory cachedirectory logsdirectory runtimedirectory", "cell", in_worker, "directories = [\"state\"] in [worker.NAME.cell]"},
-    {"deviceallow device", "devices", in_cell},
-    {"tty pty console", "terminal", in_cell},
-    {"rootfs rootdirectory chroot", "root", in_cell},
-    {"privileged", "profile", in_cell, "profile = \"open\" confines least"},
-    {"apparmor selinux apparmorprofile securityopt", "", in_cell, "a cell is made of namespaces, Landlock and seccomp"},
+    // Its sandbox
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind", in_sandbox, "bind is read-only, bind_writable is not"},
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "sandbox", in_worker, "bind and bind_writable in [worker.NAME.sandbox]"},
+    {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_sandbox},
+    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind", in_sandbox, "it is read-only"},
+    {"readonlyrootfs protectsystem", "", in_sandbox, "the root of a sandbox is always read-only: bind_writable and directories are not"},
+    {"execpaths exec executable executables", "execute", in_sandbox},
+    {"noexecpaths", "bind", in_sandbox, "bind = [{ source = \"/a\", noexec = true }]"},
+    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "memory_directories", in_sandbox, "memory_directories = [{ target = \"/run/app\", size = \"1MiB\" }]"},
+    {"tmpfs ramdisk temporaryfilesystem privatetmp", "sandbox", in_worker, "memory_directories in [worker.NAME.sandbox]"},
+    {"privatetmp tmp", "tmp_size", in_sandbox, "each sandbox has a /tmp of its own"},
+    {"caps cap capability capadd ambientcapabilities capabilityboundingset", "capabilities", in_sandbox},
+    {"capdrop dropcapabilities", "", in_sandbox, "a worker has no capability but what \"capabilities\" lists"},
+    {"caps cap capability capabilities capadd ambientcapabilities capabilityboundingset", "sandbox", in_worker, "capabilities in [worker.NAME.sandbox]"},
+    {"syscalls syscallfilter seccomp systemcallfilter seccompprofile", "calls", in_sandbox, "allow_calls adds to the profile's list"},
+    {"ioctls allowioctl ioctl", "allow_ioctls", in_sandbox},
+    {"net networkmode networking privatenetwork", "network", in_sandbox},
+    {"userns usernamespaces usernamespace privateusers", "user_namespace", in_sandbox},
+    {"memorydenywriteexecute mdwe wx", "refuse_executable_memory", in_sandbox},
+    {"nonewprivs nonewprivileges", "no_new_privileges", in_sandbox},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "directories", in_sandbox, "directories = [\"state\", \"runtime\"]"},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory", "sandbox", in_worker, "directories = [\"state\"] in [worker.NAME.sandbox]"},
+    {"deviceallow device", "devices", in_sandbox},
+    {"tty pty console", "terminal", in_sandbox},
+    {"rootfs rootdirectory chroot", "root", in_sandbox},
+    {"privileged", "profile", in_sandbox, "profile = \"open\" confines least"},
+    {"apparmor selinux apparmorprofile securityopt", "", in_sandbox, "a sandbox is made of namespaces, Landlock and seccomp"},
     // Grants
     {"path filename", "file", in_grant, "file for one file, tree for a directory"},
     {"dir directory folder", "tree", in_grant},
@@ -110,8 +110,8 @@ constexpr auto table = std::to_array<Synonym>({
     {"settings global general supervisor warderd", "daemon", "the file"},
 });
 
-// Keys of a cell, which are often written one table too high.
-constexpr auto of_a_cell = std::to_array<std::string_view>({
+// Keys of a sandbox, which are often written one table too high.
+constexpr auto of_a_sandbox = std::to_array<std::string_view>({
     "profile", "root", "network", "bind", "bind_writable", "execute", "text_files", "memory_directories", "overlays", "directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "refuse_executable_memory", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
@@ -136,7 +136,7 @@ bool has(const std::vector<std::string_view>& known, std::string_view key) { ret
 // Which table `known` is of: one of its keys is in no other.
 std::string_view place_of(const std::vector<std::string_view>& known) {
     if (has(known, "exec")) return in_worker;
-    if (has(known, "profile")) return in_cell;
+    if (has(known, "profile")) return in_sandbox;
     if (has(known, "listen")) return in_grant;
     return {};
 }
@@ -154,8 +154,8 @@ std::string meant_by(std::string_view word, const std::vector<std::string_view>&
     for (const auto& row : table) {
         if (row.key.empty() && row.place == here && names(row, name)) return std::string(row.note);
     }
-    if (here == in_worker && std::ranges::find(of_a_cell, word) != of_a_cell.end()) return quoted(word) + " stands in [worker.NAME.cell]";
-    if (here == in_cell && std::ranges::find(of_a_cell, word) == of_a_cell.end()) {
+    if (here == in_worker && std::ranges::find(of_a_sandbox, word) != of_a_sandbox.end()) return quoted(word) + " stands in [worker.NAME.sandbox]";
+    if (here == in_sandbox && std::ranges::find(of_a_sandbox, word) == of_a_sandbox.end()) {
         for (const auto& row : table) {
             if (row.place == in_worker && (row.key == word || names(row, name))) return row.key.empty() ? std::string(row.note) : quoted(row.key) + " stands in [worker.NAME]";
         }

@@ -112,8 +112,8 @@ void check_requesters(const Config& config, std::vector<Problem>& problems) {
 void check_group_limits(const Config& config, std::vector<Problem>& problems) {
     if (config.daemon.cgroup != "none") return;
     for (const Worker& worker : config.workers) {
-        if (worker.cell.group_limits.empty()) continue;
-        std::string key = worker.cell.group_limits.front().file;
+        if (worker.sandbox.group_limits.empty()) continue;
+        std::string key = worker.sandbox.group_limits.front().file;
         std::ranges::replace(key, '.', '_');
         problems.push_back(worker.marks.at("limits." + key)
                                .problem(Severity::error, "limits of a group need cgroups, and [daemon] says cgroup = \"none\""));

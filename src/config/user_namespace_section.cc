@@ -1,4 +1,4 @@
-// user_namespace of a cell: none, one of the usual two, or maps of its own.
+// user_namespace of a sandbox: none, one of the usual two, or maps of its own.
 #include <algorithm>
 #include <charconv>
 
@@ -87,28 +87,28 @@ private:
     const Daemon& daemon_;
 };
 
-void read_maps(const Node& node, Section& cell, const Daemon& daemon, sandbox::Plan& into) {
-    Section table(node, "user_namespace of " + cell.what(), cell.complaints());
+void read_maps(const Node& node, Section& sandbox, const Daemon& daemon, sandbox::Plan& into) {
+    Section table(node, "user_namespace of " + sandbox.what(), sandbox.complaints());
     MapReader reader(table, daemon);
     reader.read("uid_map", into.uid_map);
     reader.read("gid_map", into.gid_map);
     table.refuse_the_rest();
     const bool both = node.find("uid_map") != nullptr && node.find("gid_map") != nullptr;
-    if (!both) cell.complaints().error(node.place, "a user namespace has a \"uid_map\" and a \"gid_map\"", "or write \"self\" or \"root\" instead of the table");
+    if (!both) sandbox.complaints().error(node.place, "a user namespace has a \"uid_map\" and a \"gid_map\"", "or write \"self\" or \"root\" instead of the table");
 }
 
 }  // namespace
 
-void read_user_namespace(Section& cell, const Daemon& daemon, sandbox::Plan& into) {
+void read_user_namespace(Section& sandbox, const Daemon& daemon, sandbox::Plan& into) {
     constexpr const char* choices = "write one of \"none\", \"self\", \"root\", { uid_map = [...], gid_map = [...] }";
-    const Node* node = cell.take("user_namespace");
+    const Node* node = sandbox.take("user_namespace");
     if (node == nullptr) return;
     into.user_namespace = true;
-    if (node->kind == Node::Kind::table) return read_maps(*node, cell, daemon, into);
+    if (node->kind == Node::Kind::table) return read_maps(*node, sandbox, daemon, into);
     const bool known = node->kind == Node::Kind::text && (node->text == "none" || node->text == "self" || node->text == "root");
-    if (node->kind != Node::Kind::text) return cell.refuse_kind(*node, "user_namespace", "a string or a table", choices);
+    if (node->kind != Node::Kind::text) return sandbox.refuse_kind(*node, "user_namespace", "a string or a table", choices);
     if (!known) {
-        cell.complaints().error(node->place, "\"user_namespace\" cannot be " + quoted(node->text), did_you_mean(node->text, {"none", "self", "root"}, choices));
+        sandbox.complaints().error(node->place, "\"user_namespace\" cannot be " + quoted(node->text), did_you_mean(node->text, {"none", "self", "root"}, choices));
         return;
     }
     into.user_namespace = node->text != "none";

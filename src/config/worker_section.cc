@@ -50,7 +50,7 @@ constexpr std::array<Choice<int>, 10> signal_choices{{
 
 // Keys whose places are wanted after parsing.
 constexpr std::array<std::string_view, 10> marked_keys = {
-    "exec", "user",  "group", "supplementary_groups", "cell",
+    "exec", "user",  "group", "supplementary_groups", "sandbox",
     "door", "ready", "requesters", "max_outstanding", "descriptors_in_flight",
 };
 
@@ -86,39 +86,39 @@ std::string as_list(std::string_view command) {
     return list + "]";
 }
 
-void set_program(const Node& node, Complaints& complaints, sandbox::Plan& cell) {
+void set_program(const Node& node, Complaints& complaints, sandbox::Plan& sandbox) {
     if (!check_path(node, "exec", complaints)) return;
-    cell.program = node.text;
-    cell.arguments = {node.text};
+    sandbox.program = node.text;
+    sandbox.arguments = {node.text};
 }
 
-void read_command_text(const Node& node, Complaints& complaints, sandbox::Plan& cell) {
-    if (node.text.find(' ') == std::string::npos) return set_program(node, complaints, cell);
+void read_command_text(const Node& node, Complaints& complaints, sandbox::Plan& sandbox) {
+    if (node.text.find(' ') == std::string::npos) return set_program(node, complaints, sandbox);
     complaints.error(node.place, "\"exec\" as a string is one program without arguments", "write " + as_list(node.text));
 }
 
-void read_command_list(Section& section, const Node& node, sandbox::Plan& cell) {
+void read_command_list(Section& section, const Node& node, sandbox::Plan& sandbox) {
     if (node.items.empty()) return section.complaints().error(node.place, "\"exec\" is empty");
     for (const Node& item : node.items) {
         if (item.kind != Node::Kind::text) {
             section.refuse_entry(item, "exec", "a string");
         } else if (&item == &node.items.front()) {
-            set_program(item, section.complaints(), cell);
+            set_program(item, section.complaints(), sandbox);
         } else if (check_text(item, "exec", section.complaints())) {
-            cell.arguments.push_back(item.text);
+            sandbox.arguments.push_back(item.text);
         }
     }
 }
 
-void read_exec(Section& section, const Node& worker, sandbox::Plan& cell) {
+void read_exec(Section& section, const Node& worker, sandbox::Plan& sandbox) {
     const Node* node = section.take("exec");
     if (node == nullptr) {
         section.complaints().error(worker.key_place, section.what() + " has no \"exec\"",
                                    "add exec = [\"/usr/bin/program\"]");
     } else if (node->kind == Node::Kind::text) {
-        read_command_text(*node, section.complaints(), cell);
+        read_command_text(*node, section.complaints(), sandbox);
     } else if (node->kind == Node::Kind::list) {
-        read_command_list(section, *node, cell);
+        read_command_list(section, *node, sandbox);
     } else {
         section.refuse_kind(*node, "exec", "a list of strings", "write [\"/usr/bin/program\", \"argument\"]");
     }
@@ -165,7 +165,7 @@ void read_identity(Section& section, Worker& worker) {
     section.text("user", worker.user);
     section.text("group", worker.group);
     section.texts("supplementary_groups", worker.supplementary_groups);
-    worker.cell.user = worker.user.empty() ? worker.name : worker.user;
+    worker.sandbox.user = worker.user.empty() ? worker.name : worker.user;
 }
 
 void read_life(Section& section, supervise::Rule& rule) {
@@ -178,12 +178,12 @@ void read_life(Section& section, supervise::Rule& rule) {
     section.duration("stop_timeout", rule.stop.timeout, above_zero);
 }
 
-void read_process(Section& section, sandbox::Plan& cell) {
-    read_environment(section, cell.environment);
-    read_directory(section, cell.directory);
-    section.mode("umask", cell.umask);
-    read_priorities(section, cell);
-    read_limits(section, cell.limits, cell.group_limits);
+void read_process(Section& section, sandbox::Plan& sandbox) {
+    read_environment(section, sandbox.environment);
+    read_directory(section, sandbox.directory);
+    section.mode("umask", sandbox.umask);
+    read_priorities(section, sandbox);
+    read_limits(section, sandbox.limits, sandbox.group_limits);
 }
 
 void keep_marks(const Node& node, const Complaints& complaints, Marks& marks) {
@@ -199,7 +199,7 @@ void keep_marks(const Node& node, const Complaints& complaints, Marks& marks) {
 
 void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, Worker& worker) {
     Section section(node, "worker " + quoted(node.key), complaints);
-    read_exec(section, node, worker.cell);
+    read_exec(section, node, worker.sandbox);
     read_identity(section, worker);
     section.choice("requesters", worker.requesters, requesters_choices);
     section.choice("door", worker.door, door_choices);
@@ -208,9 +208,9 @@ void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, W
     section.number("descriptors_in_flight", worker.max_in_flight, 1, 65536);
     section.size("max_lent_memory", worker.max_lent_memory, 64 << 10);
     read_life(section, worker.rule);
-    read_process(section, worker.cell);
+    read_process(section, worker.sandbox);
     read_logging(section, worker.logging);
-    read_cell(section, daemon, worker);
+    read_sandbox(section, daemon, worker);
     read_grants(section, worker);
     section.refuse_the_rest();
 }

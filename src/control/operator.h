@@ -43,7 +43,7 @@ struct DeniedCallReport {
     std::int64_t first = 0;                   // nanoseconds since 1970
     std::int64_t last = 0;
     pid_t pid = 0;                            // who made it last
-    std::string section;                      // "[worker.web.cell]"
+    std::string section;                      // "[worker.web.sandbox]"
     std::string origin;                       // "warder.toml:12": the key, its section or its worker
     std::string key;                          // what decides; empty: no key allows it
     std::string change;                       // the smallest that would allow it, or why none does
@@ -229,10 +229,10 @@ struct CheckReport {
     }
 };
 
-// How something about a cell is known (section 7 of the design).
+// How something about a sandbox is known (section 7 of the design).
 enum class Evidence : std::uint8_t { none, read, proved };
 
-struct CellItem {
+struct SandboxItem {
     std::string name;        // "capabilities", "network namespace"
     std::string wanted;
     std::string effective;   // empty: not running, or nobody can tell
@@ -240,9 +240,9 @@ struct CellItem {
     bool matches = true;
 };
 
-// The whole plan of a cell after defaults, each item with where it comes from.
+// The whole plan of a sandbox after defaults, each item with where it comes from.
 struct PlanLine {
-    std::string key;         // as in the config: "cell.network", "nice"
+    std::string key;         // as in the config: "sandbox.network", "nice"
     std::string value;
     std::string origin;      // "warder.toml:12", "profile strict", "default", "grants"
 };
@@ -255,7 +255,7 @@ struct KernelLack {
     bool preferred = false;
 };
 
-struct CellPlanReport {
+struct SandboxPlanReport {
     std::string worker;
     std::string profile;
     std::vector<PlanLine> plan;
@@ -281,7 +281,7 @@ struct ShowReport {
     std::string ready;                   // "exec", "channel", "notify"
     std::string restart;                 // "always, after 100ms × 2 up to 30s, at most 10 in 1min"
     std::string stop;                    // "TERM, KILL after 10s"
-    std::vector<CellItem> cell;
+    std::vector<SandboxItem> sandbox;
     std::vector<std::string> open;       // what stays possible, in sentences: section 5 of the design
     std::vector<GrantReport> grants;
 };

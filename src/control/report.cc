@@ -222,9 +222,9 @@ void put_problems(JsonWriter& json, const std::vector<ProblemReport>& problems) 
     json.end_array();
 }
 
-void put_cell(JsonWriter& json, const std::vector<CellItem>& cell) {
-    json.key("cell").begin_array();
-    for (const auto& item : cell) {
+void put_sandbox(JsonWriter& json, const std::vector<SandboxItem>& sandbox) {
+    json.key("sandbox").begin_array();
+    for (const auto& item : sandbox) {
         json.begin_object().member("name", item.name).member("wanted", item.wanted);
         put_text_or_null(json, "effective", item.effective);
         json.member("evidence", word_of(item.evidence)).member("matches", item.matches).end_object();
@@ -283,7 +283,7 @@ std::string show_json(const ShowReport& show, const Clock& clock) {
         put_strings(json, "program", show.program);
         json.member("requesters", show.requesters).member("ready", show.ready);
         json.member("restart", show.restart).member("stop", show.stop);
-        put_cell(json, show.cell);
+        put_sandbox(json, show.sandbox);
         put_strings(json, "open", show.open);
         put_grants(json, show.grants);
     });
@@ -302,14 +302,14 @@ void put_lacks(JsonWriter& json, const std::vector<KernelLack>& lacks) {
 
 }  // namespace
 
-std::string cell_plan_json(const CellPlanReport& cell) {
-    return report("cell", [&](JsonWriter& json) {
-        json.member("worker", cell.worker).member("profile", cell.profile).key("plan").begin_array();
-        for (const auto& line : cell.plan) {
+std::string sandbox_plan_json(const SandboxPlanReport& sandbox) {
+    return report("sandbox", [&](JsonWriter& json) {
+        json.member("worker", sandbox.worker).member("profile", sandbox.profile).key("plan").begin_array();
+        for (const auto& line : sandbox.plan) {
             json.begin_object().member("key", line.key).member("value", line.value).member("origin", line.origin).end_object();
         }
         json.end_array();
-        put_lacks(json, cell.lacks);
+        put_lacks(json, sandbox.lacks);
     });
 }
 

@@ -25,7 +25,7 @@ struct Clock {
 std::string status_json(const std::vector<WorkerReport>& workers, const Clock& clock);
 std::string list_json(const std::vector<WorkerReport>& workers);
 std::string show_json(const ShowReport& show, const Clock& clock);
-std::string cell_plan_json(const CellPlanReport& cell);
+std::string sandbox_plan_json(const SandboxPlanReport& sandbox);
 std::string kernel_json(const KernelReport& kernel);
 // start, stop, restart. `done`: the worker has reached the state that was asked for, rather than begun to.
 std::string life_json(std::string_view verb, const WorkerReport& worker, bool done, const Clock& clock);

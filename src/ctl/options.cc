@@ -73,19 +73,19 @@ void may_take_worker(CLI::App* verb, Options& options) {
 void add_looking(CLI::App& app, Options& options) {
     takes_workers(add(app, options, "status", "how workers are", Command::status), options);
     add(app, options, "list", "the workers' names", Command::list);
-    for (const auto& [name, about, command] : {std::tuple{"show", "one worker: its life, its cell, its grants", Command::show},
+    for (const auto& [name, about, command] : {std::tuple{"show", "one worker: its life, its sandbox, its grants", Command::show},
                                                std::tuple{"grants", "what a worker may ask for", Command::grants},
                                                std::tuple{"fds", "what a worker was lent", Command::fds}}) {
         CLI::App* verb = add(app, options, name, about, command);
         needs_worker(verb, options);
         if (command != Command::show) continue;
-        auto* cell = verb->add_flag("--cell", options.cell, "the whole plan of its cell as the files say it now, and where each item comes from");
-        verb->add_option("--config", options.config, "--cell: of these files")->needs(cell);
+        auto* sandbox = verb->add_flag("--sandbox", options.sandbox, "the whole plan of its sandbox as the files say it now, and where each item comes from");
+        verb->add_option("--config", options.config, "--sandbox: of these files")->needs(sandbox);
     }
     may_take_worker(add(app, options, "sockets", "sockets that warderd and workers hold, as ss(8) has them", Command::sockets),
                     options);
     may_take_worker(add(app, options, "store", "what is kept for workers over their lives", Command::store), options);
-    may_take_worker(add(app, options, "security", "how much is open to workers, by what was seen of their cells, and what would close it",
+    may_take_worker(add(app, options, "security", "how much is open to workers, by what was seen of their sandboxes, and what would close it",
                         Command::security), options);
     CLI::App* logs = add(app, options, "logs", "what workers have written", Command::logs);
     takes_workers(logs, options);
@@ -121,7 +121,7 @@ void add_changing(CLI::App& app, Options& options) {
 }
 
 void add_deciding(CLI::App& app, Options& options) {
-    CLI::App* why = add(app, options, "why", "what its cell has stopped it for; with a request: whether that would be allowed, and what would allow it",
+    CLI::App* why = add(app, options, "why", "what its sandbox has stopped it for; with a request: whether that would be allowed, and what would allow it",
                         Command::why);
     needs_worker(why, options);
     why->add_option("OPERATION", options.operation, "read, connect, rename, run, lookup, ...: see warderctl(1)");
@@ -162,7 +162,7 @@ constexpr std::array<Synonym, 64> synonyms{{
     {"ps", "status"}, {"top", "status"}, {"state", "status"}, {"is-active", "status"}, {"is-failed", "status"}, {"stat", "status"},
     {"health", "status"}, {"ping", "version"}, {"ls", "list"}, {"dir", "list"}, {"list-units", "list"}, {"names", "list"},
     {"workers", "list"}, {"info", "show"}, {"inspect", "show"}, {"describe", "show"}, {"cat", "show"}, {"properties", "show"},
-    {"cell", "show"}, {"sandbox", "show"}, {"log", "logs"}, {"tail", "logs"}, {"journal", "logs"}, {"journalctl", "logs"},
+    {"sandbox", "show"}, {"cell", "show"}, {"log", "logs"}, {"tail", "logs"}, {"journal", "logs"}, {"journalctl", "logs"},
     {"output", "logs"}, {"audit", "logs"}, {"run", "start"}, {"up", "start"}, {"begin", "start"}, {"launch", "start"},
     {"down", "stop"}, {"end", "stop"}, {"term", "stop"}, {"disable", "stop"}, {"enable", "start"}, {"kill", "signal"},
     {"bounce", "restart"}, {"try-restart", "restart"}, {"reboot", "restart"}, {"hup", "reload"}, {"reread", "reload"},

@@ -33,8 +33,8 @@ struct Options {
     std::string operation;     // why
     std::vector<std::string> words;       // why: a target, and what the operation takes beside it
     std::vector<std::string> open_flags;  // why
-    std::string config;        // why, check, show --cell: offline; empty: not given
-    bool cell = false;         // show: the whole plan of the cell, as the files say it now
+    std::string config;        // why, check, show --sandbox: offline; empty: not given
+    bool sandbox = false;         // show: the whole plan of the sandbox, as the files say it now
     bool kernel = false;       // check: what of the config this kernel lacks
     bool capabilities = false; // check: only those that warderd would keep
     bool running = false;      // check: what warderd runs now rather than what the files say now

@@ -116,7 +116,7 @@ std::string limits_of(const json& grant) {
 std::string times(std::int64_t count) { return count == 1 ? "once" : std::to_string(count) + " times"; }
 
 // "  ptrace(0, 0): EPERM, 3 times, last 2s ago
-//     [worker.web.cell] (warder.toml:4), smallest change: allow_calls = ["ptrace"]"
+//     [worker.web.sandbox] (warder.toml:4), smallest change: allow_calls = ["ptrace"]"
 std::string denied_calls(const json& worker, Colors colors) {
     const json& calls = member(worker, "denied_calls");
     if (calls.empty()) return {};
@@ -209,9 +209,9 @@ std::uint64_t problems_of_weight(const json& problems, std::string_view weight) 
         problems.begin(), problems.end(), [&](const json& problem) { return text(problem, "weight") == weight; }));
 }
 
-std::string render_cell(const json& cell, Colors colors) {
-    Table table({"CELL", "WANTED", "EFFECTIVE", "EVIDENCE"});
-    for (const auto& item : cell) {
+std::string render_sandbox(const json& sandbox, Colors colors) {
+    Table table({"SANDBOX", "WANTED", "EFFECTIVE", "EVIDENCE"});
+    for (const auto& item : sandbox) {
         const std::string effective = text(item, "effective");
         const Tint tint = truth(item, "matches") ? Tint::plain : Tint::bad;
         const std::string evidence = text(item, "evidence");
@@ -268,7 +268,7 @@ std::string render_status(const json& report, Colors colors) {
     return out;
 }
 
-// What is known of why its cell stops it, and how to know more.
+// What is known of why its sandbox stops it, and how to know more.
 std::string render_evidence(const json& report, Colors colors) {
     std::string out;
     for (const auto& worker : member(report, "workers")) {
@@ -280,11 +280,11 @@ std::string render_evidence(const json& report, Colors colors) {
         out += "evidence " + evidence_in_words(evidence) + "\n";
         const std::string calls = denied_calls(worker, colors);
         if (calls.empty() && evidence == "full") {
-            out += "no call was denied. What no filter sees is not told here: a path that the cell does not show (ENOENT), a program that it may "
+            out += "no call was denied. What no filter sees is not told here: a path that the sandbox does not show (ENOENT), a program that it may "
                    "not run (EACCES: execute), memory that was written and is to be run (EACCES, SIGTRAP: refuse_executable_memory), ids and groups "
                    "(EPERM: capabilities); \"Cannot allocate memory\" of popen(3) and system(3) mostly means that there is no /bin/sh\n";
         }
-        if (evidence == "errno") out += "evidence = \"full\" in [worker." + name + ".cell] names the calls from its next life on\n";
+        if (evidence == "errno") out += "evidence = \"full\" in [worker." + name + ".sandbox] names the calls from its next life on\n";
         out += calls;
     }
     return out;
@@ -346,7 +346,7 @@ std::string render_show(const json& report, Colors colors) {
     rules.add("restart", text(report, "restart"));
     rules.add("stop", text(report, "stop"));
     rules.add("may ask", text(report, "requesters"));
-    out += "\n" + rules.render(colors) + render_cell(member(report, "cell"), colors);
+    out += "\n" + rules.render(colors) + render_sandbox(member(report, "sandbox"), colors);
     const Table grants = grants_table(member(report, "grants"));
     if (!grants.empty()) out += "\n" + grants.render(colors);
     const json& open = member(report, "open");
@@ -495,7 +495,7 @@ std::string render_capabilities(const json& report, Colors colors) {
     return out + (table.empty() ? "" : table.render(colors));
 }
 
-std::string render_cell_plan(const json& report, Colors colors) {
+std::string render_sandbox_plan(const json& report, Colors colors) {
     Table table({"ITEM", "VALUE", "FROM"});
     for (const auto& line : member(report, "plan")) table.add({text(line, "key"), text(line, "value"), text(line, "origin")});
     return table.render(colors) + render_lacks(member(report, "lacks"), colors);

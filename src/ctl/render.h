@@ -32,13 +32,13 @@ std::string render_grants(const nlohmann::json& report, Colors colors);
 std::string render_fds(const nlohmann::json& report, Colors colors);
 std::string render_sockets(const nlohmann::json& report, Colors colors);
 std::string render_stores(const nlohmann::json& report, Colors colors);
-// `why WORKER`: what its cell has stopped it for, from a report of its status.
+// `why WORKER`: what its sandbox has stopped it for, from a report of its status.
 std::string render_evidence(const nlohmann::json& report, Colors colors);
 std::string render_why(const nlohmann::json& report, Colors colors);
 std::string render_security(const nlohmann::json& report, bool one, Colors colors);   // one: item by item
 std::string render_capabilities(const nlohmann::json& report, Colors colors);   // of check
 std::string render_check(const nlohmann::json& report, Colors colors);
-std::string render_cell_plan(const nlohmann::json& report, Colors colors);
+std::string render_sandbox_plan(const nlohmann::json& report, Colors colors);
 std::string render_kernel(const nlohmann::json& report, Colors colors);
 std::string render_version(const nlohmann::json& report);
 

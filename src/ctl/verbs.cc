@@ -265,9 +265,9 @@ std::string joined_words(const std::vector<std::string>& words) {
     return text;
 }
 
-// Without a request: what its cell has stopped it for.
+// Without a request: what its sandbox has stopped it for.
 int why_stopped(const Options& options, const Voice& voice) {
-    if (!options.config.empty()) return voice.complain(exit_usage, "what a cell has stopped is known to the warderd that runs: leave --config out");
+    if (!options.config.empty()) return voice.complain(exit_usage, "what a sandbox has stopped is known to the warderd that runs: leave --config out");
     protocol::Command command = about(options);
     command.verb = Verb::status;
     const auto reply = ask_once(options, command, answer_time);
@@ -312,11 +312,11 @@ std::string present_config(const Options& options) {
     return report.is_object() && report["config"].is_string() ? report["config"].get<std::string>() : "";
 }
 
-int show_cell(const Options& options, const Voice& voice) {
-    std::vector<std::string> arguments{"--json", "--show-cell", options.workers.front()};
+int show_sandbox(const Options& options, const Voice& voice) {
+    std::vector<std::string> arguments{"--json", "--show-sandbox", options.workers.front()};
     const std::string config = options.config.empty() ? present_config(options) : options.config;
     if (!config.empty()) arguments.insert(arguments.end(), {"--config", config});
-    return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), [&](const json& report) { return render_cell_plan(report, voice.colors); });
+    return say_offline(voice, run_warderd(in_mode(options, std::move(arguments))), [&](const json& report) { return render_sandbox_plan(report, voice.colors); });
 }
 
 int check_kernel(const Options& options, const Voice& voice) {
@@ -525,7 +525,7 @@ int run(const Options& options) {
         case Command::status: return status(options, voice);
         case Command::list: return ask_and_say(options, voice, about(options), render_list);
         case Command::show:
-            if (options.cell) return show_cell(options, voice);
+            if (options.sandbox) return show_sandbox(options, voice);
             return ask_and_say(options, voice, about(options), colored(render_show));
         case Command::grants: return ask_and_say(options, voice, about(options), colored(render_grants));
         case Command::fds: return ask_and_say(options, voice, about(options), colored(render_fds));

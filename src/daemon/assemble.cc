@@ -33,7 +33,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     const bool group = worker.requesters == config::Requesters::group;
     Assembled made;
     made.life.name = worker.name;
-    made.life.plan = worker.cell;
+    made.life.plan = worker.sandbox;
     made.life.plan.uid = uid;
     made.life.plan.gid = gid;
     config::narrow_calls(worker.grants, made.life.plan.calls);
@@ -43,7 +43,7 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     if (!worker.where.file.empty()) made.life.origin = worker.where.file + ":" + std::to_string(worker.where.line);
     made.principal.name = worker.name;
     made.principal.grants = policy::GrantSet(worker.name, worker.grants);
-    made.principal.identity = identity_of(uid, gid, worker.cell.groups);
+    made.principal.identity = identity_of(uid, gid, worker.sandbox.groups);
     made.principal.requesters = group ? protocol::Requesters::group : protocol::Requesters::main;
     made.principal.max_outstanding = worker.max_outstanding;
     made.principal.requests_per_second = worker.requests_per_second;
@@ -71,10 +71,10 @@ Assembled assemble_without_root(const config::Worker& worker, const config::Stan
 config::Worker log_keeper(const config::Daemon& daemon, const std::string& program) {
     config::Worker keeper;
     keeper.name = config::log_keeper_name;
-    keeper.cell.program = program;
-    keeper.cell.arguments = {program};
-    keeper.cell.user = keeper.name;
-    make_strict(keeper.cell);
+    keeper.sandbox.program = program;
+    keeper.sandbox.arguments = {program};
+    keeper.sandbox.user = keeper.name;
+    make_strict(keeper.sandbox);
     keeper.rule.ready = supervise::ReadyBy::channel;
     keeper.rule.restart.limit = 0;
     policy::Grant logs;
@@ -94,15 +94,15 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
 config::Worker resolver(const std::string& program) {
     config::Worker worker;
     worker.name = config::resolver_name;
-    worker.cell.program = program;
-    worker.cell.arguments = {program};
-    worker.cell.user = worker.name;
-    make_strict(worker.cell);
-    worker.cell.network = sandbox::Network::host;
-    worker.cell.calls.network = true;
+    worker.sandbox.program = program;
+    worker.sandbox.arguments = {program};
+    worker.sandbox.user = worker.name;
+    make_strict(worker.sandbox);
+    worker.sandbox.network = sandbox::Network::host;
+    worker.sandbox.calls.network = true;
     // Directories, since the files in them are replaced while we run. Not there: that service is not in use.
     for (const auto* path : {"/etc", "/run/systemd/resolve", "/run/nscd", "/run/dbus", "/var/lib/sss/pipes", "/var/lib/extrausers"}) {
-        if (::access(path, F_OK) == 0) worker.cell.binds.push_back({path, path, false, false});
+        if (::access(path, F_OK) == 0) worker.sandbox.binds.push_back({path, path, false, false});
     }
     worker.rule.ready = supervise::ReadyBy::channel;
     worker.rule.restart.limit = 0;

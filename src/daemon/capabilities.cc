@@ -12,10 +12,10 @@ constexpr std::uint32_t first_free_port = 1024;
 
 void add_always(Needs& needs) {
     for (const int capability : {CAP_SETUID, CAP_SETGID}) needs.add(capability, "each worker has ids of its own");
-    needs.add(CAP_SETPCAP, "the bounding set of each cell is emptied");
+    needs.add(CAP_SETPCAP, "the bounding set of each sandbox is emptied");
     needs.add(CAP_KILL, "workers are other users' processes, and are stopped by signals");
     needs.add(CAP_SYS_PTRACE, "receipts read /proc of other users' processes, and their namespaces are joined");
-    needs.add(CAP_DAC_READ_SEARCH, "what is granted and shown in cells may lie in directories of others");
+    needs.add(CAP_DAC_READ_SEARCH, "what is granted and shown in sandboxes may lie in directories of others");
     needs.add(CAP_CHOWN, "sockets and directories are given to workers and operators");
     needs.add(CAP_FOWNER, "... and their modes are set then");
 }
@@ -25,40 +25,40 @@ void add_keeper(Needs& needs) {
     needs.add(CAP_DAC_OVERRIDE, "the log directory is its keeper's");
 }
 
-bool has_namespaces(const sandbox::Plan& cell) {
-    return cell.mount_namespace || cell.pid_namespace || cell.ipc_namespace || cell.uts_namespace ||
-           cell.network != sandbox::Network::host || cell.cgroup_namespace || cell.time_namespace || cell.user_namespace;
+bool has_namespaces(const sandbox::Plan& sandbox) {
+    return sandbox.mount_namespace || sandbox.pid_namespace || sandbox.ipc_namespace || sandbox.uts_namespace ||
+           sandbox.network != sandbox::Network::host || sandbox.cgroup_namespace || sandbox.time_namespace || sandbox.user_namespace;
 }
 
-void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
-    if (has_namespaces(cell)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
-    if (cell.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
-    if (!cell.overlays.empty()) needs.add(CAP_DAC_OVERRIDE, worker + " has overlays: the kernel copies what is changed by the mounter's rights");
-    const bool shared = std::ranges::any_of(cell.own_directories, [](const auto& own) { return !own.group.empty(); });
+void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan& sandbox) {
+    if (has_namespaces(sandbox)) needs.add(CAP_SYS_ADMIN, worker + " has namespaces of its own");
+    if (sandbox.mount_namespace) needs.add(CAP_SYS_CHROOT, worker + " has a root of its own");
+    if (!sandbox.overlays.empty()) needs.add(CAP_DAC_OVERRIDE, worker + " has overlays: the kernel copies what is changed by the mounter's rights");
+    const bool shared = std::ranges::any_of(sandbox.own_directories, [](const auto& own) { return !own.group.empty(); });
     if (shared) needs.add(CAP_FSETID, worker + " has a directory whose group passes to what is made in it");
-    if (cell.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
+    if (sandbox.time_namespace) needs.add(CAP_SYS_TIME, worker + " has clocks of its own");
 }
 
 // What is lower than warderd's own has to be lowered.
-void add_priorities(Needs& needs, const std::string& worker, const sandbox::Plan& cell, const config::Standing& own) {
+void add_priorities(Needs& needs, const std::string& worker, const sandbox::Plan& sandbox, const config::Standing& own) {
     const auto lower_than = [&worker](const char* what, int than) {
         return worker + " has a lower " + what + " than warderd's own, " + std::to_string(than);
     };
-    if (cell.oom_score_adjust < own.oom_score_adjust) needs.add(CAP_SYS_RESOURCE, lower_than("oom score", own.oom_score_adjust));
-    if (cell.nice < own.nice) needs.add(CAP_SYS_NICE, lower_than("niceness", own.nice));
+    if (sandbox.oom_score_adjust < own.oom_score_adjust) needs.add(CAP_SYS_RESOURCE, lower_than("oom score", own.oom_score_adjust));
+    if (sandbox.nice < own.nice) needs.add(CAP_SYS_NICE, lower_than("niceness", own.nice));
 }
 
-void add_cell(Needs& needs, const std::string& worker, const sandbox::Plan& cell) {
-    add_namespaces(needs, worker, cell);
-    if (!cell.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
-    const bool realtime = cell.io_priority.io_class == sandbox::IoClass::realtime ||
-                          cell.scheduling.scheduler == sandbox::Scheduler::fifo ||
-                          cell.scheduling.scheduler == sandbox::Scheduler::round_robin;
+void add_sandbox(Needs& needs, const std::string& worker, const sandbox::Plan& sandbox) {
+    add_namespaces(needs, worker, sandbox);
+    if (!sandbox.limits.empty()) needs.add(CAP_SYS_RESOURCE, worker + " has limits, which may be higher than warderd's");
+    const bool realtime = sandbox.io_priority.io_class == sandbox::IoClass::realtime ||
+                          sandbox.scheduling.scheduler == sandbox::Scheduler::fifo ||
+                          sandbox.scheduling.scheduler == sandbox::Scheduler::round_robin;
     if (realtime) needs.add(CAP_SYS_NICE, worker + " is scheduled in real time");
-    if (!cell.terminal.empty()) needs.add(CAP_SYS_ADMIN, worker + " has a terminal, which may be another session's");
+    if (!sandbox.terminal.empty()) needs.add(CAP_SYS_ADMIN, worker + " has a terminal, which may be another session's");
     for (int capability = 0; capability < 64; ++capability) {
         // In a user namespace of its own they are the kernel's to give.
-        const bool kept = !cell.user_namespace && (cell.capabilities & capabilities::bit(capability)) != 0;
+        const bool kept = !sandbox.user_namespace && (sandbox.capabilities & capabilities::bit(capability)) != 0;
         if (kept) needs.add(capability, worker + " is given it");
     }
 }
@@ -101,17 +101,17 @@ void add_grant(Needs& needs, const std::string& who, const policy::Grant& grant)
 
 void add_worker(Needs& needs, const config::Worker& worker, const config::Standing& own) {
     const std::string name = "worker " + worker.name;
-    add_cell(needs, name, worker.cell);
-    add_priorities(needs, name, worker.cell, own);
+    add_sandbox(needs, name, worker.sandbox);
+    add_priorities(needs, name, worker.sandbox, own);
     for (const auto& grant : worker.grants) add_grant(needs, name + ", grant " + grant.name, grant);
 }
 
 // Those of its user namespace. No right over files is among them: what this user may not open is not lent, and what it may is.
 Needs needed_without_root(const config::Config& config) {
     Needs needs;
-    needs.add(CAP_SETPCAP, "the bounding set of each cell is emptied");
+    needs.add(CAP_SETPCAP, "the bounding set of each sandbox is emptied");
     if (config.daemon.log_keeper) add_namespaces(needs, "the log keeper", sandbox::Plan{});
-    for (const auto& worker : config.workers) add_namespaces(needs, "worker " + worker.name, worker.cell);
+    for (const auto& worker : config.workers) add_namespaces(needs, "worker " + worker.name, worker.sandbox);
     return needs;
 }
 
@@ -143,7 +143,7 @@ Needs needed_by(const config::Config& config) {
     add_always(needs);
     if (config.daemon.log_keeper) {
         add_keeper(needs);
-        add_cell(needs, "the log keeper", sandbox::Plan{});
+        add_sandbox(needs, "the log keeper", sandbox::Plan{});
         add_priorities(needs, "the log keeper", sandbox::Plan{}, config.daemon.standing);
     }
     for (const auto& worker : config.workers) add_worker(needs, worker, config.daemon.standing);
@@ -156,7 +156,7 @@ Needs needed_by(const config::Config& config) {
 
 std::string needs_new_privileges(const config::Config& config) {
     for (const auto& worker : config.workers) {
-        if (!worker.cell.no_new_privileges) return "worker " + worker.name + " may gain privileges by exec";
+        if (!worker.sandbox.no_new_privileges) return "worker " + worker.name + " may gain privileges by exec";
         for (const auto& grant : worker.grants) {
             if (grant.kind == policy::Kind::command) return "worker " + worker.name + ", grant " + grant.name + " runs a command, which may be set-uid";
         }

@@ -1,4 +1,4 @@
-// Which capabilities warderd needs for a config, and why: each kind of grant and each item of a cell says which it takes. Pure.
+// Which capabilities warderd needs for a config, and why: each kind of grant and each item of a sandbox says which it takes. Pure.
 #pragma once
 
 #include <string>

@@ -191,7 +191,7 @@ std::vector<std::string> controllers_for(const config::Config& config) {
         if (std::ranges::find(needed, one) == needed.end()) needed.emplace_back(one);
     };
     for (const auto& worker : config.workers) {
-        for (const auto& limit : worker.cell.group_limits) need(sandbox::controller_of(limit));
+        for (const auto& limit : worker.sandbox.group_limits) need(sandbox::controller_of(limit));
     }
     for (const auto& item : config.daemon.require) {
         if (item.ends_with(suffix)) need(std::string_view(item).substr(0, item.size() - suffix.size()));

@@ -31,7 +31,7 @@ bool is(std::uint8_t kind, Watch watch) { return kind == static_cast<std::uint8_
 Daemon::~Daemon() = default;
 
 int Daemon::run() {
-    ::malloc_trim(0);   // reading configs and preparing cells leaves holes, which every child's page tables would copy
+    ::malloc_trim(0);   // reading configs and preparing sandboxes leaves holes, which every child's page tables would copy
     now_ = monotonic_now();
     started_ = now_;
     roster_->start_all(now_);
@@ -278,7 +278,7 @@ void Daemon::state_changed(supervise::Worker& worker, supervise::State from, sup
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
 }
 
-// Its life under the former cell is over.
+// Its life under the former sandbox is over.
 void Daemon::admit_awaited(WorkerId id) {
     auto awaited = awaited_.extract(id);
     if (!awaited.empty() && config_of(id) != nullptr) admit(id, std::move(awaited.mapped()));

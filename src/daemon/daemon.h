@@ -24,7 +24,7 @@
 #include "daemon/inquiries.h"
 #include "daemon/log_pipes.h"
 #include "daemon/options.h"
-#include "daemon/own_cell.h"
+#include "daemon/own_sandbox.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 #include "daemon/state_lock.h"
@@ -48,7 +48,7 @@ class Daemon : public supervise::Observer,
                public WitnessListener,
                public opener::RunnerObserver {
 public:
-    // Everything up to the first start: directories, uids, cells, listeners, the control socket. What went wrong has been
+    // Everything up to the first start: directories, uids, sandboxes, listeners, the control socket. What went wrong has been
     // logged, in words.
     static std::unique_ptr<Daemon> create(Options options, config::Config config);
     ~Daemon() override;
@@ -123,7 +123,7 @@ private:
     static bool wants_resolver(const config::Config& config);
     bool prepare_openers();
     bool has_what_it_requires(const std::string& controllers);
-    bool put_on_cell();
+    bool put_on_sandbox();
     bool give_up_groups();
     std::optional<Member> take_out(const std::string& name);
     // Why it cannot run, in words, which are logged too; empty: it can. It is a member all the same, and fails when it is started; but
@@ -191,7 +191,7 @@ private:
     std::unique_ptr<supervise::Roster> roster_;
     std::map<std::string, Member, std::less<>> members_;
     std::vector<std::string> order_;             // of the config, for reports
-    // Grants that came with a new cell, of workers whose life under the old one is not over: a filter that knows nothing of them
+    // Grants that came with a new sandbox, of workers whose life under the old one is not over: a filter that knows nothing of them
     // would not hold what they lend.
     std::map<WorkerId, broker::PrincipalSettings> awaited_;
     std::optional<Member> keeper_;
@@ -206,7 +206,7 @@ private:
         if (control_) control_->answered(ticket, std::move(reported), {now_, wall_clock_now()});
     }};
     std::string cgroup_;
-    OwnCell cell_;
+    OwnSandbox sandbox_;
 
     Instant now_{};
     Instant turn_ended_{};

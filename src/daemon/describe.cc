@@ -67,7 +67,7 @@ void say_of_device(const policy::Grant& grant, std::vector<std::string>& say) {
     say.emplace_back("a tun or tap device sends and receives anything on its interface, which is there as long as it is held");
 }
 
-// What a descriptor that was lent by this grant can still do, in a cell with these grants; sentences.
+// What a descriptor that was lent by this grant can still do, in a sandbox with these grants; sentences.
 std::vector<std::string> what_stays_open(const policy::Grant& grant) {
     std::vector<std::string> say;
     say_of_path(grant, say);
@@ -114,26 +114,26 @@ bool lets(const sandbox::Calls& calls, std::string_view call) {
     return !calls.enabled || (!denied && (std::ranges::any_of(calls.base, holds) || std::ranges::any_of(calls.allow, holds)));
 }
 
-// What the cell itself leaves, whatever is granted; sentences.
-void say_of_cell(const config::Worker& worker, const sandbox::Plan& plan, std::vector<std::string>& say) {
+// What the sandbox itself leaves, whatever is granted; sentences.
+void say_of_sandbox(const config::Worker& worker, const sandbox::Plan& plan, std::vector<std::string>& say) {
     const bool own_files = std::ranges::any_of(worker.grants, lends_files);
-    if (own_files && lets(plan.calls, "fchmod")) say.emplace_back("cell: the mode of a lent file that the worker's uid owns can be changed by fchmod");
+    if (own_files && lets(plan.calls, "fchmod")) say.emplace_back("sandbox: the mode of a lent file that the worker's uid owns can be changed by fchmod");
     if (plan.network == sandbox::Network::host) {
-        say.emplace_back("cell: what listens on the host's loopback can be reached as far as tcp_connect lets it, and ports be bound");
+        say.emplace_back("sandbox: what listens on the host's loopback can be reached as far as tcp_connect lets it, and ports be bound");
     }
     if (lets(plan.calls, "memfd_create") && lets(plan.calls, "execveat")) {
-        say.emplace_back("cell: a program that it made in memory can be run, with no more than the worker has");
+        say.emplace_back("sandbox: a program that it made in memory can be run, with no more than the worker has");
     }
     if (!plan.calls.enabled || !plan.calls.restrict_suid_sgid) {
-        say.emplace_back("cell: a program of the worker's can be made set-user-id, and gives its uid to whoever reaches and runs it");
+        say.emplace_back("sandbox: a program of the worker's can be made set-user-id, and gives its uid to whoever reaches and runs it");
     }
     if (plan.calls.enabled && !plan.calls.socket_options.empty()) {
-        say.emplace_back("cell: by the options of sockets that allow_socket_options names what is lent may reach others than the grants say");
+        say.emplace_back("sandbox: by the options of sockets that allow_socket_options names what is lent may reach others than the grants say");
     }
-    if (!plan.refuse_executable_memory) return say.emplace_back("cell: memory can be both written and executed"), void();
-    if (lets(plan.calls, "memfd_create")) say.emplace_back("cell: a file in memory can be mapped twice, to be written and to be run");
+    if (!plan.refuse_executable_memory) return say.emplace_back("sandbox: memory can be both written and executed"), void();
+    if (lets(plan.calls, "memfd_create")) say.emplace_back("sandbox: a file in memory can be mapped twice, to be written and to be run");
     for (const auto& bind : plan.binds) {
-        if (bind.writable && !bind.no_execute) say.push_back("cell: what is written below " + bind.target + " can be mapped to be run");
+        if (bind.writable && !bind.no_execute) say.push_back("sandbox: what is written below " + bind.target + " can be mapped to be run");
     }
 }
 
@@ -170,7 +170,7 @@ bool takes_away(const std::vector<policy::Grant>& before, const std::vector<poli
 
 control::ShowReport describe_worker(const config::Worker& worker, const supervise::WorkerSettings* settings) {
     control::ShowReport show;
-    const sandbox::Plan& plan = settings == nullptr ? worker.cell : settings->plan;
+    const sandbox::Plan& plan = settings == nullptr ? worker.sandbox : settings->plan;
     show.origin = worker.where.file + ":" + std::to_string(worker.where.line);
     show.program = plan.arguments;
     show.requesters = worker.requesters == config::Requesters::group ? "group" : "main";
@@ -178,7 +178,7 @@ control::ShowReport describe_worker(const config::Worker& worker, const supervis
     show.restart = restart_in_words(worker.rule.restart);
     show.stop = signal_name(worker.rule.stop.signal) + ", KILL after " + format_duration(worker.rule.stop.timeout);
     show.open = what_stays_open(worker.grants);
-    say_of_cell(worker, plan, show.open);
+    say_of_sandbox(worker, plan, show.open);
     return show;
 }
 
@@ -193,8 +193,8 @@ std::vector<std::string> left_behind(const std::vector<policy::Grant>& before, c
     return left;
 }
 
-std::vector<control::CellItem> cell_items(const sandbox::Receipt& receipt) {
-    std::vector<control::CellItem> items;
+std::vector<control::SandboxItem> sandbox_items(const sandbox::Receipt& receipt) {
+    std::vector<control::SandboxItem> items;
     for (const auto& item : receipt.items) {
         items.push_back({item.name, item.wanted, item.effective, evidence_of(item.evidence), item.matches});
     }
@@ -209,13 +209,13 @@ std::vector<control::Protection> protections() {
     return list;
 }
 
-// Where the key stands, or else the cell, or else the worker: there it is to be written.
+// Where the key stands, or else the sandbox, or else the worker: there it is to be written.
 control::DeniedCallReport describe_call(const config::Worker& worker, const sandbox::Calls& calls, const sandbox::SeenCall& call) {
     const sandbox::Remedy remedy = sandbox::remedy_for(calls, call);
     control::DeniedCallReport report{.call = call.name, .words = sandbox::in_words(call), .error = call.error, .count = call.count,
-                                     .first = call.first, .last = call.last, .pid = call.pid, .section = "[worker." + worker.name + ".cell]",
+                                     .first = call.first, .last = call.last, .pid = call.pid, .section = "[worker." + worker.name + ".sandbox]",
                                      .origin = {}, .key = remedy.key, .change = remedy.change};
-    for (const std::string& mark : {"cell." + remedy.key, std::string("cell"), std::string("worker")}) {
+    for (const std::string& mark : {"sandbox." + remedy.key, std::string("sandbox"), std::string("worker")}) {
         const auto found = worker.marks.find(mark);
         if (found == worker.marks.end()) continue;
         report.origin = found->second.where.file + ":" + std::to_string(found->second.where.line);

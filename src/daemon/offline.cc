@@ -14,9 +14,9 @@
 #include "control/report.h"
 #include "daemon/assemble.h"
 #include "daemon/capabilities.h"
-#include "daemon/cell_plan.h"
+#include "daemon/sandbox_plan.h"
 #include "daemon/cgroups.h"
-#include "daemon/own_cell.h"
+#include "daemon/own_sandbox.h"
 #include "daemon/standing.h"
 #include "daemon/uids.h"
 #include "daemon/unit_limits.h"
@@ -85,7 +85,7 @@ namespace {
 void complain_of_denied_calls(const config::Config& config, std::vector<config::Problem>& problems) {
     const auto denied = denied_calls();
     for (const auto& worker : config.workers) {
-        for (const auto& name : worker.cell.calls.allow) {
+        for (const auto& name : worker.sandbox.calls.allow) {
             if (std::ranges::find(denied, name) == denied.end()) continue;
             const std::string what = "worker " + worker.name + " allows the call \"" + name + "\", which warderd denies to all that it starts";
             problems.push_back({config::Severity::warning, worker.where, what, "leave it out of allow_calls", {}, 1, 1});
@@ -129,22 +129,22 @@ control::ProblemReport report_of(const config::Problem& problem) {
 namespace {
 
 // The key that names what cannot be shown.
-std::string key_of(const sandbox::Plan& cell, const std::string& item) {
+std::string key_of(const sandbox::Plan& sandbox, const std::string& item) {
     const auto is = [&](const auto& one) { return one.target == item; };
-    if (item.starts_with("/dev/") && std::ranges::find(cell.devices, item.substr(5)) != cell.devices.end()) return "cell.devices";
-    if (std::ranges::any_of(cell.memory_directories, is)) return "cell.memory_directories";
-    if (std::ranges::any_of(cell.overlays, is)) return "cell.overlays";
-    if (std::ranges::any_of(cell.files, is)) return "cell.text_files";
-    if (std::ranges::find(cell.secret_files, item, &sandbox::SecretFile::source) != cell.secret_files.end()) return "cell.secret_files";
-    const auto bind = std::ranges::find_if(cell.binds, [&](const auto& one) { return one.target == item || one.source == item; });
-    if (bind == cell.binds.end()) return "cell";
-    return bind->writable ? "cell.bind_writable" : "cell.bind";
+    if (item.starts_with("/dev/") && std::ranges::find(sandbox.devices, item.substr(5)) != sandbox.devices.end()) return "sandbox.devices";
+    if (std::ranges::any_of(sandbox.memory_directories, is)) return "sandbox.memory_directories";
+    if (std::ranges::any_of(sandbox.overlays, is)) return "sandbox.overlays";
+    if (std::ranges::any_of(sandbox.files, is)) return "sandbox.text_files";
+    if (std::ranges::find(sandbox.secret_files, item, &sandbox::SecretFile::source) != sandbox.secret_files.end()) return "sandbox.secret_files";
+    const auto bind = std::ranges::find_if(sandbox.binds, [&](const auto& one) { return one.target == item || one.source == item; });
+    if (bind == sandbox.binds.end()) return "sandbox";
+    return bind->writable ? "sandbox.bind_writable" : "sandbox.bind";
 }
 
 config::Mark mark_of(const config::Worker& worker, const std::string& key, const std::string& item) {
     const std::string named = item.starts_with("/dev/") ? item.substr(5) : item;   // as "devices" has it
     const std::string entry = config::place_of_entry(worker.marks, {key}, item, config::place_of_entry(worker.marks, {key}, named, key));
-    for (const std::string& one : {entry, key, std::string("cell.execute"), std::string("cell"), std::string("worker")}) {
+    for (const std::string& one : {entry, key, std::string("sandbox.execute"), std::string("sandbox"), std::string("worker")}) {
         const auto found = worker.marks.find(one);
         if (found != worker.marks.end()) return found->second;
     }
@@ -155,24 +155,24 @@ bool is_told(const std::vector<config::Problem>& problems, const std::string& it
     return std::ranges::any_of(problems, [&](const auto& one) { return one.what.find("\"" + item + "\"") != std::string::npos; });
 }
 
-// A cell is tried as a start would make it: what contradicts itself there, or cannot be shown where it is wanted, no reading finds.
-void try_cells(const config::Config& config, std::vector<config::Problem>& problems) {
+// A sandbox is tried as a start would make it: what contradicts itself there, or cannot be shown where it is wanted, no reading finds.
+void try_sandboxes(const config::Config& config, std::vector<config::Problem>& problems) {
     if (::geteuid() != 0) return;
     for (const auto& worker : config.workers) {
         if (!worker.fault.empty()) continue;
         sandbox::Unfit unfit;
-        const auto tried = sandbox::try_mounts(worker.cell, unfit);
+        const auto tried = sandbox::try_mounts(worker.sandbox, unfit);
         if (tried || is_told(problems, unfit.item)) continue;
-        if (unfit.item.empty()) unfit = {"cell", describe(tried.error())};
+        if (unfit.item.empty()) unfit = {"sandbox", describe(tried.error())};
         const std::string subject = unfit.item.starts_with('/') ? "\"" + unfit.item + "\" " : unfit.item + ": ";
-        problems.push_back(mark_of(worker, key_of(worker.cell, unfit.item), unfit.item)
-                               .problem(config::Severity::error, "the cell of worker \"" + worker.name + "\" cannot be made: " + subject + unfit.why, {}));
+        problems.push_back(mark_of(worker, key_of(worker.sandbox, unfit.item), unfit.item)
+                               .problem(config::Severity::error, "the sandbox of worker \"" + worker.name + "\" cannot be made: " + subject + unfit.why, {}));
     }
     config::sort_problems(problems, config.files);
 }
 
-// What beside its mounts keeps a cell from being made here: limits without a controller, a group, what the program runs with.
-void rehearse_cells(Loaded& loaded) {
+// What beside its mounts keeps a sandbox from being made here: limits without a controller, a group, what the program runs with.
+void rehearse_sandboxes(Loaded& loaded) {
     if (!loaded.ok || loaded.config.daemon.standing.without_root || ::geteuid() != 0) return;
     const GroupProspect groups = group_prospect(loaded.config.daemon.cgroup);
     const auto warn = [&](const config::Worker& worker, const std::string& why) {
@@ -185,11 +185,11 @@ void rehearse_cells(Loaded& loaded) {
     for (const auto& worker : loaded.config.workers) {
         if (!worker.fault.empty()) continue;
         const bool named = !worker.user.empty();
-        const uid_t uid = named ? worker.cell.uid : loaded.config.daemon.uid_first;
-        const auto made = assemble(worker, uid, named || !worker.group.empty() ? worker.cell.gid : uid);
+        const uid_t uid = named ? worker.sandbox.uid : loaded.config.daemon.uid_first;
+        const auto made = assemble(worker, uid, named || !worker.group.empty() ? worker.sandbox.gid : uid);
         const bool for_requests = made.life.group == supervise::GroupWish::required;
         if (!groups.any && for_requests) warn(worker, "requesters: \"group\" needs a cgroup, and warderd would have none");
-        if (!groups.any && !worker.cell.pid_namespace) warn(worker, "pid_namespace: " + std::string(sandbox::needs_group_to_end));
+        if (!groups.any && !worker.sandbox.pid_namespace) warn(worker, "pid_namespace: " + std::string(sandbox::needs_group_to_end));
         sandbox::Unfit unfit;
         const auto rehearsed = sandbox::rehearse(made.life.plan, unfit, groups.controllers);
         if (rehearsed || is_told(loaded.problems, unfit.item)) continue;
@@ -234,9 +234,9 @@ void look_at_uids(Loaded& loaded) {
 
 int check(const Options& options) {
     Loaded loaded = load_and_resolve(options);
-    if (loaded.ok) try_cells(loaded.config, loaded.problems);
+    if (loaded.ok) try_sandboxes(loaded.config, loaded.problems);
     loaded.ok = !config::any_error(loaded.problems);
-    rehearse_cells(loaded);
+    rehearse_sandboxes(loaded);
     look_at_uids(loaded);
     if (options.json) {
         std::printf("%s\n", control::check_json(check_report(loaded)).c_str());
@@ -266,15 +266,15 @@ int why(const Options& options) {
     return report->allowed ? 0 : 1;
 }
 
-int show_cell(const Options& options) {
+int show_sandbox(const Options& options) {
     const Loaded loaded = load_and_resolve(options);
     print_problems(loaded.problems);
     if (!loaded.ok) return exit_config;
     const config::Worker* worker = find(loaded.config, options.worker);
     if (worker == nullptr) return no_such("worker", options.worker, worker_names(loaded.config), EX_NOUSER);
-    const auto report = describe_cell(*worker, sandbox::probe_kernel());
+    const auto report = describe_sandbox(*worker, sandbox::probe_kernel());
     if (options.json) {
-        std::printf("%s\n", control::cell_plan_json(report).c_str());
+        std::printf("%s\n", control::sandbox_plan_json(report).c_str());
         return EX_OK;
     }
     for (const auto& line : report.plan) std::printf("%s = %s  # %s\n", line.key.c_str(), line.value.c_str(), line.origin.c_str());
@@ -309,7 +309,7 @@ int offline(const Options& options) {
         case Options::Mode::run: break;
         case Options::Mode::check: code = check(options); break;
         case Options::Mode::why: code = why(options); break;
-        case Options::Mode::show_cell: code = show_cell(options); break;
+        case Options::Mode::show_sandbox: code = show_sandbox(options); break;
         case Options::Mode::check_kernel: code = check_kernel(options); break;
         case Options::Mode::log_directory: code = log_directory(options); break;
     }

@@ -32,7 +32,7 @@ int offline(const Options& options);
 int check(const Options& options);   // 0: nothing is wrong, or only warnings; 78
 int why(const Options& options);     // 0: allowed; 1: denied; 64: no such operation; 67: no such worker; 78
 
-int show_cell(const Options& options);      // 0; 67: no such worker; 78
+int show_sandbox(const Options& options);      // 0; 67: no such worker; 78
 int log_directory(const Options& options);  // 0, whatever is wrong with the config: it may be why somebody looks into the logs
 int check_kernel(const Options& options);   // 0: all that is required is there; 1: not; 78
 

@@ -192,7 +192,7 @@ control::Answer<control::WorkerReport> Operators::worker(std::string_view name) 
     return report(**found);
 }
 
-// What operators see of warderd itself: its own cell.
+// What operators see of warderd itself: its own sandbox.
 control::ShowReport Operators::show_warderd() const {
     control::ShowReport show;
     show.worker.name = warderd_name;
@@ -204,7 +204,7 @@ control::ShowReport Operators::show_warderd() const {
     show.worker.gid = ::getgid();
     show.worker.cgroup = daemon_.cgroup_;
     show.origin = daemon_.options_.config;
-    show.cell = daemon_.cell_.receipt(daemon_.cgroup_);
+    show.sandbox = daemon_.sandbox_.receipt(daemon_.cgroup_);
     return show;
 }
 
@@ -219,7 +219,7 @@ control::Answer<control::ShowReport> Operators::show(std::string_view name) cons
     control::ShowReport show = describe_worker(shown.config, worker == nullptr ? nullptr : &worker->settings());
     show.worker = report(shown);
     show.grants = std::move(*list);
-    if (worker != nullptr) show.cell = cell_items(worker->receipt().taken ? worker->receipt() : worker->planned());
+    if (worker != nullptr) show.sandbox = sandbox_items(worker->receipt().taken ? worker->receipt() : worker->planned());
     return show;
 }
 

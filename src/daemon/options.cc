@@ -40,7 +40,7 @@ Parsed parse_options(int argc, char** argv) {
     const auto add_flag = [&options](const std::string& word) { options.flags |= flag_named(word); };
     app.add_option_function<std::string>("--flag", add_flag, "--why: read_too, truncate, exclusive or nonblock; may be repeated")
         ->trigger_on_parse();
-    auto* show_option = app.add_option("--show-cell", options.worker, "WORKER: the whole plan of its cell, and start nothing");
+    auto* show_option = app.add_option("--show-sandbox", options.worker, "WORKER: the whole plan of its sandbox, and start nothing");
     bool check_kernel = false;
     app.add_flag("--check-kernel", check_kernel, "say what of the config this kernel lacks, and start nothing");
     bool log_directory = false;
@@ -57,7 +57,7 @@ Parsed parse_options(int argc, char** argv) {
     if (check) options.mode = Options::Mode::check;
     if (check_kernel) options.mode = Options::Mode::check_kernel;
     if (log_directory) options.mode = Options::Mode::log_directory;
-    if (show_option->count() > 0) options.mode = Options::Mode::show_cell;
+    if (show_option->count() > 0) options.mode = Options::Mode::show_sandbox;
     if (why_option->count() > 0) {
         options.mode = Options::Mode::why;
         options.worker = why[0];

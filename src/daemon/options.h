@@ -13,7 +13,7 @@ struct Options {
         run,     // in the foreground, until told to stop
         check,   // read the config, say what is wrong with it, touch nothing
         why,     // decide one request under the config, touch nothing
-        show_cell,      // say what a worker's cell is to be, touch nothing
+        show_sandbox,      // say what a worker's sandbox is to be, touch nothing
         log_directory,  // say where logs are kept, touch nothing
         check_kernel,   // say what of the config this kernel lacks, touch nothing
     };
@@ -22,7 +22,7 @@ struct Options {
     bool user = false;       // without root, as an ordinary user
     bool json = false;
     bool debug = false;
-    std::string worker;      // why, show_cell
+    std::string worker;      // why, show_sandbox
     std::string operation;   // why
     std::vector<std::string> words;   // why: a target, and what the operation takes beside it
     std::uint16_t flags = 0;          // why: OpenFlag bits

@@ -50,7 +50,7 @@ void log_problems(const std::vector<config::Problem>& problems) {
     if (problems.size() > most) log_warning("and " + std::to_string(problems.size() - most) + " more: warderctl check shows all");
 }
 
-// Grants and limits are looked at per request; everything else is part of the cell or the process.
+// Grants and limits are looked at per request; everything else is part of the sandbox or the process.
 bool is_live(std::string_view key) {
     return key.starts_with("grants.") || key == "max_outstanding" ||
            key == "requests_per_second" || key == "descriptors_in_flight" || key == "max_lent_memory" || key.starts_with("restart") ||
@@ -161,7 +161,7 @@ void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& r
 
 // What was dropped at the start cannot come back: then nothing of the config is taken over.
 void Reload::refuse_what_was_given_up(const config::Config& next, control::ReloadReport& report) const {
-    for (const auto& sentence : daemon_.cell_.restarts_for(next)) {
+    for (const auto& sentence : daemon_.sandbox_.restarts_for(next)) {
         report.ok = false;
         report.problems.push_back({control::Weight::error, daemon_.options_.config, 0, 0, 1, sentence, {}, {}});
         if (report.mode == control::ReloadMode::apply) log_warning("reload refused: " + sentence);
@@ -198,22 +198,22 @@ std::vector<std::string> Reload::what_was_replaced(const config::Worker& worker)
     std::vector<std::string> keys;
     if (running == nullptr || running->at_rest()) return keys;
     for (const auto& path : running->replaced_files()) {
-        const auto bind = std::ranges::find(worker.cell.binds, path, &sandbox::Bind::source);
-        if (bind == worker.cell.binds.end() || bind->execute) continue;
-        keys.push_back((bind->writable ? "cell.bind_writable: " : "cell.bind: ") + path + " is another file now");
+        const auto bind = std::ranges::find(worker.sandbox.binds, path, &sandbox::Bind::source);
+        if (bind == worker.sandbox.binds.end() || bind->execute) continue;
+        keys.push_back((bind->writable ? "sandbox.bind_writable: " : "sandbox.bind: ") + path + " is another file now");
     }
     return keys;
 }
 
-// A change of grants alone is live, unless the cell must change with it: what a lent socket can still do is closed by the
+// A change of grants alone is live, unless the sandbox must change with it: what a lent socket can still do is closed by the
 // filter, and a filter cannot be changed on a running process.
 control::ChangeKind Reload::kind_of(const config::Worker& before, const config::Worker& after,
                                     const std::vector<std::string>& keys) const {
     if (!std::ranges::all_of(keys, [](const auto& key) { return is_live(key); })) return control::ChangeKind::restart;
-    const auto calls_before = assemble(before, before.cell.uid, before.cell.gid).life.plan.calls;
-    const auto calls_after = assemble(after, after.cell.uid, after.cell.gid).life.plan.calls;
-    const bool same_cell = sandbox::narrowed_alike(calls_before, calls_after) && has_store(before) == has_store(after);
-    return same_cell ? control::ChangeKind::live : control::ChangeKind::restart;
+    const auto calls_before = assemble(before, before.sandbox.uid, before.sandbox.gid).life.plan.calls;
+    const auto calls_after = assemble(after, after.sandbox.uid, after.sandbox.gid).life.plan.calls;
+    const bool same_sandbox = sandbox::narrowed_alike(calls_before, calls_after) && has_store(before) == has_store(after);
+    return same_sandbox ? control::ChangeKind::live : control::ChangeKind::restart;
 }
 
 std::string Reload::apply(const config::Config& next, const control::ChangeReport& change_report) {
@@ -255,7 +255,7 @@ std::string Reload::change(const config::Worker& worker, control::ChangeKind kin
     refresh_log(worker);
     if (!fault.empty()) return daemon_.complain(worker, fault);
     if (less) daemon_.custodians_.empty(member.id);
-    // What a life under the former cell would be lent is not closed by its filter: it waits for that life's end, and with it what
+    // What a life under the former sandbox would be lent is not closed by its filter: it waits for that life's end, and with it what
     // came since.
     const bool waits = !running->at_rest() && (kind == control::ChangeKind::restart || daemon_.awaited_.contains(member.id));
     if (waits) {

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "config/check.h"
-#include "daemon/cell_plan.h"
+#include "daemon/sandbox_plan.h"
 #include "daemon/cgroups.h"
 #include "daemon/daemon.h"
 #include "daemon/find_program.h"
@@ -94,7 +94,7 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, StateLo
       witnesses_(poller_, privileges_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
-    OwnCell::close_memory_and_descriptors();   // it will read secrets
+    OwnSandbox::close_memory_and_descriptors();   // it will read secrets
     raise_descriptor_limit();
     ::umask(0077);
     const auto& paths = config.daemon;
@@ -126,7 +126,7 @@ bool Daemon::prepare() {
     const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
-    if (!put_on_cell()) return false;
+    if (!put_on_sandbox()) return false;
     // Before the openers, which are to be in our group too; they are forked while this process holds nothing of any worker.
     cgroup_ = take_cgroup(config_.daemon.cgroup);
     const std::string controllers = give_controllers(cgroup_, config_);
@@ -168,11 +168,11 @@ bool Daemon::has_what_it_requires(const std::string& controllers) {
 }
 
 // Before anything is forked: what is below is under it too.
-bool Daemon::put_on_cell() {
-    auto cell = OwnCell::put_on(config_);
-    if (!cell) return said("its own cell", Failure(cell.error()));
-    for (const auto& sentence : cell->missing()) log_warning(sentence);
-    cell_ = std::move(*cell);
+bool Daemon::put_on_sandbox() {
+    auto sandbox = OwnSandbox::put_on(config_);
+    if (!sandbox) return said("its own sandbox", Failure(sandbox.error()));
+    for (const auto& sentence : sandbox->missing()) log_warning(sentence);
+    sandbox_ = std::move(*sandbox);
     return true;
 }
 
@@ -314,9 +314,9 @@ Assembled Daemon::assembled(const config::Worker& worker) {
 Result<Assembled> Daemon::with_its_numbers(const config::Worker& worker) {
     const auto& standing = config_.daemon.standing;
     if (standing.without_root) return assemble_without_root(worker, standing);
-    if (!worker.user.empty()) return assemble(worker, worker.cell.uid, worker.cell.gid);
+    if (!worker.user.empty()) return assemble(worker, worker.sandbox.uid, worker.sandbox.gid);
     const uid_t uid = TRY(uids_.number_of(worker.name));
-    return assemble(worker, uid, worker.group.empty() ? static_cast<gid_t>(uid) : worker.cell.gid);
+    return assemble(worker, uid, worker.group.empty() ? static_cast<gid_t>(uid) : worker.sandbox.gid);
 }
 
 // The keeper's own words, and those of everybody when there is no keeper, go where ours go.

@@ -1,4 +1,4 @@
-// Signals as events of the loop: blocked everywhere, read from a descriptor. Children get theirs back in the cell's set-up.
+// Signals as events of the loop: blocked everywhere, read from a descriptor. Children get theirs back in the sandbox's set-up.
 #pragma once
 
 #include <optional>

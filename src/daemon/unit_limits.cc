@@ -53,12 +53,12 @@ public:
 
     void look_at(config::Worker& worker) {
         look_at_capabilities(worker);
-        const auto scheduler = worker.cell.scheduling.scheduler;
+        const auto scheduler = worker.sandbox.scheduling.scheduler;
         const bool realtime = scheduler == sandbox::Scheduler::fifo || scheduler == sandbox::Scheduler::round_robin;
         if (realtime && !limits_.realtime) {
             complain(worker, "scheduling", "it is scheduled in real time, which warderd is not let do", "RestrictRealtime=no");
         }
-        if (worker.cell.time_namespace) need(worker, "cell.time_offsets", "time_offsets", CAP_SYS_TIME);
+        if (worker.sandbox.time_namespace) need(worker, "sandbox.time_offsets", "time_offsets", CAP_SYS_TIME);
         for (const Grant& grant : worker.grants) look_at(worker, grant);
     }
 
@@ -84,12 +84,12 @@ private:
 
     // In a user namespace of its own they are the kernel's to give.
     void look_at_capabilities(config::Worker& worker) {
-        if (worker.cell.user_namespace) return;
-        const char* key = worker.marks.contains("cell.trusted_capabilities") ? "cell.trusted_capabilities" : "cell.capabilities";
+        if (worker.sandbox.user_namespace) return;
+        const char* key = worker.marks.contains("sandbox.trusted_capabilities") ? "sandbox.trusted_capabilities" : "sandbox.capabilities";
         for (int capability = 0; capability < 64; ++capability) {
-            if ((worker.cell.capabilities & capabilities::bit(capability)) != 0) need(worker, key, "what it is given", capability);
+            if ((worker.sandbox.capabilities & capabilities::bit(capability)) != 0) need(worker, key, "what it is given", capability);
         }
-        const bool sets_clock = (worker.cell.capabilities & capabilities::bit(CAP_SYS_TIME)) != 0;
+        const bool sets_clock = (worker.sandbox.capabilities & capabilities::bit(CAP_SYS_TIME)) != 0;
         if (sets_clock && !limits_.clock) {
             complain(worker, key, "CAP_SYS_TIME is of no use: a filter over warderd denies setting the clock", "SystemCallFilter=@clock");
         }

@@ -1,5 +1,5 @@
 // warder-log-keeper: reads the output of every worker and the audit, and keeps them in files of bounded size. It is a worker
-// like any other, in a cell, and can open nothing: pipes come to it by `channel` events, files by the grant "logs".
+// like any other, in a sandbox, and can open nothing: pipes come to it by `channel` events, files by the grant "logs".
 //
 //     event name    "log:WORKER", "audit" or "events"
 //     event value   the most bytes of one file (low 48 bits), how many rotated files to keep (top 16 bits)

@@ -316,7 +316,7 @@ bool drop_capabilities() {
 // As the worker's own user: what it has on its way to the worker is charged to that user, so a worker that takes nothing back
 // fills up nobody's account but its own. Being of the same user gives the worker no way in: this process is not dumpable, so it
 // is neither traced nor read, and lies outside the worker's pid namespace and its Landlock scope, so it is not signalled. In a
-// cell without both a worker can end its own custodian, and lose what it had given it.
+// sandbox without both a worker can end its own custodian, and lose what it had given it.
 bool confine(const CustodianOrders& orders) {
     const auto calls = few_calls();
     if (!calls) return false;

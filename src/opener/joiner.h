@@ -18,7 +18,7 @@ struct JoinEnd {
 
 struct JoinOptions {
     bool stream = false;          // SOCK_STREAM; otherwise SOCK_SEQPACKET
-    bool carries_fds = false;     // otherwise neither end takes descriptors (6.16; before that the cells' filters deny sending)
+    bool carries_fds = false;     // otherwise neither end takes descriptors (6.16; before that the sandboxes' filters deny sending)
 };
 
 // How a joiner ended, as its exit code.

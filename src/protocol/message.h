@@ -261,7 +261,7 @@ struct Found {
 enum class Verb : std::uint16_t {
     status = 1,    // workers' state; `worker` empty: all
     list = 2,      // names only
-    show = 3,      // one worker's config, cell and life
+    show = 3,      // one worker's config, sandbox and life
     start = 4,
     stop = 5,
     restart = 6,

@@ -141,7 +141,7 @@ private:
 // Asking, and giving it up once more, stay allowed.
 void deny_dumps(RuleMaker& rules) { rules.deny_if("prctl", {equals(0, PR_SET_DUMPABLE), differs(1, 0)}); }
 
-// A program of the worker's uid that a stranger runs has that uid, outside of the cell. What openat2(2) would make cannot be seen: it
+// A program of the worker's uid that a stranger runs has that uid, outside of the sandbox. What openat2(2) would make cannot be seen: it
 // is not there, and programs do without it.
 void deny_set_ids(RuleMaker& rules) {
     for (const auto& one : calls_with_mode) rules.deny_if(one.call, {has_any_of(one.mode, set_id_bits)});

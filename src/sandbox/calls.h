@@ -30,7 +30,7 @@ bool refuses_set_ids(const seccomp::Program& program);
 // Whether a socket of this family and protocol becomes TCP without Landlock's rules for TCP: MPTCP, SMC.
 bool gets_past_ports(int family, std::uint64_t protocol);
 
-// Whether this call is in the lists and denied all the same, since the cell shows /proc/self/fd; `allow` gives it back.
+// Whether this call is in the lists and denied all the same, since the sandbox shows /proc/self/fd; `allow` gives it back.
 bool withheld(const Calls& calls, std::string_view call);
 
 // What the stub needs: to sleep, and to start, or to say that it could not. It holds nothing that could be written to.

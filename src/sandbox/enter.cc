@@ -179,7 +179,7 @@ void Child::start_session() {
     must(Stage::session, ::setsid(), "a session of its own");
 }
 
-// By its name on the host, before the cell hides it. -1 with errno.
+// By its name on the host, before the sandbox hides it. -1 with errno.
 int open_of_the_host(const std::string& path, int flags) {
     const auto place = open_to_use(path);
     if (place) return ::open(own_path(place->get()).c_str(), flags | O_CLOEXEC);

@@ -1,4 +1,4 @@
-// Which requests of ioctl(2) a cell of profile `strict` lets through: by number, since what a request does is the driver's or the
+// Which requests of ioctl(2) a sandbox of profile `strict` lets through: by number, since what a request does is the driver's or the
 // file system's to say and no filter sees the descriptor. Values only.
 #pragma once
 

@@ -30,7 +30,7 @@ constexpr const char* aside = ".tmp";
 constexpr const char* copies_aside = ".programs";
 // ... and the layers of overlays.
 constexpr const char* layers_aside = ".overlays";
-constexpr const char* could_not = "could not be made part of the cell";
+constexpr const char* could_not = "could not be made part of the sandbox";
 constexpr const char* foreign_link =
     "is reached through a symlink that is not root's and leads to what is not its owner's: name the place, or chown -h root the symlink";
 constexpr const char* link_in_bind = "lies behind a symlink in a tree that is bound: name the place that it leads to";
@@ -63,7 +63,7 @@ public:
     MountTree take();
 
 private:
-    std::string in_cell(const std::string& path) const;
+    std::string in_sandbox(const std::string& path) const;
     bool attached(const std::string& relative) const;
     bool in_a_bind(const std::string& relative) const;
     bool hidden(const std::string& path) const;
@@ -93,7 +93,7 @@ private:
     std::set<std::string> made_;
 };
 
-// Links that each cell has, and where they lead; relative to its "/".
+// Links that each sandbox has, and where they lead; relative to its "/".
 struct OwnLink {
     std::string_view path, leads_to, text;
 };
@@ -111,7 +111,7 @@ bool replaced(const Plan& plan, const OwnLink& link) {
 }
 
 // "/lib/x" is "usr/lib/x" where /lib is a link: nothing is made below a link.
-std::string Layout::in_cell(const std::string& path) const {
+std::string Layout::in_sandbox(const std::string& path) const {
     std::string relative = past_own_links(plan_, path);
     for (const auto& node : tree_.nodes) {
         if (node.kind != Node::Kind::link || !lies_below(relative, node.path) || node.path.find('/') != std::string::npos) continue;
@@ -127,7 +127,7 @@ bool Layout::attached(const std::string& relative) const {
 
 bool Layout::in_a_bind(const std::string& relative) const {
     return std::ranges::any_of(plan_.binds, [&](const Bind& one) {
-        const std::string target = in_cell(one.target);
+        const std::string target = in_sandbox(one.target);
         return relative != target && lies_below(relative, target);
     });
 }
@@ -184,10 +184,10 @@ void Layout::attach_late(const std::string& source, const std::string& target, m
     tree_.late.push_back({"/" + kept, target, is_directory(source), parents_below_tmp(target)});
 }
 
-// A tree of the host at a path of the cell, wherever that is.
+// A tree of the host at a path of the sandbox, wherever that is.
 void Layout::show(const std::string& source, const std::string& target, mounts::Access access, bool no_execute) {
     if (hidden(target)) return attach_late(source, "/" + past_own_links(plan_, target), access, no_execute);
-    const std::string relative = in_cell(target);
+    const std::string relative = in_sandbox(target);
     if (!attached(relative)) add_place(relative, is_directory(source));
     attach(source, relative, access, mounts::Devices::hidden, no_execute);
 }
@@ -232,7 +232,7 @@ Result<void> Layout::add_devices(Unfit& unfit) {
     if (plan_.ptys && std::ranges::find(names, "tty") == names.end()) names.emplace_back("tty");   // whichever controls who opens it
     for (const auto& name : names) {
         const std::string path = "/dev/" + name;
-        if (!exists(path)) return refuse(unfit, path, "is to be in the cell, but does not exist", ENOENT);
+        if (!exists(path)) return refuse(unfit, path, "is to be in the sandbox, but does not exist", ENOENT);
         if (leads_to_ours(path)) return refuse(unfit, path, "leads to what warderd itself has open, and is no device", ELOOP);
         if (is_directory(path)) {
             const bool terminals = name == "pts";
@@ -247,11 +247,11 @@ Result<void> Layout::add_devices(Unfit& unfit) {
 
 Result<void> Layout::add_memory_directories(Unfit& unfit) {
     for (const auto& one : plan_.memory_directories) {
-        const std::string target = in_cell(one.target);
+        const std::string target = in_sandbox(one.target);
         if (hidden(one.target)) return refuse(unfit, one.target, "lies in the private /tmp, which is in memory itself", EINVAL);
         if (attached(target)) return refuse(unfit, one.target, "lies in a directory of the host, where nothing is made", EINVAL);
         for (const auto& other : plan_.memory_directories) {
-            if (&other == &one || !lies_below(target, in_cell(other.target))) continue;
+            if (&other == &one || !lies_below(target, in_sandbox(other.target))) continue;
             return refuse(unfit, one.target, "lies in the directory in memory at " + other.target, EINVAL);
         }
         add_directory(target);
@@ -272,7 +272,7 @@ Result<void> Layout::refuse_hidden(Unfit& unfit) const {
     for (const auto& one : plan_.overlays) shown.push_back(one.target);
     for (const auto& target : shown) {
         for (const auto& place : over) {
-            if (lies_below(in_cell(target), in_cell(place))) return refuse(unfit, target, "would be hidden by the cell's own " + place, EINVAL);
+            if (lies_below(in_sandbox(target), in_sandbox(place))) return refuse(unfit, target, "would be hidden by the sandbox's own " + place, EINVAL);
         }
     }
     return {};
@@ -295,7 +295,7 @@ bool Layout::is_directory_there(const std::string& relative) const {
 }
 
 Result<void> Layout::add_overlay(const Overlay& one, Unfit& unfit) {
-    const std::string target = in_cell(one.target);
+    const std::string target = in_sandbox(one.target);
     if (hidden(one.target)) return refuse(unfit, one.target, "lies in the private /tmp, which is new at each start itself", EINVAL);
     if (!attached(target)) add_directory(target);
     else if (!is_directory_there(target)) return refuse(unfit, one.target, "lies in a directory of the host, and is no directory there", ENOENT);
@@ -370,7 +370,7 @@ void Layout::show_file_of_host(const std::string& path) {
 
 // In a tree of the host nothing is made: what is to be shown there needs something of its kind in its place.
 Result<void> Layout::refuse_absent_place(const Bind& bind, Unfit& unfit) const {
-    const std::string relative = in_cell(bind.target);
+    const std::string relative = in_sandbox(bind.target);
     const Attachment* tree = tree_over(relative);
     if (hidden(bind.target) || tree == nullptr || tree->target == relative) return {};
     const std::string place = tree->source + relative.substr(tree->target.size());
@@ -385,7 +385,7 @@ Result<void> Layout::add_bind(const Bind& bind, Unfit& unfit) {
     if (hidden(bind.target) && past_own_links(plan_, bind.target) == "tmp") {
         return refuse(unfit, bind.target, "is the worker's own /tmp: bind it at another place", EINVAL);
     }
-    if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the cell, but does not exist", ENOENT);
+    if (!exists(bind.source)) return refuse(unfit, bind.source, "is to be shown in the sandbox, but does not exist", ENOENT);
     TRY(refuse_absent_place(bind, unfit));
     show(bind.source, bind.target, bind.writable ? mounts::Access::writable : mounts::Access::read_only, bind.no_execute);
     return {};
@@ -403,7 +403,7 @@ Result<void> Layout::add_binds(Unfit& unfit) {
 
 Result<void> Layout::add_files(Unfit& unfit) {
     for (const auto& file : plan_.files) {
-        const std::string target = in_cell(file.target);
+        const std::string target = in_sandbox(file.target);
         if (hidden(file.target)) return refuse(unfit, file.target, "is hidden by the private /tmp; put it elsewhere", EINVAL);
         if (attached(target)) return refuse(unfit, file.target, "lies in a directory of the host, where nothing is made", EINVAL);
         add_node({Node::Kind::text_file, target, file.text});
@@ -412,7 +412,7 @@ Result<void> Layout::add_files(Unfit& unfit) {
 }
 
 bool Layout::shown(const std::string& path) const {
-    const std::string relative = in_cell(path);
+    const std::string relative = in_sandbox(path);
     const auto covers = [&](const LateAttachment& one) { return lies_below("/" + relative, one.target); };
     return overlaid(path) || attached(relative) || made_.contains(relative) || std::any_of(tree_.late.begin(), tree_.late.end(), covers);
 }
@@ -428,7 +428,7 @@ void Layout::add_program(const Chain& chain) {
         for (const auto& file : *files) show_file(file);
     }
     for (const auto& link : chain.links) {
-        if (!shown(link.path) && !hidden(link.path)) add_node({Node::Kind::link, in_cell(link.path), link.text});
+        if (!shown(link.path) && !hidden(link.path)) add_node({Node::Kind::link, in_sandbox(link.path), link.text});
     }
 }
 
@@ -436,7 +436,7 @@ void Layout::add_program(const Chain& chain) {
 bool Layout::is_only_a_link(const std::string& file) const {
     struct stat status;
     const bool link = ::lstat(host_path(file, plan_).c_str(), &status) == 0 && S_ISLNK(status.st_mode);
-    return link && !made_.contains(in_cell(file));
+    return link && !made_.contains(in_sandbox(file));
 }
 
 // The kernel goes by the last file that it loads at exec: the loader of a dynamic program, which is small, or a static one.
@@ -455,7 +455,7 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
         if (overlaid(file)) return refuse(unfit, file, "lies in an overlay: put it elsewhere for dumpable = false", EINVAL);
         const std::string copy = copies_aside + ("/" + std::to_string(tree_.unreadable.size()));
         add_node({Node::Kind::program_copy, copy, source});
-        tree_.unreadable.push_back({copy, in_cell(file)});
+        tree_.unreadable.push_back({copy, in_sandbox(file)});
         tree_.size += size + 4096;
     }
     return {};
@@ -464,8 +464,8 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
 // Each start reads them anew. That they changed is seen as of what is bound, so that no room is waiting with what was there before.
 Result<void> Layout::add_secret_files(Unfit& unfit) {
     for (const auto& one : plan_.secret_files) {
-        if (!exists(one.source)) return refuse(unfit, one.source, "is to be a secret file of the cell, but does not exist", ENOENT);
-        if (is_directory(one.source)) return refuse(unfit, one.source, "is to be a secret file of the cell, and is a directory", EISDIR);
+        if (!exists(one.source)) return refuse(unfit, one.source, "is to be a secret file of the sandbox, but does not exist", ENOENT);
+        if (is_directory(one.source)) return refuse(unfit, one.source, "is to be a secret file of the sandbox, and is a directory", EISDIR);
         tree_.seen.push_back(look(one.source));
     }
     return {};
@@ -625,7 +625,7 @@ std::string place_of(const MountTree& tree, const Report& report) {
         case Report::Step::prepare:
         case Report::Step::pivot: break;
     }
-    return "the root of the cell";
+    return "the root of the sandbox";
 }
 
 // Kills the child and reaps it. One that hangs in the kernel is left behind: it has been told to die.

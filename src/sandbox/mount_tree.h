@@ -19,7 +19,7 @@
 
 namespace warder::sandbox {
 
-// Something made on the root's tmpfs. Paths are relative to the cell's "/".
+// Something made on the root's tmpfs. Paths are relative to the sandbox's "/".
 struct Node {
     enum class Kind : std::uint8_t {
         directory, empty_file, text_file, link,
@@ -30,10 +30,10 @@ struct Node {
     std::string text;   // of a text file; where a link leads; the file that is copied
 };
 
-// A tree of the host that is shown in the cell.
+// A tree of the host that is shown in the sandbox.
 struct Attachment {
     std::string source;   // absolute, on the host
-    std::string target;   // relative to the cell's "/"
+    std::string target;   // relative to the sandbox's "/"
     mounts::Access access = mounts::Access::read_only;
     mounts::Devices devices = mounts::Devices::hidden;
     bool no_execute = false;
@@ -52,14 +52,14 @@ struct LateAttachment {
 
 // An overlay's layers, out of the worker's reach. The overlay itself is new at each start, so the child makes it.
 struct Layers {
-    std::string target;                      // absolute, in the cell, without the links in it that are the cell's own
+    std::string target;                      // absolute, in the sandbox, without the links in it that are the sandbox's own
     std::vector<std::string> lower;          // absolute, in the template: where those of the plan's Overlay are
     std::string top;                         // likewise: an empty directory, for what the worker will write
 };
 
 // A copied program, attached over what the host has there.
 struct UnreadableProgram {
-    std::string copy;      // a Node, relative to the cell's "/"
+    std::string copy;      // a Node, relative to the sandbox's "/"
     std::string target;    // likewise
 };
 
@@ -73,7 +73,7 @@ struct MountTree {
     std::vector<Seen> seen;                // what the layout was computed from
 };
 
-// A path of the cell, relative to its "/", past the links that are the cell's own: /var/tmp, /var/run and /dev/shm, unless something is
+// A path of the sandbox, relative to its "/", past the links that are the sandbox's own: /var/tmp, /var/run and /dev/shm, unless something is
 // shown in their place.
 std::string past_own_links(const Plan& plan, const std::string& path);
 

@@ -1,4 +1,4 @@
-// Plan: everything that a worker's cell is to be, as a value computed once from the config. It touches nothing. What the
+// Plan: everything that a worker's sandbox is to be, as a value computed once from the config. It touches nothing. What the
 // kernel can do is compared with it before the first start; `enter` carries it out; the receipt is held against it.
 #pragma once
 
@@ -24,16 +24,16 @@ enum class Root : std::uint8_t {
 
 enum class Network : std::uint8_t { empty, host, named };   // named: the namespace at `network_path`
 
-// What of other processes the cell shows in /proc.
+// What of other processes the sandbox shows in /proc.
 enum class ProcView : std::uint8_t {
     hidden,      // there is no /proc
     processes,   // those of its pid namespace, and nothing else of /proc (subset=pid)
 };
 
-// One directory or file of the host shown in the cell, nosuid and nodev always.
+// One directory or file of the host shown in the sandbox, nosuid and nodev always.
 struct Bind {
     std::string source;        // absolute; resolved when the mount tree is made
-    std::string target;        // absolute, in the cell
+    std::string target;        // absolute, in the sandbox
     bool writable = false;
     bool execute = false;      // Landlock: whether programs in it may be run
     bool no_execute = false;   // the mount is noexec: libraries in it cannot be loaded either
@@ -42,7 +42,7 @@ struct Bind {
 
 // An empty directory in memory, new at each start, nosuid and nodev, owned by the worker.
 struct MemoryDirectory {
-    std::string target;        // absolute, in the cell
+    std::string target;        // absolute, in the sandbox
     std::uint64_t size = 0;    // bytes
     mode_t mode = 0700;
     bool no_execute = true;
@@ -51,7 +51,7 @@ struct MemoryDirectory {
 // Directories of the host, read-only, one above the other, and above them what the worker writes: in memory, new at each start. What
 // it changes or deletes of theirs is a matter of permissions, as the files themselves have them; the top of the tree is the worker's.
 struct Overlay {
-    std::string target;               // absolute, in the cell
+    std::string target;               // absolute, in the sandbox
     std::vector<std::string> lower;   // absolute, the first is on top; what is mounted below one of them is not part of it
     std::uint64_t size = 0;           // bytes that the worker may write
     mode_t mode = 0755;               // of the top
@@ -60,7 +60,7 @@ struct Overlay {
 
 inline constexpr gid_t own_group = static_cast<gid_t>(-1);   // the worker's own
 
-// A directory of the host that belongs to the worker: made when the cell is prepared, shown writable at the same path, and
+// A directory of the host that belongs to the worker: made when the sandbox is prepared, shown writable at the same path, and
 // named to the program by a variable of its environment.
 struct OwnDirectory {
     std::string path;
@@ -85,8 +85,8 @@ inline constexpr std::uint64_t max_secret_file = 1 << 20;   // bytes
 
 // What names of hosts are looked up by.
 enum class Names : std::uint8_t {
-    files,   // the cell's own /etc/hosts
-    host,    // the host's /etc/hosts and /etc/resolv.conf, as they are when the cell is laid out
+    files,   // the sandbox's own /etc/hosts
+    host,    // the host's /etc/hosts and /etc/resolv.conf, as they are when the sandbox is laid out
 };
 
 // So many numbers from `inside` on, in a user namespace, are those from `outside` on, on the host.
@@ -98,7 +98,7 @@ struct IdRange {
     friend bool operator==(const IdRange&, const IdRange&) = default;
 };
 
-// A small file made from text, read-only, mode 0444, in the cell.
+// A small file made from text, read-only, mode 0444, in the sandbox.
 struct TextFile {
     std::string target;
     std::string text;
@@ -232,10 +232,10 @@ inline constexpr std::array<std::string_view, 20> kernel_items = {
 
 struct Plan {
     // Program
-    std::string program;                  // absolute, as seen in the cell
+    std::string program;                  // absolute, as seen in the sandbox
     std::vector<std::string> arguments;   // argv, with argv[0]
     std::vector<std::string> environment; // "NAME=value", complete: nothing is inherited
-    std::string directory = "/";          // working directory, in the cell
+    std::string directory = "/";          // working directory, in the sandbox
 
     // Identity
     std::string user;                     // for the generated passwd and for reports

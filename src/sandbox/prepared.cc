@@ -34,7 +34,7 @@ namespace {
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error = EOPNOTSUPP) {
     unfit = {std::move(item), std::move(why)};
-    return failure(error, "preparing a cell");
+    return failure(error, "preparing a sandbox");
 }
 
 std::uint64_t namespaces_of(const Plan& plan) {
@@ -488,7 +488,7 @@ Prepared::Prepared(const Plan& from)
 
 void PreparedDeleter::operator()(Prepared* prepared) const { delete prepared; }
 
-Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string& stub_path, const std::string& controllers) {
+Result<PreparedSandbox> prepare(const Plan& wanted, Unfit& unfit, const std::string& stub_path, const std::string& controllers) {
     KernelFeatures kernel = probe_kernel();
     kernel.controllers = controllers;
     const Plan plan = completed(wanted, kernel);
@@ -497,7 +497,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     TRY(check_kernel(plan, kernel, unfit));
     TRY(check_dumps(plan, unfit));
     const Facts facts = TRY(prepare_sources(plan, unfit));
-    PreparedCell prepared(new Prepared(plan));
+    PreparedSandbox prepared(new Prepared(plan));
     const Chain chain = chain_of(plan);
     if (plan.landlock) prepared->rights = rights_of(plan, chain, kernel.landlock, kernel.landlock_errata);
     TRY(prepare_calls(*prepared, kernel, unfit));
@@ -511,7 +511,7 @@ Result<PreparedCell> prepare(const Plan& wanted, Unfit& unfit, const std::string
     return prepared;
 }
 
-Result<PreparedCell> prepare_to_look(const Plan& wanted, Unfit& unfit) {
+Result<PreparedSandbox> prepare_to_look(const Plan& wanted, Unfit& unfit) {
     Plan plan = completed(wanted, probe_kernel());
     std::erase_if(plan.binds, [&](const Bind& bind) {
         return std::ranges::find(plan.own_directories, bind.source, &OwnDirectory::path) != plan.own_directories.end() && !look_at(bind.source).found.exists;
@@ -519,7 +519,7 @@ Result<PreparedCell> prepare_to_look(const Plan& wanted, Unfit& unfit) {
     plan.own_directories.clear();
     TRY(check_values(plan, unfit));
     const Facts facts = TRY(reach(plan, mount_table(), unfit));
-    PreparedCell prepared(new Prepared(plan));
+    PreparedSandbox prepared(new Prepared(plan));
     TRY(prepare_mounts(*prepared, chain_of(plan), facts, unfit));
     return prepared;
 }

@@ -43,7 +43,7 @@ struct OverlayMounts {
     std::string options;
 };
 
-// The seccomp filters of a cell. Shared by all whose rules are the same; all empty where there are none.
+// The seccomp filters of a sandbox. Shared by all whose rules are the same; all empty where there are none.
 struct Filters {
     seccomp::Program calls;                 // the worker's
     seccomp::Program telling_calls;         // the same, as it is installed where a witness is to see what it denies
@@ -63,7 +63,7 @@ public:
     std::string hostname;
     std::string tmp_options;
     std::vector<std::string> memory_options;   // of each memory directory
-    std::vector<std::string> memory_targets;   // likewise, without the links in it that are the cell's own
+    std::vector<std::string> memory_targets;   // likewise, without the links in it that are the sandbox's own
     std::string secrets_options;            // of the tmpfs of secret files
     std::string secrets_in_memory;          // likewise, and never swapped out
     std::string ptys_options;               // of its devpts
@@ -91,6 +91,6 @@ public:
 };
 
 // The half of prepare() that is about mounts, for a plan whose own directories may not be there. Errors: as prepare().
-Result<PreparedCell> prepare_to_look(const Plan& plan, Unfit& unfit);
+Result<PreparedSandbox> prepare_to_look(const Plan& plan, Unfit& unfit);
 
 }  // namespace warder::sandbox

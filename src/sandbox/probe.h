@@ -1,4 +1,4 @@
-// What the running kernel can do for a cell, found by asking it, never by its version. For prepare(), which refuses what
+// What the running kernel can do for a sandbox, found by asking it, never by its version. For prepare(), which refuses what
 // cannot be done, and for reports.
 #pragma once
 

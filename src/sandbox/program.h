@@ -1,5 +1,5 @@
 // What it takes to run a program: the file itself, the interpreters that its first line or its ELF header names, and the
-// symbolic links on the way. Read from the host when a cell is prepared, so that Landlock can grant execution to exactly
+// symbolic links on the way. Read from the host when a sandbox is prepared, so that Landlock can grant execution to exactly
 // these.
 #pragma once
 
@@ -20,13 +20,13 @@ struct FollowedLink {
 };
 
 struct Chain {
-    std::vector<std::string> files{};       // as seen in the cell: the program, then its interpreters, then the loader
+    std::vector<std::string> files{};       // as seen in the sandbox: the program, then its interpreters, then the loader
     std::vector<FollowedLink> links{};
     std::vector<std::string> libraries{};  // of a minimal root: what the files of the chain name, and what those name
     std::vector<std::string> ends{};       // of files: ELF programs that name no loader, where exec ends
 };
 
-// Where `path` of the cell comes from on the host: through the bind that covers it, the first layer of an overlay that has it, or
+// Where `path` of the sandbox comes from on the host: through the bind that covers it, the first layer of an overlay that has it, or
 // the same path.
 std::string host_path(const std::string& path, const Plan& plan);
 
@@ -38,7 +38,7 @@ bool lies_below(const std::string& path, const std::string& directory);
 // Asked before a file of the host is looked at. Where it says no, the file is left out as if it were not there. Empty: always yes.
 using MayLook = std::function<bool(const std::string& path)>;
 
-// The host's regular file at `path` of the cell, or none.
+// The host's regular file at `path` of the sandbox, or none.
 Fd open_regular(const std::string& path, const Plan& plan, const MayLook& may);
 
 // Reads while `file` is open.

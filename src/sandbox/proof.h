@@ -1,4 +1,4 @@
-// Proof: what a child saw of its own cell just before exec, where the kernel tells nobody else. It goes down the status pipe as
+// Proof: what a child saw of its own sandbox just before exec, where the kernel tells nobody else. It goes down the status pipe as
 // it is; the receipt holds it against the plan.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace warder::sandbox {
 
-// Root means nothing in a cell, capabilities come by no change of uid, and none of it can be taken back.
+// Root means nothing in a sandbox, capabilities come by no change of uid, and none of it can be taken back.
 inline constexpr unsigned long worker_securebits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
                                                    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
                                                    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;

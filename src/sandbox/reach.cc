@@ -110,7 +110,7 @@ Result<void> reach(const std::string& source, std::string_view mountinfo, Facts&
         silent[mount.point] = Clock::now();
     }
     unfit = {source, "lies on " + mount.type + " at " + mount.point + ", whose server does not answer"};
-    return failure(ETIMEDOUT, "asking the servers of a cell's sources");
+    return failure(ETIMEDOUT, "asking the servers of a sandbox's sources");
 }
 
 // Nobody else answers for it, and it keeps no memory of names that are not there: RESOLVE_CACHED says EAGAIN for those.

@@ -1,4 +1,4 @@
-// What the host has where a cell is made from, and whether it can be looked at: a start looks at its sources by name, and before a server
+// What the host has where a sandbox is made from, and whether it can be looked at: a start looks at its sources by name, and before a server
 // that hangs (of NFS, FUSE and the like) every worker would wait with it. Such sources are looked at by a child, and a life that follows
 // does not look at them again.
 #pragma once
@@ -25,7 +25,7 @@ struct Look {
     friend bool operator==(const Look&, const Look&) = default;
 };
 
-// What a path of the host was when the cell was prepared.
+// What a path of the host was when the sandbox was prepared.
 struct Seen {
     std::string path;
     Look found;

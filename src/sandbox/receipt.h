@@ -55,12 +55,12 @@ using Namespaces = std::array<std::uint64_t, namespace_kinds.size()>;   // inode
 
 struct ExpectedOverlay {
     Overlay plan;
-    std::vector<std::string> lower;   // where its layers are in the cell, each a mount of its own
+    std::vector<std::string> lower;   // where its layers are in the sandbox, each a mount of its own
     std::string top;                  // the tmpfs that is written to
 };
 
 struct ExpectedMount {
-    std::string path;          // in the cell
+    std::string path;          // in the sandbox
     bool read_only = false;
     bool devices = false;      // device files work below it
     std::optional<ExpectedOverlay> overlay = {};
@@ -109,7 +109,7 @@ Receipt compare(const Expected& expected, const Observed& seen);
 
 // ---- With the world ----
 
-// What a life of this cell is to be.
+// What a life of this sandbox is to be.
 Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, std::string cgroup);
 
 // Looks at a child that is not reaped yet, so that its pid is its own. About 45 system calls that wait for nobody.

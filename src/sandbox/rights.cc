@@ -14,7 +14,7 @@ constexpr std::uint64_t using_devices = reading | write_file | ioctl_dev;
 class Collector {
 public:
     explicit Collector(const Handled& handled) { rights_.handled = handled; }
-    void allow(const std::string& path, std::uint64_t rights, bool may_be_absent = false, FoundBy found = FoundBy::cell) {
+    void allow(const std::string& path, std::uint64_t rights, bool may_be_absent = false, FoundBy found = FoundBy::sandbox) {
         rights_.paths.push_back({path, rights & rights_.handled.files, may_be_absent, found});
     }
     Rights take() { return std::move(rights_); }

@@ -1,4 +1,4 @@
-// What Landlock allows in a cell, as values: which tree may be read, written or run. Computed once; a child turns it into a
+// What Landlock allows in a sandbox, as values: which tree may be read, written or run. Computed once; a child turns it into a
 // ruleset when its mounts stand, because a private /tmp is new at each start.
 #pragma once
 
@@ -14,16 +14,16 @@ namespace warder::sandbox {
 
 // Who may have a say in where a path leads when the ruleset is made.
 enum class FoundBy : std::uint8_t {
-    cell,      // all its links are the cell's own
+    sandbox,      // all its links are the sandbox's own
     others,    // it may lie in a tree where others make symlinks: those lead to what is theirs, or nowhere
     program,   // likewise, and its symlinks are followed, to a file
 };
 
 struct PathRight {
-    std::string path;          // in the cell
+    std::string path;          // in the sandbox
     std::uint64_t rights = 0;  // of sys/landlock.h
     bool may_be_absent = false;
-    FoundBy found = FoundBy::cell;
+    FoundBy found = FoundBy::sandbox;
 };
 
 struct PortRight {

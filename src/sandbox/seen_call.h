@@ -42,7 +42,7 @@ std::string in_words(const SeenCall& call);
 
 // What of the plan denied it, and the smallest change that would allow it.
 struct Remedy {
-    std::string key;      // of [worker.NAME.cell]: "allow_calls"; empty: no key allows it
+    std::string key;      // of [worker.NAME.sandbox]: "allow_calls"; empty: no key allows it
     std::string change;   // "allow_calls = [\"ptrace\"]", or why nothing does
 };
 Remedy remedy_for(const Calls& calls, const SeenCall& call);

@@ -80,7 +80,7 @@ Result<void> find_mounts(const Prepared& prepared, pid_t pid, Unfit& unfit) {
     const std::string there = TRY(read_file("/proc/" + std::to_string(pid) + "/mountinfo", 16 << 20));
     for (const auto& mount : expected_of(prepared, {}, {}).mounts) {
         if (!mount.at_path || mount_of(there, mount.path).point == mount.path) continue;
-        return unfit_for(unfit, mount.path, "would be hidden by something else that the cell shows", EINVAL);
+        return unfit_for(unfit, mount.path, "would be hidden by something else that the sandbox shows", EINVAL);
     }
     return {};
 }
@@ -89,7 +89,7 @@ Result<void> find_mounts(const Prepared& prepared, pid_t pid, Unfit& unfit) {
 
 Result<void> try_mounts(const Plan& plan, Unfit& unfit) {
     if (!plan.mount_namespace) return {};
-    const PreparedCell prepared = TRY(prepare_to_look(plan, unfit));
+    const PreparedSandbox prepared = TRY(prepare_to_look(plan, unfit));
     const Spawned child = TRY(start(*prepared, {}, enter_to_be_looked_at, {.namespaces = CLONE_NEWPID}));
     pollfd ready{child.status.get(), POLLIN, 0};
     const bool said = ::poll(&ready, 1, looked_at_within_ms) == 1;
@@ -98,10 +98,10 @@ Result<void> try_mounts(const Plan& plan, Unfit& unfit) {
     if (failed && failed->stage == Stage::none) found = find_mounts(*prepared, child.pid, unfit);
     (void)send_signal(child.pidfd.get(), SIGKILL);
     if (ended_within(child.pidfd.get(), looked_at_within_ms)) (void)reap(child.pidfd.get());
-    if (!failed) return unfit_for(unfit, "cell", "its mounts were not made in time", ETIMEDOUT);
+    if (!failed) return unfit_for(unfit, "sandbox", "its mounts were not made in time", ETIMEDOUT);
     if (failed->stage == Stage::none) return found;
     const bool named = failed->object[0] == '/';
-    return unfit_for(unfit, named ? failed->object : "cell", "cannot be mounted: " + std::string(::strerror(failed->error)), failed->error);
+    return unfit_for(unfit, named ? failed->object : "sandbox", "cannot be mounted: " + std::string(::strerror(failed->error)), failed->error);
 }
 
 Result<Spawned> spawn_stub(const Prepared& prepared) {

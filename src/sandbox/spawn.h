@@ -1,4 +1,4 @@
-// Starting a process in a cell. Prepared holds everything that can be made once and used at each start: argument vectors,
+// Starting a process in a sandbox. Prepared holds everything that can be made once and used at each start: argument vectors,
 // the seccomp program, the mount tree. spawn_stub() makes the room (namespaces, with a small reaper as its PID 1);
 // spawn_worker() lets the worker move in as the caller's own child. A room may be made ahead of need. Neither ever waits for a child: the status pipe says
 // how it went, and the caller's loop watches it. Nothing here knows of grants or of lives.
@@ -49,7 +49,7 @@ class Prepared;   // opaque: spawn.cc and enter.cc know it
 struct PreparedDeleter {
     void operator()(Prepared* prepared) const;
 };
-using PreparedCell = std::unique_ptr<Prepared, PreparedDeleter>;
+using PreparedSandbox = std::unique_ptr<Prepared, PreparedDeleter>;
 
 // Why a plan cannot be carried out here: the item, and what to do about it, in words.
 struct Unfit {
@@ -60,16 +60,16 @@ struct Unfit {
 // Of a plan without a pid namespace, where the worker gets no group either: neither would end with the run what has left its session.
 inline constexpr std::string_view needs_group_to_end =
     "is off, and there is no cgroup: what the worker leaves behind would live on after it is stopped; instead: pid_namespace = true in "
-    "[worker.NAME.cell], or a cgroup for warderd (systemd: Delegate=yes; [daemon] cgroup)";
+    "[worker.NAME.sandbox], or a cgroup for warderd (systemd: Delegate=yes; [daemon] cgroup)";
 
 // Builds all that can be built once. May wait for the child that builds the mounts, at most 5 s. `stub_path` is where
 // warder-stub lies; empty: beside this program, or where it is installed. `controllers` are those of cgroup v2 that the
 // worker's group has, as cgroup.controllers names them: none without a group of its own.
 // Errors: a plan that this kernel cannot carry out is EOPNOTSUPP, one that contradicts itself EINVAL, a file that must be
 // there and is not ENOENT, each with `unfit` filled in; others are those of the call that failed.
-Result<PreparedCell> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {}, const std::string& controllers = {});
+Result<PreparedSandbox> prepare(const Plan& plan, Unfit& unfit, const std::string& stub_path = {}, const std::string& controllers = {});
 
-// Makes the cell's mounts for real, as a start would, in namespaces that nobody stays in, and looks whether all of them are there. On
+// Makes the sandbox's mounts for real, as a start would, in namespaces that nobody stays in, and looks whether all of them are there. On
 // the host nothing is made: directories of the worker's own that are not there yet are left out. Only as root. Waits, at most 10 s.
 // Errors: as prepare(), with `unfit` filled in.
 Result<void> try_mounts(const Plan& plan, Unfit& unfit);
@@ -78,14 +78,14 @@ Result<void> try_mounts(const Plan& plan, Unfit& unfit);
 // worker's mounts in a namespace that is gone at once, but none of its directories: those that are not there are left out.
 Result<void> rehearse(Plan plan, Unfit& unfit, const std::string& controllers);
 
-// Whether something on the host that the cell shows (the program, a bind, the loader's cache) is another file than when
+// Whether something on the host that the sandbox shows (the program, a bind, the loader's cache) is another file than when
 // it was prepared: then prepare it anew before the next start. Costs a look into the kernel's memory for each. What others answer for
 // (NFS, FUSE and the like) takes waiting for them, which a preparation does, with a limit: with `Theirs::asked` it always is another.
 enum class Theirs : std::uint8_t { left_alone, asked };
 bool stale(const Prepared& prepared, Theirs theirs = Theirs::left_alone);
 
-// The files (not directories) that the cell shows by a bind of their own and that were replaced on the host since, by an editor or a
-// package: who runs in the cell sees what was there before.
+// The files (not directories) that the sandbox shows by a bind of their own and that were replaced on the host since, by an editor or a
+// package: who runs in the sandbox sees what was there before.
 std::vector<std::string> replaced_files(const Prepared& prepared);
 
 // The plan as it is carried out here: without what it prefers and this kernel lacks.
@@ -111,7 +111,7 @@ Result<Spawned> spawn_stub(const Prepared& prepared);
 bool may_be_made_ahead(const Prepared& prepared);
 
 // The stage at which a spawn with these descriptors failed before there was a child: Stage::cgroup where the group did not take
-// it, Stage::none where it was nothing of the cell's.
+// it, Stage::none where it was nothing of the sandbox's.
 Stage stage_of(const Error& failed, const Descriptors& descriptors);
 
 // Starts the program: inside the stub's namespaces if `stub_pidfd` is not -1. The caller's own pid namespace is as before

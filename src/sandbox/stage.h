@@ -1,4 +1,4 @@
-// Stages of setting up a cell, in their order. A failure is one of these and an errno, sent down the status pipe and told
+// Stages of setting up a sandbox, in their order. A failure is one of these and an errno, sent down the status pipe and told
 // once more by the exit number that systemd.exec(5) gives to that stage.
 #pragma once
 

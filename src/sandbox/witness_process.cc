@@ -264,7 +264,7 @@ Result<seccomp::Program> few_calls() {
     return seccomp::compile(rules);
 }
 
-// root's number, so that no worker can signal it whatever its cell leaves open, and nothing of root's power.
+// root's number, so that no worker can signal it whatever its sandbox leaves open, and nothing of root's power.
 bool confine() {
     const auto calls = few_calls();
     if (!calls) return false;

@@ -21,9 +21,9 @@ namespace {
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-// "bind = ["/opt/app"] in [worker.web.cell] (warder.toml:4) shows it".
-std::string in_cell_section(const Suspects& suspects) {
-    std::string words = " in [worker." + std::string(suspects.worker) + ".cell]";
+// "bind = ["/opt/app"] in [worker.web.sandbox] (warder.toml:4) shows it".
+std::string in_sandbox_section(const Suspects& suspects) {
+    std::string words = " in [worker." + std::string(suspects.worker) + ".sandbox]";
     if (!suspects.origin.empty()) words += " (" + std::string(suspects.origin) + ")";
     return words;
 }
@@ -39,10 +39,10 @@ bool may_run(const struct stat& status, const sandbox::Plan& plan) {
     return (status.st_mode & (in_group ? S_IXGRP : S_IXOTH)) != 0;
 }
 
-// Where the cell puts a tree of its own, what the host has there is not seen.
-std::string hidden_by_cell(std::string_view path) {
+// Where the sandbox puts a tree of its own, what the host has there is not seen.
+std::string hidden_by_sandbox(std::string_view path) {
     for (const std::string_view own : {"/tmp", "/dev", "/proc", "/var/tmp"}) {
-        if (path.starts_with(own) && (path.size() == own.size() || path[own.size()] == '/')) return "the cell has a " + std::string(own) + " of its own, which hides the host's";
+        if (path.starts_with(own) && (path.size() == own.size() || path[own.size()] == '/')) return "the sandbox has a " + std::string(own) + " of its own, which hides the host's";
     }
     return {};
 }
@@ -50,16 +50,16 @@ std::string hidden_by_cell(std::string_view path) {
 std::string not_found(const ProgramFacts& program, const Suspects& suspects) {
     const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
     if (!program.on_host) return what + " does not exist on this machine";
-    const std::string own = hidden_by_cell(program.path);
-    const std::string shown = own.empty() ? directory_of(program.path) : program.path;   // those directories themselves are the cell's own
-    return what + " is not in the cell: " + (own.empty() ? "" : own + ": ") + "bind = [" + quoted(shown) + "]" + in_cell_section(suspects) + " shows it";
+    const std::string own = hidden_by_sandbox(program.path);
+    const std::string shown = own.empty() ? directory_of(program.path) : program.path;   // those directories themselves are the sandbox's own
+    return what + " is not in the sandbox: " + (own.empty() ? "" : own + ": ") + "bind = [" + quoted(shown) + "]" + in_sandbox_section(suspects) + " shows it";
 }
 
 std::string not_permitted(const ProgramFacts& program, const Suspects& suspects) {
     const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
     if (!program.noexec.empty()) return what + " cannot be run: " + program.noexec + ", and execute changes nothing about that";
     if (!program.runnable) return what + " has a mode that does not let uid " + std::to_string(suspects.plan->uid) + " run it";
-    const std::string hint = "execute = [" + quoted(program.path) + "]" + in_cell_section(suspects) + " lets it run";
+    const std::string hint = "execute = [" + quoted(program.path) + "]" + in_sandbox_section(suspects) + " lets it run";
     const bool passable = suspects.plan->landlock && !program.may_execute;
     return what + " may not be run: " + (passable ? hint : "a directory on the way to it cannot be passed");
 }
@@ -75,11 +75,11 @@ std::string of_exec(const Exit& exit, const Suspects& suspects) {
     }
 }
 
-// A path of the cell that was to be there: what Landlock's rules are about.
+// A path of the sandbox that was to be there: what Landlock's rules are about.
 std::string of_missing_path(std::string_view path, const Suspects& suspects) {
-    const std::string own = hidden_by_cell(path);
-    if (!own.empty()) return std::string(path) + " is not in the cell: " + own;
-    return std::string(path) + " is not in the cell: bind = [" + quoted(path) + "]" + in_cell_section(suspects) + " shows it";
+    const std::string own = hidden_by_sandbox(path);
+    if (!own.empty()) return std::string(path) + " is not in the sandbox: " + own;
+    return std::string(path) + " is not in the sandbox: bind = [" + quoted(path) + "]" + in_sandbox_section(suspects) + " shows it";
 }
 
 std::string of_limit(std::string_view object, const Suspects& suspects) {
@@ -106,8 +106,8 @@ std::string of_object(const Exit& exit, const Suspects& suspects) {
     const std::string object = of_directory ? suspects.plan->directory : std::string(suspects.object);
     switch (stage) {
         case sandbox::Stage::directory: {
-            const std::string own = hidden_by_cell(object);
-            return "the working directory " + object + (exit.error != ENOENT || own.empty() ? ": bind = [" + quoted(object) + "]" + in_cell_section(suspects) + " shows it" : ": " + own);
+            const std::string own = hidden_by_sandbox(object);
+            return "the working directory " + object + (exit.error != ENOENT || own.empty() ? ": bind = [" + quoted(object) + "]" + in_sandbox_section(suspects) + " shows it" : ": " + own);
         }
         case sandbox::Stage::landlock: return exit.error == ENOENT ? of_missing_path(suspects.object, suspects) : object;
         case sandbox::Stage::limits: return of_limit(suspects.object, suspects);
@@ -122,7 +122,7 @@ std::string of_setup(const Exit& exit, const Suspects& suspects) {
     const auto stage = static_cast<sandbox::Stage>(exit.value);
     if (stage == sandbox::Stage::evidence && exit.error == ESRCH) return "its witness ended before it had begun";
     if (stage == sandbox::Stage::evidence && exit.error == EBUSY) {
-        return "warderd is under a filter that has a listener, and there can be one: evidence = \"errno\"" + in_cell_section(suspects) + " does without";
+        return "warderd is under a filter that has a listener, and there can be one: evidence = \"errno\"" + in_sandbox_section(suspects) + " does without";
     }
     if (stage == sandbox::Stage::exec) return of_exec(exit, suspects);
     return of_object(exit, suspects);
@@ -147,14 +147,14 @@ std::string of_memory(const MemoryFacts& memory, const Suspects& suspects) {
     }
     const bool limited = !memory.limit.empty() && memory.limit != "max";
     if (!limited) return "out of memory: the kernel chose it, although its group has no limit of its own";
-    return "out of memory: its group reached memory.max = " + memory.limit + "; a higher limit" + in_cell_section(suspects) + " would let it go on";
+    return "out of memory: its group reached memory.max = " + memory.limit + "; a higher limit" + in_sandbox_section(suspects) + " would let it go on";
 }
 
 // Denied calls answer with an errno, so only what the filter kills for ends here.
 std::string of_filter(const Suspects& suspects) {
     if (suspects.plan == nullptr || !suspects.plan->calls.enabled) return {};
     return "its filter ended it for a system call of another ABI (i386 or x32), or one that it kills for; call not known: audit(8) "
-           "names it where it is on, and so does strace(1); evidence = \"full\"" + in_cell_section(suspects) + " names it the next time";
+           "names it where it is on, and so does strace(1); evidence = \"full\"" + in_sandbox_section(suspects) + " names it the next time";
 }
 
 // The call that ends it is the last that its witness saw of that kind.
@@ -163,7 +163,7 @@ std::string of_killed_call(const Suspects& suspects) {
     const auto call = std::find_if(list.rbegin(), list.rend(), [](const auto& one) { return one.error == 0; });
     if (call == list.rend() || suspects.plan == nullptr) return "its filter ended it for a system call";
     const auto remedy = sandbox::remedy_for(suspects.plan->calls, *call);
-    return "its filter ends it for the system call " + sandbox::in_words(*call) + "; what would allow it" + in_cell_section(suspects) + ": " + remedy.change;
+    return "its filter ends it for the system call " + sandbox::in_words(*call) + "; what would allow it" + in_sandbox_section(suspects) + ": " + remedy.change;
 }
 
 // A program that is denied a call often gives up without saying which.
@@ -193,7 +193,7 @@ bool by_its_own_doing(const Exit& exit) {
 
 namespace {
 
-// Where execute changes nothing: the mount is noexec, in the cell or on the host.
+// Where execute changes nothing: the mount is noexec, in the sandbox or on the host.
 std::string noexec_of(const std::string& path, const std::string& there, const sandbox::Plan& plan) {
     const auto covers = [&](const std::string& target) { return sandbox::lies_below(path, target); };
     for (const auto& one : plan.memory_directories) {
@@ -254,11 +254,11 @@ std::string by_symptom(const Exit& exit, const Suspects& suspects) {
     const bool crashed = exit.kind == Exit::Kind::signal && (exit.value == SIGTRAP || exit.value == SIGILL || exit.value == SIGSEGV);
     if (crashed && suspects.plan->refuse_executable_memory) {
         return "no call was seen to be denied; programs that compile while they run (node, java and the like) end so where memory cannot be both "
-               "written and run: refuse_executable_memory = false" + in_cell_section(suspects) + " lets them";
+               "written and run: refuse_executable_memory = false" + in_sandbox_section(suspects) + " lets them";
     }
     if (exit.kind != Exit::Kind::code) return {};
-    if (exit.value == 127) return "a shell ends with 127 when it does not find a program: bind or execute" + in_cell_section(suspects) + " shows it";
-    if (exit.value == 126) return "a shell ends with 126 when it may not run a program: execute = [\"/path/of/it\"]" + in_cell_section(suspects) + " lets it run";
+    if (exit.value == 127) return "a shell ends with 127 when it does not find a program: bind or execute" + in_sandbox_section(suspects) + " shows it";
+    if (exit.value == 126) return "a shell ends with 126 when it may not run a program: execute = [\"/path/of/it\"]" + in_sandbox_section(suspects) + " lets it run";
     return {};
 }
 

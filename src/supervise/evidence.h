@@ -1,4 +1,4 @@
-// Evidence: what is known of why a cell ended its worker, in words: the call, path or limit as far as the kernel tells it, the place in the
+// Evidence: what is known of why a sandbox ended its worker, in words: the call, path or limit as far as the kernel tells it, the place in the
 // config, and the smallest change that would allow it. Looking and saying are apart: the words come from values.
 #pragma once
 

@@ -241,8 +241,8 @@ void on_protocol_broken(Turn& turn) {
 }
 
 // Before anybody is told that it is ready, so it is starting as a rule.
-void on_cell_differs(Turn& turn) {
-    if (turn.life.state == State::starting || turn.life.state == State::ready) end_at_once(turn, {Exit::Kind::cell});
+void on_sandbox_differs(Turn& turn) {
+    if (turn.life.state == State::starting || turn.life.state == State::ready) end_at_once(turn, {Exit::Kind::sandbox});
 }
 
 void dispatch(Turn& turn) {
@@ -257,7 +257,7 @@ void dispatch(Turn& turn) {
         case Event::Kind::group_empty: return on_group_empty(turn);
         case Event::Kind::timer: return on_timer(turn);
         case Event::Kind::protocol_broken: return on_protocol_broken(turn);
-        case Event::Kind::cell_differs: return on_cell_differs(turn);
+        case Event::Kind::sandbox_differs: return on_sandbox_differs(turn);
     }
 }
 
@@ -276,10 +276,10 @@ bool is_failure(const Exit& exit, const Restart& rule) {
     return std::find(rule.success.begin(), rule.success.end(), exit.value) == rule.success.end();
 }
 
-// A cell that was not made as planned would be no better the next time, and what a machine never had does not come by itself: a
+// A sandbox that was not made as planned would be no better the next time, and what a machine never had does not come by itself: a
 // person has to look.
 bool restarts_after(const Exit& exit, const Restart& rule) {
-    if (exit.kind == Exit::Kind::cell || exit.kind == Exit::Kind::unfit) return false;
+    if (exit.kind == Exit::Kind::sandbox || exit.kind == Exit::Kind::unfit) return false;
     switch (rule.policy) {
         case RestartPolicy::never: return false;
         case RestartPolicy::on_failure: return is_failure(exit, rule);
@@ -312,7 +312,7 @@ std::string_view name_of(Event::Kind kind) {
         case Event::Kind::group_empty: return "group empty";
         case Event::Kind::timer: return "timer";
         case Event::Kind::protocol_broken: return "protocol broken";
-        case Event::Kind::cell_differs: return "cell differs";
+        case Event::Kind::sandbox_differs: return "sandbox differs";
     }
     return "unknown";
 }

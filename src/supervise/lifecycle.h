@@ -37,7 +37,7 @@ struct Exit {
         timeout,         // it was not ready in time
         setup_timeout,   // its set-up took too long
         protocol,        // it broke the protocol
-        cell,            // its cell was not what was planned: never answered by another start
+        sandbox,            // its sandbox was not what was planned: never answered by another start
         unfit,           // this machine has not what it takes, and never had: likewise
     };
     Kind kind = Kind::none;
@@ -94,7 +94,7 @@ struct Event {
         group_empty,    // nothing of this life is left
         timer,          // `deadline` has come
         protocol_broken,  // the worker broke the protocol: its session is over
-        cell_differs,   // the receipt of its cell is not as the plan
+        sandbox_differs,   // the receipt of its sandbox is not as the plan
     };
     Kind kind{};
     Exit exit{};

@@ -24,31 +24,31 @@ void NextRoom::give_place_back() {
     if (std::exchange(reserved_, false)) ++places_.free;
 }
 
-void NextRoom::make(std::shared_ptr<const sandbox::Prepared> cell) {
+void NextRoom::make(std::shared_ptr<const sandbox::Prepared> sandbox) {
     if (stub_ || !reserved_) return;
-    auto spawned = sandbox::spawn_stub(*cell);
+    auto spawned = sandbox::spawn_stub(*sandbox);
     if (!spawned) return give_place_back();
-    cell_ = std::move(cell);
+    sandbox_ = std::move(sandbox);
     stub_ = Child(spawned->pid, std::move(spawned->pidfd));
     status_ = std::move(spawned->status);
     watched_ = poller_.watch(stub_.pidfd(), tag_) && poller_.watch(status_.get(), tag_);
     if (!watched_) put_away();
 }
 
-std::optional<NextRoom::Taken> NextRoom::take(const std::shared_ptr<const sandbox::Prepared>& cell) {
+std::optional<NextRoom::Taken> NextRoom::take(const std::shared_ptr<const sandbox::Prepared>& sandbox) {
     look();
-    if (!is_for(cell)) {
+    if (!is_for(sandbox)) {
         put_away();
         return std::nullopt;
     }
     unwatch();
-    cell_.reset();
+    sandbox_.reset();
     give_place_back();
     return Taken{std::exchange(stub_, {}), std::move(status_)};
 }
 
 void NextRoom::put_away() {
-    cell_.reset();
+    sandbox_.reset();
     if (stub_) (void)stub_.send(SIGKILL);
     else give_place_back();
 }
@@ -56,11 +56,11 @@ void NextRoom::put_away() {
 void NextRoom::look() {
     const auto said = status_ ? sandbox::read_status(status_.get()) : std::nullopt;
     if (said) forget_status();
-    if (said && said->stage != sandbox::Stage::none) cell_.reset();
+    if (said && said->stage != sandbox::Stage::none) sandbox_.reset();
     if (!stub_ || !stub_.ended()) return;
     unwatch();
     status_.reset();
-    cell_.reset();
+    sandbox_.reset();
     (void)stub_.reap();
     stub_ = {};
     give_place_back();

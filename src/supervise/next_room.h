@@ -30,15 +30,15 @@ public:
     // Takes a place for a room that is to be made. False: there is none, or it has one.
     bool reserve();
 
-    // Begins to make one for lives in `cell`, which it keeps alive; a place must be reserved. When it fails the place is free again.
-    void make(std::shared_ptr<const sandbox::Prepared> cell);
+    // Begins to make one for lives in `sandbox`, which it keeps alive; a place must be reserved. When it fails the place is free again.
+    void make(std::shared_ptr<const sandbox::Prepared> sandbox);
 
     struct Taken {
         Child stub;
         Fd status;   // while it is still being made
     };
-    // Gives it to a life in `cell`. nullopt: there is none for this cell, and what there is is put away.
-    std::optional<Taken> take(const std::shared_ptr<const sandbox::Prepared>& cell);
+    // Gives it to a life in `sandbox`. nullopt: there is none for this sandbox, and what there is is put away.
+    std::optional<Taken> take(const std::shared_ptr<const sandbox::Prepared>& sandbox);
 
     // Kills it. It is gone when its end was seen.
     void put_away();
@@ -46,11 +46,11 @@ public:
     // What its events are for: how it was made, and its end.
     void look();
 
-    // For lives in `cell`.
-    bool is_for(const std::shared_ptr<const sandbox::Prepared>& cell) const { return cell_ == cell && cell_; }
+    // For lives in `sandbox`.
+    bool is_for(const std::shared_ptr<const sandbox::Prepared>& sandbox) const { return sandbox_ == sandbox && sandbox_; }
     bool gone() const { return !stub_; }
     // The pid of its stub, if it is ready to be taken; -1: it is not.
-    pid_t standing() const { return cell_ && !status_ ? stub_.pid() : -1; }
+    pid_t standing() const { return sandbox_ && !status_ ? stub_.pid() : -1; }
     // False: the poller did not take it, so it was put away; look() from time to time.
     bool watched() const { return watched_; }
 
@@ -64,7 +64,7 @@ private:
     PollTag tag_;
     bool reserved_ = false;
     bool watched_ = true;
-    std::shared_ptr<const sandbox::Prepared> cell_;   // none: it must not be taken
+    std::shared_ptr<const sandbox::Prepared> sandbox_;   // none: it must not be taken
     Child stub_;
     Fd status_;
 };

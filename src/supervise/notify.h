@@ -14,7 +14,7 @@
 
 namespace warder::supervise {
 
-// Where a worker finds the socket in a cell with a root of its own.
+// Where a worker finds the socket in a sandbox with a root of its own.
 inline constexpr std::string_view notify_target = "/run/warder/notify";
 
 // What one message said. MAINPID, FDSTORE and what is unknown is left aside: nobody names another main process.

@@ -31,7 +31,7 @@ public:
     virtual const sandbox::SeenCalls* seen_calls(Worker&) { return nullptr; }
 
     // A program of this worker was forked and holds the other end of `ours`. Nothing was received from it yet, and SO_PASSCRED
-    // was on before the fork. `who` is what SCM_CREDENTIALS will say: the pid as we see it, and the cell's ids. The channel
+    // was on before the fork. `who` is what SCM_CREDENTIALS will say: the pid as we see it, and the sandbox's ids. The channel
     // stays the worker's, and is good until session_ends() returns.
     virtual void session_begins(Worker& worker, Channel& ours, Credentials who) = 0;
 

@@ -35,7 +35,7 @@ std::string end_words(const Exit& exit) {
         case Exit::Kind::timeout: return "not ready in time";
         case Exit::Kind::setup_timeout: return "set-up took too long";
         case Exit::Kind::protocol: return "broke the protocol";
-        case Exit::Kind::cell: return "its cell was not as planned";
+        case Exit::Kind::sandbox: return "its sandbox was not as planned";
         case Exit::Kind::unfit: return "it cannot run on this machine";
     }
     return "ended";
@@ -75,7 +75,7 @@ std::string why_in_words(const Life& life, const Rule& rule, std::string_view en
             return life.cause == Cause::finished ? std::string(end) + ", which asks for no restart" : "asked to stop";
         case State::failed:
             if (life.cause == Cause::start_limit) return limit_words(rule, end);
-            if (life.last_exit.kind == Exit::Kind::cell || life.last_exit.kind == Exit::Kind::unfit) return std::string(end);
+            if (life.last_exit.kind == Exit::Kind::sandbox || life.last_exit.kind == Exit::Kind::unfit) return std::string(end);
             return std::string(end) + ", and the restart policy is never";
     }
     return {};

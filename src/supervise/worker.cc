@@ -27,7 +27,7 @@ void set_variable(std::vector<std::string>& environment, std::string_view name, 
     environment.push_back(std::string(name).append(value));
 }
 
-void show_in_cell(std::vector<sandbox::Bind>& binds, const std::string& source, std::string_view target) {
+void show_in_sandbox(std::vector<sandbox::Bind>& binds, const std::string& source, std::string_view target) {
     std::erase_if(binds, [target](const sandbox::Bind& one) { return one.target == target; });
     binds.push_back({.source = source, .target = std::string(target)});
 }
@@ -39,8 +39,8 @@ std::string in_words(const sandbox::Unfit& unfit, const Error& error) {
     return unfit.item + (unfit.item.starts_with('/') ? " " : ": ") + unfit.why;   // "/srv/x is absent"
 }
 
-std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_ptr<const Cell>& cell) {
-    return {cell, cell->prepared.get()};
+std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_ptr<const Sandbox>& sandbox) {
+    return {sandbox, sandbox->prepared.get()};
 }
 
 // --- what is made once -------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& ar
 
 std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why) {
     std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
-    if (!worker->renew_cell()) why = worker->problem_;
+    if (!worker->renew_sandbox()) why = worker->problem_;
     worker->problem_.clear();
     return worker;
 }
@@ -73,7 +73,7 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit, {}, controllers));
     const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
     const bool ahead = sandbox::may_be_made_ahead(*prepared);
-    next_cell_ = std::make_shared<const Cell>(Cell{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
+    next_sandbox_ = std::make_shared<const Sandbox>(Sandbox{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
                                                    plan.calls.may_send_descriptors, carried_out.calls.enabled,
                                                    carried_out.calls.witnessed, ahead});
     return {};
@@ -119,20 +119,20 @@ Result<void> Worker::make_notify() {
 
 // Its path may have been swept away, and its mode is the worker's to change, to whom it belongs.
 Result<void> Worker::restore_notify() {
-    if (!notify_ || !next_cell_) return {};
+    if (!notify_ || !next_sandbox_) return {};
     if (!notify_->has_its_path()) {
         unwatch(notify_->get());
         notify_.reset();
         TRY(make_notify());
     }
-    return notify_->give_to(next_cell_->uid, next_cell_->gid);
+    return notify_->give_to(next_sandbox_->uid, next_sandbox_->gid);
 }
 
-// In a cell with a root of its own the socket is shown under a name that is the same for all.
+// In a sandbox with a root of its own the socket is shown under a name that is the same for all.
 sandbox::Plan Worker::plan_with_notify(const WorkerSettings& settings) const {
     sandbox::Plan plan = settings.plan;
     const bool own_root = plan.root != sandbox::Root::host;
-    if (own_root) show_in_cell(plan.binds, notify_->path(), notify_target);
+    if (own_root) show_in_sandbox(plan.binds, notify_->path(), notify_target);
     set_variable(plan.environment, notify_variable, own_root ? notify_target : std::string_view(notify_->path()));
     return plan;
 }
@@ -142,7 +142,7 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
     if (!settings.fault.empty()) {
         settings_ = std::move(settings);
         unfit_ = true;
-        next_cell_.reset();
+        next_sandbox_.reset();
         room_.put_away();
         return {};
     }
@@ -152,7 +152,7 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
     }
     settings_ = std::move(settings);
     unfit_ = false;
-    if (!room_.gone() && !room_.is_for(prepared_of(next_cell_))) {
+    if (!room_.gone() && !room_.is_for(prepared_of(next_sandbox_))) {
         room_again_ = true;
         room_.put_away();
     }
@@ -160,23 +160,23 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
 }
 
 // A program or a bind that was replaced on the host: the next life shall have the new one.
-Result<void> Worker::renew_cell() {
+Result<void> Worker::renew_sandbox() {
     const auto theirs = std::exchange(theirs_, sandbox::Theirs::left_alone);
     if (!settings_.fault.empty()) return unfit_for(settings_.fault);
-    if (next_cell_ && !sandbox::stale(*next_cell_->prepared, theirs)) return {};
+    if (next_sandbox_ && !sandbox::stale(*next_sandbox_->prepared, theirs)) return {};
     sandbox::Unfit unfit;
     const auto prepared = prepare(settings_, unfit);
     if (prepared) return {};
     problem_ = in_words(unfit, prepared.error());
     // One that ran before lacks something for a moment, as while its package is upgraded.
-    unfit_ = !next_cell_ && !unfit.item.empty() && prepared.error().number != ETIMEDOUT;
+    unfit_ = !next_sandbox_ && !unfit.item.empty() && prepared.error().number != ETIMEDOUT;
     return prepared;
 }
 
 Result<void> Worker::unfit_for(const std::string& why) {
     problem_ = why;
     unfit_ = true;
-    return failure(ENOTSUP, "preparing a cell");
+    return failure(ENOTSUP, "preparing a sandbox");
 }
 
 // --- the machine -------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ void Worker::announce(State before, Instant now) {
 std::string Worker::end_in_words() const {
     const Exit::Kind kind = life_.last_exit.kind;
     if (kind == Exit::Kind::setup && !problem_.empty()) return "set-up failed: " + problem_;
-    if (kind == Exit::Kind::cell || kind == Exit::Kind::unfit) return in_words(life_.last_exit) + ": " + problem_;
+    if (kind == Exit::Kind::sandbox || kind == Exit::Kind::unfit) return in_words(life_.last_exit) + ": " + problem_;
     const bool tells = kind == Exit::Kind::setup || kind == Exit::Kind::signal || kind == Exit::Kind::code;
     const bool evident = tells && !evidence_.empty();
     return in_words(life_.last_exit) + (evident ? ": " + evidence_ : "");
@@ -277,15 +277,15 @@ void Worker::spawn(Instant now) {
 
 Result<void> Worker::begin() {
     TRY(restore_notify());
-    TRY(renew_cell());
+    TRY(renew_sandbox());
     failed_at_ = sandbox::Stage::cgroup;
     TRY(renew_group());
     TRY(limit_group());
     failed_at_ = sandbox::Stage::none;
     const auto memory = look_at_memory(group_ ? group_->path() : std::string());
     oom_kills_before_ = memory ? memory->kills : 0;
-    cell_ = next_cell_;
-    return sandbox::needs_stub(*cell_->prepared) ? begin_stub() : begin_main();
+    sandbox_ = next_sandbox_;
+    return sandbox::needs_stub(*sandbox_->prepared) ? begin_stub() : begin_main();
 }
 
 Result<void> Worker::renew_group() {
@@ -298,7 +298,7 @@ Result<void> Worker::renew_group() {
 // A limit that cannot be set is a life that does not begin.
 Result<void> Worker::limit_group() {
     std::string which;
-    const auto limited = group_ ? group_->limit(sandbox::plan_of(*next_cell_->prepared).group_limits, which) : Result<void>();
+    const auto limited = group_ ? group_->limit(sandbox::plan_of(*next_sandbox_->prepared).group_limits, which) : Result<void>();
     if (!limited) problem_ = "limit " + which + " cannot be set: " + describe(limited.error());
     return limited;
 }
@@ -315,11 +315,11 @@ Result<sandbox::Spawned> Worker::noted(Result<sandbox::Spawned> spawned) {
 
 // The stub gets no end of the channel: nobody but the program asks. One that was made ahead may stand already.
 Result<void> Worker::begin_stub() {
-    if (auto room = room_.take(prepared_of(cell_))) {
+    if (auto room = room_.take(prepared_of(sandbox_))) {
         stub_ = std::move(room->stub);
         stub_status_ = std::move(room->status);
     } else {
-        sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*cell_->prepared));
+        sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*sandbox_->prepared));
         stub_ = Child(spawned.pid, std::move(spawned.pidfd));
         stub_status_ = std::move(spawned.status);
     }
@@ -333,13 +333,13 @@ Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
     Fd store = around_.observer.store_socket(*this);
     Fd witness;
-    if (cell_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*cell_->prepared)));
+    if (sandbox_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*sandbox_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
-    const auto& plan = sandbox::plan_of(*cell_->prepared);
-    if (!plan.terminal.empty()) terminal_ = BorrowedTerminal::look_at(plan.terminal, cell_->uid);
+    const auto& plan = sandbox::plan_of(*sandbox_->prepared);
+    if (!plan.terminal.empty()) terminal_ = BorrowedTerminal::look_at(plan.terminal, sandbox_->uid);
     const Fd output = output_.for_next_run();
     given_ = descriptors(pair.theirs.get(), store.get(), witness.get(), output ? output.get() : output_.number());
-    sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*cell_->prepared, given_, inside)));
+    sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*sandbox_->prepared, given_, inside)));
     // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
     main_may_come_ = false;
@@ -348,7 +348,7 @@ Result<void> Worker::begin_main() {
     session_ = std::move(pair.ours);
     watch(main_.pidfd(), Watch::main_exit);
     watch(main_status_.get(), Watch::main_status);
-    around_.observer.session_begins(*this, session_, {main_.pid(), cell_->uid, cell_->gid});
+    around_.observer.session_begins(*this, session_, {main_.pid(), sandbox_->uid, sandbox_->gid});
     return {};
 }
 
@@ -356,18 +356,18 @@ Result<void> Worker::begin_main() {
 // under a filter, which then denies sendmsg(2): a worker that may send descriptors elsewhere needs the kernel's refusal here.
 Result<ChannelPair> Worker::make_session() const {
     ChannelPair pair = TRY(make_channel_pair());
-    if (cell_->pass_pidfds) TRY(pair.ours.pass_pidfd());
+    if (sandbox_->pass_pidfds) TRY(pair.ours.pass_pidfd());
     const auto refused = pair.ours.refuse_descriptors();
     const bool tolerated =
-        !refused && refused.error().number == ENOPROTOOPT && cell_->filtered && !cell_->may_send_descriptors;
+        !refused && refused.error().number == ENOPROTOOPT && sandbox_->filtered && !sandbox_->may_send_descriptors;
     if (!refused && !tolerated) return Failure(refused.error());
     return pair;
 }
 
-// Looked for when a life has ended, and only where the end is one that a cell can bring about.
+// Looked for when a life has ended, and only where the end is one that a sandbox can bring about.
 std::string Worker::evidence_for(const Exit& exit, std::string_view object) {
     Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .object = object, .memory = {}};
-    if (cell_ && cell_->witnessed) suspects.calls = around_.observer.seen_calls(*this);
+    if (sandbox_ && sandbox_->witnessed) suspects.calls = around_.observer.seen_calls(*this);
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
     if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
     if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);
@@ -495,25 +495,25 @@ void Worker::on_main_status(Instant now) {
     if (said->stage != sandbox::Stage::none) return setup_failed(*said, now);
     // A child that is killed in its set-up closes the pipe without a word too: its end will be told.
     if (!main_.has_executed()) return;
-    if (cell_is_as_planned(now)) feed({Event::Kind::program_runs, {}, 0}, now);
+    if (sandbox_is_as_planned(now)) feed({Event::Kind::program_runs, {}, 0}, now);
 }
 
 // Looked at before anybody hears that the program runs. One that has ended by now is not judged.
-bool Worker::cell_is_as_planned(Instant now) {
-    const auto expected = sandbox::expected_of(*cell_->prepared, given_, group_ ? group_->path() : std::string());
+bool Worker::sandbox_is_as_planned(Instant now) {
+    const auto expected = sandbox::expected_of(*sandbox_->prepared, given_, group_ ? group_->path() : std::string());
     receipt_ = sandbox::take_receipt(expected, main_.pid(), proof_);
     const auto* differs = sandbox::mismatch(receipt_);
     if (differs == nullptr) return true;
     problem_ = sandbox::in_words(*differs);
-    feed({Event::Kind::cell_differs, {}, 0}, now);
+    feed({Event::Kind::sandbox_differs, {}, 0}, now);
     return false;
 }
 
 sandbox::Receipt Worker::planned() const {
-    if (!next_cell_) return {};
+    if (!next_sandbox_) return {};
     sandbox::Descriptors descriptors;
     descriptors.broker = sandbox::worker_socket;
-    return sandbox::compare(sandbox::expected_of(*next_cell_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
+    return sandbox::compare(sandbox::expected_of(*next_sandbox_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
 }
 
 // The status pipe is read first: it knows why.
@@ -573,13 +573,13 @@ void Worker::take(const Notification& said, Instant now) {
 bool Worker::wants_room() const {
     const bool runs = life_.program_runs && (life_.state == State::starting || life_.state == State::ready);
     const bool comes_back = settings_.rule.restart.policy != RestartPolicy::never && life_.desired == Desired::up;
-    return comes_back && next_cell_ && next_cell_->ahead && (runs || life_.state == State::waiting);
+    return comes_back && next_sandbox_ && next_sandbox_->ahead && (runs || life_.state == State::waiting);
 }
 
 void Worker::plan_room(Instant now, Duration delay) {
     if (!wants_room()) return;
     if (!room_.gone()) {
-        room_again_ = !room_.is_for(prepared_of(next_cell_));
+        room_again_ = !room_.is_for(prepared_of(next_sandbox_));
     } else if (room_.reserve()) {
         room_at_ = std::min(room_at_, now + delay);
         arm(now);
@@ -590,7 +590,7 @@ void Worker::tend_room(Instant now) {
     if (now < room_at_) return;
     room_at_ = Instant::never();
     if (!room_.gone()) room_.look();
-    else if (wants_room()) room_.make(prepared_of(next_cell_));
+    else if (wants_room()) room_.make(prepared_of(next_sandbox_));
     if (!room_.gone() && !room_.watched()) room_at_ = now + look_interval;
 }
 

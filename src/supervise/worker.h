@@ -64,12 +64,12 @@ struct Surroundings {
     RoomPlaces rooms;
 };
 
-// "/opt/app: is to be shown in the cell, but does not exist"; the error where nothing of the plan was at fault.
+// "/opt/app: is to be shown in the sandbox, but does not exist"; the error where nothing of the plan was at fault.
 std::string in_words(const sandbox::Unfit& unfit, const Error& error);
 
 class Worker {
 public:
-    // Prepares the cell, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
+    // Prepares the sandbox, the cgroup and the NOTIFY_SOCKET (which is added to the plan: a bind, and NOTIFY_SOCKET in the
     // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. What cannot be prepared here and now is no error:
     // `why` then says what, and each start tries again. It fails at its first start for what this machine has not (its policy is
     // asked only where a server is silent or something has run out), so that one bad worker never keeps others from theirs.
@@ -96,9 +96,9 @@ public:
     std::uint64_t cgroup_id() const { return group_ ? group_->id() : 0; }   // 0: none
     Instant deadline() const { return life_.deadline; }
     Snapshot snapshot() const;
-    // What the kernel applied of the present life's cell, or of the last one's; not taken before the first program runs.
+    // What the kernel applied of the present life's sandbox, or of the last one's; not taken before the first program runs.
     const sandbox::Receipt& receipt() const { return receipt_; }
-    // What the next life's cell is to be.
+    // What the next life's sandbox is to be.
     sandbox::Receipt planned() const;
 
     // Runs the state machine and carries out what it says. From inside an Observer's call the event is kept and done after
@@ -108,7 +108,7 @@ public:
     void start(Instant now) { feed({.kind = Event::Kind::start, .exit = {}}, now); }
     void stop(Instant now) { feed({.kind = Event::Kind::stop, .exit = {}}, now); }
     void restart(Instant now) { feed({.kind = Event::Kind::restart, .exit = {}}, now); }
-    // The next life looks at its cell's sources on NFS, FUSE and the like again, and waits a moment for their servers.
+    // The next life looks at its sandbox's sources on NFS, FUSE and the like again, and waits a moment for their servers.
     void look_at_theirs() { theirs_ = sandbox::Theirs::asked; }
     // The worker said that it is ready, over the channel or NOTIFY_SOCKET; counts only if its rule asks for that one.
     void said_ready(ReadyBy by, Instant now);
@@ -121,18 +121,18 @@ public:
 
     // What the present life is shown by a bind and was replaced on the host since it began.
     std::vector<std::string> replaced_files() const {
-        return cell_ ? sandbox::replaced_files(*cell_->prepared) : std::vector<std::string>();
+        return sandbox_ ? sandbox::replaced_files(*sandbox_->prepared) : std::vector<std::string>();
     }
 
     // Its witness saw a call that its filter ends it for: everything of this life is killed.
     void made_fatal_call(Instant now);
     // Whether a witness sees what the present life is denied, or the next one where there is none yet.
-    bool witnessed() const { return next_cell_ && (cell_ ? cell_ : next_cell_)->witnessed; }
+    bool witnessed() const { return next_sandbox_ && (sandbox_ ? sandbox_ : next_sandbox_)->witnessed; }
 
     // A signal to the main process, for an operator. Errors: ESRCH when there is none.
     Result<void> send_signal(int signal) const;
 
-    // New settings for the lives to come; the present one goes on under the old cell, but the new rule counts at once. The
+    // New settings for the lives to come; the present one goes on under the old sandbox, but the new rule counts at once. The
     // name must be the same. Errors: those of sandbox::prepare(), with the old settings untouched; ENOTSUP where there is no
     // cgroup for whom one is needed. One that has a `fault` is not prepared, and fails when it is started.
     Result<void> change(WorkerSettings settings, sandbox::Unfit& unfit);
@@ -155,9 +155,9 @@ private:
         Instant now;
     };
 
-    // A cell as prepared, with what a life needs to know of its plan. A life keeps the one that it began with.
-    struct Cell {
-        sandbox::PreparedCell prepared;
+    // A sandbox as prepared, with what a life needs to know of its plan. A life keeps the one that it began with.
+    struct Sandbox {
+        sandbox::PreparedSandbox prepared;
         uid_t uid = 0;
         gid_t gid = 0;
         bool pass_pidfds = false;
@@ -168,7 +168,7 @@ private:
     };
 
     Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
-    static std::shared_ptr<const sandbox::Prepared> prepared_of(const std::shared_ptr<const Cell>& cell);
+    static std::shared_ptr<const sandbox::Prepared> prepared_of(const std::shared_ptr<const Sandbox>& sandbox);
 
     // Everything that is made from settings; what is there already is kept.
     Result<void> prepare(const WorkerSettings& settings, sandbox::Unfit& unfit);
@@ -176,7 +176,7 @@ private:
     Result<void> prepare_notify(const sandbox::Plan& plan);
     Result<void> make_notify();
     Result<void> restore_notify();
-    Result<void> renew_cell();
+    Result<void> renew_sandbox();
     Result<void> unfit_for(const std::string& why);
     sandbox::Plan plan_with_notify(const WorkerSettings& settings) const;
 
@@ -185,7 +185,7 @@ private:
     void announce(State before, Instant now);
     std::string end_in_words() const;
     std::string evidence_for(const Exit& exit, std::string_view object = {});
-    bool cell_is_as_planned(Instant now);
+    bool sandbox_is_as_planned(Instant now);
 
     void spawn(Instant now);
     Result<void> begin();
@@ -231,7 +231,7 @@ private:
     Surroundings& around_;
     Output output_;
     std::optional<BorrowedTerminal> terminal_;   // of the present life
-    std::shared_ptr<const Cell> next_cell_;   // for the lives to come
+    std::shared_ptr<const Sandbox> next_sandbox_;   // for the lives to come
     std::optional<Group> group_;
     std::optional<NotifySocket> notify_;
     NextRoom room_;
@@ -244,7 +244,7 @@ private:
     std::uint32_t life_number_ = 0;
 
     // The present life.
-    std::shared_ptr<const Cell> cell_;
+    std::shared_ptr<const Sandbox> sandbox_;
     Child stub_;
     Child main_;
     Fd stub_status_;
@@ -263,9 +263,9 @@ private:
     sandbox::Descriptors given_;     // numbers that are only looked at for whether they are there
     sandbox::Receipt receipt_;
     sandbox::Stage failed_at_ = sandbox::Stage::none;   // of a beginning that failed before there was a child
-    std::string problem_;            // of its set-up or its cell, in words
+    std::string problem_;            // of its set-up or its sandbox, in words
     bool unfit_ = false;             // ... which another start would not mend
-    std::string evidence_;           // what is known of why its cell ended it
+    std::string evidence_;           // what is known of why its sandbox ended it
     std::uint64_t oom_kills_before_ = 0;   // in its group, when this life began
     FixedString<256> status_text_;
 

@@ -1,4 +1,4 @@
-// User namespaces: one for all of warderd where it runs without root: in it the process has the capabilities that cells take, and on
+// User namespaces: one for all of warderd where it runs without root: in it the process has the capabilities that sandboxes take, and on
 // the machine it is the user that it was. There is one uid and one gid in it, the user's own, under their own numbers.
 #pragma once
 

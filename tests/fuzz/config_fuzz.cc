@@ -54,9 +54,9 @@ void check_grant(const policy::Grant& grant) {
 }
 
 void check_worker(const config::Worker& worker) {
-    require(policy::clean_absolute(worker.cell.program) && worker.cell.arguments.at(0) == worker.cell.program);
-    require(worker.max_outstanding > 0 && worker.cell.umask <= 0777 && worker.cell.no_new_privileges);
-    for (const auto& limit : worker.cell.limits) require(limit.soft <= limit.hard);
+    require(policy::clean_absolute(worker.sandbox.program) && worker.sandbox.arguments.at(0) == worker.sandbox.program);
+    require(worker.max_outstanding > 0 && worker.sandbox.umask <= 0777 && worker.sandbox.no_new_privileges);
+    for (const auto& limit : worker.sandbox.limits) require(limit.soft <= limit.hard);
     for (const auto& grant : worker.grants) check_grant(grant);
 }
 

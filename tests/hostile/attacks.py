@@ -1,4 +1,4 @@
-"""Hostile workers, one function a case. Runs inside a cell, as the worker itself; writes what it saw as JSON lines to the
+"""Hostile workers, one function a case. Runs inside a sandbox, as the worker itself; writes what it saw as JSON lines to the
 file that its grant `out` lends. It speaks the protocol by hand where a client would refuse to say such things."""
 
 import array

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of docs/threat-model.md that says which mechanisms stop what is tried from inside a cell, made from the suite's own list.
+"""The table of docs/threat-model.md that says which mechanisms stop what is tried from inside a sandbox, made from the suite's own list.
 
     attempts_table.py ATTEMPTS PAGE          whether the page has it as it is
     attempts_table.py ATTEMPTS PAGE --write  puts it there

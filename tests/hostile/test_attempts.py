@@ -1,4 +1,4 @@
-"""What a hostile program tries from inside a cell, under the real daemon: each attempt of tests/hostile/attempts, under `strict`
+"""What a hostile program tries from inside a sandbox, under the real daemon: each attempt of tests/hostile/attempts, under `strict`
 and under `service`, must come to what its table says, and a user namespace must change nothing but the errno for numbers that are not in it."""
 
 import os
@@ -19,8 +19,8 @@ class Attempts(World, WarderTest):
     def worker_of(self, kind, group, told, grants):
         profile, differs = KINDS[kind]
         name = f"{kind}-{group}"
-        words = ", ".join(f'"{word}"' for word in [self.path("shown/attempts"), "run", group, f"cell={name}", *told])
-        return (f"[worker.{name}]\nexec = [{words}]\nrestart = \"never\"\n[worker.{name}.cell]\nprofile = \"{profile}\"\n{differs}"
+        words = ", ".join(f'"{word}"' for word in [self.path("shown/attempts"), "run", group, f"sandbox={name}", *told])
+        return (f"[worker.{name}]\nexec = [{words}]\nrestart = \"never\"\n[worker.{name}.sandbox]\nprofile = \"{profile}\"\n{differs}"
                 f'bind = ["{self.home}/shown"]\nbind_writable = ["{self.home}/tmp"]\n[worker.{name}.grants]\n'
                 f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n' + "\n".join(grants(name)) + "\n")
 

@@ -8,7 +8,7 @@ import socket
 import time
 import unittest
 
-from harness import CELL, ROOT, WarderTest, free_port, peaceful, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, free_port, peaceful, python_worker, wait_for
 
 FAR_FROM_WAITING = 0.25
 UNLIMITED = "requests_per_second = 1000000\n"
@@ -122,7 +122,7 @@ class Fairness(WarderTest):
     def do(self, name, grants, steps):
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
-                f"restart = \"never\"\n[worker.{name}.cell]\n{CELL}\n[worker.{name}.grants]\n{out}\n{grants}\n")
+                f"restart = \"never\"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n{out}\n{grants}\n")
 
     STEPS = ["c.open('site', 'a').read()", "(s := c.listen('http')).getsockname()[0]", "c.secret('key').decode()",
              "c.store.put('kept', [s.fileno()])", "len(c.store.fetch('kept'))"]

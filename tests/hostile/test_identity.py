@@ -32,14 +32,14 @@ class Identity(WarderTest):
 
     def test_T8_in_a_user_namespace_of_its_own_a_worker_is_who_it_is_outside(self):
         self.needs_user_namespaces()
-        self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site(), cell='user_namespace = "root"\nevidence = "full"'))
+        self.start(self.script("attacker", "T8_peercred_names_the_creator", self.site(), sandbox='user_namespace = "root"\nevidence = "full"'))
         seen = self.results()[0]
         self.assertEqual((seen["own_uid"], seen["peer_uid"]), (0, 65534), "inside it is 0, and root is nobody")
         self.assertEqual(seen["after"]["errno"], 0)
         outside = self.uids()["attacker"]
         self.assertEqual(self.audited(kind="request", target="a")["uid"], outside)
         self.assertEqual(os.stat(self.path("out/attacker")).st_uid, outside)
-        items = {item["name"]: item for item in self.report("show", "attacker")["cell"]}
+        items = {item["name"]: item for item in self.report("show", "attacker")["sandbox"]}
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
         self.assertEqual((items["user namespace"]["effective"], items["user namespace"]["evidence"]),
                          (f"own, uids 0:{outside}:1, gids 0:{outside}:1, setgroups denied", "read"))
@@ -48,9 +48,9 @@ class Identity(WarderTest):
 
     def test_T11_capabilities_in_a_user_namespace_forge_nothing_beyond_its_maps(self):
         self.needs_user_namespaces()
-        cell = ('user_namespace = { uid_map = ["0:self:1", "1:100000:10"], gid_map = ["0:self:1", "1:100000:10"] }\n'
+        sandbox = ('user_namespace = { uid_map = ["0:self:1", "1:100000:10"], gid_map = ["0:self:1", "1:100000:10"] }\n'
                 'trusted_capabilities = ["sys_admin", "setuid", "setgid"]')
-        self.start(self.script("attacker", "forged_in_a_user_namespace", self.site(), cell=cell))
+        self.start(self.script("attacker", "forged_in_a_user_namespace", self.site(), sandbox=sandbox))
         truth, pid, stranger, uid, gid, again = self.results(count=6)
         for own in (truth, again):
             self.assertEqual((own["sent"], own["got"]["errno"], own["got"]["fds"]), ("done", 0, 1), own)
@@ -63,7 +63,7 @@ class Identity(WarderTest):
                          "needs cgroup v2")
     def test_a_descendant_in_a_user_namespace_may_ask_under_requesters_group(self):
         self.needs_user_namespaces()
-        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"', cell='user_namespace = "self"'))
+        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"', sandbox='user_namespace = "self"'))
         child = self.results(count=2)[0]
         self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))
 

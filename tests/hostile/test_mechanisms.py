@@ -52,7 +52,7 @@ def complaints(one, alone):
 
 
 class Mechanisms(World, WarderTest):
-    def run_cell(self, told, mechanism, kind, names):
+    def run_sandbox(self, told, mechanism, kind, names):
         done = subprocess.run([DRIVER, mechanism, *told, f"kind={kind}", f"names={','.join(names)}"], capture_output=True, text=True,
                               timeout=100, stdin=subprocess.DEVNULL)
         seen = dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
@@ -81,7 +81,7 @@ class Mechanisms(World, WarderTest):
         kinds = {kind: [one["name"] for one in attempts if one["group"] == kind] for kind in ("plain", "sockets")}
         cells = [(mechanism, kind) for mechanism in ["none", *mechanisms] for kind in kinds]
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-            seen = dict(zip(cells, pool.map(lambda cell: self.run_cell(told, *cell, kinds[cell[1]]), cells)))
+            seen = dict(zip(cells, pool.map(lambda sandbox: self.run_sandbox(told, *sandbox, kinds[sandbox[1]]), cells)))
         wrong, refused = [], []
         for one in attempts:
             bare = seen["none", one["group"]].get(one["name"])

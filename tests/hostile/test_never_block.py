@@ -12,7 +12,7 @@ import sys
 import time
 import unittest
 
-from harness import CELL, ROOT, WarderTest, peaceful, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, peaceful, python_worker, wait_for
 from silent_fuse import OPEN, MemoryFuse, SilentFuse
 
 DEADLINE = 2.0
@@ -50,7 +50,7 @@ class NeverBlock(WarderTest):
     def hanger(self, grants, steps):
         out = f'out = {{ append = "{self.home}/out/hanger", owner = "worker", type = "file" }}'
         return (f"[worker.hanger]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"exec\"\n"
-                f"restart = \"never\"\n[worker.hanger.cell]\n{CELL}\n[worker.hanger.grants]\n{out}\n"
+                f"restart = \"never\"\n[worker.hanger.sandbox]\n{SANDBOX}\n[worker.hanger.grants]\n{out}\n"
                 f'site = {{ read = "{self.home}/site/" }}\n{grants}\n')
 
     def begin(self, grants, hanging, before="0", times=2):
@@ -221,7 +221,7 @@ class NeverBlock(WarderTest):
 
     def binder(self, name, source):
         return (f"[worker.{name}]\nexec = [\"/bin/sleep\", \"3600\"]\nready = \"exec\"\nrestart = {{ policy = \"always\", delay = \"10ms\" }}\n"
-                f"[worker.{name}.cell]\nbind = [{{ source = \"{source}\", target = \"/srv/far\" }}]\n")
+                f"[worker.{name}.sandbox]\nbind = [{{ source = \"{source}\", target = \"/srv/far\" }}]\n")
 
     def test_T6_a_worker_begins_again_whose_bind_a_silent_server_answers_for(self):
         server = self.mounted(SilentFuse, True, 0)
@@ -233,7 +233,7 @@ class NeverBlock(WarderTest):
         wait_for(lambda: self.worker("binder")["state"] == "ready" and self.worker("binder")["pid"] != first, "its next life")
         self.assert_nobody_else_waited([began, time.monotonic()])
 
-    def test_T6_a_cell_whose_bind_a_silent_server_answers_for_is_refused(self):
+    def test_T6_a_sandbox_whose_bind_a_silent_server_answers_for_is_refused(self):
         """Each server is waited for once, for a second; and what was running goes on."""
         self.silent()
         self.start(peaceful(self.home))
@@ -251,7 +251,7 @@ class NeverBlock(WarderTest):
     def own_directory(self, steps):
         os.makedirs(self.path("state"))
         os.symlink(self.path("far"), self.path("state/state"))
-        config = self.hanger("", steps).replace("[worker.hanger.cell]", '[worker.hanger.cell]\ndirectories = ["state"]')
+        config = self.hanger("", steps).replace("[worker.hanger.sandbox]", '[worker.hanger.sandbox]\ndirectories = ["state"]')
         self.start(config + peaceful(self.home))
 
     def test_T6_nor_does_a_directory_of_its_own_on_a_silent_server_stop_warderd(self):

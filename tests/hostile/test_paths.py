@@ -10,7 +10,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import CELL, LONG, PYTHON, ROOT, WarderTest, python_worker, wait_for
+from harness import SANDBOX, LONG, PYTHON, ROOT, WarderTest, python_worker, wait_for
 
 
 class Paths(WarderTest):
@@ -150,7 +150,7 @@ class Paths(WarderTest):
     def doer(self, steps, grants, extra=""):
         out = f'out = {{ append = "{self.home}/out/attacker", owner = "worker", type = "file" }}'
         return (f"[worker.attacker]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
-                f"restart = \"never\"\n{extra}\n[worker.attacker.cell]\n{CELL}bind_writable = [\"{self.home}/drop\"]\n"
+                f"restart = \"never\"\n{extra}\n[worker.attacker.sandbox]\n{SANDBOX}bind_writable = [\"{self.home}/drop\"]\n"
                 f"[worker.attacker.grants]\n{out}\n{grants}\n")
 
     def test_T25_a_symlink_in_a_prefix_leads_root_nowhere_but_where_root_wants(self):
@@ -181,7 +181,7 @@ class Paths(WarderTest):
                          "root's own symlink is the administrator's word")
 
     def test_T25_a_symlink_in_the_place_of_a_bind_shows_the_worker_nothing_of_the_host(self):
-        """The worker owns the directory that holds what its next cell shows."""
+        """The worker owns the directory that holds what its next sandbox shows."""
         self.make("roots/file", "SECRET")
         os.makedirs(self.path("drop/view"))
         drop = self.path("drop")
@@ -214,7 +214,7 @@ class Paths(WarderTest):
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen], [0, 0, 0], seen)
         self.assertEqual(seen[0]["value"], ["sh"])
-        os.rename(self.path("shown"), self.path("before"))   # so that its next cell is laid out anew
+        os.rename(self.path("shown"), self.path("before"))   # so that its next sandbox is laid out anew
         self.make("shown/sh", "planted")
         self.ctl("restart", "attacker", check=False)
         self.assertIn(says, self.ctl("show", "attacker").stdout)
@@ -307,7 +307,7 @@ class Paths(WarderTest):
         os.makedirs(self.path("drop"))
         os.symlink("../roots/inner", self.path("drop/door"))
         self.start(f'[worker.open]\nexec = ["/usr/bin/sleep", "1000"]\ndirectory = "{self.home}/drop/door"\n'
-                   '[worker.open.cell]\nprofile = "open"\n')
+                   '[worker.open.sandbox]\nprofile = "open"\n')
         wait_for(lambda: "directory: Permission denied" in self.log_text(), "the start is refused: " + self.log_text())
 
     def test_T46_what_is_root_s_is_not_given_to_a_worker_that_moved_it_to_its_grant_s_name(self):
@@ -343,7 +343,7 @@ class Paths(WarderTest):
                  f"os.close(os.open({shared} + '/program', os.O_CREAT | os.O_WRONLY, 0o755))", f"os.chmod({shared} + '/program', 0o4755)",
                  "c.open('drop', 'made', 'x').close()", "c.chmod('drop', 'made', 0o4755)", "c.mkdir('drop', 'directory', 0o2755)"]
         config = self.doer(steps, grants).replace(
-            "[worker.attacker.cell]\n", '[worker.attacker.cell]\nallow_calls = ["fchmod"]\n'
+            "[worker.attacker.sandbox]\n", '[worker.attacker.sandbox]\nallow_calls = ["fchmod"]\n'
             'directories = ["state", { kind = "runtime", mode = "0755" }]\n')
         self.start(config)
         seen = self.results(count=len(steps))[:len(steps)]
@@ -361,7 +361,7 @@ class Paths(WarderTest):
         shared = self.path("run/public/attacker/program")
         self.assertEqual(as_a_stranger(shared), 0, "others may enter that one")
         self.assertEqual(os.stat(shared).st_mode & 0o6000, 0)
-        items = {item["name"]: item for item in self.report("show", "attacker")["cell"]}
+        items = {item["name"]: item for item in self.report("show", "attacker")["sandbox"]}
         self.assertEqual(items["set-user-id and set-group-id bits"]["effective"], "refused")
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
 

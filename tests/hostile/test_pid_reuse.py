@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from harness import CELL, ROOT, WarderTest, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, python_worker, wait_for
 
 LAST = "/proc/sys/kernel/ns_last_pid"
 INSIDE = "WARDER_TEST_PID_NAMESPACE"
@@ -60,7 +60,7 @@ class Inside(WarderTest):
     def worker_named(self, name, requesters):
         again = 'restart = { policy = "always", delay = "300ms", jitter = 0.0, factor = 1.0, limit = 0 }'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *self.STEPS)}ready = \"channel\"\n{again}\n"
-                f'requesters = "{requesters}"\n[worker.{name}.cell]\n{CELL}\n[worker.{name}.grants]\n'
+                f'requesters = "{requesters}"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n'
                 f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n'
                 f'{name}s = {{ read = "{self.home}/{name}/" }}\n')
 
@@ -71,7 +71,7 @@ class Inside(WarderTest):
         self.ctl("stop", name)
 
     def take_number(self, name, number):
-        """The worker's next life gets that number. Before it comes what its cell needs, which takes the number before, or the last
+        """The worker's next life gets that number. Before it comes what its sandbox needs, which takes the number before, or the last
         that is free before that: which it is the tries find out."""
         for attempt in range(40):
             with NextNumber(number - 1 - attempt % 4):

@@ -50,10 +50,10 @@ class Sockets(WarderTest):
 
     # ---- T40: what one run did to a kept listener, the next finds undone ----
 
-    def changed(self, how, address, cell=""):
+    def changed(self, how, address, sandbox=""):
         """The record of a listener that `how` was done to, and a connection to it afterwards."""
         self.start(self.script("attacker", f"T40_changed", f'door = {{ listen = "{address}", mode = "0666" }}' if address.startswith("unix:/")
-                               else f'door = {{ listen = "{address}" }}', cell=cell).replace('"T40_changed"', f'"T40_changed", "{how}"'))
+                               else f'door = {{ listen = "{address}" }}', sandbox=sandbox).replace('"T40_changed"', f'"T40_changed", "{how}"'))
         self.assertEqual(self.results()[0]["done"], how)
         return self.audited(kind="hold", worker="attacker", grant="door")["text"]
 
@@ -116,11 +116,11 @@ class Sockets(WarderTest):
             seen = self.results()[0]
             self.assertEqual(seen, dict.fromkeys([*options, "segments"], "ENOPROTOOPT"))
 
-    def accepted(self, cell, grants=""):
+    def accepted(self, sandbox, grants=""):
         with socket.create_server(("127.0.0.1", 0)) as denied, socket.create_server(("127.0.0.1", 0)) as allowed:
             port, ports = free_port(), [one.getsockname()[1] for one in (denied, allowed)]
-            cell = cell.replace("PORT", str(ports[1]))
-            self.start(self.script("attacker", "T63_accepted", f'door = {{ listen = "tcp:127.0.0.1:{port}" }}\n{grants}', cell=cell)
+            sandbox = sandbox.replace("PORT", str(ports[1]))
+            self.start(self.script("attacker", "T63_accepted", f'door = {{ listen = "tcp:127.0.0.1:{port}" }}\n{grants}', sandbox=sandbox)
                        .replace('"T63_accepted"', f'"T63_accepted", "{ports[0]}", "{ports[1]}"'))
             self.results()
             with socket.create_connection(("127.0.0.1", port), timeout=10):

@@ -17,7 +17,7 @@ WorkerSettings exits_with(int code, RestartPolicy policy) {
 
 }  // namespace
 
-TEST_CASE("a program in a cell becomes ready, has a session, and stops when it is asked to") {
+TEST_CASE("a program in a sandbox becomes ready, has a session, and stops when it is asked to") {
     Loop loop;
     Worker& worker = loop.start_until_ready(sleeper("web"));
     CHECK(loop.sessions.size() == 1);
@@ -201,7 +201,7 @@ TEST_CASE("a set-up that fails tells its stage and errno, and is tried again") {
     CHECK(worker.life_number() == 2);
     const std::string last = worker.snapshot().last_exit;
     CHECK(last == "set-up failed: directory: No such file or directory: the working directory /nonexistent: bind = [\"/nonexistent\"] in "
-                     "[worker.lost.cell] shows it");
+                     "[worker.lost.sandbox] shows it");
     CHECK(worker.life().last_exit.kind == Exit::Kind::setup);
 }
 

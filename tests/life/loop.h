@@ -127,7 +127,7 @@ struct Folder {
     Folder& operator=(const Folder&) = delete;
 };
 
-// A program in a full cell, with /usr to run things from.
+// A program in a full sandbox, with /usr to run things from.
 inline WorkerSettings worker(const std::string& name, std::vector<std::string> arguments) {
     WorkerSettings settings;
     settings.name = name;

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <iterator>
 
-// Cells need root; without it there is nothing here to test, and that is said (77 is "skipped" to meson). As a root with
+// Sandboxes need root; without it there is nothing here to test, and that is said (77 is "skipped" to meson). As a root with
 // supplementary groups: what forgets to take them away is then seen.
 int main(int count, char** arguments) {
     if (::geteuid() != 0) {

@@ -145,7 +145,7 @@ TEST_CASE("one that cannot be made is missed by nobody, and its place is free ag
     wait_for_room(loop, worker);
 }
 
-TEST_CASE("a cell that was changed puts the old room away, and the next life has the new one") {
+TEST_CASE("a sandbox that was changed puts the old room away, and the next life has the new one") {
     Loop loop({}, 4);
     Worker& worker = loop.start_until_ready(quick("web"));
     const pid_t old = wait_for_room(loop, worker);
@@ -162,7 +162,7 @@ TEST_CASE("a cell that was changed puts the old room away, and the next life has
     CHECK(sandbox::mismatch(worker.receipt()) == nullptr);
 }
 
-TEST_CASE("what the cell shows of the host and was replaced there meanwhile makes the room stale") {
+TEST_CASE("what the sandbox shows of the host and was replaced there meanwhile makes the room stale") {
     Loop loop({}, 4);
     const std::string file = "/tmp/warder-life-shown-" + std::to_string(::getpid());
     std::ofstream(file) << "old";

@@ -105,7 +105,7 @@ TEST_CASE("a worker that floods NOTIFY_SOCKET does not keep the loop from others
     CHECK(noisy.state() == State::ready);
 }
 
-TEST_CASE("the socket is found in the host's own tree where the cell has no root of its own") {
+TEST_CASE("the socket is found in the host's own tree where the sandbox has no root of its own") {
     Loop loop;
     WorkerSettings settings = notifier("notify('READY=1'); time.sleep(1000)");
     settings.plan.root = sandbox::Root::host;

@@ -1060,7 +1060,7 @@ class Hello(unittest.TestCase):
 
 class TheDescriptionOfTheSocket(unittest.TestCase):
     def test_its_flags_are_left_alone_and_requests_go_by_send(self):
-        """A cell with lent datagram sockets denies sendmsg, and the flags are shared by all holders."""
+        """A sandbox with lent datagram sockets denies sendmsg, and the flags are shared by all holders."""
         socket.setdefaulttimeout(3)
         try:
             with Peer(Tree("/nowhere", {"echo": echo})) as peer:

@@ -1,4 +1,4 @@
-"""The examples, and every kind of request, under the real warderd. Needs root: a cell takes it."""
+"""The examples, and every kind of request, under the real warderd. Needs root: a sandbox takes it."""
 
 import contextlib
 import glob
@@ -43,7 +43,7 @@ ready = "{ready}"
 requesters = "{requesters}"
 environment = {{ PYTHONPATH = "/opt/warder/python", PYTHONDONTWRITEBYTECODE = "1" }}
 restart = {{ policy = "always", delay = "50ms" }}
-[worker.{name}.cell]
+[worker.{name}.sandbox]
 bind = [
   {{ source = "{root}/python", target = "/opt/warder/python" }},
   {{ source = "{root}/examples", target = "/opt/warder/examples" }},
@@ -205,7 +205,7 @@ class Requests(DaemonTest):
     def check_all(self, requesters):
         port = free_port()
         self.worker(
-            "tester", "/opt/warder/tests/cell_worker.py", "tester", self.home + "/www", requesters=requesters,
+            "tester", "/opt/warder/tests/sandbox_worker.py", "tester", self.home + "/www", requesters=requesters,
             grants=[
                 'data = {{ create = "{home}/data/", owner = "worker", also = ["rename", "unlink"] }}',
                 'report = {{ append = "{home}/report", type = "file", owner = "worker" }}',

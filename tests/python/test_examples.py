@@ -18,7 +18,7 @@ EXAMPLES = os.path.join(warder_test_path.ROOT, "examples")
 
 
 class ExampleTest(unittest.TestCase):
-    """An example in something like a cell, its parent played by a peer."""
+    """An example in something like a sandbox, its parent played by a peer."""
 
     program = ""
 
@@ -49,7 +49,7 @@ class ExampleTest(unittest.TestCase):
             "PYTHONPATH": os.path.join(warder_test_path.ROOT, "python"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        command = [python, os.path.join(HERE, "in_cell.py"), python, "-W", "error", os.path.join(EXAMPLES, self.program)]
+        command = [python, os.path.join(HERE, "in_sandbox.py"), python, "-W", "error", os.path.join(EXAMPLES, self.program)]
         worker = subprocess.Popen(command, env=environment, pass_fds=[fd], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         os.close(fd)
         deadline = time.monotonic() + 20

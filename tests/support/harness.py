@@ -54,7 +54,7 @@ def wait_for(condition, what, timeout=10.0):
 
 
 def python_worker(script, *arguments):
-    """The exec line and cell of a worker that is a Python script, with the package and the tests in its cell."""
+    """The exec line and sandbox of a worker that is a Python script, with the package and the tests in its sandbox."""
     words = ", ".join(json.dumps(word) for word in [PYTHON, script, *arguments])
     return f"""\
 exec = [{words}]
@@ -62,7 +62,7 @@ environment = {{ PYTHONPATH = "{ROOT}/python:{ROOT}/tests/support", PYTHONDONTWR
 """
 
 
-CELL = f"""\
+SANDBOX = f"""\
 bind = ["{ROOT}/python", "{ROOT}/tests/support", "{ROOT}/tests/hostile", "{ROOT}/tests/system", "{ROOT}/examples"]
 """
 
@@ -279,17 +279,17 @@ class WarderTest(unittest.TestCase):
             return log.read()
         return ""
 
-    def script(self, name, case, grants="", extra="", cell="", ready="exec"):
+    def script(self, name, case, grants="", extra="", sandbox="", ready="exec"):
         """A worker that runs one case of tests/hostile/attacks.py and writes results to its grant `out`."""
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', case)}ready = \"{ready}\"\n"
-                f"restart = \"never\"\n{extra}\n[worker.{name}.cell]\n{CELL}{cell}\n"
+                f"restart = \"never\"\n{extra}\n[worker.{name}.sandbox]\n{SANDBOX}{sandbox}\n"
                 f"[worker.{name}.grants]\n{out}\n{grants}\n")
 
 
 def peaceful(home, name="bystander", pause=0.01):
     """A worker that asks for a file over and over and counts: it must notice nothing of what others do."""
     return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', 'bystander', str(pause))}ready = \"channel\"\n"
-            f"[worker.{name}.cell]\n{CELL}\n[worker.{name}.grants]\n"
+            f"[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n"
             f'out = {{ append = "{home}/out/{name}", owner = "worker", type = "file" }}\n'
             f'site = {{ read = "{home}/site/" }}\n')

@@ -1,4 +1,4 @@
-"""A worker that prints what the kernel says of it, from inside its cell: one JSON object, then waits."""
+"""A worker that prints what the kernel says of it, from inside its sandbox: one JSON object, then waits."""
 
 import ctypes
 import errno

@@ -120,9 +120,9 @@ class Channels(Doing):
                   "r.send(b'x' * 4000000)) and 'filled'")
         left = ["(e := c.channel('to_right', 10)) is not None", linger, "socket.send_fds(e, [b'x'], [r.fileno()])", "r.close()"]
         right = ["(f := c.channel('to_left', 10)) is not None"]
-        cell = "network = \"host\"\n"
+        sandbox = "network = \"host\"\n"
         text = self.two('to_right = { channel = "right", fds = true }', 'to_left = { channel = "left", fds = true }', left, right)
-        text = text.replace("[worker.left.cell]\n", "[worker.left.cell]\n" + cell, 1)
+        text = text.replace("[worker.left.sandbox]\n", "[worker.left.sandbox]\n" + sandbox, 1)
         self.start(text)
         self.assertEqual(self.values(self.steps_of("left", 1, 4))[1], "filled")
         os.kill(self.worker("right")["pid"], signal.SIGKILL)

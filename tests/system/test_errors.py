@@ -376,7 +376,7 @@ class OnTheLentDescriptor(Errors):
         seen = self.do(self.tree(a="x"), "(f := c.open_fd('tree', 'a')) and 0", step, "__import__('ctypes').get_errno()")
         self.assertEqual(seen[2].get("value"), errno.EFAULT, seen)
 
-    def test_EPERM_of_what_the_cell_denies(self):
+    def test_EPERM_of_what_the_sandbox_denies(self):
         self.assertEqual(self.pair(["s.connect(('127.0.0.1', 1))"]), errno.EPERM)
 
     def test_EDQUOT_and_EIO_of_reading_and_writing_what_a_file_system_refuses(self):
@@ -462,9 +462,9 @@ class TheTable(unittest.TestCase):
     def entries():
         with open(f"{ROOT}/docs/errors.md") as page:
             for line in page:
-                cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-                if line.startswith("| E") and len(cells) == 4:
-                    yield cells
+                sandboxes = [sandbox.strip() for sandbox in line.strip().strip("|").split("|")]
+                if line.startswith("| E") and len(sandboxes) == 4:
+                    yield sandboxes
 
     @staticmethod
     def provoked(case):

@@ -24,9 +24,9 @@ PTRACE, UNSHARE, SOCKET, SETHOSTNAME = (117, 97, 198, 161) if ARM else (101, 272
 FULL = 'evidence = "full"'
 
 
-def worker(name, script, cell=FULL, extra=""):
+def worker(name, script, sandbox=FULL, extra=""):
     words = ", ".join(json.dumps(word) for word in ["/usr/bin/python3", "-B", "-c", HELP + script])
-    return f"[worker.{name}]\nexec = [{words}]\nrestart = \"never\"\n{extra}\n[worker.{name}.cell]\n{cell}\n"
+    return f"[worker.{name}]\nexec = [{words}]\nrestart = \"never\"\n{extra}\n[worker.{name}.sandbox]\n{sandbox}\n"
 
 
 ASKS = f"""
@@ -62,7 +62,7 @@ class Evidence(WarderTest):
         self.assertEqual(self.said("asker")[0], ["EPERM", "EPERM", "EPERM", "EPERM"])
         ptrace = self.seen("asker", "ptrace", 2)
         self.assertEqual((ptrace["count"], ptrace["answer"], ptrace["words"]), (2, "EPERM", "ptrace(16, 1)"))
-        self.assertEqual(ptrace["section"], "[worker.asker.cell]")
+        self.assertEqual(ptrace["section"], "[worker.asker.sandbox]")
         self.assertTrue(ptrace["origin"].endswith(f"warder.toml:{self.line_of('allow_calls')}"), ptrace)
         self.assertEqual(ptrace["change"], 'allow_calls = ["sethostname", "ptrace"]')
         self.assertEqual(ptrace["pid"], self.worker("asker")["pid"])
@@ -74,7 +74,7 @@ class Evidence(WarderTest):
         for verb in ("status", "show"):
             self.assertIn("unshare(268435456): EPERM, once", self.ctl(verb, "asker").stdout, verb)
         record = self.audited(kind="call", worker="asker")
-        self.assertIn('denied call ptrace(0, 0): EPERM; [worker.asker.cell]', record["text"])
+        self.assertIn('denied call ptrace(0, 0): EPERM; [worker.asker.sandbox]', record["text"])
         self.assertIn("denied call unshare(268435456): EPERM", self.log_text())
 
     def test_the_smallest_change_is_enough(self):
@@ -91,9 +91,9 @@ class Evidence(WarderTest):
 
     def test_a_filter_that_denies_sendmsg_and_a_limit_of_processes_keep_no_listener_back(self):
         # A lent datagram socket takes sendmsg(2) away, by which alone the listener could be handed over.
-        cell = FULL + f'\n[worker.tight.grants]\nask = {{ connect = "udp:127.0.0.1:{free_port()}" }}'
+        sandbox = FULL + f'\n[worker.tight.grants]\nask = {{ connect = "udp:127.0.0.1:{free_port()}" }}'
         script = f"import socket\none, other = socket.socketpair()\ntry: one.sendmsg([b'x'])\nexcept OSError as error: say(errno.errorcode[error.errno])\n"
-        self.start(worker("tight", script + "time.sleep(1000)", cell, "limits = { nproc = 1 }"))
+        self.start(worker("tight", script + "time.sleep(1000)", sandbox, "limits = { nproc = 1 }"))
         self.assertEqual(self.said("tight")[0], ["EPERM"])
         self.assertIn("send(2) is allowed", self.seen("tight", "sendmsg")["change"])
 
@@ -120,14 +120,14 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
                    worker("free", "time.sleep(1000)", 'profile = "open"'))
         for name in ("full", "plain", "free"):
             self.wait_state(name, "ready")
-        cell = {item["name"]: item for item in self.report("show", "full")["cell"]}
-        self.assertEqual((cell["evidence"]["evidence"], cell["evidence"]["matches"]), ("proved", True))
-        self.assertEqual(cell["evidence"]["effective"], "full: a witness answered")
-        self.assertEqual((cell["seccomp denies"]["effective"], cell["seccomp denies"]["evidence"]), ("unshare: EPERM", "proved"))
-        cell = {item["name"]: item for item in self.report("show", "plain")["cell"]}
-        self.assertEqual((cell["evidence"]["wanted"], cell["evidence"]["effective"]), ("errno: nobody is told what is denied", None))
+        sandbox = {item["name"]: item for item in self.report("show", "full")["sandbox"]}
+        self.assertEqual((sandbox["evidence"]["evidence"], sandbox["evidence"]["matches"]), ("proved", True))
+        self.assertEqual(sandbox["evidence"]["effective"], "full: a witness answered")
+        self.assertEqual((sandbox["seccomp denies"]["effective"], sandbox["seccomp denies"]["evidence"]), ("unshare: EPERM", "proved"))
+        sandbox = {item["name"]: item for item in self.report("show", "plain")["sandbox"]}
+        self.assertEqual((sandbox["evidence"]["wanted"], sandbox["evidence"]["effective"]), ("errno: nobody is told what is denied", None))
         self.assertEqual([self.worker(name)["evidence"] for name in ("full", "plain", "free")], ["full", "errno", "off"])
-        self.assertIn('evidence = "full" in [worker.plain.cell]', self.ctl("why", "plain").stdout)
+        self.assertIn('evidence = "full" in [worker.plain.sandbox]', self.ctl("why", "plain").stdout)
         held = f"/proc/{self.worker('full')['pid']}/fd"   # the interpreter may still be reading its program
         wait_for(lambda: sorted(os.listdir(held)) == ["0", "1", "2", "3"], "only what it was given is open")
 
@@ -156,7 +156,7 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
         ended = self.wait_state("killed", "failed")["last_exit"]
         self.assertIn("killed by SIGSYS", ended)
         self.assertIn("call not known", ended)
-        self.assertIn('evidence = "full" in [worker.killed.cell]', ended)
+        self.assertIn('evidence = "full" in [worker.killed.sandbox]', ended)
 
     def test_a_program_that_gives_up_over_a_denied_call_is_told_with_it(self):
         self.start(worker("quitter", f"call({UNSHARE}, 0x20000); sys.exit(7)"))

@@ -6,7 +6,7 @@ import socket
 import threading
 import unittest
 
-from harness import CELL, ROOT, WarderTest, free_port, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, free_port, python_worker, wait_for
 
 
 class Doing(WarderTest):
@@ -15,7 +15,7 @@ class Doing(WarderTest):
     def worker_of(self, name, grants, steps, extra=""):
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
-                f"restart = \"never\"\n{extra}\n[worker.{name}.cell]\n{CELL}\n[worker.{name}.grants]\n{out}\n{grants}\n")
+                f"restart = \"never\"\n{extra}\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n{out}\n{grants}\n")
 
     def do(self, grants, *steps, extra="", others="", daemon=""):
         self.start(self.worker_of("doer", grants, steps, extra) + others, daemon)
@@ -132,7 +132,7 @@ class Sockets(Doing):
         self.assertEqual(seen[1].get("value"), [7777, 1], seen[1])
         self.assertEqual([one.get("errno") for one in seen[2:8]], [errno.EACCES] * 6, seen)
         self.assertEqual(seen[8].get("errno"), errno.EINVAL, seen[8])
-        self.assertEqual([one.get("errno") for one in seen[9:]], [errno.EPERM] * 2, "what the cell leaves of sockets")
+        self.assertEqual([one.get("errno") for one in seen[9:]], [errno.EPERM] * 2, "what the sandbox leaves of sockets")
         taken = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
         self.addCleanup(taken.close)
         with self.assertRaises(OSError) as raised:

@@ -44,9 +44,9 @@ time.sleep(1000)
 '''
 
 
-def worker(script, keys="", cell="", grants=""):
+def worker(script, keys="", sandbox="", grants=""):
     return (f'[worker.web]\nexec = ["/usr/bin/python3", "-I", "-S", "{script}"]\nrestart = {{ policy = "always", delay = "20ms" }}\n{keys}\n'
-            f'[worker.web.cell]\nbind = ["{os.path.dirname(script)}"]\ndirectories = ["state"]\n{cell}\n[worker.web.grants]\n{grants}\n')
+            f'[worker.web.sandbox]\nbind = ["{os.path.dirname(script)}"]\ndirectories = ["state"]\n{sandbox}\n[worker.web.grants]\n{grants}\n')
 
 
 class LeftOver(WarderTest):
@@ -87,7 +87,7 @@ time.sleep(1000)
 ''')
         before = os.stat(path)
         settings = termios.tcgetattr(theirs)
-        self.start(worker(script, cell=f'terminal = "{path}"'))
+        self.start(worker(script, sandbox=f'terminal = "{path}"'))
         seen = self.wait_state("web", "ready")
         os.set_blocking(ours, False)
         printed = []

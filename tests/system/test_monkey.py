@@ -24,18 +24,18 @@ class MonkeyTest(WarderTest):
         """A script of the worker's, that warderd shows it."""
         return self.make(f"app/{name}.py", textwrap.dedent(text))
 
-    def behind_the_door(self, name, command, grants="", extra="", cell="", door=True, ready="exec"):
+    def behind_the_door(self, name, command, grants="", extra="", sandbox="", door=True, ready="exec"):
         words = ", ".join(json.dumps(word) for word in [PYTHON, *command])
         known = 'door = "python"\n' if door else ""
         return (f"[worker.{name}]\nexec = [{words}]\n{known}ready = \"{ready}\"\nrestart = \"never\"\n"
                 f'environment = {{ PYTHONPATH = "{ROOT}/python", PYTHONDONTWRITEBYTECODE = "1", PYTHONUNBUFFERED = "1" }}\n{extra}\n'
-                f'[worker.{name}.cell]\nbind = ["{ROOT}/python", "{self.home}/app"]\n{cell}\n'
+                f'[worker.{name}.sandbox]\nbind = ["{ROOT}/python", "{self.home}/app"]\n{sandbox}\n'
                 f"[worker.{name}.grants]\n{grants}\n")
 
-    def run_program(self, text, grants="", *, extra="", cell="", options=(), daemon=""):
+    def run_program(self, text, grants="", *, extra="", sandbox="", options=(), daemon=""):
         """What a script says, line by line as JSON, when it has run to its end behind the door."""
         path = self.program("script", text)
-        self.start(self.behind_the_door("script", [*MONKEY, *options, path], grants, extra, cell), daemon=daemon)
+        self.start(self.behind_the_door("script", [*MONKEY, *options, path], grants, extra, sandbox), daemon=daemon)
         return self.said("script")
 
     def said(self, name):
@@ -81,7 +81,7 @@ class Files(MonkeyTest):
 
 
 class Examples(MonkeyTest):
-    """Each as it is in a cell of profile strict: unpatched it fails, patched it serves."""
+    """Each as it is in a sandbox of profile strict: unpatched it fails, patched it serves."""
 
     def setUp(self):
         super().setUp()
@@ -100,7 +100,7 @@ class Examples(MonkeyTest):
 
         return wait_for(visit, f"{name} answers\n{self.worker_log(name)}", 30)
 
-    def both(self, name, command, grants, *, run=(), extra="", ready="exec", plain_ends=True, monkey=MONKEY, cell=""):
+    def both(self, name, command, grants, *, run=(), extra="", ready="exec", plain_ends=True, monkey=MONKEY, sandbox=""):
         """Two workers: `plain` runs the command as it is, and must end for want of a permission; the other has the door."""
         module = command[0] == "-m"
         patched = [*monkey, *run, *command]
@@ -108,8 +108,8 @@ class Examples(MonkeyTest):
         refused = free_port()
         other = f'http = {{ listen = "tcp:127.0.0.1:{refused}" }}\n'
         self.assertTrue(module or os.path.exists(command[0]))
-        self.start(self.behind_the_door(name, patched, http + grants, extra, cell, ready=ready) +
-                   self.behind_the_door("plain", command, other + grants, extra, cell, door=False))
+        self.start(self.behind_the_door(name, patched, http + grants, extra, sandbox, ready=ready) +
+                   self.behind_the_door("plain", command, other + grants, extra, sandbox, door=False))
         if not plain_ends:
             return
         wait_for(lambda: self.worker("plain")["state"] in ("stopped", "failed"), "the unpatched one has ended", 30)
@@ -133,7 +133,7 @@ class Examples(MonkeyTest):
             text = file.read()
         for what, instead in (("8000", str(self.port)), ("/srv/www", f"{self.home}/site"),
                               ("environment = { ", f'environment = {{ PYTHONPATH = "{ROOT}/python", '),
-                              ("[worker.http-server.grants]", f'[worker.http-server.cell]\nbind = ["{ROOT}/python"]\n[worker.http-server.grants]')):
+                              ("[worker.http-server.grants]", f'[worker.http-server.sandbox]\nbind = ["{ROOT}/python"]\n[worker.http-server.grants]')):
             self.assertIn(what, text)
             text = text.replace(what, instead)
         self.start(text)
@@ -207,7 +207,7 @@ class Examples(MonkeyTest):
         options = ["-b", f"127.0.0.1:{self.port}", "--chdir", f"{self.home}/app", "--worker-class", kind, "--workers", "2", "--log-level", "debug"]
         self.both("web", ["/usr/bin/gunicorn", *options, "application:application"],
                   f'site = {{ read = "{self.home}/site/", also = ["stat", "access"] }}', extra='requesters = "group"\n',
-                  monkey=MONKEY[2:], cell='allow_calls = ["fchmod"]\n')   # bottle's own warnings are not ours
+                  monkey=MONKEY[2:], sandbox='allow_calls = ["fchmod"]\n')   # bottle's own warnings are not ours
         self.assertEqual(self.served("web", "/index.html"), "a page\n")
         try:
             pids = {self.get() for _ in range(60)}
@@ -392,7 +392,7 @@ class Others(MonkeyTest):
             if child == 0:
                 os._exit(0 if all(in_threads()) else 1)
             print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-            """, f'site = {{ read = "{self.home}/site/" }}', extra='requesters = "group"\n', cell='allow_calls = ["mknod"]')
+            """, f'site = {{ read = "{self.home}/site/" }}', extra='requesters = "group"\n', sandbox='allow_calls = ["mknod"]')
         self.assertEqual(said, [[True] * 8, [True] * 12, 0])
 
     def test_a_child_that_may_not_ask_is_told_what_to_add(self):

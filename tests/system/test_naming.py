@@ -12,9 +12,9 @@ from silent_fuse import SilentFuse
 SLEEPER = 'exec = ["/usr/bin/sleep", "1000"]\n'
 
 
-def worker(name, keys="", cell="", words=None):
+def worker(name, keys="", sandbox="", words=None):
     exec_line = SLEEPER if words is None else "exec = [" + ", ".join(f"'''{word}'''" for word in words) + "]\n"
-    return f"[worker.{name}]\n{exec_line}{keys}[worker.{name}.cell]\n{cell}"
+    return f"[worker.{name}]\n{exec_line}{keys}[worker.{name}.sandbox]\n{sandbox}"
 
 
 class Naming(WarderTest):
@@ -74,10 +74,10 @@ class Naming(WarderTest):
         self.start(worker("many", f"limits = {{ nofile = {most + 1} }}\nrestart = \"never\"\n"))
         self.said(f"limits = {{ nofile = {most + 1} }} of [worker.many]: no process may have more than fs.nr_open, which is {most} here")
 
-    def test_a_working_directory_that_the_cells_own_tmp_hides_is_named(self):
+    def test_a_working_directory_that_the_sandboxes_own_tmp_hides_is_named(self):
         os.mkdir(self.path("work"))
         self.start(worker("lost", f'directory = "{self.home}/work"\nrestart = "never"\n'))
-        self.said(f"the working directory {self.home}/work: the cell has a /tmp of its own, which hides the host's")
+        self.said(f"the working directory {self.home}/work: the sandbox has a /tmp of its own, which hides the host's")
 
     def ends_at_load(self, workers):
         self.write_config(workers)
@@ -86,7 +86,7 @@ class Naming(WarderTest):
 
     def test_a_worker_that_needs_a_capability_that_warderd_may_not_have_fails_alone_with_the_line_for_its_unit(self):
         self.before = ["setpriv", "--bounding-set", "-net_raw,-net_admin,-sys_time"]
-        self.start(worker("given", cell='trusted_capabilities = ["net_admin"]\ntime_offsets = { boottime = "1d" }\n') +
+        self.start(worker("given", sandbox='trusted_capabilities = ["net_admin"]\ntime_offsets = { boottime = "1d" }\n') +
                    '[worker.given.grants]\nping = { raw = "icmp" }\n' + worker("other"))
         for name, what in (("NET_ADMIN", "what it is given"), ("NET_RAW", 'grant "ping"'), ("SYS_TIME", "time_offsets")):
             self.said(f'{what} takes CAP_{name}, which is not in warderd\'s own bounding set')

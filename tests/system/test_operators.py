@@ -147,7 +147,7 @@ class Operators(WarderTest):
     def test_no_such_worker_is_4_in_every_verb(self):
         offline = ["--config", self.path("warder.toml")]
         for words in (["status"], ["show"], ["start"], ["stop"], ["restart"], ["logs"], ["logs", "--audit"], ["grants"], ["fds"],
-                      ["why"], ["sockets"], ["store"], ["security"], ["show", "--cell"], ["show", "--cell", *offline]):
+                      ["why"], ["sockets"], ["store"], ["security"], ["show", "--sandbox"], ["show", "--sandbox", *offline]):
             done = self.ctl(*words, "wbe", check=False)
             self.assertEqual(done.returncode, 4, f"{words}: {done.stdout}{done.stderr}")
         self.assertEqual(self.ctl("why", *offline, "wbe", "read", "/etc/hosts", check=False).returncode, 4)
@@ -215,12 +215,12 @@ class Operators(WarderTest):
         self.assertIn('did you mean "ready"?', text)
         self.assertIn('did you mean "listen"?', text)
 
-    def test_show_reads_the_cell_of_the_running_worker(self):
-        cell = {item["name"]: item for item in self.report("show", "web")["cell"]}
+    def test_show_reads_the_sandbox_of_the_running_worker(self):
+        sandbox = {item["name"]: item for item in self.report("show", "web")["sandbox"]}
         for name in ("uid", "effective capabilities", "bounding capabilities", "no_new_privs", "seccomp",
                      "network namespace", "pid namespace", "mount namespace"):
-            self.assertEqual(cell[name]["wanted"], cell[name]["effective"], name)
-            self.assertTrue(cell[name]["matches"])
+            self.assertEqual(sandbox[name]["wanted"], sandbox[name]["effective"], name)
+            self.assertTrue(sandbox[name]["matches"])
 
     def test_a_user_who_is_not_let_in_is_told_why(self):
         os.chmod(self.path("run"), 0o755)

@@ -46,7 +46,7 @@ class ProgramTest(WarderTest):
     def assert_confined(self, name):
         """Everything in the receipt is as wanted, and no process of it, but the stub, has uid 0 or a capability."""
         report = self.report("show", name)
-        self.assertEqual([item["name"] for item in report["cell"] if not item["matches"]], [])
+        self.assertEqual([item["name"] for item in report["sandbox"] if not item["matches"]], [])
         own = []
         for pid in self.processes(name):
             with open(f"/proc/{pid}/status") as status:
@@ -215,7 +215,7 @@ class Gunicorn(ProgramTest):
         super().setUp()
         self.make("app/page.py", APPLICATION)
         self.start(f'[worker.gunicorn]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/gunicorn", "--workers", "2", '
-                   f'"--backlog", "7", "--chdir", "{self.home}/app", "page:app"]\n[worker.gunicorn.cell]\nallow_calls = ["fchmod"]\nexecute = ["/usr/bin/gunicorn", "/usr/bin/python3"]\n'
+                   f'"--backlog", "7", "--chdir", "{self.home}/app", "page:app"]\n[worker.gunicorn.sandbox]\nallow_calls = ["fchmod"]\nexecute = ["/usr/bin/gunicorn", "/usr/bin/python3"]\n'
                    f'bind = ["{self.home}/app"]\n[worker.gunicorn.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: self.worker_log("gunicorn").count("Booting worker") >= 2, f"its workers are there: {self.worker_log('gunicorn')}", 30)
 
@@ -238,7 +238,7 @@ class Node(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.make("app/page.js", NODE)
         self.start(f'[worker.node]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/node", "{self.home}/app/page.js"]\n'
-                   f'[worker.node.cell]\nrefuse_executable_memory = false\nexecute = ["/usr/bin/node"]\nbind = ["{self.home}/app"]\n'
+                   f'[worker.node.sandbox]\nrefuse_executable_memory = false\nexecute = ["/usr/bin/node"]\nbind = ["{self.home}/app"]\n'
                    f'[worker.node.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: "listening" in self.worker_log("node"), f"it listens: {self.worker_log('node')}", 20)
         self.assertEqual(self.get(), (200, "a page\n"))
@@ -265,7 +265,7 @@ class Asyncio(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.make("app/page.py", ASYNCIO)
         self.start(f'[worker.asyncio]\nexec = ["{HELPERS}warder-activate", "http", "--", "{PYTHON}", "{self.home}/app/page.py"]\n'
-                   f'[worker.asyncio.cell]\nexecute = ["{PYTHON}"]\nbind = ["{self.home}/app"]\n'
+                   f'[worker.asyncio.sandbox]\nexecute = ["{PYTHON}"]\nbind = ["{self.home}/app"]\n'
                    f'[worker.asyncio.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: "listening" in self.worker_log("asyncio"), f"it listens: {self.worker_log('asyncio')}", 20)
         self.assertEqual(self.get(), (200, "a page\n"))
@@ -326,10 +326,10 @@ class Haproxy(ProgramTest):
         threading.Thread(target=answer, daemon=True).start()
         return server
 
-    def proxy(self, cell):
+    def proxy(self, sandbox):
         self.make("haproxy.cfg", HAPROXY.replace("HOME", self.home).replace("ALLOWED", str(self.allowed)).replace("DENIED", str(self.denied)))
         self.start(f'[worker.haproxy]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/sbin/haproxy", "-db", "-f", "{self.home}/haproxy.cfg"]\n'
-                   f'[worker.haproxy.cell]\nprofile = "service"\nexecute = ["/usr/sbin/haproxy"]\nbind = ["{self.home}/haproxy.cfg", "{self.home}/backend"]\n{cell}'
+                   f'[worker.haproxy.sandbox]\nprofile = "service"\nexecute = ["/usr/sbin/haproxy"]\nbind = ["{self.home}/haproxy.cfg", "{self.home}/backend"]\n{sandbox}'
                    f'[worker.haproxy.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         self.wait_state("haproxy", "ready")
 
@@ -369,7 +369,7 @@ print("open:", open_ones)
 class Activation(ProgramTest):
     def activated(self, *words, grants=""):
         line = ", ".join(f'"{word}"' for word in (f"{HELPERS}warder-activate", *words))
-        self.start(f'[worker.told]\nexec = [{line}]\nrestart = "never"\n[worker.told.cell]\nproc = "processes"\n'
+        self.start(f'[worker.told]\nexec = [{line}]\nrestart = "never"\n[worker.told.sandbox]\nproc = "processes"\n'
                    f'execute = ["{PYTHON}"]\nbind = ["{self.home}/told.py"]\n[worker.told.grants]\n{grants}\n')
         self.wait_state("told", "failed" if "nothing" in words else "stopped")
 

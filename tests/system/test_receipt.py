@@ -19,7 +19,7 @@ def sleeper(name="idle", extra=""):
 
 
 def items(report):
-    return {item["name"]: item for item in report["cell"]}
+    return {item["name"]: item for item in report["sandbox"]}
 
 
 def held_sets(pid):
@@ -74,7 +74,7 @@ class ReceiptsOfWorkers(WarderTest):
 
         return wait_for(waiting, f"{name} waits for {path}")
 
-    def test_a_cell_that_is_not_as_planned_stops_the_worker_and_names_the_item(self):
+    def test_a_sandbox_that_is_not_as_planned_stops_the_worker_and_names_the_item(self):
         path = self.path("sleep")
         shutil.copy("/usr/bin/sleep", path)
         self.start(f'[worker.moved]\nexec = ["{path}", "1000"]\nautostart = false\nrestart = "always"\n')
@@ -91,17 +91,17 @@ class ReceiptsOfWorkers(WarderTest):
             fcntl.fcntl(lease, F_SETLEASE, F_UNLCK)
         seen = self.wait_state("moved", "failed")
         self.assertFalse(os.path.exists(f"/proc/{pid}"))
-        self.assertIn("its cell was not as planned: cgroup: wanted own, effective ", seen["last_exit"])
-        self.assertIn("its cell was not as planned: cgroup: wanted own", self.log_text())
-        wait_for(lambda: any("its cell was not as planned: cgroup" in str(record.get("text")) for record in self.audit()),
+        self.assertIn("its sandbox was not as planned: cgroup: wanted own, effective ", seen["last_exit"])
+        self.assertIn("its sandbox was not as planned: cgroup: wanted own", self.log_text())
+        wait_for(lambda: any("its sandbox was not as planned: cgroup" in str(record.get("text")) for record in self.audit()),
                  "the audit names the item")
         self.assertFalse(items(self.report("show", "moved"))["cgroup"]["matches"])
-        # Not answered by policy; a person's start makes a cell anew.
+        # Not answered by policy; a person's start makes a sandbox anew.
         self.ctl("start", "moved")
         self.wait_state("moved", "ready")
 
     def test_security_counts_what_was_seen_and_says_what_would_close_the_rest(self):
-        self.start(sleeper("tight") + sleeper("wide") + '[worker.wide.cell]\nprofile = "open"\n')
+        self.start(sleeper("tight") + sleeper("wide") + '[worker.wide.sandbox]\nprofile = "open"\n')
         for name in ("tight", "wide"):
             self.wait_state(name, "ready")
         exposure = {worker["worker"]: worker["exposure_tenths"] for worker in self.report("security")["workers"]}
@@ -140,15 +140,15 @@ class EvidenceOfDeaths(WarderTest):
             self.skipTest("x32 is an ABI of x86_64")
         script = self.make("try.py", "import ctypes\nctypes.CDLL(None).syscall(0x40000000 + 39)   # getpid by the x32 ABI\n")
         self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n'
-                   f'[worker.try.cell]\nbind = ["{script}"]\n')
+                   f'[worker.try.sandbox]\nbind = ["{script}"]\n')
         seen = self.wait_state("try", "failed")
         self.assertIn("killed by SIGSYS", seen["last_exit"])
         self.assertIn("call not known: audit(8) names it", seen["last_exit"])
 
 
-class WarderdsOwnCell(WarderTest):
+class WarderdsOwnSandbox(WarderTest):
     def test_a_capability_that_a_worker_is_given_is_kept_and_seen_in_its_receipt(self):
-        self.start(sleeper(extra='[worker.idle.cell]\ncapabilities = ["sys_time"]'))
+        self.start(sleeper(extra='[worker.idle.sandbox]\ncapabilities = ["sys_time"]'))
         self.wait_state("idle", "ready")
         seen = items(self.report("show", "idle"))
         self.assertEqual(seen["effective capabilities"]["effective"], "CAP_SYS_TIME")
@@ -263,13 +263,13 @@ class WarderdsOwnCell(WarderTest):
                                      "libc = ctypes.CDLL(None, use_errno=True)\n"
                                      "for number in (425, 321, 246, 313):\n"
                                      "    print(number, libc.syscall(number, 0, 0, 0, 0, 0), ctypes.get_errno(), flush=True)\n")
-        self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n[worker.try.cell]\nprofile = "open"\n')
+        self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n[worker.try.sandbox]\nprofile = "open"\n')
         self.wait_state("try", "stopped")
         if os.uname().machine == "x86_64":
             wait_for(lambda: self.worker_log("try").count("-1 1") == 4, f"four times EPERM: {self.worker_log('try')}")
 
     def test_check_says_that_a_call_of_the_fixed_list_cannot_be_allowed(self):
-        self.write_config(sleeper(extra='[worker.idle.cell]\nallow_calls = ["io_uring_setup", "kcmp"]'))
+        self.write_config(sleeper(extra='[worker.idle.sandbox]\nallow_calls = ["io_uring_setup", "kcmp"]'))
         report = self.report("check", "--config", self.path("warder.toml"))
         self.assertEqual([(problem["weight"], problem["what"]) for problem in report["problems"]],
                          [("warning", 'worker idle allows the call "io_uring_setup", which warderd denies to all that it starts')])

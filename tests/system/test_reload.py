@@ -7,7 +7,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import CELL, ROOT, WarderTest, free_port, program, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, free_port, program, python_worker, wait_for
 
 
 class Reload(WarderTest):
@@ -47,14 +47,14 @@ class Reload(WarderTest):
     def test_a_worker_that_cannot_be_changed_stays_as_it_was_and_the_others_change(self):
         self.start(self.sleeper("one") + self.sleeper("two"))
         one, two = self.wait_state("one", "ready"), self.wait_state("two", "ready")
-        absent = f'[worker.one.cell]\nbind = ["{self.path("absent")}"]\n'
+        absent = f'[worker.one.sandbox]\nbind = ["{self.path("absent")}"]\n'
         config = self.sleeper("one") + absent + self.sleeper("two", "2")
         self.write_config(config + absent.replace("one", "three").replace("[worker", "[worker.three]\nexec = \"/bin/true\"\n[worker"))
         done = self.ctl("reload", check=False)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("2 of 3 changes could not be carried out: those workers are as they were", done.stderr)
         for name in ("one", "three"):
-            self.assertIn(f"{name}: {self.path('absent')} is to be shown in the cell, but does not exist", done.stdout)
+            self.assertIn(f"{name}: {self.path('absent')} is to be shown in the sandbox, but does not exist", done.stdout)
         wait_for(lambda: self.worker("two")["state"] == "ready" and self.worker("two")["pid"] != two["pid"], "two is another")
         self.assertEqual(self.worker("one")["pid"], one["pid"])
         self.assertEqual(self.report("list")["workers"], ["one", "two"])
@@ -81,7 +81,7 @@ class Reload(WarderTest):
     def test_a_worker_whose_grants_a_reload_changed_is_told_and_others_are_not(self):
         def listener(name, grants=""):
             return (f"[worker.{name}]\n{python_worker(ROOT + '/tests/system/listening.py')}ready = \"channel\"\n"
-                    f"[worker.{name}.cell]\n{CELL}[worker.{name}.grants]\n"
+                    f"[worker.{name}.sandbox]\n{SANDBOX}[worker.{name}.grants]\n"
                     f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n{grants}\n')
 
         self.start(listener("one", f'site = {{ read = "{self.home}/site/" }}') + listener("two"))
@@ -99,14 +99,14 @@ class Reload(WarderTest):
     def stubborn(self, more="", asks="dns"):
         """Ignores SIGTERM, is killed after two seconds, and asks for `dns` all the time."""
         return (f"[worker.one]\n{python_worker(ROOT + '/tests/system/stubborn.py', asks)}ready = \"channel\"\nstop_timeout = \"2s\"\n"
-                f"[worker.one.cell]\n{CELL}[worker.one.grants]\n"
+                f"[worker.one.sandbox]\n{SANDBOX}[worker.one.grants]\n"
                 f'out = {{ append = "{self.home}/out", owner = "worker", type = "file" }}\n{more}')
 
     def tries(self):
         with open(self.path("out"), encoding="utf-8") as file:
             return [json.loads(line) for line in file if line.endswith("\n")]
 
-    def test_a_life_under_the_former_cell_is_lent_nothing_that_its_filter_does_not_hold(self):
+    def test_a_life_under_the_former_sandbox_is_lent_nothing_that_its_filter_does_not_hold(self):
         """Its filter knows of no inet sockets, and lets it connect: one that was lent could be led anywhere."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))

@@ -7,14 +7,14 @@ import threading
 import time
 import unittest
 
-from harness import CELL, ROOT, WarderTest, free_port, python_worker, wait_for
+from harness import SANDBOX, ROOT, WarderTest, free_port, python_worker, wait_for
 
 
 class Requests(WarderTest):
     def ask(self, grants, *steps, daemon="", before=None):
         out = f'out = {{ append = "{self.home}/out/asker", owner = "worker", type = "file" }}'
         self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"channel\"\n"
-                   f"restart = \"never\"\n[worker.asker.cell]\n{CELL}\n[worker.asker.grants]\n{out}\n{grants}\n", daemon)
+                   f"restart = \"never\"\n[worker.asker.sandbox]\n{SANDBOX}\n[worker.asker.grants]\n{out}\n{grants}\n", daemon)
         if before:
             before()
         values = self.results("asker", len(steps) + 1)
@@ -151,7 +151,7 @@ class Requests(WarderTest):
         steps = ["read site page"] * 2
         out = f'out = {{ append = "{self.home}/out/asker", owner = "worker", type = "file" }}'
         self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"channel\"\n"
-                   f"restart = \"never\"\n[worker.asker.cell]\n{CELL}\n[worker.asker.grants]\n{out}\n"
+                   f"restart = \"never\"\n[worker.asker.sandbox]\n{SANDBOX}\n[worker.asker.grants]\n{out}\n"
                    f'site = {{ read = "{self.home}/current/" }}\n')
         self.assertEqual(self.results("asker", 3)[0]["value"], "forty-two")
         os.symlink("releases/43", self.path("next"))

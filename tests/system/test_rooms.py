@@ -13,15 +13,15 @@ SAYS_ITS_GROUP = """\
 exec = ["/usr/bin/python3", "-I", "-S", "-c", "print(open('/proc/self/cgroup').read(), flush=True); import time; time.sleep(1000)"]
 restart = {{ policy = "always", delay = "0s", jitter = 0.0, limit = 0 }}
 {extra}
-[worker.{name}.cell]
+[worker.{name}.sandbox]
 proc = "processes"
 cgroup_namespace = true
-{cell}
+{sandbox}
 """
 
 
-def config(name="web", extra="", cell=""):
-    return SAYS_ITS_GROUP.format(name=name, extra=extra, cell=cell)
+def config(name="web", extra="", sandbox=""):
+    return SAYS_ITS_GROUP.format(name=name, extra=extra, sandbox=sandbox)
 
 
 def namespace(pid, kind):
@@ -67,7 +67,7 @@ class Rooms(WarderTest):
         return wait_for(again, f"{name} is back: {self.log_text()[-2000:]}")
 
     def check_receipt(self, name="web"):
-        seen = {item["name"]: item for item in self.report("show", name)["cell"]}
+        seen = {item["name"]: item for item in self.report("show", name)["sandbox"]}
         self.assertEqual([item for item in seen.values() if not item["matches"]], [])
         self.assertEqual(seen["landlock"]["evidence"], "proved")
         return seen
@@ -156,7 +156,7 @@ class Rooms(WarderTest):
         self.wait_state("other", "ready")
         wait_for(lambda: len(self.stubs()) == 4, "a room for each")
         before = set(self.stubs().values())
-        self.write_config(config(cell='hostname = "elsewhere"'), "log_keeper = false")
+        self.write_config(config(sandbox='hostname = "elsewhere"'), "log_keeper = false")
         self.ctl("reload")
         self.wait_state("web", "ready")
         wait_for(lambda: len(self.stubs()) == 2 and not before & set(self.stubs().values()), "the rooms of the new config alone")

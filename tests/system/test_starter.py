@@ -9,7 +9,7 @@ import unittest
 
 from harness import WarderTest, wait_for
 
-# What a program can tell of itself. What is refused by its cell is an errno, with any starter.
+# What a program can tell of itself. What is refused by its sandbox is an errno, with any starter.
 LOOK = r'''
 import ctypes, json, os, resource, signal
 libc = ctypes.CDLL(None, use_errno=True)
@@ -103,7 +103,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def worker(name, script, keys=""):
     return (f'[worker.{name}]\nexec = ["/usr/bin/python3", "-I", "-S", "{script}"]\nenvironment = {{ A = "b" }}\n{keys}\n'
-            f'[worker.{name}.cell]\n')
+            f'[worker.{name}.sandbox]\n')
 
 
 class Starter(WarderTest):

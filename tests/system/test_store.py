@@ -125,7 +125,7 @@ class Store(Doing):
                 "socket.send_fds(s, [m], [r.fileno()]) and r.close()")
         steps = [linger, "time.sleep(1)", send, "len(s.recv(999)) > 0", "s.send(m) and s.settimeout(1)", "s.recv(999)"]
         text = self.worker_of("doer", "keep = { store = 2 }", steps)
-        text = text.replace("[worker.doer.cell]\n", "[worker.doer.cell]\nnetwork = \"host\"\n", 1)
+        text = text.replace("[worker.doer.sandbox]\n", "[worker.doer.sandbox]\nnetwork = \"host\"\n", 1)
         other = self.worker_of("other", "keep = { store = 2 }", ["c.store.list()"])
         self.start(text + other)
         self.results("doer", 1)

@@ -193,7 +193,7 @@ class UserModeTest(unittest.TestCase):
             environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
             ready = "channel"
             restart = "never"
-            [worker.probe.cell]
+            [worker.probe.sandbox]
             bind = ["{self.path('probe.py')}", "{self.path('python')}"]
             [worker.probe.grants]
             site = {{ read = "{self.path('site')}/" }}
@@ -229,7 +229,7 @@ time.sleep(1000)
             [worker.talker]
             exec = ["{PYTHON}", "{self.path('talk.py')}"]
             restart = "never"
-            [worker.talker.cell]
+            [worker.talker.sandbox]
             bind = ["{self.path('talk.py')}"]
             bind_writable = ["{runtime}"]
             """)
@@ -250,7 +250,7 @@ time.sleep(1000)
                 exec = ["{PYTHON}", "{self.path('attacks.py')}", "{case}"]
                 environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
                 restart = "never"
-                [worker.{name}.cell]
+                [worker.{name}.sandbox]
                 bind = ["{self.path('attacks.py')}", "{self.path('python')}"]
                 [worker.{name}.grants]
                 site = {{ read = "{self.path('site')}/" }}
@@ -286,7 +286,7 @@ time.sleep(1000)
                 [worker.talker]
                 exec = ["{PYTHON}", "{self.path('talk.py')}"]
                 restart = "never"
-                [worker.talker.cell]
+                [worker.talker.sandbox]
                 profile = "service"
                 bind = ["{self.path('talk.py')}"]
                 """)
@@ -298,7 +298,7 @@ time.sleep(1000)
         self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.other]\nexec = ["/usr/bin/sleep", "1001"]\n')
         pids = {name: self.ready(name)["pid"] for name in ("idle", "other")}
         shown = self.report("show", "idle")
-        items = {item["name"]: item for item in shown["cell"]}
+        items = {item["name"]: item for item in shown["sandbox"]}
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
         self.assertIn("not separated", items["uid"]["effective"])
         for name in ("seccomp denies", "landlock", "securebits"):
@@ -325,14 +325,14 @@ time.sleep(1000)
     def test_warderd_keeps_no_right_over_files_and_says_what_it_lacks(self):
         self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n', groups=[OTHER_GROUP])
         self.ready("idle")
-        items = {item["name"]: item for item in self.report("show", "warderd")["cell"]}
+        items = {item["name"]: item for item in self.report("show", "warderd")["sandbox"]}
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
         self.assertEqual(set(items["permitted capabilities"]["effective"].split()), {"CAP_SETPCAP", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT"})
         for sentence in ("uid not separated", "no ports below 1024", "requesters = \"main\" only", "limits of groups"):
             self.assertIn(sentence, self.log_text())
         if os.geteuid() == 0:
             self.assertIn("workers stay in this user's groups", self.log_text())
-            groups = next(item for item in self.report("show", "idle")["cell"] if item["name"] == "groups")
+            groups = next(item for item in self.report("show", "idle")["sandbox"] if item["name"] == "groups")
             self.assertNotEqual(groups["effective"], "none")
 
     def test_a_listener_outlives_its_worker_and_the_next_one_is_born_as_the_first(self):
@@ -381,7 +381,7 @@ time.sleep(1000)
             exec = ["{PYTHON}", "{self.path('ask.py')}"]
             environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
             ready = "channel"
-            [worker.asker.cell]
+            [worker.asker.sandbox]
             bind = ["{self.path('ask.py')}", "{self.path('python')}"]
             directories = ["state", "cache"]
             [worker.asker.grants]
@@ -403,13 +403,13 @@ time.sleep(1000)
             "nice = -1": "niceness cannot be below warderd's own",
             "oom_score_adjust = -1": "oom score cannot be below warderd's own",
             'scheduling = "fifo:1"': "real time",
-            'cell = { profile = "open" }': 'profile = "open" cannot be had',
-            'cell = { proc = "processes" }': "/proc cannot be mounted",
-            'cell = { scope_signals = false }': "scope_signals = false cannot be had",
-            'cell = { preferred = ["landlock"] }': '"landlock" is required',
-            'cell = { network = "/run/netns/blue" }': "network namespace of the machine",
-            'cell = { allow_calls = ["@keyring"] }': "keyrings cannot be had",
-            'cell = { trusted_capabilities = ["CAP_SYS_TIME"] }': "no capability",
+            'sandbox = { profile = "open" }': 'profile = "open" cannot be had',
+            'sandbox = { proc = "processes" }': "/proc cannot be mounted",
+            'sandbox = { scope_signals = false }': "scope_signals = false cannot be had",
+            'sandbox = { preferred = ["landlock"] }': '"landlock" is required',
+            'sandbox = { network = "/run/netns/blue" }': "network namespace of the machine",
+            'sandbox = { allow_calls = ["@keyring"] }': "keyrings cannot be had",
+            'sandbox = { trusted_capabilities = ["CAP_SYS_TIME"] }': "no capability",
             'grants = { http = { listen = "tcp:127.0.0.1:80" } }': "port 80 cannot be listened on",
             'grants = { f = { read = "/etc/hostname", as = "root" } }': "nothing can be done as root",
             'grants = { f = { read = "/etc/hostname", owner = "root" } }': "nothing can be given to root",
@@ -433,7 +433,7 @@ time.sleep(1000)
         done = self.warderd("--check", "--config", config)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("without root: uid not separated", done.stdout)
-        plan = json.loads(self.warderd("--json", "--show-cell", "w", "--config", config).stdout)
+        plan = json.loads(self.warderd("--json", "--show-sandbox", "w", "--config", config).stdout)
         self.assertEqual(plan["profile"], "user")
         done = self.ctl("check", "--config", config)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -1,4 +1,4 @@
-// Attempts: what a hostile program tries from inside a cell, one function each, with the mechanisms known to stop it and what is to
+// Attempts: what a hostile program tries from inside a sandbox, one function each, with the mechanisms known to stop it and what is to
 // come of it under `strict` and under `service`. The program runs its own table: `attempts run` prints a line for each, `attempts
 // list` the table. Nothing here harms the machine where it succeeds: what is changed is set to what it was, what is opened is
 // only opened, and what could be destroyed belongs to victims that were started for it.
@@ -66,8 +66,8 @@ struct Context {
     }
     long number(const std::string& key) const { return std::strtol(text(key).c_str(), nullptr, 0); }
     std::string below(const char* path) const { return text("dir") + "/" + path; }
-    // In the directory that is the program's own, and by a name that no other cell uses.
-    std::string own(const char* name) const { return below("tmp/") + name + (told.contains("cell") ? "." + text("cell") : ""); }
+    // In the directory that is the program's own, and by a name that no other sandbox uses.
+    std::string own(const char* name) const { return below("tmp/") + name + (told.contains("sandbox") ? "." + text("sandbox") : ""); }
 };
 
 using Function = int (*)(const Context&);
@@ -103,7 +103,7 @@ inline int past_the_check(long result, int beyond, int other = 0) {
     return errno;
 }
 
-// Where there is no cell, what follows is to happen in namespaces that end with the attempt. Denied in a cell: that is all the same.
+// Where there is no sandbox, what follows is to happen in namespaces that end with the attempt. Denied in a sandbox: that is all the same.
 void step_aside(int namespaces);
 
 // Runs another program to its end: its exit status, or a negative errno of exec.

@@ -1,5 +1,5 @@
 // attempts: `run GROUP key=value...` tries each as a worker of warderd and writes a line for each to its grant `out`; `try
-// names=NAME,... key=value...` tries those in a cell of the test's; `list` prints the table, `legend` the mechanisms; `victim key=value...` stands still and says what of it can be reached.
+// names=NAME,... key=value...` tries those in a sandbox of the test's; `list` prints the table, `legend` the mechanisms; `victim key=value...` stands still and says what of it can be reached.
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>

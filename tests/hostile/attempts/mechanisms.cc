@@ -1,4 +1,4 @@
-// mechanisms: `mechanisms MECHANISM key=value...` runs attempts as `attempts try` does, in a cell in which nothing but that one
+// mechanisms: `mechanisms MECHANISM key=value...` runs attempts as `attempts try` does, in a sandbox in which nothing but that one
 // mechanism is there, and lends them what a daemon would. With `none` it is a process of root's like any other. It runs as root; what
 // a mechanism is, is said once, in the table below, by the plan's own items.
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "attempt.h"
-#include "daemon/own_cell.h"
+#include "daemon/own_sandbox.h"
 #include "sandbox/prepared.h"
 #include "sandbox/program.h"
 #include "sandbox/spawn.h"
@@ -53,7 +53,7 @@ constexpr int patience_ms = 60'000;
 
 // ---- What a mechanism alone is ----
 
-struct Cell {
+struct Sandbox {
     Plan plan;
     attempts::Group group = attempts::Group::plain;
     std::string home;
@@ -64,18 +64,18 @@ struct Cell {
     bool refuse_descriptors = false;
 };
 
-void filter_of_service(Cell& cell) {
-    cell.plan.no_new_privileges = cell.plan.calls.enabled = true;
-    cell.plan.calls.network = true;
-    auto& calls = cell.plan.calls;
-    calls.inet_sockets_lent = calls.datagram_sockets_lent = calls.listeners_lent = calls.connections_lent = cell.group == attempts::Group::sockets;
+void filter_of_service(Sandbox& sandbox) {
+    sandbox.plan.no_new_privileges = sandbox.plan.calls.enabled = true;
+    sandbox.plan.calls.network = true;
+    auto& calls = sandbox.plan.calls;
+    calls.inet_sockets_lent = calls.datagram_sockets_lent = calls.listeners_lent = calls.connections_lent = sandbox.group == attempts::Group::sockets;
     if (calls.inet_sockets_lent) calls.lent_sockets = socket_options::lent_ipv4 | socket_options::lent_ipv6 | socket_options::lent_tcp | socket_options::lent_udp;
 }
 
 // A domain of Landlock that holds nothing but what is left of `handled` after `keep`.
-void landlock_of(Cell& cell, std::function<void(Prepared&)> keep) {
-    cell.plan.no_new_privileges = cell.plan.landlock = true;
-    cell.change = std::move(keep);
+void landlock_of(Sandbox& sandbox, std::function<void(Prepared&)> keep) {
+    sandbox.plan.no_new_privileges = sandbox.plan.landlock = true;
+    sandbox.change = std::move(keep);
 }
 
 // The host's tree stays; the rules are those of a root of its own.
@@ -100,57 +100,57 @@ void only_scopes(Prepared& prepared) {
     if (prepared.rights.handled.scoped == 0) not_here("Landlock has no scopes");
 }
 
-void tree_of_its_own(Cell& cell) {
-    Plan& plan = cell.plan;
+void tree_of_its_own(Sandbox& sandbox) {
+    Plan& plan = sandbox.plan;
     plan.mount_namespace = plan.private_tmp = true;
     plan.root = Root::system;
-    plan.binds = {{.source = cell.home + "/shown", .target = cell.home + "/shown"},
-                  {.source = cell.home + "/tmp", .target = cell.home + "/tmp", .writable = true}};
+    plan.binds = {{.source = sandbox.home + "/shown", .target = sandbox.home + "/shown"},
+                  {.source = sandbox.home + "/tmp", .target = sandbox.home + "/tmp", .writable = true}};
 }
 
-using Change = void (*)(Cell&);
+using Change = void (*)(Sandbox&);
 
 Change change_of(std::uint32_t mechanism) {
     switch (mechanism) {
         case attempts::user:
-            return [](Cell& cell) {
-                cell.plan.uid = cell.plan.gid = worker_uid;
-                cell.plan.capabilities = 0;
+            return [](Sandbox& sandbox) {
+                sandbox.plan.uid = sandbox.plan.gid = worker_uid;
+                sandbox.plan.capabilities = 0;
             };
-        case attempts::capabilities: return [](Cell& cell) { cell.plan.capabilities = 0; };
-        case attempts::no_new_privileges: return [](Cell& cell) { cell.plan.no_new_privileges = true; };
+        case attempts::capabilities: return [](Sandbox& sandbox) { sandbox.plan.capabilities = 0; };
+        case attempts::no_new_privileges: return [](Sandbox& sandbox) { sandbox.plan.no_new_privileges = true; };
         case attempts::mounts: return tree_of_its_own;
-        case attempts::pids: return [](Cell& cell) { cell.plan.pid_namespace = true; };
-        case attempts::network: return [](Cell& cell) { cell.plan.network = Network::empty; };
-        case attempts::ipc: return [](Cell& cell) { cell.plan.ipc_namespace = true; };
-        case attempts::uts: return [](Cell& cell) { cell.plan.uts_namespace = true; };
-        case attempts::cgroups: return [](Cell& cell) { cell.plan.cgroup_namespace = true; };
+        case attempts::pids: return [](Sandbox& sandbox) { sandbox.plan.pid_namespace = true; };
+        case attempts::network: return [](Sandbox& sandbox) { sandbox.plan.network = Network::empty; };
+        case attempts::ipc: return [](Sandbox& sandbox) { sandbox.plan.ipc_namespace = true; };
+        case attempts::uts: return [](Sandbox& sandbox) { sandbox.plan.uts_namespace = true; };
+        case attempts::cgroups: return [](Sandbox& sandbox) { sandbox.plan.cgroup_namespace = true; };
         case attempts::filter: return filter_of_service;
         case attempts::strict_filter:
-            return [](Cell& cell) {
-                filter_of_service(cell);
-                cell.plan.calls.network = false;
-                cell.plan.calls.base = {"@strict-service"};
-                cell.plan.calls.few_ioctls = true;
+            return [](Sandbox& sandbox) {
+                filter_of_service(sandbox);
+                sandbox.plan.calls.network = false;
+                sandbox.plan.calls.base = {"@strict-service"};
+                sandbox.plan.calls.few_ioctls = true;
             };
         case attempts::landlock_files:
-            return [](Cell& cell) {
-                landlock_of(cell, [plan = cell.plan, home = cell.home](Prepared& prepared) { rules_of_a_root(prepared, plan, home); });
+            return [](Sandbox& sandbox) {
+                landlock_of(sandbox, [plan = sandbox.plan, home = sandbox.home](Prepared& prepared) { rules_of_a_root(prepared, plan, home); });
             };
-        case attempts::landlock_ports: return [](Cell& cell) { landlock_of(cell, only_ports); };
-        case attempts::landlock_scope: return [](Cell& cell) { landlock_of(cell, only_scopes); };
-        case attempts::executable_memory: return [](Cell& cell) { cell.plan.refuse_executable_memory = true; };
-        case attempts::keyring: return [](Cell& cell) { cell.plan.private_keyring = true; };
-        case attempts::no_core: return [](Cell& cell) { cell.plan.core_dumps = false; };
-        case attempts::daemon_filter: return [](Cell& cell) { cell.daemon_filter = true; };
-        case attempts::exec_seal: return [](Cell& cell) { cell.exec_seal = true; };
-        case attempts::seals: return [](Cell& cell) { cell.seals = true; };
-        case attempts::pass_rights: return [](Cell& cell) { cell.refuse_descriptors = true; };
-        default: return [](Cell&) {};
+        case attempts::landlock_ports: return [](Sandbox& sandbox) { landlock_of(sandbox, only_ports); };
+        case attempts::landlock_scope: return [](Sandbox& sandbox) { landlock_of(sandbox, only_scopes); };
+        case attempts::executable_memory: return [](Sandbox& sandbox) { sandbox.plan.refuse_executable_memory = true; };
+        case attempts::keyring: return [](Sandbox& sandbox) { sandbox.plan.private_keyring = true; };
+        case attempts::no_core: return [](Sandbox& sandbox) { sandbox.plan.core_dumps = false; };
+        case attempts::daemon_filter: return [](Sandbox& sandbox) { sandbox.daemon_filter = true; };
+        case attempts::exec_seal: return [](Sandbox& sandbox) { sandbox.exec_seal = true; };
+        case attempts::seals: return [](Sandbox& sandbox) { sandbox.seals = true; };
+        case attempts::pass_rights: return [](Sandbox& sandbox) { sandbox.refuse_descriptors = true; };
+        default: return [](Sandbox&) {};
     }
 }
 
-// A process of root's as any other: all that a cell can take is there.
+// A process of root's as any other: all that a sandbox can take is there.
 Plan nothing_taken(std::vector<std::string> arguments) {
     Plan plan;
     plan.program = arguments.at(0);
@@ -208,21 +208,21 @@ Fd opened(const std::string& path, int flags, uid_t owner) {
 }
 
 // A program, so that it can be run where nothing stops that.
-Fd secret_for(const Cell& cell) {
+Fd secret_for(const Sandbox& sandbox) {
     constexpr unsigned executable = 0x10;   // MFD_EXEC
-    const unsigned kind = cell.exec_seal ? kernel::mfd_noexec_seal : executable;
+    const unsigned kind = sandbox.exec_seal ? kernel::mfd_noexec_seal : executable;
     Fd memory(::memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING | kind));
-    if (!memory && cell.exec_seal) not_here("memory cannot be sealed against being run");
+    if (!memory && sandbox.exec_seal) not_here("memory cannot be sealed against being run");
     if (!memory) memory = Fd(::memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    const Fd from(::open(cell.plan.program.c_str(), O_RDONLY | O_CLOEXEC));
+    const Fd from(::open(sandbox.plan.program.c_str(), O_RDONLY | O_CLOEXEC));
     char buffer[65536];
     for (ssize_t size = 0; (size = ::read(from.get(), buffer, sizeof buffer)) > 0;) {
         if (::write(memory.get(), buffer, static_cast<std::size_t>(size)) != size) give_up("a secret cannot be written");
     }
-    if (!cell.exec_seal && ::fchmod(memory.get(), 0500) != 0) give_up("a secret cannot be made a program");
-    if (cell.exec_seal && ::fchmod(memory.get(), 0400) != 0) give_up("a secret cannot be given a mode");
+    if (!sandbox.exec_seal && ::fchmod(memory.get(), 0500) != 0) give_up("a secret cannot be made a program");
+    if (sandbox.exec_seal && ::fchmod(memory.get(), 0400) != 0) give_up("a secret cannot be given a mode");
     constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-    if (cell.seals && ::fcntl(memory.get(), F_ADD_SEALS, seals) != 0) give_up("a secret cannot be sealed");
+    if (sandbox.seals && ::fcntl(memory.get(), F_ADD_SEALS, seals) != 0) give_up("a secret cannot be sealed");
     return memory;
 }
 
@@ -272,16 +272,16 @@ Fd datagrams_of_ipv6() {
     return fd;
 }
 
-std::vector<Fd> what_is_lent(const Cell& cell, const attempts::Context& context, const std::string& name, const Fd& master) {
-    const std::string files = cell.home + "/lent/" + name;
+std::vector<Fd> what_is_lent(const Sandbox& sandbox, const attempts::Context& context, const std::string& name, const Fd& master) {
+    const std::string files = sandbox.home + "/lent/" + name;
     std::vector<Fd> lent;
-    lent.push_back(opened(cell.home + "/lent/readable", O_RDONLY, 0));
-    lent.push_back(opened(files + ".append", O_WRONLY | O_APPEND | O_CREAT, cell.plan.uid));
-    lent.push_back(opened(files + ".write", O_RDWR | O_CREAT, cell.plan.uid));
-    lent.push_back(secret_for(cell));
+    lent.push_back(opened(sandbox.home + "/lent/readable", O_RDONLY, 0));
+    lent.push_back(opened(files + ".append", O_WRONLY | O_APPEND | O_CREAT, sandbox.plan.uid));
+    lent.push_back(opened(files + ".write", O_RDWR | O_CREAT, sandbox.plan.uid));
+    lent.push_back(secret_for(sandbox));
     lent.push_back(terminal_of(master));
-    lent.push_back(stream_to(cell.home + "/door"));
-    lent.push_back(opened(cell.home + "/shown", O_RDONLY | O_DIRECTORY, 0));
+    lent.push_back(stream_to(sandbox.home + "/door"));
+    lent.push_back(opened(sandbox.home + "/shown", O_RDONLY | O_DIRECTORY, 0));
     lent.push_back(inet(SOCK_STREAM, 0));
     lent.push_back(inet(SOCK_STREAM, context.number("user.tcp")));
     lent.push_back(inet(SOCK_DGRAM, context.number("user.udp")));
@@ -328,21 +328,21 @@ Spawned begun(Result<Spawned> spawned) {
     return std::move(*spawned);
 }
 
-PreparedCell prepared_for(const Cell& cell, const std::string& stub) {
+PreparedSandbox prepared_for(const Sandbox& sandbox, const std::string& stub) {
     Unfit unfit;
-    auto prepared = prepare(cell.plan, unfit, stub);
+    auto prepared = prepare(sandbox.plan, unfit, stub);
     if (!prepared) not_here(unfit.item + ": " + unfit.why + ": " + describe(prepared.error()));
-    cell.change(**prepared);
+    sandbox.change(**prepared);
     return std::move(*prepared);
 }
 
-int live(const Cell& cell, const attempts::Context& context, const std::string& name) {
-    const PreparedCell prepared = prepared_for(cell, context.text("stub"));
+int live(const Sandbox& sandbox, const attempts::Context& context, const std::string& name) {
+    const PreparedSandbox prepared = prepared_for(sandbox, context.text("stub"));
     const Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-    const std::vector<Fd> lent = what_is_lent(cell, context, name, master);
+    const std::vector<Fd> lent = what_is_lent(sandbox, context, name, master);
     auto pair = make_channel_pair();
     if (!pair) give_up("no channel");
-    if (cell.refuse_descriptors && !pair->ours.refuse_descriptors()) not_here("SO_PASSRIGHTS is not known");
+    if (sandbox.refuse_descriptors && !pair->ours.refuse_descriptors()) not_here("SO_PASSRIGHTS is not known");
     send_over(pair->ours.get(), lent);
     Spawned stub;
     const Fd group(::open(context.text("cgroup").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -371,18 +371,18 @@ int main(int count, char** arguments) {
         told.push_back(text);
     }
     const std::string home = context.text("dir");
-    const std::string cell_name = name + "." + context.text("kind");
-    told.push_back("cell=" + cell_name);
+    const std::string sandbox_name = name + "." + context.text("kind");
+    told.push_back("sandbox=" + sandbox_name);
     told.push_back("handle=" + handle_of(home + "/hidden/public"));
     told.insert(told.begin(), {home + "/shown/attempts", "try"});
     const std::uint32_t mechanism = attempts::mechanism_of(name);
     if (mechanism == 0 && name != "none") return 2;
-    Cell cell;
-    cell.group = context.text("kind") == "sockets" ? attempts::Group::sockets : attempts::Group::plain;
-    cell.home = home;
-    cell.plan = nothing_taken(std::move(told));
-    change_of(mechanism)(cell);
+    Sandbox sandbox;
+    sandbox.group = context.text("kind") == "sockets" ? attempts::Group::sockets : attempts::Group::plain;
+    sandbox.home = home;
+    sandbox.plan = nothing_taken(std::move(told));
+    change_of(mechanism)(sandbox);
     keep_a_key(context.text("key"));
-    if (cell.daemon_filter) deny_as_warderd();
-    return live(cell, context, cell_name);
+    if (sandbox.daemon_filter) deny_as_warderd();
+    return live(sandbox, context, sandbox_name);
 }

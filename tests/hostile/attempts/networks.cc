@@ -71,7 +71,7 @@ int bind_port(const Context& c, long port) {
 }
 
 int listen_anywhere(const Context& c) { return bind_port(c, 0); }
-// The same attempt is made in other cells at this moment: a port that is taken is no answer.
+// The same attempt is made in other sandboxes at this moment: a port that is taken is no answer.
 int bind_low(const Context& c) {
     int error = EADDRINUSE;
     for (long port = 907; error == EADDRINUSE && port < 1000; ++port) error = bind_port(c, port);

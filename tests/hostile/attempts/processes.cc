@@ -75,14 +75,14 @@ int signal_by_owner_seen(const Context& c, int counts, const int (&ends)[2]) {
     return after > before ? 0 : EPERM;
 }
 
-// Other cells try the same on the same process: one after the other, or a signal of theirs would count as this one's.
+// Other sandboxes try the same on the same process: one after the other, or a signal of theirs would count as this one's.
 int signal_by_owner(const Context& c) {
     const int counts = ::open(c.below("shown/count").c_str(), O_RDONLY | O_CLOEXEC);
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
     if (counts < 0 || ::flock(counts, LOCK_EX) != 0) return EIO;
     const int outcome = signal_by_owner_seen(c, counts, ends);
-    ::fcntl(ends[0], F_SETFL, 0);   // the end of the other one would be told too, when the next cell has its turn
+    ::fcntl(ends[0], F_SETFL, 0);   // the end of the other one would be told too, when the next sandbox has its turn
     ::poll(nullptr, 0, 20);         // what was sent is counted
     for (const int fd : {ends[0], ends[1], counts}) ::close(fd);
     return outcome;

@@ -3,8 +3,8 @@
 namespace warder::config {
 namespace {
 
-sandbox::Calls calls(const std::string& keys) { return testing::worker("[worker.web.cell]\n" + keys).cell.calls; }
-std::string complaints_of(const std::string& keys) { return testing::worker_complaints("[worker.web.cell]\n" + keys); }
+sandbox::Calls calls(const std::string& keys) { return testing::worker("[worker.web.sandbox]\n" + keys).sandbox.calls; }
+std::string complaints_of(const std::string& keys) { return testing::worker_complaints("[worker.web.sandbox]\n" + keys); }
 
 TEST_CASE("the filter begins with the calls of a usual program, or with what is written") {
     CHECK_EQ(calls("").base, std::vector<std::string>{"@strict-service"});

@@ -64,12 +64,12 @@ std::string said_of(const std::string& grant) { return said("grants.g = " + gran
 
 TEST_CASE("layers of an overlay are directories that are there, and of no view of the kernel's") {
     const auto with = [](const std::string& layer) {
-        return said("[worker.web.cell]\noverlays = [{ target = \"/a\", lower = [\"" + layer + "\"], size = \"1MiB\" }]\n");
+        return said("[worker.web.sandbox]\noverlays = [{ target = \"/a\", lower = [\"" + layer + "\"], size = \"1MiB\" }]\n");
     };
     CHECK_EQ(with("/srv"), "");
     CHECK_NE(with("/srv/a.txt").find("layer \"/srv/a.txt\" is no directory"), std::string::npos);
     CHECK_NE(with("/nowhere").find("layer \"/nowhere\" is not there: the worker cannot start without it"), std::string::npos);
-    CHECK_NE(with("/sys").find("lies in sysfs, which no cell shows"), std::string::npos);
+    CHECK_NE(with("/sys").find("lies in sysfs, which no sandbox shows"), std::string::npos);
 }
 
 TEST_CASE("T25: where root acts a symlink that is not root's is told") {
@@ -79,28 +79,28 @@ TEST_CASE("T25: where root acts a symlink that is not root's is told") {
     CHECK_NE(said_of("{ create = \"/srv/current\", owner = \"worker\" }").find("chown -h root"), std::string::npos);
 }
 
-TEST_CASE("T25: what a cell is to show behind a symlink of another's is told, unless it is that other's too") {
-    const auto bound = [](const std::string& path) { return said("cell.bind = [\"" + path + "\"]\n"); };
+TEST_CASE("T25: what a sandbox is to show behind a symlink of another's is told, unless it is that other's too") {
+    const auto bound = [](const std::string& path) { return said("sandbox.bind = [\"" + path + "\"]\n"); };
     CHECK_EQ(bound("/srv/current"), "");
     CHECK_NE(bound("/srv/astray").find("bound path \"/srv/astray\" is reached through a symlink that is not root's"), std::string::npos);
-    CHECK_NE(said("[worker.web.cell]\noverlays = [{ target = \"/a\", lower = [\"/srv/astray\"], size = \"1MiB\" }]\n")
+    CHECK_NE(said("[worker.web.sandbox]\noverlays = [{ target = \"/a\", lower = [\"/srv/astray\"], size = \"1MiB\" }]\n")
                  .find("layer \"/srv/astray\" is reached through a symlink"), std::string::npos);
     for (const std::string key : {"network = ", "terminal = "}) {
-        CHECK_NE(said("cell." + key + "\"/srv/astray\"\n").find("\"/srv/astray\" is reached through a symlink"), std::string::npos);
-        CHECK_NE(said("cell." + key + "\"/srv/nothing\"\n").find("the worker cannot start without it"), std::string::npos);
-        CHECK_EQ(said("cell." + key + "\"/srv/current\"\n"), "");
+        CHECK_NE(said("sandbox." + key + "\"/srv/astray\"\n").find("\"/srv/astray\" is reached through a symlink"), std::string::npos);
+        CHECK_NE(said("sandbox." + key + "\"/srv/nothing\"\n").find("the worker cannot start without it"), std::string::npos);
+        CHECK_EQ(said("sandbox." + key + "\"/srv/current\"\n"), "");
     }
 }
 
 TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning tells whose else") {
     const auto with = [](const std::string& keys, const std::string& uids) {
-        return said(keys + "[worker.web.cell]\nuser_namespace = { uid_map = [" + uids + "], gid_map = [\"0:self:1\"] }\n");
+        return said(keys + "[worker.web.sandbox]\nuser_namespace = { uid_map = [" + uids + "], gid_map = [\"0:self:1\"] }\n");
     };
     CHECK_EQ(with("", "\"0:self:1\""), "");
     CHECK_NE(with("", "\"0:1001:1\"").find("\"uid_map\" does not hold the worker's own number"), std::string::npos);
     CHECK_EQ(with("user = \"www\"\n", "\"0:1001:1\""), "");
     CHECK_NE(with("user = \"www\"\n", "\"0:1002:1\"").find("own number, 1001"), std::string::npos);
-    const std::string other = shown(resolved_text("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\n"
+    const std::string other = shown(resolved_text("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\n"
                                                   "user_namespace = { uid_map = [\"0:self:1\", \"1:1000:10\"], gid_map = [\"0:self:1\"] }\n"
                                                   "[worker.other]\nexec = \"/usr/bin/web\"\nuser = \"www\"\n").problems);
     CHECK_NE(other.find("holds the uid of worker \"other\", which it could become"), std::string::npos);
@@ -109,8 +109,8 @@ TEST_CASE("maps of a user namespace hold the worker's own numbers, and a warning
 TEST_CASE("a worker with a door is told its grants, with what lies on the disk decided") {
     const auto told = [](const std::string& grants) {
         const auto web = resolved("door = \"python\"\n[worker.web.grants]\n" + grants).web();
-        REQUIRE_FALSE(web.cell.environment.empty());
-        return web.cell.environment.back();
+        REQUIRE_FALSE(web.sandbox.environment.empty());
+        return web.sandbox.environment.back();
     };
     CHECK_EQ(told("site = { read = \"/srv/\", also = [\"stat\"] }\n"),
              R"(WARDER_GRANTS=[{"name":"site","kind":"tree","operations":["read","stat"],"path":"/srv"}])");
@@ -122,7 +122,7 @@ TEST_CASE("a worker with a door is told its grants, with what lies on the disk d
              R"(WARDER_GRANTS=[{"name":"go","kind":"command","operations":["run"],"words":[)"
              R"({"before":"","hole":"none","text":"/usr/bin/web"},{"before":"-n","hole":"number","text":""}],)"
              R"("stdin":true,"stdout":true,"stderr":true}])");
-    CHECK(resolved("[worker.web.grants]\nsite = { read = \"/srv\" }\n").web().cell.environment.empty());
+    CHECK(resolved("[worker.web.grants]\nsite = { read = \"/srv\" }\n").web().sandbox.environment.empty());
 }
 
 TEST_CASE("what an unmodified program would miss behind its door is told") {
@@ -139,8 +139,8 @@ TEST_CASE("what an unmodified program would miss behind its door is told") {
     CHECK_NE(run("\"/usr/bin/gunicorn\"", "door = \"python\"\n").find("add requesters = \"group\""), std::string::npos);
     const std::string group = "door = \"python\"\nrequesters = \"group\"\n";
     CHECK_NE(run("\"/usr/bin/gunicorn\"", group).find("add allow_calls = [\"fchmod\"]"), std::string::npos);
-    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "cell.allow_calls = [\"fchmod\"]\n"), "");
-    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "cell.profile = \"service\"\n"), "");
+    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "sandbox.allow_calls = [\"fchmod\"]\n"), "");
+    CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "sandbox.profile = \"service\"\n"), "");
 }
 
 TEST_CASE("grants that do not fit into one variable are refused before the program is") {
@@ -152,7 +152,7 @@ TEST_CASE("grants that do not fit into one variable are refused before the progr
 
 TEST_CASE("a program in an overlay is looked for in its layers") {
     const auto with = [](const std::string& exec) {
-        return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.cell]\n"
+        return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.sandbox]\n"
                                    "overlays = [{ target = \"/app\", lower = [\"/srv\", \"/usr/bin\"], size = \"1MiB\", execute = true }]\n").problems);
     };
     CHECK_NE(with("/app/web").find("layer \"/usr/bin\" is not there"), std::string::npos);   // of this machine: a warning, and nothing else
@@ -164,17 +164,17 @@ TEST_CASE("a program in an overlay is looked for in its layers") {
 TEST_CASE("a worker without a user keeps its open numbers") {
     const Resolved result = resolved("");
     CHECK_EQ(shown(result.problems), "");
-    CHECK_EQ(result.web().cell.uid, 65534);
+    CHECK_EQ(result.web().sandbox.uid, 65534);
     CHECK(result.web().user.empty());
 }
 
 TEST_CASE("names become numbers") {
     const Resolved result = resolved("user = \"www\"\nsupplementary_groups = [\"adm\"]\n");
     CHECK_EQ(shown(result.problems), "");
-    CHECK_EQ(result.web().cell.uid, 1001);
-    CHECK_EQ(result.web().cell.gid, 1002);
-    CHECK_EQ(result.web().cell.groups, std::vector<gid_t>{4});
-    CHECK_EQ(resolved("user = \"www\"\ngroup = \"adm\"\n").web().cell.gid, 4);
+    CHECK_EQ(result.web().sandbox.uid, 1001);
+    CHECK_EQ(result.web().sandbox.gid, 1002);
+    CHECK_EQ(result.web().sandbox.groups, std::vector<gid_t>{4});
+    CHECK_EQ(resolved("user = \"www\"\ngroup = \"adm\"\n").web().sandbox.gid, 4);
 }
 
 TEST_CASE("names that are not there are told in their places, and are their worker's fault alone") {
@@ -239,18 +239,18 @@ TEST_CASE("a program that is bound to another place is looked for where it comes
     Machine machine;
     machine.paths["/opt/build/web"] = {Type::file, true, {}, 0};
     machine.paths["/opt/build"] = {Type::directory, false, {}, 0};
-    CHECK_EQ(shown(resolved_text("[worker.a]\nexec = \"/app/web\"\ncell.bind = [{ source = \"/opt/build\", target = "
+    CHECK_EQ(shown(resolved_text("[worker.a]\nexec = \"/app/web\"\nsandbox.bind = [{ source = \"/opt/build\", target = "
                                  "\"/app\" }]\n", machine).problems), "");
 }
 
-TEST_CASE("what is bound into a cell must be there, and not the kernel's") {
-    CHECK_EQ(said("cell.bind = [\"/opt/app\"]\n"),
+TEST_CASE("what is bound into a sandbox must be there, and not the kernel's") {
+    CHECK_EQ(said("sandbox.bind = [\"/opt/app\"]\n"),
              "w.toml:3:14: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
-             "    3 | cell.bind = [\"/opt/app\"]\n"
+             "    3 | sandbox.bind = [\"/opt/app\"]\n"
              "      |              ^~~~~~~~~~\n");
-    CHECK_NE(said("[worker.web.cell]\nbind = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
+    CHECK_NE(said("[worker.web.sandbox]\nbind = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
              std::string::npos);
-    CHECK_NE(said("[worker.web.cell]\nbind = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no cell shows"),
+    CHECK_NE(said("[worker.web.sandbox]\nbind = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no sandbox shows"),
              std::string::npos);
 }
 
@@ -434,7 +434,7 @@ TEST_CASE("what a machine lacks is the fault of one worker, which says it, and n
     CHECK_EQ(fault("grants.g = { run = [\"/usr/bin/web\"], user = \"nobody-here\" }\n"), "there is no user \"nobody-here\"");
     CHECK_EQ(fault("grants.g = { run = [\"/usr/bin/none\"] }\n"), "");   // asking for it fails, and nothing else
     CHECK_NE(fault("grants.g = { secret = \"/srv\" }\n").find("is a directory, but a file is meant"), std::string::npos);
-    CHECK_NE(fault("cell.overlays = [{ target = \"/a\", lower = [\"/srv/a.txt\"], size = \"1MiB\" }]\n").find("is no directory"), std::string::npos);
+    CHECK_NE(fault("sandbox.overlays = [{ target = \"/a\", lower = [\"/srv/a.txt\"], size = \"1MiB\" }]\n").find("is no directory"), std::string::npos);
 }
 
 }  // namespace

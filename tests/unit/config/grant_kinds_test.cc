@@ -238,9 +238,9 @@ TEST_CASE("a channel has two ends, each declared by its worker") {
 }
 
 TEST_CASE("descriptors may be sent by who has a store or a channel for them, and not beside a datagram socket") {
-    CHECK(worker("grants.s = { store = 16 }\n").cell.calls.may_send_descriptors);
+    CHECK(worker("grants.s = { store = 16 }\n").sandbox.calls.may_send_descriptors);
     CHECK_EQ(worker("grants.s = { store = 16 }\n").grants.at(0).most, 16);
-    CHECK_FALSE(worker("grants.s = { read = \"/a\" }\n").cell.calls.may_send_descriptors);
+    CHECK_FALSE(worker("grants.s = { read = \"/a\" }\n").sandbox.calls.may_send_descriptors);
     CHECK(has(grant_complaints("{ store = 0 }"), "\"store\" must be from 1 to 253"));
     CHECK(has(grant_complaints("{ store = \"16\" }"), "write 16, without quotes"));
     CHECK(has(testing::worker_complaints("grants.s = { store = 16 }\ngrants.d = { listen = \"udp:*:53\" }\n"),
@@ -250,13 +250,13 @@ TEST_CASE("descriptors may be sent by who has a store or a channel for them, and
 TEST_CASE("lent sockets of every family but unix narrow the filter") {
     for (const auto* table : {"{ raw = \"icmp\" }", "{ packet = \"arp\" }", "{ netlink = \"route\" }",
                               "{ connect = \"vsock:2:1\" }", "{ connect = \"tcp:db.example:1\" }"}) {
-        const auto calls = worker("grants.g = " + std::string(table) + "\n").cell.calls;
+        const auto calls = worker("grants.g = " + std::string(table) + "\n").sandbox.calls;
         CAPTURE(table);
         CHECK(calls.inet_sockets_lent);
         CHECK_FALSE(calls.datagram_sockets_lent);
     }
-    CHECK(worker("grants.g = { connect = \"udp:db.example:1\" }\n").cell.calls.datagram_sockets_lent);
-    CHECK_FALSE(worker("grants.g = { listen = \"unix:@\" }\n").cell.calls.inet_sockets_lent);
+    CHECK(worker("grants.g = { connect = \"udp:db.example:1\" }\n").sandbox.calls.datagram_sockets_lent);
+    CHECK_FALSE(worker("grants.g = { listen = \"unix:@\" }\n").sandbox.calls.inet_sockets_lent);
 }
 
 TEST_CASE("the log is the system's, or at another path") {

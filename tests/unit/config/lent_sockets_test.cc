@@ -9,12 +9,12 @@ namespace {
 using testing::complaints;
 using testing::worker;
 
-std::string said_of(const std::string& cell, const std::string& grants) {
-    return complaints("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\n" + cell + "\n[worker.web.grants]\n" + grants + "\n");
+std::string said_of(const std::string& sandbox, const std::string& grants) {
+    return complaints("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\n" + sandbox + "\n[worker.web.grants]\n" + grants + "\n");
 }
 
-bool says(const std::string& cell, const std::string& grants, std::string_view what) {
-    const std::string said = said_of(cell, grants);
+bool says(const std::string& sandbox, const std::string& grants, std::string_view what) {
+    const std::string said = said_of(sandbox, grants);
     CAPTURE(said);
     CHECK(said.contains("error: "));
     return said.contains(what);
@@ -24,8 +24,8 @@ constexpr const char* listener = "http = { listen = \"tcp:*:80\" }";
 constexpr const char* both = "http = { listen = \"tcp:*:80\" }\ndb = { connect = \"tcp:10.0.0.1:5432\" }";
 
 TEST_CASE("beside a listener listen is left, or connect if that is written, and a connect grant takes either") {
-    const auto calls = [](const std::string& cell, const std::string& grants) {
-        return worker("[worker.web.cell]\n" + cell + "\n[worker.web.grants]\n" + grants + "\n").cell.calls;
+    const auto calls = [](const std::string& sandbox, const std::string& grants) {
+        return worker("[worker.web.sandbox]\n" + sandbox + "\n[worker.web.grants]\n" + grants + "\n").sandbox.calls;
     };
     const auto left = [](const sandbox::Calls& of) { return std::string(leaves_listen(of) ? "listen" : "") + (leaves_connect(of) ? "connect" : ""); };
     CHECK_EQ(left(calls("", "a = { read = \"/a\" }")), "listenconnect");
@@ -71,7 +71,7 @@ TEST_CASE("keys that do nothing beside lent sockets are errors") {
 TEST_CASE("options of sockets are named, and those that need no name or do nothing are errors") {
     const auto allow = [](const std::string& name) { return "allow_socket_options = [\"" + name + "\"]"; };
     CHECK_EQ(said_of(allow("TCP_CONGESTION"), listener), "");
-    CHECK_EQ(worker("[worker.web.cell]\n" + allow("IP_TTL") + "\n[worker.web.grants]\n" + listener + "\n").cell.calls.socket_options, std::vector<std::string>{"IP_TTL"});
+    CHECK_EQ(worker("[worker.web.sandbox]\n" + allow("IP_TTL") + "\n[worker.web.grants]\n" + listener + "\n").sandbox.calls.socket_options, std::vector<std::string>{"IP_TTL"});
     CHECK(says(allow("TCP_CONGESTIN"), listener, "did you mean \"TCP_CONGESTION\"?"));
     CHECK(says(allow("IPV6_RTHDRR"), listener, "did you mean \"IPV6_RTHDR\"?"));
     CHECK(says(allow("SO_KEEPALIVE"), listener, "has no effect here: every worker may set it"));

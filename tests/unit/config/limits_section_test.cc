@@ -8,7 +8,7 @@ namespace {
 using testing::worker;
 using testing::worker_complaints;
 
-sandbox::Limit limit(const std::string& entry) { return worker("limits = { " + entry + " }\n").cell.limits.at(0); }
+sandbox::Limit limit(const std::string& entry) { return worker("limits = { " + entry + " }\n").sandbox.limits.at(0); }
 
 void is(const sandbox::Limit& limit, int resource, rlim_t soft, rlim_t hard) {
     CHECK_EQ(limit.resource, resource);
@@ -69,7 +69,7 @@ TEST_CASE("what is no limit is an error") {
              "      |            ^~~~~~~~~~~~~\n");
 }
 
-sandbox::GroupLimit of_group(const std::string& entry) { return worker("limits = { " + entry + " }\n").cell.group_limits.at(0); }
+sandbox::GroupLimit of_group(const std::string& entry) { return worker("limits = { " + entry + " }\n").sandbox.group_limits.at(0); }
 
 void is(const sandbox::GroupLimit& limit, std::string_view file, std::string_view value) {
     CHECK_EQ(limit.file, file);
@@ -85,7 +85,7 @@ TEST_CASE("limits of the whole group are files of cgroup v2, as the kernel write
     is(of_group("cpu_weight = 50"), "cpu.weight", "50");
     is(of_group("io_weight = 50"), "io.weight", "default 50");
     is(of_group("pids_max = 20"), "pids.max", "20");
-    CHECK(worker("limits = { memory_max = \"64MiB\", nofile = 10 }\n").cell.limits.size() == 1);
+    CHECK(worker("limits = { memory_max = \"64MiB\", nofile = 10 }\n").sandbox.limits.size() == 1);
 }
 
 TEST_CASE("input and output is limited by device") {

@@ -36,22 +36,22 @@ TEST_CASE("standing: of root nothing changes") {
     CHECK_EQ(testing::shown(parsed.problems), "");
     CHECK_EQ(parsed.config.daemon.runtime_directory, "/run/warder");
     CHECK_EQ(parsed.config.workers.at(0).profile, "strict");
-    CHECK_FALSE(parsed.config.workers.at(0).cell.without_root);
+    CHECK_FALSE(parsed.config.workers.at(0).sandbox.without_root);
 }
 
 TEST_CASE("standing: an ordinary user's worker has the profile user, warderd's own ids, niceness and directories") {
-    const Parsed parsed = worker_without_root("[worker.web.cell]\ndirectories = [\"state\", \"cache\", \"runtime\"]\n");
+    const Parsed parsed = worker_without_root("[worker.web.sandbox]\ndirectories = [\"state\", \"cache\", \"runtime\"]\n");
     REQUIRE_EQ(testing::shown(parsed.problems), "");
     const Worker& web = parsed.config.workers.at(0);
     CHECK_EQ(web.profile, "user");
-    CHECK(web.cell.without_root);
-    CHECK(web.cell.refuse_executable_memory);
-    CHECK_EQ(web.cell.uid, 1000);
-    CHECK_EQ(web.cell.gid, 1001);
-    CHECK_EQ(web.cell.nice, 5);
-    CHECK_EQ(web.cell.own_directories.at(0).path, "/home/u/.local/state/warder/state/web");
-    CHECK_EQ(web.cell.own_directories.at(1).path, "/home/u/.cache/warder/private/web");
-    CHECK_EQ(web.cell.own_directories.at(2).path, "/run/user/1000/warder/worker/web");
+    CHECK(web.sandbox.without_root);
+    CHECK(web.sandbox.refuse_executable_memory);
+    CHECK_EQ(web.sandbox.uid, 1000);
+    CHECK_EQ(web.sandbox.gid, 1001);
+    CHECK_EQ(web.sandbox.nice, 5);
+    CHECK_EQ(web.sandbox.own_directories.at(0).path, "/home/u/.local/state/warder/state/web");
+    CHECK_EQ(web.sandbox.own_directories.at(1).path, "/home/u/.cache/warder/private/web");
+    CHECK_EQ(web.sandbox.own_directories.at(2).path, "/run/user/1000/warder/worker/web");
     CHECK_EQ(parsed.config.daemon.log_directory, "/home/u/.local/state/warder/log");
     CHECK_EQ(parsed.config.daemon.control_group, "");
 }
@@ -60,7 +60,7 @@ TEST_CASE("standing: what a file says itself is taken, also without root") {
     const Parsed parsed = without_root("[daemon]\nruntime_directory = \"/home/u/run\"\n[worker.web]\nexec = \"/usr/bin/web\"\nnice = 7\n");
     REQUIRE_EQ(testing::shown(parsed.problems), "");
     CHECK_EQ(parsed.config.daemon.runtime_directory, "/home/u/run");
-    CHECK_EQ(parsed.config.workers.at(0).cell.nice, 7);
+    CHECK_EQ(parsed.config.workers.at(0).sandbox.nice, 7);
 }
 
 TEST_CASE("standing: the uid says nothing of who asks, so what rests on it is refused at its place") {
@@ -73,27 +73,27 @@ TEST_CASE("standing: the uid says nothing of who asks, so what rests on it is re
 }
 
 TEST_CASE("standing: what keeps workers of one uid apart is not optional") {
-    CHECK(says(said("[worker.web.cell]\nscope_signals = false\n"), "scope_signals = false cannot be had"));
-    CHECK(says(said("[worker.web.cell]\nprofile = \"open\"\n"), "profile = \"open\" cannot be had"));
+    CHECK(says(said("[worker.web.sandbox]\nscope_signals = false\n"), "scope_signals = false cannot be had"));
+    CHECK(says(said("[worker.web.sandbox]\nprofile = \"open\"\n"), "profile = \"open\" cannot be had"));
     for (const std::string wall : {"pid_namespace", "landlock", "landlock_scope", "seccomp"}) {
-        CHECK(says(said("[worker.web.cell]\npreferred = [\"" + wall + "\"]\n"), "\"" + wall + "\" is required"));
+        CHECK(says(said("[worker.web.sandbox]\npreferred = [\"" + wall + "\"]\n"), "\"" + wall + "\" is required"));
     }
     // A keyring is its uid's.
     for (const std::string name : {"@keyring", "keyctl"}) {
-        CHECK(says(said("[worker.web.cell]\nallow_calls = [\"" + name + "\"]\n"), "keyrings cannot be had"));
+        CHECK(says(said("[worker.web.sandbox]\nallow_calls = [\"" + name + "\"]\n"), "keyrings cannot be had"));
     }
-    CHECK_EQ(said("[worker.web.cell]\nprofile = \"service\"\npreferred = [\"refuse_executable_memory\"]\n"), "");
+    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"service\"\npreferred = [\"refuse_executable_memory\"]\n"), "");
 }
 
 TEST_CASE("standing: an overlay takes rights over files, which warderd gives up without root") {
-    const std::string text = said("[worker.web.cell]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\"], size = \"1MiB\" }]\n");
+    const std::string text = said("[worker.web.sandbox]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\"], size = \"1MiB\" }]\n");
     CHECK(says(text, "w.toml:4:"));
     CHECK(says(text, "an overlay cannot be had"));
 }
 
 TEST_CASE("standing: a worker is in warderd's user namespace, and gets none of its own") {
-    CHECK(says(said("[worker.web.cell]\nuser_namespace = \"self\"\n"), "it is in warderd's user namespace"));
-    CHECK_EQ(said("[worker.web.cell]\nuser_namespace = \"none\"\n"), "");
+    CHECK(says(said("[worker.web.sandbox]\nuser_namespace = \"self\"\n"), "it is in warderd's user namespace"));
+    CHECK_EQ(said("[worker.web.sandbox]\nuser_namespace = \"none\"\n"), "");
 }
 
 TEST_CASE("standing: what is better than warderd's own is refused, what is not is taken") {
@@ -129,8 +129,8 @@ TEST_CASE("standing: without a home the directories have to be written") {
 }
 
 TEST_CASE("standing: the profile user goes with warderd --user only") {
-    CHECK(says(testing::worker_complaints("[worker.web.cell]\nprofile = \"user\"\n"), "goes with warderd --user only"));
-    CHECK_EQ(said("[worker.web.cell]\nprofile = \"user\"\n"), "");
+    CHECK(says(testing::worker_complaints("[worker.web.sandbox]\nprofile = \"user\"\n"), "goes with warderd --user only"));
+    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"user\"\n"), "");
 }
 
 TEST_CASE("standing: groups that cannot be given up are told") {

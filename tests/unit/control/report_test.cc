@@ -38,7 +38,7 @@ WorkerReport web() {
     worker.evidence = "full";
     worker.witness = 72;
     worker.denied_calls = {{.call = "ptrace", .words = "ptrace(0, 0)", .error = 1, .count = 3, .first = clock_now.wall - 2 * second,
-                            .last = clock_now.wall - second, .pid = 71, .section = "[worker.web.cell]", .origin = "warder.toml:12",
+                            .last = clock_now.wall - second, .pid = 71, .section = "[worker.web.sandbox]", .origin = "warder.toml:12",
                             .key = "allow_calls", .change = "allow_calls = [\"ptrace\"]"}};
     return worker;
 }
@@ -49,7 +49,7 @@ constexpr const char* web_json =
     R"~("restarts":2,"last_exit":"signal 9 (KILL)","next_start":null,"status":"serving \"all\"\n","allowed":10,"denied":1,"failed":3,)~"
     R"("fds":4,"cgroup":"/sys/fs/cgroup/warder/w.web","memory":1048576,"cpu_ms":1500,"tasks":2,)"
     R"~("evidence":"full","witness":72,"denied_calls":[{"call":"ptrace","words":"ptrace(0, 0)","answer":"EPERM","count":3,)~"
-    R"("first":{"at":"2025-12-31T23:59:58.000000Z","ms_ago":2000},"last":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000},"pid":71,"section":"[worker.web.cell]",)"
+    R"("first":{"at":"2025-12-31T23:59:58.000000Z","ms_ago":2000},"last":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000},"pid":71,"section":"[worker.web.sandbox]",)"
     R"("origin":"warder.toml:12","key":"allow_calls","change":"allow_calls = [\"ptrace\"]"}],"other_denied_calls":0,"helper":false})";
 
 GrantReport site() {
@@ -126,7 +126,7 @@ TEST_CASE("report: fds have their number and state only where they are known") {
           R"("since":{"at":"2025-12-31T23:59:50.000000Z","ms_ago":10000},"open":null}]})");
 }
 
-TEST_CASE("report: show joins life, rules, cell, what stays open, and grants") {
+TEST_CASE("report: show joins life, rules, sandbox, what stays open, and grants") {
     ShowReport show;
     show.worker = web();
     show.origin = "warder.toml:4";
@@ -135,13 +135,13 @@ TEST_CASE("report: show joins life, rules, cell, what stays open, and grants") {
     show.ready = "channel";
     show.restart = "always";
     show.stop = "TERM";
-    show.cell = {{"capabilities", "none", "none", Evidence::read, true}, {"landlock", "on", "", Evidence::none, false}};
+    show.sandbox = {{"capabilities", "none", "none", Evidence::read, true}, {"landlock", "on", "", Evidence::none, false}};
     show.open = {"http: its holder can shut it down"};
     show.grants = {site()};
     CHECK(show_json(show, clock_now) ==
           R"({"warder":1,"verb":"show","worker":)" + std::string(web_json) +
           R"(,"origin":"warder.toml:4","program":["/usr/bin/web","--port","80"],"requesters":"main","ready":"channel",)"
-          R"("restart":"always","stop":"TERM","cell":[)"
+          R"("restart":"always","stop":"TERM","sandbox":[)"
           R"({"name":"capabilities","wanted":"none","effective":"none","evidence":"read","matches":true},)"
           R"({"name":"landlock","wanted":"on","effective":null,"evidence":"none","matches":false}],)"
           R"("open":["http: its holder can shut it down"],"grants":[)" + site_json + "]}");

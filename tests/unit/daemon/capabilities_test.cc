@@ -15,12 +15,12 @@ policy::Grant grant_of(policy::Kind kind, std::string name = "it") {
     return grant;
 }
 
-config::Config config_with(std::vector<policy::Grant> grants, const sandbox::Plan& cell = {}) {
+config::Config config_with(std::vector<policy::Grant> grants, const sandbox::Plan& sandbox = {}) {
     config::Config config;
     config.daemon.log_keeper = false;
     auto& worker = config.workers.emplace_back();
     worker.name = "web";
-    worker.cell = cell;
+    worker.sandbox = sandbox;
     worker.grants = std::move(grants);
     return config;
 }
@@ -58,7 +58,7 @@ TEST_CASE("only a low port of a network needs a capability") {
     CHECK_EQ(needed_by(config_with({listener_on(80)})).reason_for(CAP_NET_BIND_SERVICE), "worker web, grant it listens on port 80");
 }
 
-TEST_CASE("each item of a cell says which capability it needs") {
+TEST_CASE("each item of a sandbox says which capability it needs") {
     sandbox::Plan open;
     open.mount_namespace = open.pid_namespace = open.ipc_namespace = open.uts_namespace = false;
     open.network = sandbox::Network::host;
@@ -138,6 +138,6 @@ TEST_CASE("without root nothing is kept that reaches over files or ids, whatever
     config.daemon.standing.without_root = true;
     const auto kept = needed_by(config).set();
     CHECK(kept == (capabilities::bit(CAP_SETPCAP) | capabilities::bit(CAP_SYS_ADMIN) | capabilities::bit(CAP_SYS_CHROOT)));
-    config.workers.at(0).cell.time_namespace = true;
+    config.workers.at(0).sandbox.time_namespace = true;
     CHECK(needed_by(config).set() == (kept | capabilities::bit(CAP_SYS_TIME)));
 }

@@ -46,7 +46,7 @@ TEST_CASE("profile strict keeps the rights of what was lent: its list is that of
     CHECK(std::ranges::find(files, "openat") != files.end());
 }
 
-TEST_CASE("what could lead out of a cell is in no usual program's list") {
+TEST_CASE("what could lead out of a sandbox is in no usual program's list") {
     const auto usual = calls_of("@system-service");
     for (const auto* group : {"@debug", "@io-uring", "@keyring", "@privileged", "@userfault", "@obsolete"}) {
         for (const auto& call : calls_of(group)) {

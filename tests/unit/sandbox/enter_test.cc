@@ -8,10 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sandbox/prepared.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -44,7 +44,7 @@ Outcome run_without(int capability, const Plan& plan) {
     std::fflush(stdout);
     const pid_t parent = ::fork();
     if (parent == 0) {
-        const PreparedCell prepared = prepare_or_fail(plan);
+        const PreparedSandbox prepared = prepare_or_fail(plan);
         drop_capability(capability);
         auto worker = spawn_worker(*prepared, {}, -1);
         Outcome outcome;
@@ -63,7 +63,7 @@ Outcome run_without(int capability, const Plan& plan) {
     return outcome;
 }
 
-// Runs what a test has changed in a prepared cell that has no pid namespace.
+// Runs what a test has changed in a prepared sandbox that has no pid namespace.
 Outcome run_prepared(const Prepared& prepared) {
     auto worker = spawn_worker(prepared, {}, -1);
     REQUIRE(worker);
@@ -90,7 +90,7 @@ TEST_CASE("a file that is no program fails at exec") {
     check_failure(run(plan), Stage::exec, EACCES);
 }
 
-TEST_CASE("a working directory that is not in the cell fails with 200") {
+TEST_CASE("a working directory that is not in the sandbox fails with 200") {
     NEEDS_ROOT();
     Plan plan = view();
     plan.directory = "/root/no/such";
@@ -167,21 +167,21 @@ TEST_CASE("values that the kernel refuses fail at their stage") {
 
 TEST_CASE("a path that Landlock cannot find fails with 243") {
     NEEDS_ROOT();
-    const PreparedCell prepared = prepare_or_fail(alone(view()));
+    const PreparedSandbox prepared = prepare_or_fail(alone(view()));
     prepared->rights.paths.push_back({"/no/such/path", landlock::read_file});
     check_failure(run_prepared(*prepared), Stage::landlock, ENOENT);
 }
 
 TEST_CASE("a filter that the kernel refuses fails with 228") {
     NEEDS_ROOT();
-    const PreparedCell prepared = prepare_or_fail(alone(view()));
+    const PreparedSandbox prepared = prepare_or_fail(alone(view()));
     prepared->filters = std::make_shared<Filters>(Filters{{sock_filter{0xffff, 0, 0, 0}}, {}, {}});
     check_failure(run_prepared(*prepared), Stage::seccomp, EINVAL);
 }
 
 TEST_CASE("a child whose parent is gone already fails with 220") {
     NEEDS_ROOT();
-    const PreparedCell prepared = prepare_or_fail(alone(view()));
+    const PreparedSandbox prepared = prepare_or_fail(alone(view()));
     const auto dead = clone_process(0, -1);
     REQUIRE(dead);
     if (dead->pid == 0) ::_exit(0);

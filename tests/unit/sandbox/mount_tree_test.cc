@@ -128,7 +128,7 @@ TEST_CASE("what belongs below a private /tmp waits aside") {
     CHECK(attachment_at(tree_for(plan), "tmp/a/b"));
 }
 
-TEST_CASE("what is shown below or in the place of a link of the cell's own is where it was wanted") {
+TEST_CASE("what is shown below or in the place of a link of the sandbox's own is where it was wanted") {
     Plan plan;
     plan.binds = {{.source = "/usr/share", .target = "/dev/shm/below"}, {.source = "/usr/share", .target = "/var/run/app"}};
     MountTree tree = tree_for(plan);
@@ -149,7 +149,7 @@ TEST_CASE("what is shown below or in the place of a link of the cell's own is wh
     CHECK(node_at(tree_for(plan), "dev/shm")->kind == Node::Kind::directory);
 }
 
-TEST_CASE("what another mount of the cell would hide, and what a tree of the host has no place for, is refused") {
+TEST_CASE("what another mount of the sandbox would hide, and what a tree of the host has no place for, is refused") {
     const auto refused = [](const Plan& plan) {
         Unfit unfit;
         return lay_out(plan, {}, unfit) ? std::string() : unfit.item + ": " + unfit.why;
@@ -161,7 +161,7 @@ TEST_CASE("what another mount of the cell would hide, and what a tree of the hos
     };
     Plan plan = bound_at("/run/app/inner");
     plan.memory_directories = {{.target = "/run/app", .size = 4096}};
-    CHECK(refused(plan).starts_with("/run/app/inner: would be hidden by the cell's own /run/app"));
+    CHECK(refused(plan).starts_with("/run/app/inner: would be hidden by the sandbox's own /run/app"));
     plan = bound_at("/proc/inner");
     CHECK(refused(plan).empty());
     plan.proc = ProcView::processes;

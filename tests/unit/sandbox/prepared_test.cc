@@ -5,10 +5,10 @@
 
 #include <fstream>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sys/files.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -85,7 +85,7 @@ TEST_CASE("a bind below another that has no such place is named") {
     CHECK(complaint(plan, ENOENT) == "/usr/no/such/place");
 }
 
-TEST_CASE("a cell is stale when its program is replaced, and when a bind leads elsewhere") {
+TEST_CASE("a sandbox is stale when its program is replaced, and when a bind leads elsewhere") {
     NEEDS_ROOT();
     const std::string directory = "/run/warder-stale-test";
     ::mkdir(directory.c_str(), 0755);
@@ -94,7 +94,7 @@ TEST_CASE("a cell is stale when its program is replaced, and when a bind leads e
     std::ofstream(program) << "#!/bin/sh\n";
     Plan plan = plan_for({program});
     plan.binds = {{.source = directory + "/data", .target = "/data"}};
-    const PreparedCell prepared = prepare_or_fail(plan);
+    const PreparedSandbox prepared = prepare_or_fail(plan);
     CHECK_FALSE(stale(*prepared));
     // A new name in a directory is no change of the directory.
     std::ofstream(directory + "/data/file") << "x";
@@ -102,7 +102,7 @@ TEST_CASE("a cell is stale when its program is replaced, and when a bind leads e
     std::ofstream(program + ".new") << "#!/bin/sh\n";
     ::rename((program + ".new").c_str(), program.c_str());
     CHECK(stale(*prepared));
-    const PreparedCell again = prepare_or_fail(plan);
+    const PreparedSandbox again = prepare_or_fail(plan);
     CHECK_FALSE(stale(*again));
     ::unlink((directory + "/data/file").c_str());
     ::rmdir((directory + "/data").c_str());
@@ -115,14 +115,14 @@ TEST_CASE("a cell is stale when its program is replaced, and when a bind leads e
 
 TEST_CASE("plans with the same mounts share a template, others do not") {
     NEEDS_ROOT();
-    const PreparedCell one = prepare_or_fail(usual());
+    const PreparedSandbox one = prepare_or_fail(usual());
     Plan other = usual();
     other.arguments = {"id", "-u"};
     other.umask = 0;
-    const PreparedCell two = prepare_or_fail(other);
+    const PreparedSandbox two = prepare_or_fail(other);
     CHECK(one->mounts == two->mounts);
     other.uid = 64199;
-    const PreparedCell three = prepare_or_fail(other);
+    const PreparedSandbox three = prepare_or_fail(other);
     CHECK(one->mounts != three->mounts);
 }
 

@@ -10,10 +10,10 @@
 #include <fstream>
 #include <string>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sys/files.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -107,7 +107,7 @@ TEST_CASE("what was seen may have changed when it is another") {
     CHECK(may_have_changed(seen));
 }
 
-// tmpfs remembers no name that is not there, so RESOLVE_CACHED says EAGAIN: such a cell was laid out anew at each start.
+// tmpfs remembers no name that is not there, so RESOLVE_CACHED says EAGAIN: such a sandbox was laid out anew at each start.
 TEST_CASE("what is absent in a file system in memory has not changed while it is absent") {
     const auto in_memory = file_system_in_memory(Fd(::open("/dev/shm", O_PATH | O_CLOEXEC)).get());
     if (!in_memory || *in_memory != TMPFS_MAGIC) {

@@ -13,12 +13,12 @@
 #include <random>
 #include <set>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sandbox/prepared.h"
 #include "sandbox/probe.h"
 #include "sys/capabilities.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 

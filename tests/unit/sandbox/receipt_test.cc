@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <chrono>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sandbox/prepared.h"
 #include "sandbox/probe.h"
 #include "sys/capabilities.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -273,7 +273,7 @@ TEST_CASE("a process that is gone is not judged") {
     CHECK_EQ(differs(expected_web(), seen), "");
 }
 
-TEST_CASE("the receipt of a whole cell is as its plan, by both kinds of evidence") {
+TEST_CASE("the receipt of a whole sandbox is as its plan, by both kinds of evidence") {
     NEEDS_ROOT();
     int pair[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
@@ -319,7 +319,7 @@ TEST_CASE("a limit of no bytes for core dumps is kept where there are to be none
     CHECK(std::ranges::find(receipt.items, "limit core", &ReceiptItem::name) == receipt.items.end());
 }
 
-TEST_CASE("the receipt of an open cell claims nothing that is not there") {
+TEST_CASE("the receipt of an open sandbox claims nothing that is not there") {
     NEEDS_ROOT();
     Plan plan = plan_for({"/usr/bin/sleep", "60"});
     plan.root = Root::host;
@@ -335,7 +335,7 @@ TEST_CASE("the receipt of an open cell claims nothing that is not there") {
     CHECK_FALSE(item(receipt, "seccomp").confines);
 }
 
-TEST_CASE("a cell whose filter denies write runs, and its receipt says that nothing was proved") {
+TEST_CASE("a sandbox whose filter denies write runs, and its receipt says that nothing was proved") {
     NEEDS_ROOT();
     Plan plan = plan_for({"/usr/bin/sleep", "60"});
     plan.calls.deny = {{"write"}};

@@ -40,7 +40,7 @@ std::map<std::string, unsigned> documented() {
 
 }  // namespace
 
-TEST_CASE("a cell in which everything was seen to confine is open for nothing") {
+TEST_CASE("a sandbox in which everything was seen to confine is open for nothing") {
     const Score score = score_of(all_confined());
     CHECK_EQ(score.open, 0);
     CHECK_EQ(score.exposure_tenths(), 0);

@@ -1,4 +1,4 @@
-// Real cells, seen from inside by cell-view and from outside through /proc.
+// Real sandboxes, seen from inside by sandbox-view and from outside through /proc.
 #include "sandbox/spawn.h"
 
 #include <linux/capability.h>
@@ -13,10 +13,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sandbox/probe.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -57,7 +57,7 @@ struct Running {
         ended_within(worker.pidfd.get(), patience_ms);
         [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
     }
-    PreparedCell prepared;
+    PreparedSandbox prepared;
     Room room;
     Spawned worker;
 };
@@ -72,7 +72,7 @@ bool becomes_true(bool (*condition)(pid_t), pid_t pid) {
 
 }  // namespace
 
-TEST_CASE("a program runs in a whole cell") {
+TEST_CASE("a program runs in a whole sandbox") {
     NEEDS_ROOT();
     const auto outcome = run(plan_for({"/usr/bin/id"}));
     CHECK(outcome.failure.stage == Stage::none);
@@ -102,7 +102,7 @@ TEST_CASE("descriptors are proved also where fewer than 32 may be open") {
     NEEDS_ROOT();
     Plan plan = plan_for_view({"fds"});
     plan.limits = {{RLIMIT_NOFILE, 16, 16}};
-    const PreparedCell prepared = prepare_or_fail(plan);
+    const PreparedSandbox prepared = prepare_or_fail(plan);
     Room room(*prepared);
     auto worker = spawn_worker(*prepared, {}, room.pidfd());
     REQUIRE(worker);
@@ -126,7 +126,7 @@ TEST_CASE("descriptors reach their places whatever numbers they had before") {
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     const Fd saved_one(::fcntl(1, F_DUPFD_CLOEXEC, 100));
     const int was_three = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
-    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds", "environment"}));
+    const PreparedSandbox prepared = prepare_or_fail(plan_for_view({"fds", "environment"}));
     Room room(*prepared);
     std::fflush(stdout);
     ::dup2(pair[1], 1);
@@ -203,12 +203,12 @@ TEST_CASE("signals that the parent blocks or ignores are as usual in the worker"
 
 TEST_CASE("there is no /proc, the root is read-only, /tmp is private and writable") {
     NEEDS_ROOT();
-    const Fd foreign(::open("/tmp/warder-cell-test-foreign", O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+    const Fd foreign(::open("/tmp/warder-sandbox-test-foreign", O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
     const auto outcome = run(plan_for_view({"read:/proc/self/status", "read:/sys", "create:/here", "create:/usr/here", "create:/etc/here",
                                             "create:/run/here", "create:/tmp/here", "create:/var/tmp/there", "create:/dev/shm/shared",
-                                            "read:/tmp/warder-cell-test-foreign", "read:/etc/passwd", "read:/etc/shadow",
+                                            "read:/tmp/warder-sandbox-test-foreign", "read:/etc/passwd", "read:/etc/shadow",
                                             "write:/dev/null", "read:/dev/urandom", "read:/boot", "read:/.tmp", "read:/old_root"}));
-    ::unlink("/tmp/warder-cell-test-foreign");
+    ::unlink("/tmp/warder-sandbox-test-foreign");
     CHECK(holds(outcome.text, "open /proc/self/status ENOENT\n"));
     CHECK(holds(outcome.text, "open /sys ENOENT\n"));
     for (const auto* path : {"/here", "/usr/here", "/etc/here", "/run/here"}) {
@@ -218,7 +218,7 @@ TEST_CASE("there is no /proc, the root is read-only, /tmp is private and writabl
     CHECK(holds(outcome.text, "open /tmp/here ok\n"));
     CHECK(holds(outcome.text, "open /var/tmp/there ok\n"));
     CHECK(holds(outcome.text, "open /dev/shm/shared ok\n"));
-    CHECK(holds(outcome.text, "open /tmp/warder-cell-test-foreign ENOENT\n"));
+    CHECK(holds(outcome.text, "open /tmp/warder-sandbox-test-foreign ENOENT\n"));
     CHECK(holds(outcome.text, "open /etc/passwd ok\n"));
     CHECK(holds(outcome.text, "open /etc/shadow ENOENT\n"));
     CHECK(holds(outcome.text, "open /dev/null ok\n"));
@@ -261,7 +261,7 @@ TEST_CASE("/tmp holds no more than it may") {
 
 TEST_CASE("binds, files and directories stand where the plan has them") {
     NEEDS_ROOT();
-    const std::string source = "/run/warder-cell-test";
+    const std::string source = "/run/warder-sandbox-test";
     ::mkdir(source.c_str(), 0755);
     ::mkdir((source + "/writable").c_str(), 0755);
     REQUIRE(::chown((source + "/writable").c_str(), worker_uid, worker_uid) == 0);
@@ -356,7 +356,7 @@ TEST_CASE("what the parent forks afterwards is born in its own pid namespace, af
 
 TEST_CASE("a stub that is dead takes no worker, and the parent is as before") {
     NEEDS_ROOT();
-    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds"}));
+    const PreparedSandbox prepared = prepare_or_fail(plan_for_view({"fds"}));
     auto stub = spawn_stub(*prepared);
     REQUIRE(stub);
     REQUIRE(wait_for_status(*stub).stage == Stage::none);
@@ -460,7 +460,7 @@ TEST_CASE("when the parent dies, so do the stub and the worker") {
 
 TEST_CASE("L5: a child that is stopped in its set-up does not hold up the caller") {
     NEEDS_ROOT();
-    const PreparedCell prepared = prepare_or_fail(plan_for_view({"fds"}));
+    const PreparedSandbox prepared = prepare_or_fail(plan_for_view({"fds"}));
     Room room(*prepared);
     auto worker = spawn_worker(*prepared, {}, room.pidfd());
     REQUIRE(worker);
@@ -520,7 +520,7 @@ TEST_CASE("Landlock lets only the program and its interpreters be run, but for b
 
 TEST_CASE("a script runs by its interpreter, and by env") {
     NEEDS_ROOT();
-    const std::string directory = "/opt/warder-cell-script";   // /run may be noexec
+    const std::string directory = "/opt/warder-sandbox-script";   // /run may be noexec
     ::mkdir(directory.c_str(), 0755);
     for (const std::string line : {"#!/usr/bin/python3 -s", "#!/usr/bin/env python3", "#!/usr/bin/env -S python3 -s"}) {
         CAPTURE(line);
@@ -537,7 +537,7 @@ TEST_CASE("a script runs by its interpreter, and by env") {
 
 TEST_CASE("a program in /tmp of the host runs, although /tmp is private") {
     NEEDS_ROOT();
-    std::string directory = "/tmp/warder-cell-XXXXXX";
+    std::string directory = "/tmp/warder-sandbox-XXXXXX";
     REQUIRE(::mkdtemp(directory.data()));
     const std::string path = directory + "/script";
     std::ofstream(path) << "#!/usr/bin/python3\nimport os; print(os.listdir('/tmp'))\n";
@@ -685,7 +685,7 @@ TEST_CASE("a script and a static program are not dumpable either, which a capabi
         REQUIRE(::write(file.get(), "#!/usr/bin/tail -f\n", 19) == 19);
         REQUIRE(::fchmod(file.get(), 0755) == 0);
     }
-    const std::string here = cell_view();
+    const std::string here = sandbox_view();
     const std::string stub = here.substr(0, here.rfind("/tests/")) + "/src/sandbox/warder-stub";
     for (const std::string& program : {std::string(script), stub}) {
         CAPTURE(program);
@@ -864,7 +864,7 @@ TEST_CASE("a room may be made ahead, but not where something is looked up at eac
     CHECK_FALSE(may_be_made_ahead(*prepare_or_fail(plan)));
 }
 
-TEST_CASE("/proc shows the processes of the cell and nothing else") {
+TEST_CASE("/proc shows the processes of the sandbox and nothing else") {
     NEEDS_ROOT();
     Plan plan = plan_for_view({"read:/proc/self/status", "read:/proc/1/stat", "read:/proc/cpuinfo", "read:/proc/sys/kernel/hostname",
                                "write:/proc/self/comm"});
@@ -1007,7 +1007,7 @@ TEST_CASE("a secret file is the worker's alone to read, in memory that it cannot
     CHECK(unfit.item == source);
 }
 
-TEST_CASE("the mounts of a cell are tried without making anything, and what is nowhere is told") {
+TEST_CASE("the mounts of a sandbox are tried without making anything, and what is nowhere is told") {
     NEEDS_ROOT();
     Unfit unfit;
     Plan plan = plan_for_view({});
@@ -1189,7 +1189,7 @@ TEST_CASE("in a user namespace the worker has the ids that the maps give it, no 
     CHECK(namespace_of(running.room.pid(), "user") == namespace_of(::getpid(), "user"));
 }
 
-TEST_CASE("capabilities in a user namespace count there, and are nothing to the other namespaces of the cell") {
+TEST_CASE("capabilities in a user namespace count there, and are nothing to the other namespaces of the sandbox") {
     NEEDS_ROOT();
     if (!probe_kernel().user_namespaces) return;
     const std::string hostname = "call:" + std::to_string(SYS_sethostname) + ",0,0";
@@ -1216,7 +1216,7 @@ TEST_CASE("capabilities in a user namespace count there, and are nothing to the 
     CHECK(holds(inside, become_other.substr(5) + " ok\n"));
 }
 
-TEST_CASE("sys_admin in a user namespace makes mounts of its own, and neither uncovers nor loosens one of the cell's") {
+TEST_CASE("sys_admin in a user namespace makes mounts of its own, and neither uncovers nor loosens one of the sandbox's") {
     NEEDS_ROOT();
     if (!probe_kernel().user_namespaces || !probe_kernel().overlays) return;
     const LayersOfTest layers;

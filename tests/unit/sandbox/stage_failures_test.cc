@@ -17,12 +17,12 @@
 #include <new>
 #include <vector>
 
-#include "cell.h"
+#include "sandbox.h"
 #include "sandbox/prepared.h"
 #include "sandbox/probe.h"
 #include "sys/kernel.h"
 
-using namespace cell;
+using namespace sandbox;
 
 namespace {
 
@@ -180,7 +180,7 @@ Told start_under(const Injection& injection, const Plan& plan, const Descriptors
     std::fflush(stdout);
     parent = ::fork();
     if (parent == 0) {
-        const PreparedCell prepared = prepare_or_fail(plan);
+        const PreparedSandbox prepared = prepare_or_fail(plan);
         if (!inject(injection)) ::_exit(1);
         const Told told = start(*prepared, descriptors, trace);
         // write(2) of another size may be the call that fails.
@@ -260,7 +260,7 @@ TEST_CASE("every stage is made to fail") {
     }
 }
 
-TEST_CASE("an injection that no stage meets leaves the cell to run, and a child that came back would be seen") {
+TEST_CASE("an injection that no stage meets leaves the sandbox to run, and a child that came back would be seen") {
     NEEDS_ROOT();
     const SharedTrace trace;
     pid_t parent = -1;

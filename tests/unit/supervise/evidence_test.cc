@@ -67,16 +67,16 @@ TEST_CASE("a program that its mode does not let the worker run says so, and one 
     ::chmod(script.path, 0755);
     suspects.program = look_at_program(plan);
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects),
-             std::string(script.path) + " is not in the cell: the cell has a /tmp of its own, which hides the host's: bind = [\"" + script.path +
-                 "\"] in [worker.web.cell] (warder.toml:4) shows it");
-    CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("in [worker.web.cell] (warder.toml:4) lets it run"));
+             std::string(script.path) + " is not in the sandbox: the sandbox has a /tmp of its own, which hides the host's: bind = [\"" + script.path +
+                 "\"] in [worker.web.sandbox] (warder.toml:4) shows it");
+    CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("in [worker.web.sandbox] (warder.toml:4) lets it run"));
 }
 
-TEST_CASE("a working directory that is not in the cell names the bind that would show it") {
+TEST_CASE("a working directory that is not in the sandbox names the bind that would show it") {
     auto plan = plan_of("/bin/true");
     plan.directory = "/srv/app";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects_of(plan)),
-             "the working directory /srv/app: bind = [\"/srv/app\"] in [worker.web.cell] (warder.toml:4) shows it");
+             "the working directory /srv/app: bind = [\"/srv/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
 }
 
 TEST_CASE("a set-up that fails names the path, the limit and the capability that it was about") {
@@ -84,10 +84,10 @@ TEST_CASE("a set-up that fails names the path, the limit and the capability that
     auto suspects = suspects_of(plan);
     suspects.object = "/dev/shm/ring";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::landlock, ENOENT), suspects),
-             "/dev/shm/ring is not in the cell: the cell has a /dev of its own, which hides the host's");
+             "/dev/shm/ring is not in the sandbox: the sandbox has a /dev of its own, which hides the host's");
     suspects.object = "/opt/app";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::landlock, ENOENT), suspects),
-             "/opt/app is not in the cell: bind = [\"/opt/app\"] in [worker.web.cell] (warder.toml:4) shows it");
+             "/opt/app is not in the sandbox: bind = [\"/opt/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::mounts, EINVAL), suspects), "/opt/app");
     suspects.object = "nofile = 9000000000";
     CHECK_NE(evidence_in_words(setup(sandbox::Stage::limits, EPERM), suspects).find("limits = { nofile = 9000000000 } of [worker.web]: no process may have more than fs.nr_open, which is "), std::string::npos);
@@ -97,7 +97,7 @@ TEST_CASE("a set-up that fails names the path, the limit and the capability that
     CHECK_NE(evidence_in_words(setup(sandbox::Stage::capabilities, EPERM), suspects).find("raising capability CAP_SYS_TIME"), std::string::npos);
     suspects.object = "/tmp/work";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects),
-             "the working directory /tmp/work: the cell has a /tmp of its own, which hides the host's");
+             "the working directory /tmp/work: the sandbox has a /tmp of its own, which hides the host's");
 }
 
 TEST_CASE("a program on a mount that is noexec is not told to be let run by execute") {
@@ -123,7 +123,7 @@ TEST_CASE("what stands in execute already is not told to be written there") {
 TEST_CASE("ends that no filter has seen are told by what they look like") {
     auto plan = plan_of("/usr/bin/node");
     plan.refuse_executable_memory = true;
-    CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("refuse_executable_memory = false in [worker.web.cell] (warder.toml:4)"), std::string::npos);
+    CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("refuse_executable_memory = false in [worker.web.sandbox] (warder.toml:4)"), std::string::npos);
     CHECK_NE(evidence_in_words({Exit::Kind::code, 127}, suspects_of(plan)).find("does not find a program"), std::string::npos);
     CHECK_NE(evidence_in_words({Exit::Kind::code, 126}, suspects_of(plan)).find("execute = "), std::string::npos);
     plan.refuse_executable_memory = false;
@@ -138,7 +138,7 @@ TEST_CASE("a kill for want of memory is told from any other kill") {
     CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects), "");
     suspects.memory = MemoryFacts{1, "1048576"};
     CHECK_EQ(evidence_in_words(killed(SIGKILL), suspects),
-             "out of memory: its group reached memory.max = 1048576; a higher limit in [worker.web.cell] (warder.toml:4) would let it go on");
+             "out of memory: its group reached memory.max = 1048576; a higher limit in [worker.web.sandbox] (warder.toml:4) would let it go on");
     suspects.memory = MemoryFacts{1, "max"};
     CHECK(evidence_in_words(killed(SIGKILL), suspects).ends_with("although its group has no limit of its own"));
     CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");

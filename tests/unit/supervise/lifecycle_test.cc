@@ -506,16 +506,16 @@ TEST_CASE("a start while the remains of a crash are killed does not wait for the
 
 // --- a worker that breaks the protocol ------------------------------------------------------------------------------
 
-TEST_CASE("a cell that is not as planned ends its life before it was ready, and no policy starts it again") {
+TEST_CASE("a sandbox that is not as planned ends its life before it was ready, and no policy starts it again") {
     for (const auto policy : {RestartPolicy::always, RestartPolicy::on_failure, RestartPolicy::never}) {
         Story story;
         story.rule.restart.policy = policy;
-        story.on(Kind::start).on(Kind::cell_differs);
+        story.on(Kind::start).on(Kind::sandbox_differs);
         CHECK(story.life.state == State::stopping);
         CHECK(story.does(Do::kill_all));
         story.dies(by_signal(9));
         CHECK(story.life.state == State::failed);
-        CHECK(story.life.last_exit.kind == Exit::Kind::cell);
+        CHECK(story.life.last_exit.kind == Exit::Kind::sandbox);
         story.on(Kind::start);
         CHECK(story.life.state == State::starting);
     }
@@ -702,7 +702,7 @@ World take_step(const World& world, const Event& event, const Rule& rule, Step& 
 std::vector<Event> all_events() {
     std::vector<Event> events;
     for (const Kind kind : {Kind::start, Kind::stop, Kind::restart, Kind::program_runs, Kind::said_ready,
-                            Kind::group_empty, Kind::timer, Kind::protocol_broken, Kind::cell_differs}) {
+                            Kind::group_empty, Kind::timer, Kind::protocol_broken, Kind::sandbox_differs}) {
         events.push_back({kind, {}, 0.5});
     }
     events.push_back({Kind::setup_failed, setup(4, ENOENT), 0.5});

@@ -18,7 +18,7 @@ TEST_CASE("ends are told in words") {
     CHECK(in_words({Exit::Kind::timeout}) == "not ready in time");
     CHECK(in_words({Exit::Kind::setup_timeout}) == "set-up took too long");
     CHECK(in_words({Exit::Kind::protocol}) == "broke the protocol");
-    CHECK(in_words({Exit::Kind::cell}) == "its cell was not as planned");
+    CHECK(in_words({Exit::Kind::sandbox}) == "its sandbox was not as planned");
     CHECK(in_words({Exit::Kind::unfit}) == "it cannot run on this machine");
 }
 

@@ -1,4 +1,4 @@
-// Runs programs in cells for the tests: what the daemon's loop does with a stub and a worker, in a straight line.
+// Runs programs in sandboxes for the tests: what the daemon's loop does with a stub and a worker, in a straight line.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@
 #include "sandbox/spawn.h"
 #include "sys/process.h"
 
-namespace cell {
+namespace sandbox {
 
 using namespace warder;
 using namespace warder::sandbox;
@@ -32,17 +32,17 @@ inline constexpr int patience_ms = 10'000;
 #define NEEDS_ROOT()                                                 \
     do {                                                             \
         if (::geteuid() != 0) {                                      \
-            std::puts("skipped: cells need root");                   \
+            std::puts("skipped: sandboxes need root");                   \
             return;                                                  \
         }                                                            \
     } while (false)
 
 // Beside this test program, where the build puts it.
-inline std::string cell_view() {
+inline std::string sandbox_view() {
     char path[4096];
     const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
     const std::string exe(path, size > 0 ? static_cast<std::size_t>(size) : 0);
-    return exe.substr(0, exe.rfind('/')) + "/sandbox/cell-view";
+    return exe.substr(0, exe.rfind('/')) + "/sandbox/sandbox-view";
 }
 
 inline Plan plan_for(std::vector<std::string> arguments) {
@@ -56,33 +56,33 @@ inline Plan plan_for(std::vector<std::string> arguments) {
     return plan;
 }
 
-// cell-view with its questions.
+// sandbox-view with its questions.
 inline Plan plan_for_view(std::vector<std::string> questions) {
-    questions.insert(questions.begin(), cell_view());
+    questions.insert(questions.begin(), sandbox_view());
     return plan_for(std::move(questions));
 }
 
-// cell-view where a worker finds it on the host's own tree, whose /tmp may be hidden and whose /run noexec: the build may lie where
+// sandbox-view where a worker finds it on the host's own tree, whose /tmp may be hidden and whose /run noexec: the build may lie where
 // only root may go.
 class ReachableView {
 public:
     ReachableView() {
         REQUIRE(::mkdtemp(directory_.data()) != nullptr);
         std::filesystem::permissions(directory_, std::filesystem::perms(0755));
-        std::filesystem::copy_file(cell_view(), program());
+        std::filesystem::copy_file(sandbox_view(), program());
     }
     ReachableView(const ReachableView&) = delete;
     ReachableView& operator=(const ReachableView&) = delete;
     ~ReachableView() { std::filesystem::remove_all(directory_); }
 
-    std::string program() const { return directory_ + "/cell-view"; }
+    std::string program() const { return directory_ + "/sandbox-view"; }
     std::vector<std::string> asked(std::vector<std::string> questions) const {
         questions.insert(questions.begin(), program());
         return questions;
     }
 
 private:
-    std::string directory_ = "/opt/warder-cell-view-XXXXXX";
+    std::string directory_ = "/opt/warder-sandbox-view-XXXXXX";
 };
 
 // Programs outside of the chain may be run as well, as a worker with `run` rights on /usr has it.
@@ -92,7 +92,7 @@ inline Plan plan_for_shell(const std::string& script) {
     return plan;
 }
 
-inline PreparedCell prepare_or_fail(const Plan& plan) {
+inline PreparedSandbox prepare_or_fail(const Plan& plan) {
     Unfit unfit;
     auto prepared = prepare(plan, unfit);
     if (!prepared) FAIL(unfit.item << ": " << unfit.why << ": " << describe(prepared.error()));
@@ -180,7 +180,7 @@ struct Pipe {
 
 // Runs the plan to its end.
 inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
-    const PreparedCell prepared = prepare_or_fail(plan);
+    const PreparedSandbox prepared = prepare_or_fail(plan);
     Room room(*prepared);
     if (room.failure().stage != Stage::none) return {room.failure(), room.ended(), {}};
     Pipe output;
@@ -219,7 +219,7 @@ struct Life {
     }
     Receipt receipt() const { return take_receipt(expected_of(*prepared, given, {}), worker.pid, proof); }
 
-    PreparedCell prepared;
+    PreparedSandbox prepared;
     Room room;
     Descriptors given;
     Spawned worker;
@@ -234,4 +234,4 @@ inline std::string open_items(const Receipt& receipt) {
     return names;
 }
 
-}  // namespace cell
+}  // namespace sandbox

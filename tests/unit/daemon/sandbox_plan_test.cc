@@ -1,4 +1,4 @@
-#include "daemon/cell_plan.h"
+#include "daemon/sandbox_plan.h"
 
 #include <algorithm>
 
@@ -9,42 +9,42 @@ using config::testing::good;
 
 namespace {
 
-const control::PlanLine& line(const control::CellPlanReport& report, const std::string& key) {
+const control::PlanLine& line(const control::SandboxPlanReport& report, const std::string& key) {
     const auto found = std::ranges::find(report.plan, key, &control::PlanLine::key);
     REQUIRE(found != report.plan.end());
     return *found;
 }
 
-control::CellPlanReport cell(const std::string& keys) {
-    return daemon::describe_cell(config::testing::worker(keys), sandbox::probe_kernel());
+control::SandboxPlanReport sandbox(const std::string& keys) {
+    return daemon::describe_sandbox(config::testing::worker(keys), sandbox::probe_kernel());
 }
 
 }  // namespace
 
 TEST_CASE("an item of a plan comes from its line, from the profile, or is a default") {
-    const auto report = cell("nice = 3\n[worker.web.cell]\nprofile = \"service\"\ndevices = [\"null\"]\nbind_writable = [\"/var/a\"]\n");
+    const auto report = sandbox("nice = 3\n[worker.web.sandbox]\nprofile = \"service\"\ndevices = [\"null\"]\nbind_writable = [\"/var/a\"]\n");
     CHECK(report.profile == "service");
     CHECK(line(report, "nice").value == "3");
     CHECK(line(report, "nice").origin == "w.toml:3");
     CHECK(line(report, "umask").origin == "default");
-    CHECK(line(report, "cell.devices").value == "null");
-    CHECK(line(report, "cell.devices").origin == "w.toml:6");
-    CHECK(line(report, "cell.network").value == "host");
-    CHECK(line(report, "cell.network").origin == "profile service");
-    CHECK(line(report, "cell.bind").origin == "w.toml:7");
-    CHECK(line(report, "cell.overlays").value == "none");
-    CHECK(line(report, "cell.user_namespace").value == "none");
-    CHECK(line(cell("[worker.web.cell]\nuser_namespace = \"root\"\n"), "cell.user_namespace").value == "root");
-    const auto mapped = cell("[worker.web.cell]\nuser_namespace = { uid_map = [\"0:self:1\", \"1:100000:5\"], gid_map = [\"0:self:1\"] }\n");
-    CHECK(line(mapped, "cell.user_namespace").value == "uid_map 0:self:1 1:100000:5, gid_map 0:self:1");
-    CHECK(line(mapped, "cell.user_namespace").origin == "w.toml:4");
-    const auto layered = cell("[worker.web.cell]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
-    CHECK(line(layered, "cell.overlays").value == "/srv/tree over /opt/a, /opt/b with 1MiB to write");
-    CHECK(line(layered, "cell.overlays").origin == "w.toml:4");
+    CHECK(line(report, "sandbox.devices").value == "null");
+    CHECK(line(report, "sandbox.devices").origin == "w.toml:6");
+    CHECK(line(report, "sandbox.network").value == "host");
+    CHECK(line(report, "sandbox.network").origin == "profile service");
+    CHECK(line(report, "sandbox.bind").origin == "w.toml:7");
+    CHECK(line(report, "sandbox.overlays").value == "none");
+    CHECK(line(report, "sandbox.user_namespace").value == "none");
+    CHECK(line(sandbox("[worker.web.sandbox]\nuser_namespace = \"root\"\n"), "sandbox.user_namespace").value == "root");
+    const auto mapped = sandbox("[worker.web.sandbox]\nuser_namespace = { uid_map = [\"0:self:1\", \"1:100000:5\"], gid_map = [\"0:self:1\"] }\n");
+    CHECK(line(mapped, "sandbox.user_namespace").value == "uid_map 0:self:1 1:100000:5, gid_map 0:self:1");
+    CHECK(line(mapped, "sandbox.user_namespace").origin == "w.toml:4");
+    const auto layered = sandbox("[worker.web.sandbox]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
+    CHECK(line(layered, "sandbox.overlays").value == "/srv/tree over /opt/a, /opt/b with 1MiB to write");
+    CHECK(line(layered, "sandbox.overlays").origin == "w.toml:4");
 }
 
 TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {
-    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.cell]\nprofile = \"open\"\nrefuse_executable_memory = true\n"
+    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\nprofile = \"open\"\nrefuse_executable_memory = true\n"
                                        "preferred = [\"refuse_executable_memory\"]\n");
     sandbox::KernelFeatures kernel;
     kernel.close_range = true;
@@ -73,7 +73,7 @@ TEST_CASE("what [daemon] requires of the kernel is a reason not to start") {
 }
 
 TEST_CASE("each limit of a group has its line") {
-    const auto report = cell("[worker.web.limits]\nmemory_max = \"64MiB\"\npids_max = 20\n");
+    const auto report = sandbox("[worker.web.limits]\nmemory_max = \"64MiB\"\npids_max = 20\n");
     CHECK(line(report, "limits.memory_max").value == "67108864");
     CHECK(line(report, "limits.memory_max").origin == "w.toml:4");
     CHECK(line(report, "limits.pids_max").origin == "w.toml:5");

@@ -1,4 +1,4 @@
-"""in_cell.py PROGRAM ARGUMENT...: runs a program with what hurts most in a worker's cell: connect, bind, listen, sendmsg
+"""in_sandbox.py PROGRAM ARGUMENT...: runs a program with what hurts most in a worker's sandbox: connect, bind, listen, sendmsg
 and socket (but for AF_UNIX pairs) answer EPERM, and, where we are root, there is no /proc, no network and an empty /etc.
 """
 

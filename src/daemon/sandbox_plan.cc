@@ -1,4 +1,4 @@
-#include "daemon/cell_plan.h"
+#include "daemon/sandbox_plan.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -110,16 +110,16 @@ public:
     explicit Lines(const config::Worker& worker) : worker_(worker) {}
 
     void process(const std::string& key, std::string value) { add(key, key, std::move(value), "default"); }
-    void cell(const std::string& key, std::string value) {
-        add("cell." + key, "cell." + key, std::move(value), "profile " + worker_.profile);
+    void sandbox(const std::string& key, std::string value) {
+        add("sandbox." + key, "sandbox." + key, std::move(value), "profile " + worker_.profile);
     }
     // What several keys make up together: the first that is written is its origin.
-    void cell(const std::string& key, std::initializer_list<const char*> keys, std::string value) {
+    void sandbox(const std::string& key, std::initializer_list<const char*> keys, std::string value) {
         const char* written = nullptr;
         for (const char* one : keys) {
-            if (written == nullptr && worker_.marks.contains(std::string("cell.") + one)) written = one;
+            if (written == nullptr && worker_.marks.contains(std::string("sandbox.") + one)) written = one;
         }
-        add("cell." + key, written == nullptr ? "" : std::string("cell.") + written, std::move(value), "profile " + worker_.profile);
+        add("sandbox." + key, written == nullptr ? "" : std::string("sandbox.") + written, std::move(value), "profile " + worker_.profile);
     }
     void group_limit(const sandbox::GroupLimit& limit) {
         std::string key = "limits." + limit.file;
@@ -140,7 +140,7 @@ private:
 };
 
 void add_process(Lines& lines, const config::Worker& worker) {
-    const Plan& plan = worker.cell;
+    const Plan& plan = worker.sandbox;
     lines.process("exec", joined(plan.arguments));
     lines.process("environment", joined(plan.environment));
     lines.process("directory", plan.directory);
@@ -164,24 +164,24 @@ std::string own_directory_in_words(const sandbox::OwnDirectory& own) {
 }
 
 void add_mounts(Lines& lines, const Plan& plan) {
-    lines.cell("root", root_in_words(plan.root));
-    lines.cell("bind", {"bind", "bind_writable", "files", "execute"}, joined(plan.binds, bind_in_words));
-    lines.cell("text_files", joined(plan.files, [](const sandbox::TextFile& file) { return file.target; }));
-    lines.cell("memory_directories", joined(plan.memory_directories, [](const sandbox::MemoryDirectory& one) {
+    lines.sandbox("root", root_in_words(plan.root));
+    lines.sandbox("bind", {"bind", "bind_writable", "files", "execute"}, joined(plan.binds, bind_in_words));
+    lines.sandbox("text_files", joined(plan.files, [](const sandbox::TextFile& file) { return file.target; }));
+    lines.sandbox("memory_directories", joined(plan.memory_directories, [](const sandbox::MemoryDirectory& one) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
-    lines.cell("overlays", joined(plan.overlays, overlay_in_words));
-    lines.cell("directories", joined(plan.own_directories, own_directory_in_words));
-    lines.cell("secret_files", joined(plan.secret_files, [](const sandbox::SecretFile& one) { return one.name + " from " + one.source; }));
-    lines.cell("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
-    lines.cell("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");
+    lines.sandbox("overlays", joined(plan.overlays, overlay_in_words));
+    lines.sandbox("directories", joined(plan.own_directories, own_directory_in_words));
+    lines.sandbox("secret_files", joined(plan.secret_files, [](const sandbox::SecretFile& one) { return one.name + " from " + one.source; }));
+    lines.sandbox("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
+    lines.sandbox("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");
     if (plan.mount_namespace) {
-        lines.cell("names", plan.names == sandbox::Names::host ? "host" : "files");
-        lines.cell("ptys", in_words(plan.ptys));
-        lines.cell("home", plan.home);
-        lines.cell("shell", plan.shell);
+        lines.sandbox("names", plan.names == sandbox::Names::host ? "host" : "files");
+        lines.sandbox("ptys", in_words(plan.ptys));
+        lines.sandbox("home", plan.home);
+        lines.sandbox("shell", plan.shell);
     }
-    lines.cell("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) + (plan.tmp_no_execute ? " (noexec)" : "") : "the host's /tmp");
+    lines.sandbox("tmp_size", plan.private_tmp ? format_size(plan.tmp_size) + (plan.tmp_no_execute ? " (noexec)" : "") : "the host's /tmp");
 }
 
 std::string user_namespace_in_words(const Plan& plan) {
@@ -194,33 +194,33 @@ std::string user_namespace_in_words(const Plan& plan) {
 }
 
 void add_namespaces(Lines& lines, const Plan& plan) {
-    lines.cell("network", network_in_words(plan));
-    lines.cell("pid_namespace", in_words(plan.pid_namespace));
-    lines.cell("ipc_namespace", in_words(plan.ipc_namespace));
-    lines.cell("uts_namespace", in_words(plan.uts_namespace));
-    lines.cell("cgroup_namespace", in_words(plan.cgroup_namespace));
-    lines.cell("user_namespace", user_namespace_in_words(plan));
-    lines.cell("hostname", plan.hostname.empty() ? plan.user : plan.hostname);
+    lines.sandbox("network", network_in_words(plan));
+    lines.sandbox("pid_namespace", in_words(plan.pid_namespace));
+    lines.sandbox("ipc_namespace", in_words(plan.ipc_namespace));
+    lines.sandbox("uts_namespace", in_words(plan.uts_namespace));
+    lines.sandbox("cgroup_namespace", in_words(plan.cgroup_namespace));
+    lines.sandbox("user_namespace", user_namespace_in_words(plan));
+    lines.sandbox("hostname", plan.hostname.empty() ? plan.user : plan.hostname);
     const std::string offsets = "monotonic " + std::to_string(plan.monotonic_offset) + "s, boottime " + std::to_string(plan.boottime_offset) + "s";
-    lines.cell("time_offsets", plan.time_namespace ? offsets : "none");
+    lines.sandbox("time_offsets", plan.time_namespace ? offsets : "none");
 }
 
 void add_rights(Lines& lines, const Plan& plan) {
-    lines.cell("capabilities", {"capabilities", "trusted_capabilities"}, capabilities::in_words(plan.capabilities));
-    lines.cell("no_new_privileges", in_words(plan.no_new_privileges));
-    lines.cell("restrict_suid_sgid", in_words(plan.calls.enabled && plan.calls.restrict_suid_sgid));
-    lines.cell("refuse_executable_memory", in_words(plan.refuse_executable_memory));
-    lines.cell("core_dumps", in_words(plan.core_dumps));
-    lines.cell("dumpable", in_words(plan.dumpable));
-    lines.cell("private_keyring", in_words(plan.private_keyring));
-    lines.cell("terminal", in_words(plan.terminal));
-    lines.cell("landlock", in_words(plan.landlock));
+    lines.sandbox("capabilities", {"capabilities", "trusted_capabilities"}, capabilities::in_words(plan.capabilities));
+    lines.sandbox("no_new_privileges", in_words(plan.no_new_privileges));
+    lines.sandbox("restrict_suid_sgid", in_words(plan.calls.enabled && plan.calls.restrict_suid_sgid));
+    lines.sandbox("refuse_executable_memory", in_words(plan.refuse_executable_memory));
+    lines.sandbox("core_dumps", in_words(plan.core_dumps));
+    lines.sandbox("dumpable", in_words(plan.dumpable));
+    lines.sandbox("private_keyring", in_words(plan.private_keyring));
+    lines.sandbox("terminal", in_words(plan.terminal));
+    lines.sandbox("landlock", in_words(plan.landlock));
     if (!plan.landlock) return;
-    lines.cell("scope_signals", in_words(plan.scope_signals));
-    lines.cell("scope_abstract_sockets", in_words(plan.scope_abstract_sockets));
+    lines.sandbox("scope_signals", in_words(plan.scope_signals));
+    lines.sandbox("scope_abstract_sockets", in_words(plan.scope_abstract_sockets));
     const bool empty = plan.network == sandbox::Network::empty;
-    lines.cell("tcp_bind", empty ? "none" : ports_in_words(plan.tcp_bind));
-    lines.cell("tcp_connect", empty ? "none" : ports_in_words(plan.tcp_connect));
+    lines.sandbox("tcp_bind", empty ? "none" : ports_in_words(plan.tcp_bind));
+    lines.sandbox("tcp_connect", empty ? "none" : ports_in_words(plan.tcp_connect));
 }
 
 std::string ioctl_in_words(std::uint32_t request) {
@@ -230,29 +230,29 @@ std::string ioctl_in_words(std::uint32_t request) {
 }
 
 void add_calls(Lines& lines, const sandbox::Calls& calls) {
-    lines.cell("seccomp", in_words(calls.enabled));
+    lines.sandbox("seccomp", in_words(calls.enabled));
     if (!calls.enabled) return;
-    lines.cell("calls", joined(calls.base));
-    lines.cell("allow_calls", joined(calls.allow));
-    lines.cell("deny_calls", joined(calls.deny, [](const sandbox::DeniedCall& one) { return one.name + ":" + errno_in_words(one.error); }));
-    lines.cell("kill_calls", joined(calls.kill));
-    lines.cell("log_calls", joined(calls.log));
-    lines.cell("call_rules", joined(calls.rules, rule_in_words));
-    lines.cell("log_denied_calls", in_words(calls.log_denied));
+    lines.sandbox("calls", joined(calls.base));
+    lines.sandbox("allow_calls", joined(calls.allow));
+    lines.sandbox("deny_calls", joined(calls.deny, [](const sandbox::DeniedCall& one) { return one.name + ":" + errno_in_words(one.error); }));
+    lines.sandbox("kill_calls", joined(calls.kill));
+    lines.sandbox("log_calls", joined(calls.log));
+    lines.sandbox("call_rules", joined(calls.rules, rule_in_words));
+    lines.sandbox("log_denied_calls", in_words(calls.log_denied));
     const bool all = !calls.few_ioctls || calls.any_ioctl;
-    lines.cell("allow_ioctls", all ? "all" : joined(calls.allow_ioctls, ioctl_in_words) + (calls.devices_lent ? ", and those of devices" : ""));
-    lines.cell("lock_personality", in_words(calls.lock_personality));
+    lines.sandbox("allow_ioctls", all ? "all" : joined(calls.allow_ioctls, ioctl_in_words) + (calls.devices_lent ? ", and those of devices" : ""));
+    lines.sandbox("lock_personality", in_words(calls.lock_personality));
     if (sandbox::lends_what_leads_elsewhere(calls)) {
         const bool listens = sandbox::leaves_listen(calls);
-        lines.cell("beside_listeners", listens ? "listen" : sandbox::leaves_connect(calls) ? "connect" : "neither");
+        lines.sandbox("beside_listeners", listens ? "listen" : sandbox::leaves_connect(calls) ? "connect" : "neither");
     }
-    if (calls.lent_sockets != 0) lines.cell("allow_socket_options", joined(calls.socket_options));
-    lines.cell("evidence", calls.witnessed ? "full" : "errno");
+    if (calls.lent_sockets != 0) lines.sandbox("allow_socket_options", joined(calls.socket_options));
+    lines.sandbox("evidence", calls.witnessed ? "full" : "errno");
 }
 
 std::vector<control::KernelLack> lacks_of(const config::Worker& worker, const sandbox::KernelFeatures& kernel) {
     std::vector<control::KernelLack> lacks;
-    for (const auto& lack : sandbox::lacks_of(worker.cell, kernel)) {
+    for (const auto& lack : sandbox::lacks_of(worker.sandbox, kernel)) {
         lacks.push_back({worker.name, lack.item, lack.why, lack.instead, lack.preferred});
     }
     return lacks;
@@ -260,14 +260,14 @@ std::vector<control::KernelLack> lacks_of(const config::Worker& worker, const sa
 
 }  // namespace
 
-control::CellPlanReport describe_cell(const config::Worker& worker, const sandbox::KernelFeatures& kernel) {
+control::SandboxPlanReport describe_sandbox(const config::Worker& worker, const sandbox::KernelFeatures& kernel) {
     Lines lines(worker);
     add_process(lines, worker);
-    add_mounts(lines, worker.cell);
-    add_namespaces(lines, worker.cell);
-    add_rights(lines, worker.cell);
-    add_calls(lines, worker.cell.calls);
-    lines.cell("preferred", joined(worker.cell.preferred));
+    add_mounts(lines, worker.sandbox);
+    add_namespaces(lines, worker.sandbox);
+    add_rights(lines, worker.sandbox);
+    add_calls(lines, worker.sandbox.calls);
+    lines.sandbox("preferred", joined(worker.sandbox.preferred));
     return {worker.name, worker.profile, lines.take(), lacks_of(worker, kernel)};
 }
 

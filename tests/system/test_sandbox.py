@@ -1,4 +1,4 @@
-"""A worker's cell through the real daemon: each item of a config is what the kernel then says, and what it lacks is said."""
+"""A worker's sandbox through the real daemon: each item of a config is what the kernel then says, and what it lacks is said."""
 
 import contextlib
 import grp
@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import unittest
 
-from harness import CELL, PYTHON, ROOT, WarderTest, program, python_worker, wait_for
+from harness import SANDBOX, PYTHON, ROOT, WarderTest, program, python_worker, wait_for
 
 LOOKER = f"{ROOT}/tests/system/looker.py"
 
 
-class Cells(WarderTest):
-    def seen_by(self, cell, keys=""):
-        self.start(f'[worker.looker]\n{python_worker(LOOKER)}{keys}\n[worker.looker.cell]\n{CELL}{cell}\n')
+class Sandboxes(WarderTest):
+    def seen_by(self, sandbox, keys=""):
+        self.start(f'[worker.looker]\n{python_worker(LOOKER)}{keys}\n[worker.looker.sandbox]\n{SANDBOX}{sandbox}\n')
         self.wait_state("looker", "ready")
 
         def said():
@@ -50,8 +50,8 @@ class Cells(WarderTest):
                   "  os.path.exists('/proc/1/stat')], '}', flush=True)\n")
         with open(self.path("try.py"), "w") as file:
             file.write(script)
-        self.start(f'[worker.looker]\n{python_worker(self.path("try.py"))}restart = "never"\n[worker.looker.cell]\n'
-                   f'{CELL.strip()[:-1]}, "{self.path("try.py")}"]\nproc = "processes"\n'
+        self.start(f'[worker.looker]\n{python_worker(self.path("try.py"))}restart = "never"\n[worker.looker.sandbox]\n'
+                   f'{SANDBOX.strip()[:-1]}, "{self.path("try.py")}"]\nproc = "processes"\n'
                    f'[worker.looker.grants]\ndata = {{ append = "{self.path("data")}", owner = "worker" }}\n')
         said = wait_for(lambda: [line for line in self.worker_log("looker").splitlines() if "{" in line], "it has tried:\n" + self.log_text()[-3000:])
         self.assertIn("[1, 1, 1, 1, 1, 1, True]", said[0])
@@ -71,7 +71,7 @@ class Cells(WarderTest):
         with open(f"/proc/{self.worker('looker')['pid']}/oom_score_adj") as score:
             self.assertEqual(score.read(), "0\n")
 
-    def test_in_a_chroot_the_root_of_a_cell_is_the_cell_s_own(self):
+    def test_in_a_chroot_the_root_of_a_sandbox_is_the_sandbox_s_own(self):
         """warderd's root is not its mount namespace's there, and the namespace's is what a worker must not get."""
         self.in_chroot('mount --rbind / "$0"')
 
@@ -84,10 +84,10 @@ class Cells(WarderTest):
         os.mkdir(inner)
         self.before = ["unshare", "-m", "sh", "-ec", f'{made}; exec chroot "$0" "$@"', inner]
         idle = 'exec = ["/usr/bin/sleep", "1000"]'
-        self.start(f'[worker.idle]\n{idle}\n[worker.open]\n{idle}\n[worker.open.cell]\nprofile = "open"\n')
+        self.start(f'[worker.idle]\n{idle}\n[worker.open]\n{idle}\n[worker.open.sandbox]\nprofile = "open"\n')
         for name in ("idle", "open"):
             self.wait_state(name, "ready")
-            self.assertEqual([item["name"] for item in self.report("show", name)["cell"] if not item["matches"]], [])
+            self.assertEqual([item["name"] for item in self.report("show", name)["sandbox"] if not item["matches"]], [])
         root = f"/proc/{self.worker('idle')['pid']}/root"
         self.assertIn("usr", os.listdir(root))
         self.assertNotIn("root", os.listdir(root))
@@ -95,63 +95,63 @@ class Cells(WarderTest):
         self.assertIn("root", os.listdir(root))
         self.assertEqual("inside" in os.listdir(root), "inside" in made)
 
-    def test_what_a_cell_leaves_open_is_said(self):
+    def test_what_a_sandbox_leaves_open_is_said(self):
         def worker(name, profile, grants=""):
-            return (f'[worker.{name}]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.{name}.cell]\nprofile = "{profile}"\n'
+            return (f'[worker.{name}]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.{name}.sandbox]\nprofile = "{profile}"\n'
                     f"[worker.{name}.grants]\n{grants}\n")
 
         file = f'data = {{ write = "{self.make("data")}" }}'
         self.start(worker("tight", "strict", file) + worker("wide", "service", file) + worker("bare", "service"))
         tight, wide, bare = (json.loads(self.ctl("show", name, "--json").stdout)["open"] for name in ("tight", "wide", "bare"))
         self.assertTrue(any("locked against others" in one and one.startswith("grant data: ") for one in tight), tight)
-        self.assertEqual([one for one in tight if one.startswith("cell: ")],
-                         ["cell: a program that it made in memory can be run, with no more than the worker has",
-                          "cell: a file in memory can be mapped twice, to be written and to be run"])
+        self.assertEqual([one for one in tight if one.startswith("sandbox: ")],
+                         ["sandbox: a program that it made in memory can be run, with no more than the worker has",
+                          "sandbox: a file in memory can be mapped twice, to be written and to be run"])
         for what in ("changed by fchmod", "host's loopback", "both written and executed"):
             self.assertTrue(any(what in one for one in wide), wide)
         self.assertFalse(any("fchmod" in one or "locked" in one for one in bare), bare)
 
 
     def test_a_minimal_root_needs_no_list_of_libraries_and_its_program_may_be_undumpable(self):
-        self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.idle.cell]\nroot = "minimal"\ndumpable = false\n')
+        self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n[worker.idle.sandbox]\nroot = "minimal"\ndumpable = false\n')
         self.wait_state("idle", "ready")
-        seen = {item["name"]: item for item in self.report("show", "idle")["cell"]}
+        seen = {item["name"]: item for item in self.report("show", "idle")["sandbox"]}
         self.assertEqual([name for name, item in seen.items() if not item["matches"]], [])
         self.assertEqual((seen["dumpable"]["effective"], seen["dumpable"]["evidence"]), ("no", "read"))
         self.assertTrue([name for name in seen if name.startswith("mount /") and "/libc.so" in name], seen.keys())
         self.assertEqual(os.stat(f"/proc/{self.worker('idle')['pid']}/status").st_uid, 0)
 
     def test_what_cannot_be_undumpable_is_refused_at_its_line(self):
-        for cell in ('profile = "open"\n', 'trusted_capabilities = ["dac_read_search"]\n'):
-            self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\n{cell}dumpable = false\n')
+        for sandbox in ('profile = "open"\n', 'trusted_capabilities = ["dac_read_search"]\n'):
+            self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\n{sandbox}dumpable = false\n')
             done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn('"dumpable" can', done.stdout + done.stderr)
 
 
 class Shown(WarderTest):
-    """What a cell shows for unmodified programs, and what `check` finds out by making it."""
+    """What a sandbox shows for unmodified programs, and what `check` finds out by making it."""
 
-    def check(self, cell, exec_path="/usr/bin/true"):
-        self.write_config(f'[worker.web]\nexec = "{exec_path}"\n[worker.web.cell]\n{cell}\n')
+    def check(self, sandbox, exec_path="/usr/bin/true"):
+        self.write_config(f'[worker.web]\nexec = "{exec_path}"\n[worker.web.sandbox]\n{sandbox}\n')
         done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def test_check_makes_the_cell_and_says_what_it_cannot_show(self):
+    def test_check_makes_the_sandbox_and_says_what_it_cannot_show(self):
         shown = self.make("shown/file")
-        for cell, says in (
+        for sandbox, says in (
                 (f'bind = [{{ source = "{shown}", target = "/lib/ncx" }}]', '"/lib/ncx" is not there in /usr'),
                 (f'bind = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
                 ('devices = ["null", "pts"]', '"/dev/pts" is a directory: ptys = true'),
                 ('devices = ["stdout"]', '"/dev/stdout" leads to what warderd itself has open, and is no device'),
-                ('devices = ["nulll"]', '"/dev/nulll" is to be in the cell, but does not exist'),
+                ('devices = ["nulll"]', '"/dev/nulll" is to be in the sandbox, but does not exist'),
                 (f'bind = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
-                 'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the cell\'s own /run/app'),
+                 'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the sandbox\'s own /run/app'),
                 (f'proc = "processes"\nbind = [{{ source = "{shown}", target = "/proc/x" }}]', '"/proc/x" would be hidden'),
                 (f'bind = [{{ source = "{self.home}/shown", target = "/var/tmp" }}, {{ source = "{self.home}/shown", target = "/run" }}]', ""),
                 (f'bind = [{{ source = "{self.home}/shown", target = "/dev/shm" }}]', "")):
-            code, text = self.check(cell)
-            self.assertEqual(code == 0, not says, f"{cell}: {text}")
+            code, text = self.check(sandbox)
+            self.assertEqual(code == 0, not says, f"{sandbox}: {text}")
             self.assertIn(says, text)
             if says:
                 self.assertRegex(text, r"warder\.toml:\d+:\d+: error")
@@ -160,18 +160,18 @@ class Shown(WarderTest):
         self.make("shown/file", "inside\n")
         places = {"below": ("/dev/shm/own", "/dev/shm/own/file"), "over": ("/dev/shm", "/dev/shm/file"),
                   "vartmp": ("/var/tmp", "/var/tmp/file"), "varrun": ("/var/run/app", "/run/app/file")}
-        self.start("".join(f'[worker.{name}]\nexec = ["/usr/bin/tail", "-f", "{path}"]\n[worker.{name}.cell]\n'
+        self.start("".join(f'[worker.{name}]\nexec = ["/usr/bin/tail", "-f", "{path}"]\n[worker.{name}.sandbox]\n'
                            f'bind = [{{ source = "{self.home}/shown", target = "{target}" }}]\n' for name, (target, path) in places.items()))
         for name in places:
             wait_for(lambda name=name: "inside" in self.worker_log(name), f"{name} is shown: {self.log_text()[-2000:]}")
-            items = self.report("show", name)["cell"]
+            items = self.report("show", name)["sandbox"]
             self.assertEqual([item["name"] for item in items if item["name"].startswith("mount") and item["evidence"] == "none"], [], name)
 
     def test_a_directory_that_others_may_enter_holds_a_socket_for_them(self):
         group = grp.getgrnam("games").gr_gid
         program = ("import os, socket, time; s = socket.socket(socket.AF_UNIX); s.bind(os.environ['RUNTIME_DIRECTORY'] + '/app.sock'); "
                    "s.listen(); print('listening', flush=True); c, _ = s.accept(); c.send(b'hello'); time.sleep(1000)")
-        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\numask = "0007"\n[worker.app.cell]\n'
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\numask = "0007"\n[worker.app.sandbox]\n'
                    'directories = [{ kind = "runtime", mode = "0750", group = "games" }]\n')
         path = self.path("run/public/app/app.sock")
         wait_for(lambda: os.path.exists(path) and "listening" in self.worker_log("app"), "the socket: " + self.log_text()[-2000:])
@@ -183,7 +183,7 @@ class Shown(WarderTest):
 
         self.assertIn("Permission denied", connect(12345).stderr)
         self.assertEqual(connect(group).stdout, "hello\n")
-        self.assertEqual([item["name"] for item in self.report("show", "app")["cell"] if not item["matches"]], [])
+        self.assertEqual([item["name"] for item in self.report("show", "app")["sandbox"] if not item["matches"]], [])
 
     def test_a_secret_file_a_terminal_and_a_home_are_there_and_in_the_receipt(self):
         key = self.make("key", "SECRET", mode=0o600)
@@ -196,15 +196,15 @@ class Shown(WarderTest):
                    "child, fd = pty.fork()\n"
                    "if child == 0: os.write(1, os.ttyname(0).encode()); os.open('/dev/tty', os.O_RDWR); os.write(1, b' controls'); os._exit(0)\n"
                    "print(os.read(fd, 99) + os.read(fd, 99), flush=True); import time; time.sleep(1000)")
-        cell = (f'secret_files = {{ "tls.key" = "{key}" }}\nptys = true\nhome = "{home}"\nshell = "/usr/bin/sh"\nbind = ["{home}"]\n')
-        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.cell]\n{cell}')
+        sandbox = (f'secret_files = {{ "tls.key" = "{key}" }}\nptys = true\nhome = "{home}"\nshell = "/usr/bin/sh"\nbind = ["{home}"]\n')
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.sandbox]\n{sandbox}')
         with contextlib.suppress(AssertionError):
             wait_for(lambda: "controls" in self.worker_log("app"), "all of it", 5)
         said = self.worker_log("app")
         self.assertIn("controls", said)
         self.assertIn(f"SECRET 0o400 True False {home} /usr/bin/sh", said)
         self.assertIn("/dev/pts/0", said)
-        items = {item["name"]: item for item in self.report("show", "app")["cell"]}
+        items = {item["name"]: item for item in self.report("show", "app")["sandbox"]}
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
         self.assertIn("read-only", items["mount /run/secrets"]["effective"])
         self.assertEqual(items["mount /dev/pts"]["evidence"], "read")
@@ -217,7 +217,7 @@ class Shown(WarderTest):
         program = "print(open('/etc/nsswitch.conf').read(), open('/etc/resolv.conf').read(), flush=True); import time; time.sleep(1000)"
         with open("/etc/resolv.conf") as file:
             resolv = file.read()
-        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.cell]\nnetwork = "host"\nnames = "host"\n')
+        self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.sandbox]\nnetwork = "host"\nnames = "host"\n')
         wait_for(lambda: "hosts: files dns" in self.worker_log("app"), self.log_text()[-2000:])
         for line in resolv.split():
             self.assertIn(line, self.worker_log("app"))
@@ -225,7 +225,7 @@ class Shown(WarderTest):
     def test_a_bound_file_that_an_editor_replaced_is_seen_by_check_and_by_the_reload_s_plan(self):
         conf = self.make("conf/app.cfg", "old")
         config = (f'[worker.app]\nexec = ["{PYTHON}", "-c", "import time; print(open(\'{conf}\').read(), flush=True); time.sleep(1000)"]\n'
-                  f'[worker.app.cell]\nbind = ["{conf}"]\n')
+                  f'[worker.app.sandbox]\nbind = ["{conf}"]\n')
         self.start(config)
         wait_for(lambda: "old" in self.worker_log("app"), self.log_text()[-2000:])
         checked = self.ctl("check", "--config", self.path("warder.toml"))
@@ -262,7 +262,7 @@ class Overlays(WarderTest):
 
     def config(self, more=""):
         overlay = f'overlays = [{{ target = "/srv/tree", lower = ["{self.upper}", "{self.lower}"], size = "1MiB"{more} }}]'
-        return f'[worker.layers]\n{python_worker(f"{ROOT}/tests/system/layers.py", "/srv/tree")}\n[worker.layers.cell]\n{CELL}{overlay}\n'
+        return f'[worker.layers]\n{python_worker(f"{ROOT}/tests/system/layers.py", "/srv/tree")}\n[worker.layers.sandbox]\n{SANDBOX}{overlay}\n'
 
     def said(self, lives):
         def lines():
@@ -288,20 +288,20 @@ class Overlays(WarderTest):
     def test_the_receipt_names_its_layers_and_a_change_of_them_is_a_restart(self):
         self.start(self.config())
         self.wait_state("layers", "ready")
-        seen = {item["name"]: item for item in self.report("show", "layers")["cell"]}
+        seen = {item["name"]: item for item in self.report("show", "layers")["sandbox"]}
         self.assertEqual([name for name, item in seen.items() if not item["matches"]], [])
         overlay = seen["mount /srv/tree"]
         self.assertEqual(overlay["effective"], f"overlay of {self.upper}, {self.lower}, 1MiB, writable, nosuid, nodev, noexec")
         self.assertEqual((overlay["wanted"], overlay["evidence"]), (overlay["effective"], "read"))
-        plan = json.loads(self.ctl("show", "--cell", "layers", "--config", self.path("warder.toml"), "--json").stdout)["plan"]
-        line = next(line for line in plan if line["key"] == "cell.overlays")
+        plan = json.loads(self.ctl("show", "--sandbox", "layers", "--config", self.path("warder.toml"), "--json").stdout)["plan"]
+        line = next(line for line in plan if line["key"] == "sandbox.overlays")
         self.assertEqual(line["value"], f"/srv/tree over {self.upper}, {self.lower} with 1MiB to write")
         self.assertRegex(line["origin"], r"warder\.toml:\d+$")
         caps = self.ctl("check", "--caps", "--config", self.path("warder.toml")).stdout
         self.assertIn("worker layers has overlays", caps)
         self.write_config(self.config(", execute = true"))
         changes = self.ctl("reload", "--plan").stdout
-        self.assertIn("cell.overlays", changes)
+        self.assertIn("sandbox.overlays", changes)
         self.ctl("reload")
         self.wait_state("layers", "ready")
         self.assertEqual(self.said(2)["run"], 0)
@@ -317,22 +317,22 @@ class Overlays(WarderTest):
 class Plans(WarderTest):
     """Without a daemon: the plan in words, and what the kernel lacks."""
 
-    def plan(self, cell):
-        self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\n{cell}')
-        report = json.loads(self.ctl("show", "--cell", "web", "--config", self.path("warder.toml"), "--json").stdout)
+    def plan(self, sandbox):
+        self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\n{sandbox}')
+        report = json.loads(self.ctl("show", "--sandbox", "web", "--config", self.path("warder.toml"), "--json").stdout)
         return {line["key"]: line for line in report["plan"]}
 
     def test_each_item_says_where_it_comes_from(self):
         plan = self.plan('profile = "service"\ndeny_calls = ["ptrace:EACCES"]\ncore_dumps = true\n')
-        self.assertEqual(plan["cell.network"]["origin"], "profile service")
-        self.assertEqual(plan["cell.deny_calls"]["value"], "ptrace:EACCES")
-        self.assertRegex(plan["cell.deny_calls"]["origin"], r"warder\.toml:\d+$")
-        self.assertRegex(plan["cell.core_dumps"]["origin"], r"warder\.toml:\d+$")
+        self.assertEqual(plan["sandbox.network"]["origin"], "profile service")
+        self.assertEqual(plan["sandbox.deny_calls"]["value"], "ptrace:EACCES")
+        self.assertRegex(plan["sandbox.deny_calls"]["origin"], r"warder\.toml:\d+$")
+        self.assertRegex(plan["sandbox.core_dumps"]["origin"], r"warder\.toml:\d+$")
         self.assertEqual(plan["nice"]["origin"], "default")
 
     def test_the_profiles_are_as_documented(self):
-        with open(f"{ROOT}/docs/cell.md") as page:
-            rows = re.findall(r"^\| (cell\.\w+) \| (.*?) \| (.*?) \| (.*?) \|$", page.read(), re.MULTILINE)
+        with open(f"{ROOT}/docs/sandbox.md") as page:
+            rows = re.findall(r"^\| (sandbox\.\w+) \| (.*?) \| (.*?) \| (.*?) \|$", page.read(), re.MULTILINE)
         self.assertGreater(len(rows), 12)
         for column, profile in enumerate(("strict", "service", "open"), 1):
             plan = self.plan(f'profile = "{profile}"\n')
@@ -348,7 +348,7 @@ class Plans(WarderTest):
         self.assertTrue(all(item["since"].startswith("Linux ") for item in report["items"]))
 
     def test_a_mistake_is_shown_at_its_place(self):
-        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n[worker.web.cell]\ncapabilities = ["sys_admin"]\npreferred = ["landlok"]\n')
+        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\ncapabilities = ["sys_admin"]\npreferred = ["landlok"]\n')
         done = subprocess.run([program("src/daemon/warderd"), "--check", "--config", self.path("warder.toml")],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 78)

@@ -1,4 +1,4 @@
-"""A worker for test_daemon.py: asks warderd for everything that a grant can give, from inside its cell. What failed goes,
+"""A worker for test_daemon.py: asks warderd for everything that a grant can give, from inside its sandbox. What failed goes,
 with its traceback, to the grant `report`; then it is ready, and waits for the stop.
 """
 
@@ -99,7 +99,7 @@ def sockets_listen_and_connect(parent):
 
 
 @check
-def what_would_make_a_socket_is_denied_in_the_cell(parent):
+def what_would_make_a_socket_is_denied_in_the_sandbox(parent):
     expect(OSError, socket.socket, socket.AF_INET, socket.SOCK_STREAM)
     with parent.listen("tcp") as listener:
         expect(PermissionError, listener.listen)

@@ -1,4 +1,4 @@
-// cell-view: tells what the cell looks like from inside, where there is no /proc, by asking the kernel. Each argument is
+// sandbox-view: tells what the sandbox looks like from inside, where there is no /proc, by asking the kernel. Each argument is
 // one question; the answers are lines on standard output.
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,4 +1,4 @@
-// [worker.NAME.cell]: a profile, and what differs from it.
+// [worker.NAME.sandbox]: a profile, and what differs from it.
 #include <algorithm>
 #include <utility>
 
@@ -38,8 +38,8 @@ constexpr std::array<std::string_view, 7> system_directories = {
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 };
 
-// Over these the cell puts its own.
-constexpr std::array<std::string_view, 4> cells_own = {"/proc", "/sys", "/dev", "/tmp"};
+// Over these the sandbox puts its own.
+constexpr std::array<std::string_view, 4> sandboxes_own = {"/proc", "/sys", "/dev", "/tmp"};
 
 constexpr std::array<std::string_view, 14> of_a_mount_tree = {
     "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "overlays", "devices", "proc",
@@ -85,42 +85,42 @@ bool same_or_below(std::string_view directory, std::string_view path) {
     return path == directory || policy::covers(directory, path);
 }
 
-bool shown(const sandbox::Plan& cell, std::string_view path) {
+bool shown(const sandbox::Plan& sandbox, std::string_view path) {
     const auto holds = [&](std::string_view directory) { return same_or_below(directory, path); };
-    const bool system = cell.root == sandbox::Root::system;
+    const bool system = sandbox.root == sandbox::Root::system;
     return (system && std::any_of(system_directories.begin(), system_directories.end(), holds)) ||
-           std::any_of(cell.binds.begin(), cell.binds.end(), [&](const auto& bind) { return holds(bind.target); }) ||
-           std::any_of(cell.overlays.begin(), cell.overlays.end(), [&](const auto& one) { return holds(one.target); });
+           std::any_of(sandbox.binds.begin(), sandbox.binds.end(), [&](const auto& bind) { return holds(bind.target); }) ||
+           std::any_of(sandbox.overlays.begin(), sandbox.overlays.end(), [&](const auto& one) { return holds(one.target); });
 }
 
-void apply(Profile profile, sandbox::Plan& cell) {
-    cell.cgroup_namespace = profile != Profile::open;
-    cell.core_dumps = profile == Profile::open;
+void apply(Profile profile, sandbox::Plan& sandbox) {
+    sandbox.cgroup_namespace = profile != Profile::open;
+    sandbox.core_dumps = profile == Profile::open;
     const bool strict = profile == Profile::strict || profile == Profile::user;
-    cell.refuse_executable_memory = strict;
-    cell.calls.few_ioctls = strict;
-    if (strict) cell.calls.base = {"@strict-service"};
+    sandbox.refuse_executable_memory = strict;
+    sandbox.calls.few_ioctls = strict;
+    if (strict) sandbox.calls.base = {"@strict-service"};
     if (strict) return;
-    cell.network = sandbox::Network::host;
+    sandbox.network = sandbox::Network::host;
     if (profile == Profile::service) return;
-    cell.root = sandbox::Root::host;
-    cell.pid_namespace = false;
-    cell.ipc_namespace = false;
-    cell.uts_namespace = false;
-    cell.landlock = false;
-    cell.calls.enabled = false;
+    sandbox.root = sandbox::Root::host;
+    sandbox.pid_namespace = false;
+    sandbox.ipc_namespace = false;
+    sandbox.uts_namespace = false;
+    sandbox.landlock = false;
+    sandbox.calls.enabled = false;
 }
 
-// Reads one cell; a class only to keep what all parts need at hand.
-class CellReader {
+// Reads one sandbox; a class only to keep what all parts need at hand.
+class SandboxReader {
 public:
-    CellReader(Section& section, const Daemon& daemon, Worker& worker)
-        : section_(section), daemon_(daemon), worker_(worker), cell_(worker.cell) {}
+    SandboxReader(Section& section, const Daemon& daemon, Worker& worker)
+        : section_(section), daemon_(daemon), worker_(worker), sandbox_(worker.sandbox) {}
 
     void read() {
         section_.choice("profile", profile_, profile_choices);
         choose_by_standing();
-        apply(profile_, cell_);
+        apply(profile_, sandbox_);
         worker_.profile = profile_choices[static_cast<std::size_t>(profile_)].name;
         read_root();
         read_network();
@@ -130,17 +130,17 @@ public:
         read_execute();
         read_own_content();
         read_overlays();
-        section_.size("tmp_size", cell_.tmp_size, 4096);
+        section_.size("tmp_size", sandbox_.tmp_size, 4096);
         read_hostname();
         read_time_offsets();
-        read_user_namespace(section_, daemon_, cell_);
-        section_.flag("cgroup_namespace", cell_.cgroup_namespace);
+        read_user_namespace(section_, daemon_, sandbox_);
+        section_.flag("cgroup_namespace", sandbox_.cgroup_namespace);
         read_rights();
         read_landlock();
-        read_calls(section_, cell_.calls);
+        read_calls(section_, sandbox_.calls);
         hold_to_profile();
         warn_of_futile_calls();
-        read_known("preferred", sandbox::kernel_items, cell_.preferred);
+        read_known("preferred", sandbox::kernel_items, sandbox_.preferred);
         prefer_what_is_young();
         refuse_idle();
         section_.refuse_the_rest();
@@ -162,25 +162,25 @@ private:
     // A profile has it where the kernel does, which Debian 12's does not; who writes it down requires it.
     void prefer_what_is_young() {
         constexpr std::string_view item = "refuse_executable_memory";
-        if (!cell_.refuse_executable_memory || section_.table().find(item) != nullptr) return;
-        if (std::ranges::find(cell_.preferred, item) == cell_.preferred.end()) cell_.preferred.emplace_back(item);
+        if (!sandbox_.refuse_executable_memory || section_.table().find(item) != nullptr) return;
+        if (std::ranges::find(sandbox_.preferred, item) == sandbox_.preferred.end()) sandbox_.preferred.emplace_back(item);
     }
 
     // What a profile promises beyond single keys: the rights of a lent file stay as they are, and what was written does not run.
     void hold_to_profile() {
-        auto& calls = cell_.calls;
+        auto& calls = sandbox_.calls;
         const bool own_list = section_.table().find("calls") != nullptr;
-        calls.descriptors_have_names = calls.few_ioctls && !own_list && cell_.proc != sandbox::ProcView::hidden;
+        calls.descriptors_have_names = calls.few_ioctls && !own_list && sandbox_.proc != sandbox::ProcView::hidden;
         const std::vector<std::string> usual = sandbox::Plan().devices;
         const auto strange = [&](const std::string& name) { return std::ranges::find(usual, name) == usual.end(); };
-        calls.devices_lent = std::ranges::any_of(cell_.devices, strange);
+        calls.devices_lent = std::ranges::any_of(sandbox_.devices, strange);
         const Node* node = section_.table().find("allow_ioctls");
         if (node != nullptr && !calls.few_ioctls && calls.enabled) error(*node, "\"allow_ioctls\" has no effect here: only profile = \"strict\" denies requests of ioctl(2)");
-        if (!cell_.refuse_executable_memory) return;
+        if (!sandbox_.refuse_executable_memory) return;
         calls.no_code_in_shared_memory = true;
-        cell_.tmp_no_execute = cell_.private_tmp;
-        for (auto& bind : cell_.binds) bind.no_execute = bind.no_execute || (bind.writable && !runs_from(bind.target) && !bind.execute_written);
-        for (auto& own : cell_.own_directories) own.no_execute = !runs_from(own.path);
+        sandbox_.tmp_no_execute = sandbox_.private_tmp;
+        for (auto& bind : sandbox_.binds) bind.no_execute = bind.no_execute || (bind.writable && !runs_from(bind.target) && !bind.execute_written);
+        for (auto& own : sandbox_.own_directories) own.no_execute = !runs_from(own.path);
     }
 
     // Calls that a filter lets through and the kernel refuses all the same: what takes a capability is of no use without it.
@@ -197,15 +197,15 @@ private:
             {"swapoff", 21, "sys_admin"},       {"sethostname", 21, "sys_admin"},  {"setdomainname", 21, "sys_admin"}, {"reboot", 22, "sys_boot"},
             {"clock_settime", 25, "sys_time"},  {"settimeofday", 25, "sys_time"},  {"vhangup", 26, "sys_tty_config"},
         }};
-        const auto has = [&](int capability) { return (cell_.capabilities >> capability & 1) != 0; };
+        const auto has = [&](int capability) { return (sandbox_.capabilities >> capability & 1) != 0; };
         constexpr int setgid = 6;
-        if (cell_.user_namespace && has(setgid)) {
+        if (sandbox_.user_namespace && has(setgid)) {
             const Node* node = section_.table().find("capabilities");
             if (node == nullptr) node = section_.table().find("trusted_capabilities");
             if (node != nullptr) warn(*node, "in a user namespace of its own setgroups(2) is denied, whatever it may: \"supplementary_groups\" gives it groups");
         }
         const Node* list = section_.table().find("allow_calls");
-        if (list == nullptr || list->kind != Node::Kind::list || cell_.user_namespace) return;
+        if (list == nullptr || list->kind != Node::Kind::list || sandbox_.user_namespace) return;
         for (const Node& item : list->items) {
             const auto found = std::ranges::find(table, item.text, &Privileged::call);
             if (found == table.end() || has(found->capability)) continue;
@@ -218,33 +218,33 @@ private:
 
     bool runs_from(std::string_view directory) const {
         const auto holds = [&](const sandbox::Bind& bind) { return bind.execute && same_or_below(directory, bind.target); };
-        return same_or_below(directory, cell_.program) || std::ranges::any_of(cell_.binds, holds);
+        return same_or_below(directory, sandbox_.program) || std::ranges::any_of(sandbox_.binds, holds);
     }
 
     void read_root() {
-        section_.choice("root", cell_.root, root_choices);
+        section_.choice("root", sandbox_.root, root_choices);
         const Node* node = section_.table().find("root");
-        if (cell_.root == sandbox::Root::host && profile_ != Profile::open && node != nullptr) {
+        if (sandbox_.root == sandbox::Root::host && profile_ != Profile::open && node != nullptr) {
             error(*node, "root = \"host\" goes with profile = \"open\" only");
-            cell_.root = sandbox::Root::system;
+            sandbox_.root = sandbox::Root::system;
         }
-        cell_.mount_namespace = cell_.root != sandbox::Root::host;
-        cell_.private_tmp = cell_.mount_namespace;
+        sandbox_.mount_namespace = sandbox_.root != sandbox::Root::host;
+        sandbox_.private_tmp = sandbox_.mount_namespace;
     }
 
     // Also the path of a network namespace that somebody else made.
     void read_network() {
         const Node* node = section_.take("network", Node::Kind::text);
         if (node != nullptr) choose_network(*node);
-        cell_.calls.network = cell_.network != sandbox::Network::empty;
+        sandbox_.calls.network = sandbox_.network != sandbox::Network::empty;
     }
 
     void choose_network(const Node& node) {
         if (node.text == "empty" || node.text == "host") {
-            cell_.network = node.text == "host" ? sandbox::Network::host : sandbox::Network::empty;
+            sandbox_.network = node.text == "host" ? sandbox::Network::host : sandbox::Network::empty;
         } else if (node.text.starts_with('/') && check_path(node, "network", section_.complaints())) {
-            cell_.network = sandbox::Network::named;
-            cell_.network_path = node.text;
+            sandbox_.network = sandbox::Network::named;
+            sandbox_.network_path = node.text;
         } else if (!node.text.starts_with('/')) {
             error(node, "\"network\" cannot be " + quoted(node.text),
                   did_you_mean(node.text, {"empty", "host"}, "write one of \"empty\", \"host\", \"/run/netns/NAME\""));
@@ -256,15 +256,15 @@ private:
         read_memory_directories();
         read_directories();
         read_devices();
-        section_.choice("proc", cell_.proc, proc_choices);
+        section_.choice("proc", sandbox_.proc, proc_choices);
         read_secret_files();
         read_names();
-        section_.flag("ptys", cell_.ptys);
-        read_passwd_word("home", cell_.home);
-        read_passwd_word("shell", cell_.shell);
+        section_.flag("ptys", sandbox_.ptys);
+        read_passwd_word("home", sandbox_.home);
+        read_passwd_word("shell", sandbox_.shell);
         const Node* proc = section_.table().find("proc");
-        if (proc != nullptr && cell_.proc != sandbox::ProcView::hidden && !cell_.pid_namespace) {
-            error(*proc, "\"proc\" shows the processes of a pid namespace, and this cell has none of its own");
+        if (proc != nullptr && sandbox_.proc != sandbox::ProcView::hidden && !sandbox_.pid_namespace) {
+            error(*proc, "\"proc\" shows the processes of a pid namespace, and this sandbox has none of its own");
         }
     }
 
@@ -274,7 +274,7 @@ private:
         for (const Node& item : node->items) {
             if (item.kind != Node::Kind::text) section_.refuse_kind(item, item.key, "a string");
             else if (!policy::clean_absolute(item.key)) section_.complaints().error(item.key_place, quoted(item.key) + " is not an absolute, clean path");
-            else cell_.files.push_back({item.key, item.text});
+            else sandbox_.files.push_back({item.key, item.text});
         }
     }
 
@@ -300,9 +300,9 @@ private:
         if (item.find("target") == nullptr || item.find("size") == nullptr) return error(item, "a directory in memory has a \"target\" and a \"size\"");
         const bool shared_memory = one.target == "/dev/shm";   // in a directory of its own, and of this size
         if (same_or_below("/tmp", one.target) || (same_or_below("/dev", one.target) && !shared_memory) || same_or_below("/proc", one.target)) {
-            return error(item, quoted(one.target) + " in the cell is the cell's own");
+            return error(item, quoted(one.target) + " in the sandbox is the sandbox's own");
         }
-        cell_.memory_directories.push_back(std::move(one));
+        sandbox_.memory_directories.push_back(std::move(one));
     }
 
     void read_overlays() {
@@ -331,7 +331,7 @@ private:
         }
         if (one.target.empty() || one.lower.size() != item.find("lower")->items.size()) return;   // complained of already
         if (!check_layers(*item.find("lower"), one.lower) || !check_place(*item.find("target"), one)) return;
-        cell_.overlays.push_back(std::move(one));
+        sandbox_.overlays.push_back(std::move(one));
     }
 
     bool check_layers(const Node& node, const std::vector<std::string>& lower) {
@@ -354,20 +354,20 @@ private:
             error(node, std::move(what), std::move(suggestion));
             return false;
         };
-        for (const auto directory : cells_own) {
-            if (same_or_below(directory, one.target)) return refuse(quoted(one.target) + " in the cell is the cell's own");
+        for (const auto directory : sandboxes_own) {
+            if (same_or_below(directory, one.target)) return refuse(quoted(one.target) + " in the sandbox is the sandbox's own");
         }
         const auto hides = [&](std::string_view path) { return same_or_below(one.target, path); };
         const auto hidden = [&](std::string_view path) { return refuse(quoted(path) + " would be hidden by the overlay at " + quoted(one.target)); };
-        for (const auto& bind : cell_.binds) if (hides(bind.target)) return hidden(bind.target);
-        for (const auto& file : cell_.files) if (hides(file.target)) return hidden(file.target);
-        for (const auto& memory : cell_.memory_directories) if (hides(memory.target)) return hidden(memory.target);
-        for (const auto& own : cell_.own_directories) if (hides(own.path)) return hidden(own.path);
-        for (const auto& other : cell_.overlays) {
+        for (const auto& bind : sandbox_.binds) if (hides(bind.target)) return hidden(bind.target);
+        for (const auto& file : sandbox_.files) if (hides(file.target)) return hidden(file.target);
+        for (const auto& memory : sandbox_.memory_directories) if (hides(memory.target)) return hidden(memory.target);
+        for (const auto& own : sandbox_.own_directories) if (hides(own.path)) return hidden(own.path);
+        for (const auto& other : sandbox_.overlays) {
             if (hides(other.target) || same_or_below(other.target, one.target)) return refuse(quoted(one.target) + " and the overlay at " + quoted(other.target) + " lie one in the other");
         }
-        const bool runs_from_it = !cell_.program.empty() && hides(cell_.program);
-        if (runs_from_it && one.no_execute) return refuse("the program " + quoted(cell_.program) + " lies in an overlay that runs nothing", "add execute = true");
+        const bool runs_from_it = !sandbox_.program.empty() && hides(sandbox_.program);
+        if (runs_from_it && one.no_execute) return refuse("the program " + quoted(sandbox_.program) + " lies in an overlay that runs nothing", "add execute = true");
         return true;
     }
 
@@ -406,15 +406,15 @@ private:
             return error(item, "\"directories\" cannot hold " + quoted(word), did_you_mean(word, words, "write of " + join(words)));
         }
         own.variable = kind->variable;
-        if (std::ranges::find(cell_.own_directories, own.variable, &sandbox::OwnDirectory::variable) != cell_.own_directories.end()) {
+        if (std::ranges::find(sandbox_.own_directories, own.variable, &sandbox::OwnDirectory::variable) != sandbox_.own_directories.end()) {
             return error(item, quoted(word) + " is there twice in \"directories\"");
         }
         // Without a root of its own the worker walks there itself.
-        own.entered = (own.mode & 0077) != 0 || !cell_.mount_namespace;
+        own.entered = (own.mode & 0077) != 0 || !sandbox_.mount_namespace;
         own.path = own_directory(word, own.entered, daemon_, worker_.name);
         own.former = {own_directory(word, !own.entered, daemon_, worker_.name)};
         if (word == "cache") own.former.push_back(daemon_.cache_directory + "/" + worker_.name);
-        cell_.own_directories.push_back(std::move(own));
+        sandbox_.own_directories.push_back(std::move(own));
     }
 
     void read_secret_files() {
@@ -424,18 +424,18 @@ private:
             const bool good = !item.key.empty() && item.key.find('/') == std::string::npos && item.key != "." && item.key != ".." && item.key.size() < 128;
             if (!good) section_.complaints().error(item.key_place, quoted(item.key) + " is no name of a file below " + sandbox::secrets_directory);
             else if (item.kind != Node::Kind::text) section_.refuse_kind(item, item.key, "the path of a file");
-            else if (check_path(item, item.key, section_.complaints())) cell_.secret_files.push_back({item.key, item.text});
+            else if (check_path(item, item.key, section_.complaints())) sandbox_.secret_files.push_back({item.key, item.text});
         }
-        if (cell_.secret_files.size() > sandbox::max_secret_files) {
+        if (sandbox_.secret_files.size() > sandbox::max_secret_files) {
             error(*node, "a worker has at most " + std::to_string(sandbox::max_secret_files) + " secret files", "a grant with \"secret\" lends more");
         }
     }
 
     void read_names() {
-        section_.choice("names", cell_.names, names_choices);
+        section_.choice("names", sandbox_.names, names_choices);
         const Node* node = section_.table().find("names");
-        if (node == nullptr || cell_.names != sandbox::Names::host || cell_.network != sandbox::Network::empty) return;
-        error(*node, "\"names\" has no effect here: name servers are asked over a network, and this cell has none",
+        if (node == nullptr || sandbox_.names != sandbox::Names::host || sandbox_.network != sandbox::Network::empty) return;
+        error(*node, "\"names\" has no effect here: name servers are asked over a network, and this sandbox has none",
               "a connect grant by name, or network = \"host\"");
     }
 
@@ -447,7 +447,7 @@ private:
     }
 
     void read_devices() {
-        section_.texts("devices", cell_.devices);
+        section_.texts("devices", sandbox_.devices);
         const Node* node = section_.table().find("devices");
         if (node == nullptr || node->kind != Node::Kind::list) return;
         for (const Node& item : node->items) {
@@ -465,17 +465,17 @@ private:
         table.duration("monotonic", monotonic, Duration(0));
         table.duration("boottime", boottime, Duration(0));
         table.refuse_the_rest();
-        cell_.time_namespace = true;
-        cell_.monotonic_offset = std::chrono::duration_cast<std::chrono::seconds>(monotonic).count();
-        cell_.boottime_offset = std::chrono::duration_cast<std::chrono::seconds>(boottime).count();
+        sandbox_.time_namespace = true;
+        sandbox_.monotonic_offset = std::chrono::duration_cast<std::chrono::seconds>(monotonic).count();
+        sandbox_.boottime_offset = std::chrono::duration_cast<std::chrono::seconds>(boottime).count();
     }
 
     void read_landlock() {
-        section_.flag("scope_signals", cell_.scope_signals);
-        section_.flag("scope_abstract_sockets", cell_.scope_abstract_sockets);
-        read_ports("tcp_bind", cell_.tcp_bind);
-        read_ports("tcp_connect", cell_.tcp_connect);
-        cell_.calls.ports_restricted = cell_.tcp_bind.restricted || cell_.tcp_connect.restricted;
+        section_.flag("scope_signals", sandbox_.scope_signals);
+        section_.flag("scope_abstract_sockets", sandbox_.scope_abstract_sockets);
+        read_ports("tcp_bind", sandbox_.tcp_bind);
+        read_ports("tcp_connect", sandbox_.tcp_connect);
+        sandbox_.calls.ports_restricted = sandbox_.tcp_bind.restricted || sandbox_.tcp_connect.restricted;
     }
 
     void read_ports(std::string_view key, sandbox::Ports& into) {
@@ -567,13 +567,13 @@ private:
     }
 
     void add(const Node& item, const sandbox::Bind& bind) {
-        const bool own = std::any_of(cells_own.begin(), cells_own.end(),
+        const bool own = std::any_of(sandboxes_own.begin(), sandboxes_own.end(),
                                      [&](std::string_view directory) { return bind.target == directory; });
-        const bool twice = std::any_of(cell_.binds.begin(), cell_.binds.end(),
+        const bool twice = std::any_of(sandbox_.binds.begin(), sandbox_.binds.end(),
                                        [&](const auto& other) { return other.target == bind.target; });
-        if (own) return error(item, quoted(bind.target) + " in the cell is the cell's own");
+        if (own) return error(item, quoted(bind.target) + " in the sandbox is the sandbox's own");
         if (twice) return error(item, quoted(bind.target) + " is bound twice");
-        cell_.binds.push_back(bind);
+        sandbox_.binds.push_back(bind);
     }
 
     // A path that is bound already becomes executable; another is bound for it.
@@ -584,10 +584,10 @@ private:
         if (list != nullptr && list->kind == Node::Kind::list && std::ranges::any_of(list->items, pairs)) return void(section_.take("execute"));
         section_.paths("execute", paths);
         for (const std::string& path : paths) {
-            const auto bound = std::find_if(cell_.binds.begin(), cell_.binds.end(),
+            const auto bound = std::find_if(sandbox_.binds.begin(), sandbox_.binds.end(),
                                             [&](const auto& bind) { return bind.target == path; });
-            if (bound == cell_.binds.end()) {
-                cell_.binds.push_back({path, path, false, true});
+            if (bound == sandbox_.binds.end()) {
+                sandbox_.binds.push_back({path, path, false, true});
             } else {
                 bound->execute = true;
             }
@@ -595,9 +595,9 @@ private:
     }
 
     void read_hostname() {
-        section_.text("hostname", cell_.hostname);
-        const bool good = cell_.hostname.size() <= 64 &&
-                          std::all_of(cell_.hostname.begin(), cell_.hostname.end(), [](char c) {
+        section_.text("hostname", sandbox_.hostname);
+        const bool good = sandbox_.hostname.size() <= 64 &&
+                          std::all_of(sandbox_.hostname.begin(), sandbox_.hostname.end(), [](char c) {
                               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                                      c == '-' || c == '.';
                           });
@@ -608,39 +608,39 @@ private:
     }
 
     void read_rights() {
-        read_capabilities(section_, cell_.user_namespace, cell_.capabilities);
-        section_.flag("no_new_privileges", cell_.no_new_privileges);
-        section_.flag("refuse_executable_memory", cell_.refuse_executable_memory);
-        section_.flag("core_dumps", cell_.core_dumps);
+        read_capabilities(section_, sandbox_.user_namespace, sandbox_.capabilities);
+        section_.flag("no_new_privileges", sandbox_.no_new_privileges);
+        section_.flag("refuse_executable_memory", sandbox_.refuse_executable_memory);
+        section_.flag("core_dumps", sandbox_.core_dumps);
         read_dumpable();
-        section_.flag("private_keyring", cell_.private_keyring);
-        section_.path("terminal", cell_.terminal);
-        const bool needed = cell_.landlock || cell_.calls.enabled;
+        section_.flag("private_keyring", sandbox_.private_keyring);
+        section_.path("terminal", sandbox_.terminal);
+        const bool needed = sandbox_.landlock || sandbox_.calls.enabled;
         const Node* node = section_.table().find("no_new_privileges");
-        if (node != nullptr && needed && !cell_.no_new_privileges) {
+        if (node != nullptr && needed && !sandbox_.no_new_privileges) {
             error(*node, "without \"no_new_privileges\" there is neither Landlock nor a filter of calls",
                   "that goes with profile = \"open\" only");
         }
     }
 
     void read_dumpable() {
-        section_.flag("dumpable", cell_.dumpable);
+        section_.flag("dumpable", sandbox_.dumpable);
         const Node* node = section_.table().find("dumpable");
-        if (node == nullptr || cell_.dumpable) return;
-        if (!cell_.mount_namespace) error(*node, "\"dumpable\" can be false only in a root of its own", "write root = \"system\", or leave it out");
-        if ((cell_.capabilities & reading_all) != 0) error(*node, "\"dumpable\" cannot be false with a capability that reads every file");
+        if (node == nullptr || sandbox_.dumpable) return;
+        if (!sandbox_.mount_namespace) error(*node, "\"dumpable\" can be false only in a root of its own", "write root = \"system\", or leave it out");
+        if ((sandbox_.capabilities & reading_all) != 0) error(*node, "\"dumpable\" cannot be false with a capability that reads every file");
     }
 
     // Keys that would do nothing, where one might think that they protect.
     void refuse_idle() {
-        for (const std::string_view key : of_a_mount_tree) refuse_idle(key, cell_.mount_namespace, "root = \"system\"");
-        for (const std::string_view key : of_the_filter) refuse_idle(key, cell_.calls.enabled, other_profile);
-        for (const std::string_view key : of_landlock) refuse_idle(key, cell_.landlock, other_profile);
+        for (const std::string_view key : of_a_mount_tree) refuse_idle(key, sandbox_.mount_namespace, "root = \"system\"");
+        for (const std::string_view key : of_the_filter) refuse_idle(key, sandbox_.calls.enabled, other_profile);
+        for (const std::string_view key : of_landlock) refuse_idle(key, sandbox_.landlock, other_profile);
         for (const std::string_view key : {"tcp_bind", "tcp_connect"}) {
-            refuse_idle(key, cell_.network != sandbox::Network::empty, "a network");
+            refuse_idle(key, sandbox_.network != sandbox::Network::empty, "a network");
         }
-        refuse_idle("hostname", cell_.uts_namespace, other_profile);
-        refuse_idle("files", cell_.root == sandbox::Root::minimal, "root = \"minimal\"");
+        refuse_idle("hostname", sandbox_.uts_namespace, other_profile);
+        refuse_idle("files", sandbox_.root == sandbox::Root::minimal, "root = \"minimal\"");
     }
 
     void refuse_idle(std::string_view key, bool has_effect, const std::string& needs) {
@@ -654,13 +654,13 @@ private:
     Section& section_;
     const Daemon& daemon_;
     Worker& worker_;
-    sandbox::Plan& cell_;
+    sandbox::Plan& sandbox_;
     Profile profile_ = Profile::strict;
 };
 
 // Of a list also each of its entries, by the texts that stand in it: entry_key() says how.
 void mark_key(const Node& item, const Complaints& complaints, Marks& marks) {
-    const std::string key = "cell." + item.key;
+    const std::string key = "sandbox." + item.key;
     marks.emplace(key, complaints.mark(item.key_place));
     if (item.kind != Node::Kind::list) return;
     for (const Node& entry : item.items) {
@@ -674,15 +674,15 @@ void mark_key(const Node& item, const Complaints& complaints, Marks& marks) {
 
 }  // namespace
 
-void read_cell(Section& worker, const Daemon& daemon, Worker& into) {
+void read_sandbox(Section& worker, const Daemon& daemon, Worker& into) {
     static const Node empty;
-    const Node* node = worker.take("cell", Node::Kind::table);
-    Section section(node == nullptr ? empty : *node, "the cell of " + worker.what(), worker.complaints());
-    CellReader(section, daemon, into).read();
+    const Node* node = worker.take("sandbox", Node::Kind::table);
+    Section section(node == nullptr ? empty : *node, "the sandbox of " + worker.what(), worker.complaints());
+    SandboxReader(section, daemon, into).read();
     for (const Node& item : section.table().items) mark_key(item, worker.complaints(), into.marks);
-    sandbox::Plan& cell = into.cell;
-    const bool hidden = cell.mount_namespace && !cell.program.empty() && !shown(cell, cell.program);
-    if (hidden) cell.binds.push_back({cell.program, cell.program, false, true});
+    sandbox::Plan& sandbox = into.sandbox;
+    const bool hidden = sandbox.mount_namespace && !sandbox.program.empty() && !shown(sandbox, sandbox.program);
+    if (hidden) sandbox.binds.push_back({sandbox.program, sandbox.program, false, true});
 }
 
 }  // namespace warder::config

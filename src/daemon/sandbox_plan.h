@@ -1,4 +1,4 @@
-// What a worker's cell is to be, in lines: every item of its plan after defaults, and where each comes from. Also what of all
+// What a worker's sandbox is to be, in lines: every item of its plan after defaults, and where each comes from. Also what of all
 // plans this kernel lacks. Nothing is started.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace warder::daemon {
 
-control::CellPlanReport describe_cell(const config::Worker& worker, const sandbox::KernelFeatures& kernel);
+control::SandboxPlanReport describe_sandbox(const config::Worker& worker, const sandbox::KernelFeatures& kernel);
 
 // Not ok: a worker requires an item that the kernel lacks, or [daemon] require names one.
 control::KernelReport describe_kernel(const config::Config& config, const sandbox::KernelFeatures& kernel);

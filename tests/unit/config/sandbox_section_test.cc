@@ -9,11 +9,11 @@ using testing::complaints;
 using testing::good;
 using testing::worker;
 
-sandbox::Plan cell(const std::string& keys) { return worker("[worker.web.cell]\n" + keys).cell; }
-std::string cell_complaints(const std::string& keys) { return testing::worker_complaints("[worker.web.cell]\n" + keys); }
+sandbox::Plan sandbox(const std::string& keys) { return worker("[worker.web.sandbox]\n" + keys).sandbox; }
+std::string sandbox_complaints(const std::string& keys) { return testing::worker_complaints("[worker.web.sandbox]\n" + keys); }
 
-TEST_CASE("without a word the cell is strict") {
-    const sandbox::Plan plan = worker("").cell;
+TEST_CASE("without a word the sandbox is strict") {
+    const sandbox::Plan plan = worker("").sandbox;
     CHECK(plan.mount_namespace);
     CHECK(plan.pid_namespace);
     CHECK(plan.ipc_namespace);
@@ -26,12 +26,12 @@ TEST_CASE("without a word the cell is strict") {
     CHECK(plan.no_new_privileges);
     CHECK(plan.binds.empty());
     CHECK(plan.private_tmp);
-    const sandbox::Plan strict = cell("profile = \"strict\"\n");
+    const sandbox::Plan strict = sandbox("profile = \"strict\"\n");
     CHECK_EQ(strict.network, plan.network);
 }
 
 TEST_CASE("service is strict with the host's network") {
-    const sandbox::Plan plan = cell("profile = \"service\"\n");
+    const sandbox::Plan plan = sandbox("profile = \"service\"\n");
     CHECK_EQ(plan.network, sandbox::Network::host);
     CHECK(plan.calls.network);
     CHECK(plan.mount_namespace);
@@ -41,7 +41,7 @@ TEST_CASE("service is strict with the host's network") {
 }
 
 TEST_CASE("open leaves the host as it is, but gives no privilege") {
-    const sandbox::Plan plan = cell("profile = \"open\"\n");
+    const sandbox::Plan plan = sandbox("profile = \"open\"\n");
     CHECK_EQ(plan.root, sandbox::Root::host);
     CHECK_EQ(plan.network, sandbox::Network::host);
     CHECK_FALSE(plan.mount_namespace);
@@ -55,14 +55,14 @@ TEST_CASE("open leaves the host as it is, but gives no privilege") {
 }
 
 TEST_CASE("single keys differ from the profile, wherever the profile stands") {
-    CHECK_EQ(cell("network = \"empty\"\nprofile = \"service\"\n").network, sandbox::Network::empty);
-    CHECK_FALSE(cell("network = \"empty\"\nprofile = \"service\"\n").calls.network);
-    CHECK_EQ(cell("network = \"host\"\n").network, sandbox::Network::host);
-    CHECK(cell("profile = \"open\"\nroot = \"system\"\n").mount_namespace);
+    CHECK_EQ(sandbox("network = \"empty\"\nprofile = \"service\"\n").network, sandbox::Network::empty);
+    CHECK_FALSE(sandbox("network = \"empty\"\nprofile = \"service\"\n").calls.network);
+    CHECK_EQ(sandbox("network = \"host\"\n").network, sandbox::Network::host);
+    CHECK(sandbox("profile = \"open\"\nroot = \"system\"\n").mount_namespace);
 }
 
 TEST_CASE("binds are read-only unless they are said to be writable") {
-    const sandbox::Plan plan = cell("bind = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
+    const sandbox::Plan plan = sandbox("bind = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
                                     "bind_writable = [\"/var/cache/a\"]\nexecute = [\"/opt/a\", \"/usr/bin/env\"]\n");
     REQUIRE_EQ(plan.binds.size(), 4);
     CHECK_EQ(plan.binds[0].source, "/opt/a");
@@ -78,9 +78,9 @@ TEST_CASE("binds are read-only unless they are said to be writable") {
     CHECK(plan.binds[3].execute);
 }
 
-TEST_CASE("a program outside of the system's directories is shown in its cell") {
+TEST_CASE("a program outside of the system's directories is shown in its sandbox") {
     const auto shown = [](const std::string& keys) {
-        return good("[worker.web]\nexec = \"/opt/app/bin/web\"\n" + keys).workers.at(0).cell.binds;
+        return good("[worker.web]\nexec = \"/opt/app/bin/web\"\n" + keys).workers.at(0).sandbox.binds;
     };
     const auto alone = shown("");
     REQUIRE_EQ(alone.size(), 1);
@@ -88,13 +88,13 @@ TEST_CASE("a program outside of the system's directories is shown in its cell") 
     CHECK_EQ(alone[0].target, "/opt/app/bin/web");
     CHECK(alone[0].execute);
     CHECK_FALSE(alone[0].writable);
-    CHECK_EQ(shown("[worker.web.cell]\nbind = [\"/opt/app\"]\n").size(), 1);
-    CHECK_EQ(shown("[worker.web.cell]\nbind = [\"/opt/ap\"]\n").size(), 2);
-    CHECK(shown("[worker.web.cell]\nprofile = \"open\"\n").empty());
+    CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/app\"]\n").size(), 1);
+    CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/ap\"]\n").size(), 2);
+    CHECK(shown("[worker.web.sandbox]\nprofile = \"open\"\n").empty());
 }
 
 TEST_CASE("the rest of the keys are read") {
-    const sandbox::Plan plan = cell("tmp_size = \"8MiB\"\nhostname = \"a-1.b\"\nallow_calls = [\"kcmp\"]\ndeny_calls = [\"ptrace\"]\n");
+    const sandbox::Plan plan = sandbox("tmp_size = \"8MiB\"\nhostname = \"a-1.b\"\nallow_calls = [\"kcmp\"]\ndeny_calls = [\"ptrace\"]\n");
     CHECK_EQ(plan.tmp_size, 8U << 20);
     CHECK_EQ(plan.hostname, "a-1.b");
     CHECK_EQ(plan.calls.allow, std::vector<std::string>{"kcmp"});
@@ -104,15 +104,15 @@ TEST_CASE("the rest of the keys are read") {
 }
 
 TEST_CASE("a network is empty, the host's, or one that somebody else made") {
-    const sandbox::Plan plan = cell("network = \"/run/netns/blue\"\n");
+    const sandbox::Plan plan = sandbox("network = \"/run/netns/blue\"\n");
     CHECK_EQ(plan.network, sandbox::Network::named);
     CHECK_EQ(plan.network_path, "/run/netns/blue");
     CHECK(plan.calls.network);
-    CHECK_NE(cell_complaints("network = \"emty\"\n").find("did you mean \"empty\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("network = \"emty\"\n").find("did you mean \"empty\"?"), std::string::npos);
 }
 
-TEST_CASE("what is in the cell beside binds: texts, memory, devices, processes") {
-    const sandbox::Plan plan = cell("text_files = { \"/etc/motd\" = \"hi\" }\n"
+TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processes") {
+    const sandbox::Plan plan = sandbox("text_files = { \"/etc/motd\" = \"hi\" }\n"
                                     "memory_directories = [{ target = \"/run/a\", size = \"1MiB\", mode = \"0750\" }]\n"
                                     "devices = [\"null\", \"tty\"]\nproc = \"processes\"\nroot = \"minimal\"\nfiles = [\"/usr/lib/a.so\"]\n");
     REQUIRE_EQ(plan.files.size(), 1);
@@ -130,12 +130,12 @@ TEST_CASE("what is in the cell beside binds: texts, memory, devices, processes")
                              "memory_directories = [{ target = \"/tmp/a\", size = \"1MiB\" }]\n", "devices = [\"../sda\"]\n",
                              "files = [\"/a\"]\n", "profile = \"open\"\nproc = \"processes\"\n"}) {
         CAPTURE(keys);
-        CHECK_NE(cell_complaints(keys), "");
+        CHECK_NE(sandbox_complaints(keys), "");
     }
 }
 
 TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is told at its place") {
-    const sandbox::Plan plan = cell("overlays = [{ target = \"/srv/tree\", lower = [\"/opt/a:b\", \"/opt/b\"], size = \"16MiB\", mode = \"0750\" },\n"
+    const sandbox::Plan plan = sandbox("overlays = [{ target = \"/srv/tree\", lower = [\"/opt/a:b\", \"/opt/b\"], size = \"16MiB\", mode = \"0750\" },\n"
                                     " { target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n");
     REQUIRE_EQ(plan.overlays.size(), 2);
     CHECK_EQ(plan.overlays[0].target, "/srv/tree");
@@ -146,7 +146,7 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
     CHECK_EQ(plan.overlays[1].mode, 0755);
     CHECK_FALSE(plan.overlays[1].no_execute);
 
-    const auto one = [](const std::string& keys) { return cell_complaints("overlays = [{ " + keys + " }]\n"); };
+    const auto one = [](const std::string& keys) { return sandbox_complaints("overlays = [{ " + keys + " }]\n"); };
     const auto says = [](const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; };
     CHECK(says(one("target = \"/a\", lower = [\"/b\"]"), "w.toml:4:13"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"]"), "\"size\" is not there"));
@@ -155,36 +155,36 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
     CHECK(says(one("target = \"/a\", lower = [], size = \"1MiB\""), "from 1 to 64 layers"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\", \"/b/c\"], size = \"1MiB\""), "\"/b/c\" is part of \"/b\""));
     CHECK(says(one("target = \"/a\", lower = [\"/b\", \"/b\"], size = \"1MiB\""), "layers of one overlay cannot overlap"));
-    CHECK(says(one("target = \"/tmp/a\", lower = [\"/b\"], size = \"1MiB\""), "\"/tmp/a\" in the cell is the cell's own"));
+    CHECK(says(one("target = \"/tmp/a\", lower = [\"/b\"], size = \"1MiB\""), "\"/tmp/a\" in the sandbox is the sandbox's own"));
     CHECK(says(one("target = \"/\", lower = [\"/b\"], size = \"1MiB\""), "w.toml:4:24"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1\""), "size"));
     CHECK(says(one("target = \"/usr/bin\", lower = [\"/b\"], size = \"1MiB\""), "add execute = true"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\" }, { target = \"/a/c\", lower = [\"/b\"], size = \"1MiB\""), "lie one in the other"));
-    CHECK(says(cell_complaints("bind = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
+    CHECK(says(sandbox_complaints("bind = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
                "\"/a/b\" would be hidden by the overlay at \"/a\""));
-    CHECK(says(cell_complaints("profile = \"open\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
-    CHECK(says(cell_complaints("overlays = [\"/a\"]\n"), "w.toml:4:13"));
+    CHECK(says(sandbox_complaints("profile = \"open\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
+    CHECK(says(sandbox_complaints("overlays = [\"/a\"]\n"), "w.toml:4:13"));
 }
 
 TEST_CASE("a program in an overlay is not bound beside it") {
     const sandbox::Plan plan =
-        good("[worker.web]\nexec = \"/opt/app/web\"\n[worker.web.cell]\noverlays = [{ target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n")
+        good("[worker.web]\nexec = \"/opt/app/web\"\n[worker.web.sandbox]\noverlays = [{ target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n")
             .workers.at(0)
-            .cell;
+            .sandbox;
     CHECK(plan.binds.empty());
 }
 
 TEST_CASE("a user namespace is none, one of the usual two, or has maps of its own") {
     using sandbox::IdRange;
     using sandbox::own_id;
-    CHECK_FALSE(cell("").user_namespace);
-    CHECK_FALSE(cell("user_namespace = \"none\"\n").user_namespace);
-    const sandbox::Plan self = cell("user_namespace = \"self\"\n");
+    CHECK_FALSE(sandbox("").user_namespace);
+    CHECK_FALSE(sandbox("user_namespace = \"none\"\n").user_namespace);
+    const sandbox::Plan self = sandbox("user_namespace = \"self\"\n");
     CHECK(self.user_namespace);
     CHECK(self.uid_map == std::vector<IdRange>{{own_id, own_id, 1}});
     CHECK(self.gid_map == self.uid_map);
-    CHECK(cell("user_namespace = \"root\"\n").uid_map == std::vector<IdRange>{{0, own_id, 1}});
-    const sandbox::Plan maps = cell("user_namespace = { uid_map = [\"0:self:1\", \"1:100000:65536\"], gid_map = [\"self:self:1\"] }\n");
+    CHECK(sandbox("user_namespace = \"root\"\n").uid_map == std::vector<IdRange>{{0, own_id, 1}});
+    const sandbox::Plan maps = sandbox("user_namespace = { uid_map = [\"0:self:1\", \"1:100000:65536\"], gid_map = [\"self:self:1\"] }\n");
     CHECK(maps.uid_map == std::vector<IdRange>{{0, own_id, 1}, {1, 100000, 65536}});
     CHECK(maps.gid_map == std::vector<IdRange>{{own_id, own_id, 1}});
 }
@@ -192,13 +192,13 @@ TEST_CASE("a user namespace is none, one of the usual two, or has maps of its ow
 TEST_CASE("each mistake in a user namespace is told at its place") {
     const auto says = [](const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; };
     const auto with_map = [](const std::string& ranges) {
-        return cell_complaints("user_namespace = { uid_map = [" + ranges + "], gid_map = [\"0:self:1\"] }\n");
+        return sandbox_complaints("user_namespace = { uid_map = [" + ranges + "], gid_map = [\"0:self:1\"] }\n");
     };
-    CHECK(says(cell_complaints("user_namespace = \"slef\"\n"), "w.toml:4:18"));
-    CHECK(says(cell_complaints("user_namespace = \"slef\"\n"), "did you mean \"self\"?"));
-    CHECK(says(cell_complaints("user_namespace = true\n"), "must be a string or a table"));
-    CHECK(says(cell_complaints("user_namespace = { uid_map = [\"0:self:1\"] }\n"), "has a \"uid_map\" and a \"gid_map\""));
-    CHECK(says(cell_complaints("user_namespace = { uid_map = [\"0:self:1\"], gid_map = [\"0:self:1\"], uidmap = [] }\n"), "did you mean \"uid_map\"?"));
+    CHECK(says(sandbox_complaints("user_namespace = \"slef\"\n"), "w.toml:4:18"));
+    CHECK(says(sandbox_complaints("user_namespace = \"slef\"\n"), "did you mean \"self\"?"));
+    CHECK(says(sandbox_complaints("user_namespace = true\n"), "must be a string or a table"));
+    CHECK(says(sandbox_complaints("user_namespace = { uid_map = [\"0:self:1\"] }\n"), "has a \"uid_map\" and a \"gid_map\""));
+    CHECK(says(sandbox_complaints("user_namespace = { uid_map = [\"0:self:1\"], gid_map = [\"0:self:1\"], uidmap = [] }\n"), "did you mean \"uid_map\"?"));
     for (const char* bad : {"\"0:1\"", "\"0:1:2:3\"", "\"a:1:1\"", "\"0:1:0\"", "\"0:self:2\"", "\"4294967295:1:1\"", "\"4294967294:1000:2\"", "\"-1:1:1\"", "\"::\"", "\"\""}) {
         CAPTURE(bad);
         CHECK(says(with_map(bad), "w.toml:4:31"));
@@ -215,19 +215,19 @@ TEST_CASE("each mistake in a user namespace is told at its place") {
 }
 
 TEST_CASE("directories of its own lie where their kind does, and are named to the program") {
-    const sandbox::Plan plan = cell("directories = [\"state\", \"cache\", \"logs\", \"runtime\"]\n");
+    const sandbox::Plan plan = sandbox("directories = [\"state\", \"cache\", \"logs\", \"runtime\"]\n");
     REQUIRE_EQ(plan.own_directories.size(), 4);
     CHECK_EQ(plan.own_directories[0].path, "/var/lib/warder/state/web");
     CHECK_EQ(plan.own_directories[0].variable, "STATE_DIRECTORY");
     CHECK_EQ(plan.own_directories[1].path, "/var/cache/warder/private/web");
     CHECK_EQ(plan.own_directories[2].path, "/var/lib/warder/logs/web");
     CHECK_EQ(plan.own_directories[3].path, "/run/warder/worker/web");
-    CHECK_NE(cell_complaints("directories = [\"stat\"]\n").find("did you mean \"state\"?"), std::string::npos);
-    CHECK_NE(cell_complaints("directories = [\"state\", \"state\"]\n").find("twice"), std::string::npos);
+    CHECK_NE(sandbox_complaints("directories = [\"stat\"]\n").find("did you mean \"state\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("directories = [\"state\", \"state\"]\n").find("twice"), std::string::npos);
 }
 
 TEST_CASE("T47: a directory that others may enter lies beside the private ones, and what was kept moves along") {
-    const auto one = [](const std::string& table) { return cell("directories = [" + table + "]\n").own_directories.at(0); };
+    const auto one = [](const std::string& table) { return sandbox("directories = [" + table + "]\n").own_directories.at(0); };
     const auto runtime = one("{ kind = \"runtime\", mode = \"0750\", group = \"www-data\" }");
     CHECK_EQ(runtime.path, "/run/warder/public/web");
     CHECK_EQ(runtime.mode, 0750);
@@ -238,9 +238,9 @@ TEST_CASE("T47: a directory that others may enter lies beside the private ones, 
     CHECK_EQ(state.former.at(0), "/var/lib/warder/state/web");
     CHECK_FALSE(one("{ kind = \"state\" }").entered);
     CHECK_EQ(one("\"cache\"").former.at(1), "/var/cache/warder/web");
-    CHECK_EQ(cell("profile = \"open\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
+    CHECK_EQ(sandbox("profile = \"open\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
     const auto says = [](const std::string& table, const char* what) {
-        return cell_complaints("directories = [" + table + "]\n").find(what) != std::string::npos;
+        return sandbox_complaints("directories = [" + table + "]\n").find(what) != std::string::npos;
     };
     CHECK(says("{ mode = \"0750\" }", "has a \"kind\""));
     CHECK(says("{ kind = \"rumtime\" }", "did you mean \"runtime\"?"));
@@ -253,7 +253,7 @@ TEST_CASE("T47: a directory that others may enter lies beside the private ones, 
 }
 
 TEST_CASE("secret files, names, terminals, home and shell are read, and refused where they would do nothing") {
-    const sandbox::Plan plan = cell("network = \"host\"\nnames = \"host\"\nptys = true\nhome = \"/srv/home\"\nshell = \"/usr/bin/sh\"\n"
+    const sandbox::Plan plan = sandbox("network = \"host\"\nnames = \"host\"\nptys = true\nhome = \"/srv/home\"\nshell = \"/usr/bin/sh\"\n"
                                     "secret_files = { \"tls.key\" = \"/etc/key\" }\n");
     CHECK(plan.names == sandbox::Names::host);
     CHECK(plan.ptys);
@@ -262,7 +262,7 @@ TEST_CASE("secret files, names, terminals, home and shell are read, and refused 
     REQUIRE_EQ(plan.secret_files.size(), 1);
     CHECK_EQ(plan.secret_files[0].name, "tls.key");
     CHECK_EQ(plan.secret_files[0].source, "/etc/key");
-    const auto says = [](const std::string& keys, const char* what) { return cell_complaints(keys).find(what) != std::string::npos; };
+    const auto says = [](const std::string& keys, const char* what) { return sandbox_complaints(keys).find(what) != std::string::npos; };
     CHECK(says("names = \"host\"\n", "name servers are asked over a network"));
     CHECK(says("names = \"hosts\"\n", "did you mean \"host\"?"));
     CHECK(says("secret_files = { \"a/b\" = \"/etc/key\" }\n", "is no name of a file"));
@@ -275,14 +275,14 @@ TEST_CASE("secret files, names, terminals, home and shell are read, and refused 
 }
 
 TEST_CASE("T47: what could set a set-id bit unseen is not allowed beside the key that refuses it") {
-    CHECK(cell("").calls.restrict_suid_sgid);
-    CHECK_NE(cell_complaints("allow_calls = [\"openat2\"]\n").find("restrict_suid_sgid = false"), std::string::npos);
-    CHECK_EQ(cell_complaints("allow_calls = [\"openat2\"]\nrestrict_suid_sgid = false\n"), "");
-    CHECK_NE(cell_complaints("profile = \"open\"\nrestrict_suid_sgid = true\n").find("has no effect here"), std::string::npos);
+    CHECK(sandbox("").calls.restrict_suid_sgid);
+    CHECK_NE(sandbox_complaints("allow_calls = [\"openat2\"]\n").find("restrict_suid_sgid = false"), std::string::npos);
+    CHECK_EQ(sandbox_complaints("allow_calls = [\"openat2\"]\nrestrict_suid_sgid = false\n"), "");
+    CHECK_NE(sandbox_complaints("profile = \"open\"\nrestrict_suid_sgid = true\n").find("has no effect here"), std::string::npos);
 }
 
 TEST_CASE("clocks, ports and scopes are read") {
-    const sandbox::Plan plan = cell("time_offsets = { boottime = \"1d\" }\nnetwork = \"host\"\ntcp_bind = []\ntcp_connect = [443]\n"
+    const sandbox::Plan plan = sandbox("time_offsets = { boottime = \"1d\" }\nnetwork = \"host\"\ntcp_bind = []\ntcp_connect = [443]\n"
                                     "scope_signals = false\n");
     CHECK(plan.time_namespace);
     CHECK_EQ(plan.boottime_offset, 86400);
@@ -291,22 +291,22 @@ TEST_CASE("clocks, ports and scopes are read") {
     CHECK_EQ(plan.tcp_connect.allowed, std::vector<std::uint16_t>{443});
     CHECK_FALSE(plan.scope_signals);
     CHECK(plan.scope_abstract_sockets);
-    CHECK_NE(cell_complaints("network = \"host\"\ntcp_bind = [70000]\n"), "");
-    CHECK_NE(cell_complaints("tcp_bind = [80]\n").find("has no effect here"), std::string::npos);
+    CHECK_NE(sandbox_complaints("network = \"host\"\ntcp_bind = [70000]\n"), "");
+    CHECK_NE(sandbox_complaints("tcp_bind = [80]\n").find("has no effect here"), std::string::npos);
 }
 
 TEST_CASE("preferred items are those that depend on the kernel") {
     const std::vector<std::string> both{"landlock", "refuse_executable_memory"};
-    CHECK_EQ(cell("preferred = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
-    CHECK(cell("refuse_executable_memory = true\n").preferred.empty());
-    CHECK(cell("profile = \"service\"\n").preferred.empty());
-    CHECK_NE(cell_complaints("preferred = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
+    CHECK_EQ(sandbox("preferred = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
+    CHECK(sandbox("refuse_executable_memory = true\n").preferred.empty());
+    CHECK(sandbox("profile = \"service\"\n").preferred.empty());
+    CHECK_NE(sandbox_complaints("preferred = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
     CHECK_EQ(good("[daemon]\nrequire = [\"landlock\", \"seccomp\"]\n").daemon.require.size(), 2);
     CHECK_NE(complaints("[daemon]\nrequire = [\"secomp\"]\n").find("did you mean \"seccomp\"?"), std::string::npos);
 }
 
 TEST_CASE("lent sockets narrow the filter") {
-    const auto calls = [](const std::string& grants) { return worker("[worker.web.grants]\n" + grants).cell.calls; };
+    const auto calls = [](const std::string& grants) { return worker("[worker.web.grants]\n" + grants).sandbox.calls; };
     CHECK_FALSE(calls("a = { read = \"/a\" }\n").inet_sockets_lent);
     CHECK(calls("a = { listen = \"tcp:*:80\" }\n").inet_sockets_lent);
     CHECK_FALSE(calls("a = { listen = \"tcp:*:80\" }\n").datagram_sockets_lent);
@@ -316,14 +316,14 @@ TEST_CASE("lent sockets narrow the filter") {
 }
 
 TEST_CASE("the host's root goes with profile open only") {
-    CHECK_EQ(cell_complaints("root = \"host\"\n"),
+    CHECK_EQ(sandbox_complaints("root = \"host\"\n"),
              "w.toml:4:8: error: root = \"host\" goes with profile = \"open\" only\n"
              "    4 | root = \"host\"\n"
              "      |        ^~~~~~\n");
 }
 
 TEST_CASE("a key that would do nothing is an error") {
-    CHECK_EQ(cell_complaints("profile = \"open\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
+    CHECK_EQ(sandbox_complaints("profile = \"open\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
              "w.toml:5:1: error: \"bind\" has no effect here: it needs root = \"system\"\n"
              "    5 | bind = [\"/opt/a\"]\n"
              "      | ^~~~\n"
@@ -338,9 +338,9 @@ TEST_CASE("a key that would do nothing is an error") {
 TEST_CASE("a pair of paths with a colon is an error that shows the table, and a name with a colon is none") {
     const auto says = [](const std::string& keys, const std::string& part) {
         CAPTURE(keys);
-        CHECK_NE(cell_complaints(keys).find(part), std::string::npos);
+        CHECK_NE(sandbox_complaints(keys).find(part), std::string::npos);
     };
-    CHECK_EQ(cell_complaints("bind = [\"/a:/b:ro\"]\n"),
+    CHECK_EQ(sandbox_complaints("bind = [\"/a:/b:ro\"]\n"),
              "w.toml:4:9: error: \"/a:/b:ro\" is one path with a colon in it: \"bind\" takes paths, and tables where source and target differ\n"
              "    4 | bind = [\"/a:/b:ro\"]\n"
              "      |         ^~~~~~~~~~ write bind = [{ source = \"/a\", target = \"/b\" }]\n");
@@ -350,11 +350,11 @@ TEST_CASE("a pair of paths with a colon is an error that shows the table, and a 
     says("bind_writable = [\"/a:rw\"]\n", "write bind_writable = [\"/a\"]");
     says("bind = [\"/a:/b:noexec\"]\n", "noexec = true }]");
     says("execute = [\"/a:/b\"]\n", "and execute = [\"/b\"]");
-    CHECK_EQ(cell("bind = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
+    CHECK_EQ(sandbox("bind = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
 }
 
 TEST_CASE("what was written does not run in strict: no file below /tmp, a directory of its own or a writable bind is code") {
-    const sandbox::Plan plan = cell("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexecute = [\"/opt/x/run\"]\n"
+    const sandbox::Plan plan = sandbox("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexecute = [\"/opt/x/run\"]\n"
                                     "directories = [\"state\"]\nbind = [\"/srv/c\"]\n");
     const auto noexec = [&plan](const char* target) { return std::ranges::find(plan.binds, target, &sandbox::Bind::target)->no_execute; };
     CHECK(plan.tmp_no_execute);
@@ -364,40 +364,40 @@ TEST_CASE("what was written does not run in strict: no file below /tmp, a direct
     CHECK_FALSE(noexec("/srv/c"));
     CHECK(plan.own_directories.at(0).no_execute);
     CHECK(plan.calls.no_code_in_shared_memory);
-    const sandbox::Plan compiles = cell("refuse_executable_memory = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
+    const sandbox::Plan compiles = sandbox("refuse_executable_memory = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
     CHECK_FALSE(compiles.tmp_no_execute);
     CHECK_FALSE(compiles.binds.at(0).no_execute);
     CHECK_FALSE(compiles.own_directories.at(0).no_execute);
-    CHECK_FALSE(cell("profile = \"service\"\n").tmp_no_execute);
+    CHECK_FALSE(sandbox("profile = \"service\"\n").tmp_no_execute);
 }
 
 TEST_CASE("calls that the kernel refuses whatever the filter says are told") {
-    CHECK_NE(cell_complaints("allow_calls = [\"setgroups\"]\n").find("refused by the kernel: it takes the capability setgid; \"supplementary_groups\" gives it groups"), std::string::npos);
-    CHECK_NE(cell_complaints("allow_calls = [\"chroot\"]\n").find("the capability sys_chroot"), std::string::npos);
-    CHECK_EQ(cell_complaints("allow_calls = [\"chroot\"]\ntrusted_capabilities = [\"sys_chroot\"]\n").find("refused by the kernel"), std::string::npos);
-    CHECK_NE(cell_complaints("user_namespace = \"root\"\ntrusted_capabilities = [\"setgid\"]\n").find("setgroups(2) is denied, whatever it may"), std::string::npos);
+    CHECK_NE(sandbox_complaints("allow_calls = [\"setgroups\"]\n").find("refused by the kernel: it takes the capability setgid; \"supplementary_groups\" gives it groups"), std::string::npos);
+    CHECK_NE(sandbox_complaints("allow_calls = [\"chroot\"]\n").find("the capability sys_chroot"), std::string::npos);
+    CHECK_EQ(sandbox_complaints("allow_calls = [\"chroot\"]\ntrusted_capabilities = [\"sys_chroot\"]\n").find("refused by the kernel"), std::string::npos);
+    CHECK_NE(sandbox_complaints("user_namespace = \"root\"\ntrusted_capabilities = [\"setgid\"]\n").find("setgroups(2) is denied, whatever it may"), std::string::npos);
 }
 
 TEST_CASE("D15: strict knows the requests of ioctl(2), and names of descriptors where it shows processes") {
-    CHECK(cell("").calls.few_ioctls);
-    CHECK_FALSE(cell("profile = \"service\"\n").calls.few_ioctls);
-    CHECK_EQ(cell("allow_ioctls = [\"FS_IOC_SETFLAGS\", 0x1234]\n").calls.allow_ioctls, std::vector<std::uint32_t>{0x40086602U, 0x1234U});
-    CHECK(cell("allow_ioctls = \"all\"\n").calls.any_ioctl);
-    CHECK_NE(cell_complaints("allow_ioctls = [\"FS_IOC_SETFLAG\"]\n").find("did you mean \"FS_IOC_SETFLAGS\"?"), std::string::npos);
-    CHECK_NE(cell_complaints("allow_ioctls = [-1]\n").find("a request of 32 bits"), std::string::npos);
-    CHECK_NE(cell_complaints("allow_ioctls = \"some\"\n").find("a list, or \"all\""), std::string::npos);
-    CHECK_NE(cell_complaints("profile = \"service\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
-    CHECK_NE(cell_complaints("profile = \"open\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
-    CHECK_FALSE(cell("").calls.descriptors_have_names);
-    CHECK(cell("proc = \"processes\"\n").calls.descriptors_have_names);
-    CHECK_FALSE(cell("profile = \"service\"\nproc = \"processes\"\n").calls.descriptors_have_names);
-    CHECK_FALSE(cell("").calls.devices_lent);
-    CHECK(cell("devices = [\"null\", \"kvm\"]\n").calls.devices_lent);
-    CHECK(worker("grants.d = { device = \"/dev/kvm\" }\n").cell.calls.devices_lent);
+    CHECK(sandbox("").calls.few_ioctls);
+    CHECK_FALSE(sandbox("profile = \"service\"\n").calls.few_ioctls);
+    CHECK_EQ(sandbox("allow_ioctls = [\"FS_IOC_SETFLAGS\", 0x1234]\n").calls.allow_ioctls, std::vector<std::uint32_t>{0x40086602U, 0x1234U});
+    CHECK(sandbox("allow_ioctls = \"all\"\n").calls.any_ioctl);
+    CHECK_NE(sandbox_complaints("allow_ioctls = [\"FS_IOC_SETFLAG\"]\n").find("did you mean \"FS_IOC_SETFLAGS\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("allow_ioctls = [-1]\n").find("a request of 32 bits"), std::string::npos);
+    CHECK_NE(sandbox_complaints("allow_ioctls = \"some\"\n").find("a list, or \"all\""), std::string::npos);
+    CHECK_NE(sandbox_complaints("profile = \"service\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
+    CHECK_NE(sandbox_complaints("profile = \"open\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
+    CHECK_FALSE(sandbox("").calls.descriptors_have_names);
+    CHECK(sandbox("proc = \"processes\"\n").calls.descriptors_have_names);
+    CHECK_FALSE(sandbox("profile = \"service\"\nproc = \"processes\"\n").calls.descriptors_have_names);
+    CHECK_FALSE(sandbox("").calls.devices_lent);
+    CHECK(sandbox("devices = [\"null\", \"kvm\"]\n").calls.devices_lent);
+    CHECK(worker("grants.d = { device = \"/dev/kvm\" }\n").sandbox.calls.devices_lent);
 }
 
 TEST_CASE("what is wrong with binds is told at the entry") {
-    CHECK_EQ(cell_complaints("bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
+    CHECK_EQ(sandbox_complaints("bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
              "w.toml:4:9: error: path of \"bind\" is not absolute\n"
              "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |         ^~~~~ write the whole path, from \"/\"\n"
@@ -407,7 +407,7 @@ TEST_CASE("what is wrong with binds is told at the entry") {
              "w.toml:4:19: error: \"bind\" has no \"source\"\n"
              "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |                   ^~~~~~~~~~~~~~~~~\n"
-             "w.toml:4:38: error: \"/proc\" in the cell is the cell's own\n"
+             "w.toml:4:38: error: \"/proc\" in the sandbox is the sandbox's own\n"
              "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |                                      ^~~~~~~\n"
              "w.toml:5:18: error: \"/a\" is bound twice\n"
@@ -416,7 +416,7 @@ TEST_CASE("what is wrong with binds is told at the entry") {
 }
 
 TEST_CASE("calls and host names are words of their kind") {
-    CHECK_EQ(cell_complaints("allow_calls = [\"sys mount\"]\ndeny_calls = [\"sys mount\"]\nhostname = \"a_b\"\n"),
+    CHECK_EQ(sandbox_complaints("allow_calls = [\"sys mount\"]\ndeny_calls = [\"sys mount\"]\nhostname = \"a_b\"\n"),
              "w.toml:4:16: error: there is no system call \"sys mount\"\n"
              "    4 | allow_calls = [\"sys mount\"]\n"
              "      |                ^~~~~~~~~~~ did you mean \"fsmount\"?\n"

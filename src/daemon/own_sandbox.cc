@@ -1,4 +1,4 @@
-#include "daemon/own_cell.h"
+#include "daemon/own_sandbox.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -75,7 +75,7 @@ std::string open_over_exec() {
     return numbers.empty() ? "none" : numbers;
 }
 
-control::CellItem item(std::string name, std::string wanted, std::string effective, control::Evidence evidence) {
+control::SandboxItem item(std::string name, std::string wanted, std::string effective, control::Evidence evidence) {
     const bool matches = wanted == effective;
     return {std::move(name), std::move(wanted), std::move(effective), evidence, matches};
 }
@@ -84,7 +84,7 @@ control::CellItem item(std::string name, std::string wanted, std::string effecti
 
 std::vector<std::string_view> denied_calls() { return {std::begin(denied), std::end(denied)}; }
 
-void OwnCell::close_memory_and_descriptors() {
+void OwnSandbox::close_memory_and_descriptors() {
     ::prctl(PR_SET_DUMPABLE, 0);
     rlimit core{};
     ::getrlimit(RLIMIT_CORE, &core);
@@ -95,26 +95,26 @@ void OwnCell::close_memory_and_descriptors() {
 }
 
 // The filter before the capabilities: without no_new_privs it takes CAP_SYS_ADMIN.
-Result<OwnCell> OwnCell::put_on(const config::Config& config) {
-    OwnCell cell;
+Result<OwnSandbox> OwnSandbox::put_on(const config::Config& config) {
+    OwnSandbox sandbox;
     const Needs needs = needed_by(config);
     const auto before = TRY(capabilities::held());
-    cell.missing_ = never_had(needs, before.permitted);
+    sandbox.missing_ = never_had(needs, before.permitted);
     if (needs_new_privileges(config).empty() && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failure("prctl(PR_SET_NO_NEW_PRIVS)");
-    cell.no_new_privileges_ = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+    sandbox.no_new_privileges_ = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
     TRY(install_filter());
     TRY(capabilities::keep_only(needs.set()));
-    cell.kept_ = needs.set() & before.permitted;
-    return cell;
+    sandbox.kept_ = needs.set() & before.permitted;
+    return sandbox;
 }
 
-std::vector<std::string> OwnCell::restarts_for(const config::Config& next) const {
+std::vector<std::string> OwnSandbox::restarts_for(const config::Config& next) const {
     return daemon::restarts_for(next, kept_, no_new_privileges_);
 }
 
-std::vector<control::CellItem> OwnCell::receipt(const std::string& cgroup) const {
+std::vector<control::SandboxItem> OwnSandbox::receipt(const std::string& cgroup) const {
     using control::Evidence;
-    std::vector<control::CellItem> items;
+    std::vector<control::SandboxItem> items;
     const auto status = read_file("/proc/self/status", 16 * 1024);
     const auto field = [&](const char* key) { return status ? std::string(sandbox::status_field(*status, key)) : std::string(); };
     const auto set = [&](const char* key) { return capabilities::in_words(std::strtoull(field(key).c_str(), nullptr, 16)); };
