@@ -263,10 +263,10 @@ typedef struct warder_process {
     uint64_t reserved[1];
 } warder_process;
 
-/* Runs the grant's command. `values`: one for each hole of the command, in their order, then NULL; NULL for a command without
- * holes. No shell sees them; none has a line break in it. `grant`: its name, or NULL where the worker has one command only.
+/* Runs the grant's command. `values`: one for each placeholder of the command, in their order, then NULL; NULL for a command without
+ * placeholders. No shell sees them; none has a line break in it. `grant`: its name, or NULL where the worker has one command only.
  * Returns 0 with `process` filled, once the command has begun, or -1. It is killed at the grant's timeout.
- * errno: EACCES, EINVAL (a value is not of its hole's type, or there are more or fewer than holes), E2BIG (over 16 KiB together),
+ * errno: EACCES, EINVAL (a value is not of its placeholder's type, or there are more or fewer than placeholders), E2BIG (over 16 KiB together),
  * EDQUOT (as many run as may at once), ENOENT, ENOEXEC and the others of execve(2), EAGAIN, ETIMEDOUT, and those of convention 1.
  * Since 0.1. */
 int warder_run(warder_connection *connection, const char *grant, const char *const *values, warder_process *process);

@@ -300,7 +300,7 @@ public:
         done(warder_sysctl_set(handle_, text(grant), text(key), given(value)));
     }
 
-    // Runs the grant's command with a value for each of its holes.
+    // Runs the grant's command with a value for each of its placeholders.
     Process run(const std::string& grant, const std::vector<std::string>& values = {}) {
         std::vector<const char*> list;
         for (const auto& value : values) list.push_back(given(value));

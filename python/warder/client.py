@@ -283,7 +283,7 @@ class Connection:
         self._do(Request(Operation.SYSCTL_WRITE, grant, key, value))
 
     def run(self, grant: str = "", *values: str) -> Process:
-        """Runs the grant's command, with a value for each of its holes; no shell sees them. Returns once it has begun."""
+        """Runs the grant's command, with a value for each of its placeholders; no shell sees them. Returns once it has begun."""
         (result,) = self._ask([link.run_request(grant, values)])
         if result.error:
             raise result.error

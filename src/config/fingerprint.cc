@@ -163,7 +163,7 @@ void add_identity(Lines& lines, const Worker& worker) {
 
 void add_command(Lines& lines, const policy::Command& command) {
     for (const policy::Word& word : command.words) {
-        lines.add("grant.run.before", word.before).add("grant.run.hole", word.hole);
+        lines.add("grant.run.before", word.before).add("grant.run.placeholder", word.placeholder);
         lines.add("grant.run.text", word.text).add("grant.run.name", word.name);
     }
     lines.add("grant.run.user", command.user).add("grant.run.uid", command.uid).add("grant.run.gid", command.gid);

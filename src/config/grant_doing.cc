@@ -12,7 +12,7 @@
 namespace warder::config {
 namespace {
 
-using policy::Hole;
+using policy::Placeholder;
 using policy::Kind;
 using policy::Lookup;
 using policy::Word;
@@ -29,11 +29,11 @@ constexpr std::array<Choice<bool>, 2> stream_choices{{
     {"seqpacket", false},
 }};
 
-constexpr std::array<Choice<Hole>, 4> hole_choices{{
-    {"word", Hole::word},
-    {"number", Hole::number},
-    {"path", Hole::path},
-    {"choice", Hole::choice},
+constexpr std::array<Choice<Placeholder>, 4> placeholder_choices{{
+    {"word", Placeholder::word},
+    {"number", Placeholder::number},
+    {"path", Placeholder::path},
+    {"choice", Placeholder::choice},
 }};
 
 constexpr std::int64_t last_signal = 63;   // the largest that a set of 64 bits has room for
@@ -62,7 +62,7 @@ bool for_each_text(GrantDraft& draft, std::string_view instead, Each each) {
 
 // ---- Commands ----
 
-// Reads one argument: literal text, with braces doubled, and perhaps a hole at its end.
+// Reads one argument: literal text, with braces doubled, and perhaps a placeholder at its end.
 class WordReader {
 public:
     WordReader(GrantDraft& draft, const Node& item) : draft_(draft), item_(item), rest_(item.text) {}
@@ -75,7 +75,7 @@ public:
                 literal += rest_.front();
                 rest_.remove_prefix(2);
             } else if (rest_.front() == '{') {
-                take_hole(word);
+                take_placeholder(word);
             } else if (rest_.front() == '}') {
                 fail("a \"}\" that closes nothing in " + quoted(item_.text), "a \"}\" itself is written \"}}\"");
             } else {
@@ -83,7 +83,7 @@ public:
                 rest_.remove_prefix(1);
             }
         }
-        (word.hole == Hole::none ? word.text : word.before) = literal;
+        (word.placeholder == Placeholder::none ? word.text : word.before) = literal;
         return word;
     }
 
@@ -93,7 +93,7 @@ private:
         good_ = false;
     }
 
-    void take_hole(Word& word) {
+    void take_placeholder(Word& word) {
         const std::size_t end = rest_.find('}');
         if (end == std::string_view::npos) {
             return fail("a \"{\" that nothing closes in " + quoted(item_.text), "a \"{\" itself is written \"{{\"");
@@ -101,47 +101,47 @@ private:
         const std::string_view inside = rest_.substr(1, end - 1);
         rest_.remove_prefix(end + 1);
         // A value's end would otherwise be open: where it stops and the literal begins is for the program to guess.
-        if (!rest_.empty()) return fail("a hole ends its argument, and after this one there is " + quoted(rest_));
-        read_hole(inside, word);
+        if (!rest_.empty()) return fail("a placeholder ends its argument, and after this one there is " + quoted(rest_));
+        read_placeholder(inside, word);
     }
 
     // "who:word", "file:path:/srv/www", "how:choice:fast|slow"
-    void read_hole(std::string_view inside, Word& word) {
+    void read_placeholder(std::string_view inside, Word& word) {
         const std::string_view name = inside.substr(0, inside.find(':'));
         std::string_view rest = inside.substr(std::min(inside.size(), name.size() + 1));
         const std::string_view type = rest.substr(0, rest.find(':'));
         rest.remove_prefix(std::min(rest.size(), type.size() + 1));
         word.name = name;
         const bool good_name = !name.empty() && std::ranges::all_of(name, lower_or_digit);
-        if (!good_name) return fail(quoted(name) + " cannot name a hole", "holes read \"{name:word}\"");
-        if (type.empty()) return fail("hole " + quoted(name) + " has no type", "write \"{" + std::string(name) + ":word}\"");
+        if (!good_name) return fail(quoted(name) + " cannot name a placeholder", "placeholders read \"{name:word}\"");
+        if (type.empty()) return fail("placeholder " + quoted(name) + " has no type", "write \"{" + std::string(name) + ":word}\"");
         take_type(type, word);
         if (good_) take_rest(rest, word);
     }
 
     void take_type(std::string_view type, Word& word) {
-        const auto found = std::ranges::find(hole_choices, type, &Choice<Hole>::name);
-        if (found == hole_choices.end()) {
-            return fail("a hole of type " + quoted(type),
+        const auto found = std::ranges::find(placeholder_choices, type, &Choice<Placeholder>::name);
+        if (found == placeholder_choices.end()) {
+            return fail("a placeholder of type " + quoted(type),
                         did_you_mean(type, {"word", "number", "path", "choice"}, "write one of word, number, path, choice"));
         }
-        word.hole = found->value;
+        word.placeholder = found->value;
     }
 
     void take_rest(std::string_view rest, Word& word) {
         word.text = rest;
-        switch (word.hole) {
-            case Hole::path:
+        switch (word.placeholder) {
+            case Placeholder::path:
                 if (word.text.size() > 1 && word.text.ends_with('/')) word.text.pop_back();
                 if (word.text == "/" || policy::clean_absolute(word.text)) return;
-                return fail("hole " + quoted(word.name) + " says no directory for its path",
+                return fail("placeholder " + quoted(word.name) + " says no directory for its path",
                             "write \"{" + word.name + ":path:/srv/www}\"");
-            case Hole::choice:
+            case Placeholder::choice:
                 if (good_choices(rest)) return;
-                return fail("hole " + quoted(word.name) + " has no words, or an empty one, to choose of",
+                return fail("placeholder " + quoted(word.name) + " has no words, or an empty one, to choose of",
                             "write \"{" + word.name + ":choice:fast|slow}\"");
             default:
-                if (!rest.empty()) fail("hole " + quoted(word.name) + " says more than its type: " + quoted(rest));
+                if (!rest.empty()) fail("placeholder " + quoted(word.name) + " says more than its type: " + quoted(rest));
         }
     }
 
@@ -159,8 +159,8 @@ private:
 
 void check_words(GrantDraft& draft, const Node& item, const Word& word) {
     const bool first = draft.grant.command.words.empty();
-    if (first && word.hole != Hole::none) {
-        return draft.complaints().error(item.place, "the program of \"run\" is fixed: it has no hole");
+    if (first && word.placeholder != Placeholder::none) {
+        return draft.complaints().error(item.place, "the program of \"run\" is fixed: it has no placeholder");
     }
     if (first) {
         Node program = item;

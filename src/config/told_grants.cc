@@ -7,20 +7,20 @@ namespace warder::config {
 namespace {
 
 using policy::Grant;
-using policy::Hole;
+using policy::Placeholder;
 using policy::Kind;
 
-std::string_view name_of(Hole hole) {
-    switch (hole) {
-        case Hole::none:
+std::string_view name_of(Placeholder placeholder) {
+    switch (placeholder) {
+        case Placeholder::none:
             return "none";
-        case Hole::word:
+        case Placeholder::word:
             return "word";
-        case Hole::number:
+        case Placeholder::number:
             return "number";
-        case Hole::path:
+        case Placeholder::path:
             return "path";
-        case Hole::choice:
+        case Placeholder::choice:
             return "choice";
     }
     return "unknown";
@@ -61,7 +61,7 @@ void put_command(JsonWriter& json, const policy::Command& command) {
     for (const auto& word : command.words) {
         json.begin_object()
             .member("before", word.before)
-            .member("hole", name_of(word.hole))
+            .member("placeholder", name_of(word.placeholder))
             .member("text", word.text)
             .end_object();
     }

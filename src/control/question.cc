@@ -60,7 +60,7 @@ constexpr std::array<Form, 20> forms{{
     {Operation::sysctl_write, 2, 2, Tail::second, "a key like net.ipv4.ip_forward or GRANT:KEY, and a value"},
     {Operation::sysctl_read, 1, 1, Tail::none, "a key like net.ipv4.ip_forward, or GRANT:KEY"},
     {Operation::lookup, 1, 1, Tail::none, "what to look up, like user:web or host:db.example, or GRANT:user:web"},
-    {Operation::run, 1, any_number, Tail::values, "GRANT, and a word for each hole of its command"},
+    {Operation::run, 1, any_number, Tail::values, "GRANT, and a word for each placeholder of its command"},
     {Operation::signal, 2, 2, Tail::signal, "WORKER or GRANT, and a signal like HUP"},
     {Operation::restart, 1, 1, Tail::none, "WORKER or GRANT"},
     {Operation::narrow, 1, 3, Tail::narrowing, "GRANT, and perhaps a path or an address within it, and a pattern"},

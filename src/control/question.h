@@ -9,7 +9,7 @@
 //     create site:log 0640          modes (create, mkdir, chmod), access rw, truncate site:log 100
 //     symlink site:a b              the text of the link
 //     lookup user:web   sysctl_write net.ipv4.ip_forward 1   signal parser HUP   restart parser
-//     run cleanup 7 a.txt           a grant, and one word for each of its holes
+//     run cleanup 7 a.txt           a grant, and one word for each of its placeholders
 //     raw [GRANT]   packet, netlink, syslog alike            narrow GRANT [TARGET [PATTERN]]
 #pragma once
 

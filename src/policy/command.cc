@@ -36,12 +36,12 @@ bool is_choice(std::string_view value, std::string_view words) {
 }
 
 bool fits(const Word& word, std::string_view value) {
-    switch (word.hole) {
-        case Hole::none: return false;
-        case Hole::word: return is_word(value);
-        case Hole::number: return is_number(value);
-        case Hole::path: return is_path(value, word.text);
-        case Hole::choice: return is_choice(value, word.text);
+    switch (word.placeholder) {
+        case Placeholder::none: return false;
+        case Placeholder::word: return is_word(value);
+        case Placeholder::number: return is_number(value);
+        case Placeholder::path: return is_path(value, word.text);
+        case Placeholder::choice: return is_choice(value, word.text);
     }
     return false;
 }
@@ -86,7 +86,7 @@ void fill(const Command& command, std::string_view arguments, Filled& into) {
     into.wrong_number = command.words.size() > max_words;
     for (const Word& word : command.words) {
         if (into.wrong_number || into.faulty != nullptr) return;
-        if (word.hole == Hole::none) {
+        if (word.placeholder == Placeholder::none) {
             into.words[into.count++] = word.text;
         } else if (lines.over()) {
             into.wrong_number = true;

@@ -153,13 +153,13 @@ std::string_view name_of_lookup(Lookup about) {
     return "";
 }
 
-std::string_view form_of(Hole hole) {
-    switch (hole) {
-        case Hole::none: return "as it is";
-        case Hole::word: return "a word of letters, digits and _.,:@%+- that does not begin with -";
-        case Hole::number: return "a number of at most 18 digits";
-        case Hole::path: return "a clean path at or below ";
-        case Hole::choice: return "one of ";
+std::string_view form_of(Placeholder placeholder) {
+    switch (placeholder) {
+        case Placeholder::none: return "as it is";
+        case Placeholder::word: return "a word of letters, digits and _.,:@%+- that does not begin with -";
+        case Placeholder::number: return "a number of at most 18 digits";
+        case Placeholder::path: return "a clean path at or below ";
+        case Placeholder::choice: return "one of ";
     }
     return "";
 }
@@ -406,21 +406,21 @@ private:
         fill(grant()->command, request_.target, filled);
         show_grant();
         if (filled.faulty == nullptr) {
-            out_.append(" takes ").append_number(holes()).append(" arguments, one a line");
+            out_.append(" takes ").append_number(placeholders()).append(" arguments, one a line");
             return;
         }
         out_.append(" takes as ");
         append_quoted(out_, filled.faulty->name, name_limit);
-        out_.append(' ').append(form_of(filled.faulty->hole));
-        if (filled.faulty->hole == Hole::path || filled.faulty->hole == Hole::choice) {
+        out_.append(' ').append(form_of(filled.faulty->placeholder));
+        if (filled.faulty->placeholder == Placeholder::path || filled.faulty->placeholder == Placeholder::choice) {
             append_quoted(out_, filled.faulty->text, name_limit);
         }
     }
 
-    std::size_t holes() const {
+    std::size_t placeholders() const {
         const auto& words = grant()->command.words;
-        const auto is_hole = [](const Word& word) { return word.hole != Hole::none; };
-        return static_cast<std::size_t>(std::ranges::count_if(words, is_hole));
+        const auto is_placeholder = [](const Word& word) { return word.placeholder != Placeholder::none; };
+        return static_cast<std::size_t>(std::ranges::count_if(words, is_placeholder));
     }
 
     void say_unlisted_signal() {

@@ -47,8 +47,8 @@ std::string_view name_of(Kind kind);
 // What may be looked up: bits.
 enum class Lookup : std::uint8_t { user = 1, group = 2, host = 4, service = 8 };
 
-// One argument of a command: a literal, or a hole that the request fills with a value of its type.
-enum class Hole : std::uint8_t {
+// One argument of a command: a literal, or a placeholder that the request fills with a value of its type.
+enum class Placeholder : std::uint8_t {
     none,      // `text` as it is
     word,      // [A-Za-z0-9_.,:@%+-]+, not beginning with '-', at most 255 bytes, neither "." nor ".."
     number,    // decimal, without sign, at most 18 digits
@@ -58,9 +58,9 @@ enum class Hole : std::uint8_t {
 
 struct Word {
     std::string before;   // literal text that the value follows in the same argument: "--name="
-    Hole hole = Hole::none;
+    Placeholder placeholder = Placeholder::none;
     std::string text;     // none: the literal; path: the directory; choice: the words
-    std::string name;     // of the hole, for sentences
+    std::string name;     // of the placeholder, for sentences
     friend bool operator==(const Word&, const Word&) = default;
 };
 

@@ -15,20 +15,20 @@ std::string join(const std::vector<std::string>& words, std::string_view between
     return text;
 }
 
-std::string_view name_of(Hole hole) {
-    switch (hole) {
-        case Hole::none: return "";
-        case Hole::word: return "word";
-        case Hole::number: return "number";
-        case Hole::path: return "path";
-        case Hole::choice: return "choice";
+std::string_view name_of(Placeholder placeholder) {
+    switch (placeholder) {
+        case Placeholder::none: return "";
+        case Placeholder::word: return "word";
+        case Placeholder::number: return "number";
+        case Placeholder::path: return "path";
+        case Placeholder::choice: return "choice";
     }
     return "";
 }
 
 std::string text_of(const Word& word) {
-    if (word.hole == Hole::none) return word.text;
-    std::string text = word.before + "{" + word.name + ":" + std::string(name_of(word.hole));
+    if (word.placeholder == Placeholder::none) return word.text;
+    std::string text = word.before + "{" + word.name + ":" + std::string(name_of(word.placeholder));
     if (!word.text.empty()) text += ":" + word.text;
     return text + "}";
 }

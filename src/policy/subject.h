@@ -10,7 +10,7 @@ namespace warder::policy {
 
 std::string subject_of(const Grant& grant);
 
-// The words of a command as the config has them, holes in braces.
+// The words of a command as the config has them, placeholders in braces.
 std::string text_of(const Command& command);
 
 }  // namespace warder::policy

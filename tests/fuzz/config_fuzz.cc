@@ -31,10 +31,10 @@ void check_problem(const config::Problem& problem) {
 
 void check_command(const policy::Command& command) {
     require(!command.words.empty() && command.words.size() <= policy::max_words && command.timeout > Duration::zero());
-    require(command.words[0].hole == policy::Hole::none && policy::clean_absolute(command.words[0].text));
+    require(command.words[0].placeholder == policy::Placeholder::none && policy::clean_absolute(command.words[0].text));
     for (const auto& word : command.words) {
         require(word.text.find('\0') == std::string::npos && word.before.find('\0') == std::string::npos);
-        require(word.hole != policy::Hole::path || word.text == "/" || policy::clean_absolute(word.text));
+        require(word.placeholder != policy::Placeholder::path || word.text == "/" || policy::clean_absolute(word.text));
     }
 }
 

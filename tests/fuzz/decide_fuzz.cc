@@ -3,7 +3,7 @@
 //
 // Bytes: how many grants (modulo 32); each grant as kind (modulo 16), rights (64 bits), lookups (8), signals (64), name, path,
 // address pattern, one pattern of names, a peer, what it was narrowed to, a pattern that it was narrowed by, and the words of
-// a command, a line each: a digit for its kind of hole, then its text; then the request as operation (16), flags (16), mode
+// a command, a line each: a digit for its kind of placeholder, then its text; then the request as operation (16), flags (16), mode
 // (32), argument (64), grant, second, target. A text is its length in one byte, then its bytes; the last one takes all that is
 // left.
 #include <algorithm>
@@ -37,8 +37,8 @@ Command command_from(std::string_view text) {
         const std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(text.size(), line.size() + 1));
         if (line.empty()) continue;
-        const auto hole = static_cast<Hole>(static_cast<unsigned>(static_cast<unsigned char>(line[0] - '0')) % 5);
-        command.words.push_back({"-", hole, std::string(line.substr(1)), "hole"});
+        const auto placeholder = static_cast<Placeholder>(static_cast<unsigned>(static_cast<unsigned char>(line[0] - '0')) % 5);
+        command.words.push_back({"-", placeholder, std::string(line.substr(1)), "placeholder"});
     }
     return command;
 }
@@ -76,7 +76,7 @@ bool possible_narrowing(const Grant& grant) {
 
 bool possible_command(const Command& command) {
     return std::ranges::all_of(command.words, [](const Word& word) {
-        const bool path = word.hole == Hole::path;
+        const bool path = word.placeholder == Placeholder::path;
         return !path || word.text == "/" || clean_absolute(word.text);
     });
 }

@@ -30,13 +30,13 @@ signal.pause()
 """
 
 SILENT_NETWORK = """
-ip link set lo up; ip tuntap add hole0 mode tun; ip addr add 192.0.2.2/24 dev hole0; ip link set hole0 up
+ip link set lo up; ip tuntap add placeholder0 mode tun; ip addr add 192.0.2.2/24 dev placeholder0; ip link set placeholder0 up
 mount --bind "$1" /etc/resolv.conf; shift; exec "$@"
 """
 
 CONNECT = ("(lambda r: (r.value, r.fd > 2, r.error))"
-           "(c.ask([warder.protocol.Request(warder.protocol.Operation.CONNECT, 'hole', flags=8)])[0])")
-CONNECT_BY_NAME = "c.connect('hole', nonblock=True)"
+           "(c.ask([warder.protocol.Request(warder.protocol.Operation.CONNECT, 'placeholder', flags=8)])[0])")
+CONNECT_BY_NAME = "c.connect('placeholder', nonblock=True)"
 # Until a file lies in the directory of the grant `gate`.
 GATE = "next(0 for _ in iter(lambda: time.sleep(0.05), 0) if c.list('gate'))"
 
@@ -359,21 +359,21 @@ class NeverBlock(WarderTest):
         with open(self.path("resolv.conf"), "w") as out:
             out.write("nameserver 192.0.2.1\noptions timeout:30 attempts:1\n")
         os.chmod(self.path("resolv.conf"), 0o644)
-        tried = subprocess.run(["unshare", "-n", "sh", "-c", "ip tuntap add hole0 mode tun"], capture_output=True)
+        tried = subprocess.run(["unshare", "-n", "sh", "-c", "ip tuntap add placeholder0 mode tun"], capture_output=True)
         if tried.returncode != 0:
             self.skipTest("no network namespace with an interface of its own here: " + tried.stderr.decode())
         self.before = ["unshare", "-m", "-n", "sh", "-ec", SILENT_NETWORK, "sh", self.path("resolv.conf")]
 
     def test_an_address_that_never_answers_is_lent_while_it_is_connecting(self):
         self.in_silent_network()
-        self.begin('hole = { connect = "tcp:192.0.2.1:9" }', CONNECT, times=1)
+        self.begin('placeholder = { connect = "tcp:192.0.2.1:9" }', CONNECT, times=1)
         results, times = self.seen()
         self.assertEqual(results[0].get("value"), [1, True, None], results)
         self.assertLess(times[1] - times[0], FAR_FROM_IT)
 
     def test_a_name_that_nobody_resolves_in_time(self):
         self.in_silent_network()
-        self.begin('hole = { connect = "tcp:db.example:5432" }', CONNECT_BY_NAME, times=1)
+        self.begin('placeholder = { connect = "tcp:db.example:5432" }', CONNECT_BY_NAME, times=1)
         results, times = self.seen()
         self.assert_in_time(results, times)
         self.assert_nobody_else_waited(times)

@@ -131,7 +131,7 @@ class Told(unittest.TestCase):
         self.assertEqual(grants.beginnings, ("/etc/key", "/var/log/a"))
 
     def test_commands_are_found_by_their_words(self):
-        words = [{"before": "", "hole": "none", "text": "/bin/x"}, {"before": "-n", "hole": "number", "text": ""}]
+        words = [{"before": "", "placeholder": "none", "text": "/bin/x"}, {"before": "-n", "placeholder": "number", "text": ""}]
         grants = self.grants({"name": "x", "kind": "command", "operations": ["run"], "words": words, "stdin": False, "stdout": True, "stderr": True})
         self.assertEqual(grants.command_of(["/bin/x", "-n7"])[1], ["7"])
         for other in (["/bin/x"], ["/bin/y", "-n7"], ["/bin/x", "7"], ["/bin/x", "-n7\n8"], []):

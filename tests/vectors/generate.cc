@@ -308,7 +308,7 @@ void asks(Vectors& v) {
     good_ask(v, "ask, operations on paths", "Stat, mkdir with mode 0750, symlink with its text, truncate to 4096 bytes.", 16,
              {{10, "site", "a", ""}, {14, "data", "new", "", 0, 0750}, {17, "data", "current", "releases/43"},
               {19, "data", "log", "", 0, 0, 4096}});
-    good_ask(v, "ask, run", "A command with two holes: one value a line.", 17, {{29, "backup", "daily\n/srv/www", ""}});
+    good_ask(v, "ask, run", "A command with two placeholders: one value a line.", 17, {{29, "backup", "daily\n/srv/www", ""}});
     good_ask(v, "ask, lookup", "The lines of passwd(5) for the user `web`.", 18, {{26, "users", "user:web", ""}});
     good_ask(v, "ask, sysctl_write", "The key and its new value.", 19, {{28, "tuning", "net.core.somaxconn", "1024"}});
     good_ask(v, "ask, signal", "SIGHUP to the worker that the grant names.", 20, {{30, "poke", "", "", 0, 0, 1}});

@@ -33,7 +33,7 @@ class SocketGrant(NamedTuple):
 
 class Word(NamedTuple):
     before: str
-    hole: str
+    placeholder: str
     text: str
 
 
@@ -45,12 +45,12 @@ class Command(NamedTuple):
     stderr: bool
 
     def values_in(self, arguments: Sequence[str]) -> list[str] | None:
-        """What fills the command's holes where these are its words; otherwise None."""
+        """What fills the command's placeholders where these are its words; otherwise None."""
         if len(arguments) != len(self.words):
             return None
         values = []
         for argument, word in zip(arguments, self.words):
-            if word.hole == "none":
+            if word.placeholder == "none":
                 if argument != word.text:
                     return None
             elif not argument.startswith(word.before) or "\n" in argument:
@@ -98,7 +98,7 @@ class Grants:
         elif kind == "lookup":
             self.lookups.append(LookupGrant(name, frozenset(grant["lookups"]), _pattern_of(grant["names"])))
         elif kind == "command":
-            words = tuple(Word(word["before"], word["hole"], word["text"]) for word in grant["words"])
+            words = tuple(Word(word["before"], word["placeholder"], word["text"]) for word in grant["words"])
             self.commands.append(Command(name, words, grant["stdin"], grant["stdout"], grant["stderr"]))
 
     def _summarise(self) -> None:

@@ -48,8 +48,8 @@ policy::Grant command_grant() {
     grant.name = "tell";
     grant.kind = policy::Kind::command;
     grant.rights = {Operation::run};
-    grant.command.words = {{.before = {}, .hole = policy::Hole::none, .text = "/usr/bin/echo", .name = {}},
-                           {.before = "--to=", .hole = policy::Hole::word, .text = {}, .name = "who"}};
+    grant.command.words = {{.before = {}, .placeholder = policy::Placeholder::none, .text = "/usr/bin/echo", .name = {}},
+                           {.before = "--to=", .placeholder = policy::Placeholder::word, .text = {}, .name = "who"}};
     return grant;
 }
 

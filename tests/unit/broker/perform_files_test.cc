@@ -150,7 +150,7 @@ TEST_CASE("a file is cut and grown to a size") {
     Stand on_disk;
     on_disk.write("file", "hello");
     const auto largest = on_disk.perform(cut_to(on_disk.task(Operation::truncate, "file"), INT64_MAX));
-    const bool has_room = largest.reason == Reason::ok;   // tmpfs and xfs do, in holes
+    const bool has_room = largest.reason == Reason::ok;   // tmpfs and xfs do, in placeholders
     CHECK(largest.error == (has_room ? 0 : EFBIG));
     CHECK(on_disk.about("file").st_size == (has_room ? INT64_MAX : 5));
 }

@@ -120,7 +120,7 @@ TEST_CASE("a worker with a door is told its grants, with what lies on the disk d
              R"(WARDER_GRANTS=[{"name":"who","kind":"lookup","operations":["lookup"],"lookups":["user","host"],"names":["a*"]}])");
     CHECK_EQ(told("go = { run = [\"/usr/bin/web\", \"-n{n:number}\"], stdin = true }\n"),
              R"(WARDER_GRANTS=[{"name":"go","kind":"command","operations":["run"],"words":[)"
-             R"({"before":"","hole":"none","text":"/usr/bin/web"},{"before":"-n","hole":"number","text":""}],)"
+             R"({"before":"","placeholder":"none","text":"/usr/bin/web"},{"before":"-n","placeholder":"number","text":""}],)"
              R"("stdin":true,"stdout":true,"stderr":true}])");
     CHECK(resolved("[worker.web.grants]\nsite = { read = \"/srv\" }\n").web().sandbox.environment.empty());
 }

@@ -9,7 +9,7 @@ namespace {
 using policy::As;
 using policy::Family;
 using policy::Grant;
-using policy::Hole;
+using policy::Placeholder;
 using policy::Kind;
 using testing::complaints;
 using testing::good;
@@ -147,7 +147,7 @@ TEST_CASE("keys of the kernel are read, and written where that is said") {
     CHECK(has(grant_complaints("{ sysctl = [\"a\"], write = \"/x\" }"), "must be true or false"));
 }
 
-TEST_CASE("a command has fixed words, and holes with a type") {
+TEST_CASE("a command has fixed words, and placeholders with a type") {
     const Grant run = grant("{ run = [\"/usr/bin/foo\", \"--name={who:word}\", \"{n:number}\", \"{file:path:/srv/www/}\", "
                             "\"{how:choice:fast|slow}\", \"{{literal}}\"], user = \"www\", stdin = true, stdout = false, "
                             "stderr = false, timeout = \"5s\", at_once = 2 }");
@@ -157,14 +157,14 @@ TEST_CASE("a command has fixed words, and holes with a type") {
     REQUIRE_EQ(words.size(), 6);
     CHECK_EQ(words[0].text, "/usr/bin/foo");
     CHECK_EQ(words[1].before, "--name=");
-    CHECK_EQ(words[1].hole, Hole::word);
+    CHECK_EQ(words[1].placeholder, Placeholder::word);
     CHECK_EQ(words[1].name, "who");
-    CHECK_EQ(words[2].hole, Hole::number);
-    CHECK_EQ(words[3].hole, Hole::path);
+    CHECK_EQ(words[2].placeholder, Placeholder::number);
+    CHECK_EQ(words[3].placeholder, Placeholder::path);
     CHECK_EQ(words[3].text, "/srv/www");
-    CHECK_EQ(words[4].hole, Hole::choice);
+    CHECK_EQ(words[4].placeholder, Placeholder::choice);
     CHECK_EQ(words[4].text, "fast|slow");
-    CHECK_EQ(words[5].hole, Hole::none);
+    CHECK_EQ(words[5].placeholder, Placeholder::none);
     CHECK_EQ(words[5].text, "{literal}");
     CHECK_EQ(run.command.user, "www");
     CHECK(run.command.in);
@@ -176,13 +176,13 @@ TEST_CASE("a command has fixed words, and holes with a type") {
 
 TEST_CASE("T26: a command that could be read in two ways is refused") {
     const auto said = [](const std::string& word) { return grant_complaints("{ run = [\"/bin/x\", \"" + word + "\"] }"); };
-    CHECK(has(said("{a:word}.txt"), "a hole ends its argument"));
-    CHECK(has(said("{a:word}{b:word}"), "a hole ends its argument"));
+    CHECK(has(said("{a:word}.txt"), "a placeholder ends its argument"));
+    CHECK(has(said("{a:word}{b:word}"), "a placeholder ends its argument"));
     CHECK(has(said("{a:word"), "that nothing closes"));
     CHECK(has(said("a}"), "that closes nothing"));
-    CHECK(has(said("{a}"), "hole \"a\" has no type"));
-    CHECK(has(said("{:word}"), "cannot name a hole"));
-    CHECK(has(said("{A:word}"), "cannot name a hole"));
+    CHECK(has(said("{a}"), "placeholder \"a\" has no type"));
+    CHECK(has(said("{:word}"), "cannot name a placeholder"));
+    CHECK(has(said("{A:word}"), "cannot name a placeholder"));
     CHECK(has(said("{a:wrod}"), "did you mean \"word\"?"));
     CHECK(has(said("{a:word:b}"), "says more than its type"));
     CHECK(has(said("{a:path}"), "says no directory"));

@@ -37,8 +37,8 @@ policy::GrantSet grants() {
     auto& keys = all.emplace_back(grant("keys", Kind::sysctl, {Operation::sysctl_read, Operation::sysctl_write}));
     keys.names = {"net.ipv4.*"};
     auto& clean = all.emplace_back(grant("clean", Kind::command, {Operation::run}));
-    clean.command.words = {{{}, policy::Hole::none, "/usr/bin/clean", {}}, {{}, policy::Hole::number, {}, "days"},
-                           {{}, policy::Hole::word, {}, "who"}};
+    clean.command.words = {{{}, policy::Placeholder::none, "/usr/bin/clean", {}}, {{}, policy::Placeholder::number, {}, "days"},
+                           {{}, policy::Placeholder::word, {}, "who"}};
     auto& parser = all.emplace_back(grant("reparse", Kind::worker, {Operation::signal, Operation::restart}));
     parser.peer = "parser";
     parser.signals = 1U << 1;
@@ -123,7 +123,7 @@ TEST_CASE("question: keys to look up and keys of the kernel are taken for what t
     CHECK(error_of(Operation::sysctl_write, {"net.ipv4.ip_forward"}) == EINVAL);
 }
 
-TEST_CASE("question: a command gets one word for each hole") {
+TEST_CASE("question: a command gets one word for each placeholder") {
     CHECK(allowed(Operation::run, {"clean", "7", "a.txt"}));
     CHECK(ask(Operation::run, {"clean", "7"}).reason == Reason::bad_argument);
     CHECK(ask(Operation::run, {"clean", "x", "a.txt"}).reason == Reason::bad_argument);

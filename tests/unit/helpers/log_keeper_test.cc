@@ -360,7 +360,7 @@ TEST_CASE("log keeper: a full disk loses lines, which are counted and told of (L
     CHECK(lost >= 20);
 }
 
-TEST_CASE("log keeper: a file that somebody removes is begun anew, one that somebody cuts has no hole") {
+TEST_CASE("log keeper: a file that somebody removes is begun anew, one that somebody cuts has no placeholder") {
     Directory directory;
     Keeper keeper(directory);
     const Pipe pipe;

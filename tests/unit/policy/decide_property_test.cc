@@ -198,7 +198,7 @@ private:
                                                             "fast", "slow", "", "a b"};
         std::string out;
         for (const Word& word : command.words) {
-            if (word.hole != Hole::none) out += (out.empty() ? "" : "\n") + one_of(values);
+            if (word.placeholder != Placeholder::none) out += (out.empty() ? "" : "\n") + one_of(values);
         }
         return rarely() ? out + "\na" : out;
     }
@@ -225,11 +225,11 @@ private:
     Command command() {
         static constexpr std::array<const char*, 3> before{"", "--x=", "-y"};
         Command out;
-        out.words.push_back({"", Hole::none, "/usr/bin/a", ""});
+        out.words.push_back({"", Placeholder::none, "/usr/bin/a", ""});
         for (auto left = below(4); left > 0; --left) {
-            const auto hole = static_cast<Hole>(below(5));
-            const char* text = hole == Hole::path ? "/a" : hole == Hole::choice ? "fast|slow|a" : "b";
-            out.words.push_back({hole == Hole::none ? "" : one_of(before), hole, text, "x"});
+            const auto placeholder = static_cast<Placeholder>(below(5));
+            const char* text = placeholder == Placeholder::path ? "/a" : placeholder == Placeholder::choice ? "fast|slow|a" : "b";
+            out.words.push_back({placeholder == Placeholder::none ? "" : one_of(before), placeholder, text, "x"});
         }
         return out;
     }
@@ -357,7 +357,7 @@ bool same(const Command& a, const Command& b) {
         return std::tuple(words.size(), user, uid, gid, in, out, err, timeout, at_once);
     };
     return rest(a) == rest(b) && std::equal(a.words.begin(), a.words.end(), b.words.begin(), [](const Word& one, const Word& other) {
-        return std::tie(one.before, one.hole, one.text, one.name) == std::tie(other.before, other.hole, other.text, other.name);
+        return std::tie(one.before, one.placeholder, one.text, one.name) == std::tie(other.before, other.placeholder, other.text, other.name);
     });
 }
 

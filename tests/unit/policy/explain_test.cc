@@ -227,9 +227,9 @@ const GrantSet& many() {
         keys.names = {"net.core.*"};
         list.push_back(keys);
         Grant run = other("tool", Kind::command, {Operation::run});
-        run.command.words = {{"", Hole::none, "/usr/bin/tool", ""},
-                             {"", Hole::number, "", "count"},
-                             {"", Hole::choice, "fast|slow", "how"}};
+        run.command.words = {{"", Placeholder::none, "/usr/bin/tool", ""},
+                             {"", Placeholder::number, "", "count"},
+                             {"", Placeholder::choice, "fast|slow", "how"}};
         list.push_back(run);
         Grant hup = other("hup", Kind::worker, {Operation::signal});
         hup.peer = "db";
@@ -276,7 +276,7 @@ TEST_CASE("keys that are none are shown what keys look like") {
           "NAME = { lookup = [\"host\"], names = [\"db\"] }");
 }
 
-TEST_CASE("a value that its hole does not take is told by the hole's name") {
+TEST_CASE("a value that its placeholder does not take is told by the placeholder's name") {
     CHECK(said_of({Operation::run, 0, 0, "tool", "x\nfast", {}}) ==
           "grant \"tool\" (demo.toml:14) takes as \"count\" a number of at most 18 digits");
     CHECK(said_of({Operation::run, 0, 0, "tool", "1\nfats", {}}) ==

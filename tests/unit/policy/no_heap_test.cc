@@ -28,8 +28,8 @@ GrantSet a_thousand_grants() {
         grant.peer = "another-worker-with-a-long-name";
         grant.every_name = {"*"};
         grant.narrowed = true;
-        grant.command.words = {{"", Hole::none, "/usr/bin/a-program-with-a-long-name", ""},
-                               {"--a-long-literal-part=", Hole::path, "/srv", "file"}};
+        grant.command.words = {{"", Placeholder::none, "/usr/bin/a-program-with-a-long-name", ""},
+                               {"--a-long-literal-part=", Placeholder::path, "/srv", "file"}};
         grant.origin = "a/rather/long/path/of/a/config.toml:" + std::to_string(i);
         list.push_back(std::move(grant));
     }

@@ -176,15 +176,15 @@ inline bool sysctl_formed(const Request& request) {
 }
 
 inline bool value_formed(const Word& word, std::string_view value) {
-    switch (word.hole) {
-        case Hole::word:
+    switch (word.placeholder) {
+        case Placeholder::word:
             return value.size() <= 255 && formed(value, "[A-Za-z0-9_.,:@%+][A-Za-z0-9_.,:@%+-]*") && value != "." &&
                    value != "..";
-        case Hole::number: return formed(value, "[0-9]{1,18}");
-        case Hole::path: return clean(value, true) && (value == word.text || lies_below(word.text, value));
-        case Hole::choice: return !value.empty() && value.find('|') == std::string_view::npos &&
+        case Placeholder::number: return formed(value, "[0-9]{1,18}");
+        case Placeholder::path: return clean(value, true) && (value == word.text || lies_below(word.text, value));
+        case Placeholder::choice: return !value.empty() && value.find('|') == std::string_view::npos &&
                                   ("|" + word.text + "|").find("|" + std::string(value) + "|") != std::string::npos;
-        case Hole::none: break;
+        case Placeholder::none: break;
     }
     return false;
 }
@@ -204,7 +204,7 @@ inline bool run_formed(const Command& command, std::string_view arguments) {
     std::size_t at = 0;
     std::size_t room = 8192;
     for (const Word& word : command.words) {
-        if (word.hole == Hole::none) continue;
+        if (word.placeholder == Placeholder::none) continue;
         if (at >= lines.size() || !value_formed(word, lines[at])) return false;
         const std::size_t size = word.before.size() + lines[at++].size();
         if (size > 4096 || size > room) return false;

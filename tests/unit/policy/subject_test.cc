@@ -44,8 +44,8 @@ TEST_CASE("what was narrowed, an interface and what may be looked up are part of
     CHECK(subject_of(lookup) == "user, host");
 }
 
-TEST_CASE("a command is shown with its holes") {
+TEST_CASE("a command is shown with its placeholders") {
     Grant grant = of(Kind::command);
-    grant.command.words = {{"", Hole::none, "/bin/x", ""}, {"--n=", Hole::number, "", "n"}, {"", Hole::path, "/srv", "file"}};
+    grant.command.words = {{"", Placeholder::none, "/bin/x", ""}, {"--n=", Placeholder::number, "", "n"}, {"", Placeholder::path, "/srv", "file"}};
     CHECK(subject_of(grant) == "/bin/x --n={n:number} {file:path:/srv}");
 }
