@@ -24,7 +24,7 @@ constexpr Duration patience = 20s;
 constexpr double allowed = 1.3;
 
 // Where warderd has a kind done.
-enum class By { itself, opener, runner, custodian };
+enum class By { itself, opener, runner, descriptor_store };
 
 struct Measured {
     const char* name;
@@ -74,8 +74,8 @@ constexpr Measured kinds[] = {
     {"run", {.timed = Kind::run}, By::runner, 8},
     {"signal", {.timed = Kind::signal}, itself},
     {"narrow", {.before = Kind::signal, .timed = Kind::narrow}, itself, rare},   // ... and not on a loop that has gone cold
-    {"store, put", {.timed = Kind::store_put, .after = Kind::store_fetch}, By::custodian},
-    {"store, take", {.before = Kind::store_put, .timed = Kind::store_fetch}, By::custodian},
+    {"store, put", {.timed = Kind::store_put, .after = Kind::store_fetch}, By::descriptor_store},
+    {"store, take", {.before = Kind::store_put, .timed = Kind::store_fetch}, By::descriptor_store},
 };
 
 const char* reason_of(By by) {
@@ -83,7 +83,7 @@ const char* reason_of(By by) {
         case By::itself: return "by warderd itself: what it costs to decide and to record is its own";
         case By::opener: return "by an opener, since it may wait, or closing it may: beside the floor with a relay";
         case By::runner: return "by the runner, with a cgroup for each command";
-        case By::custodian: return "by the custodian";
+        case By::descriptor_store: return "by the descriptor store";
     }
     return "";
 }
@@ -280,7 +280,7 @@ Result<Section> kinds_section(const Programs& programs, const Effort& effort) {
     subject.move(Place::one_cpu);
     Section section{.title = "Each kind of request, all sides on one CPU", .rows = {}, .notes = {}};
     for (const Measured& kind : kinds) {
-        Visitor& worker = kind.by == By::custodian ? askers.keeper : askers.kinds;
+        Visitor& worker = kind.by == By::descriptor_store ? askers.keeper : askers.kinds;
         const auto compared = compare(kind, worker, floors, stage, effort);
         if (!compared) {
             std::fprintf(stderr, "warder-bench: %s\n", kind.name);

@@ -51,7 +51,7 @@ extern "C" {
 #define WARDER_VERSION_MINOR 1
 #define WARDER_VERSION_PATCH 0
 
-/* Where warderd tells a worker the number of its descriptor, in decimal; and of the one to its custodian, if it has a right
+/* Where warderd tells a worker the number of its descriptor, in decimal; and of the one to its descriptor store, if it has a right
  * to keep or to pass descriptors. */
 #define WARDER_SOCKET_VARIABLE "WARDER_SOCKET"
 #define WARDER_STORE_VARIABLE "WARDER_STORE"
@@ -499,12 +499,12 @@ int warder_fd(warder_connection *connection);
 
 /* ---- The store ----
  *
- * Descriptors that warderd's custodian keeps for this worker over its restarts, if the configuration grants it. It is asked over
+ * Descriptors that warderd's descriptor store keeps for this worker over its restarts, if the configuration grants it. It is asked over
  * a second socket; calls to it take turns among themselves, and nobody else waits for it. These may fail with ENOENT (no
  * $WARDER_STORE: the worker has no such right), and those of convention 1. A name has 1 to 63 of the characters
  * [a-zA-Z0-9_.-]. */
 
-/* Uses the descriptor `fd` as the socket to the custodian: for connections of warder_connect_fd. It belongs to the connection
+/* Uses the descriptor `fd` as the socket to the descriptor store: for connections of warder_connect_fd. It belongs to the connection
  * if this succeeds and stays the caller's if not. Returns 0 or -1. errno: EBUSY (there is one already), EBADF, ENOTSOCK,
  * EPROTOTYPE, ENOMEM, EPERM. Since 0.1. */
 int warder_use_store(warder_connection *connection, int fd);

@@ -395,7 +395,7 @@ public:
         }
         return all;
     }
-    // The socket to the custodian, for a connection that was made by over(); it is the connection's if this does not throw.
+    // The socket to the descriptor store, for a connection that was made by over(); it is the connection's if this does not throw.
     void use_store(int fd) { done(warder_use_store(handle_, fd)); }
 
     // The resolver's answer to an event of type lookup.

@@ -40,7 +40,7 @@ class Connection:
         """Takes over `fd`, by default the one that $WARDER_SOCKET names, and says hello. When that fails, `fd` stays the
         caller's. One connection for one socket: two would take each other's replies.
 
-        `store` is the socket to the custodian, by default the one that $WARDER_STORE names if `fd` is not given either. It is
+        `store` is the socket to the descriptor store, by default the one that $WARDER_STORE names if `fd` is not given either. It is
         the connection's if it can be used at all; see the property."""
         self._link = Link(link.socket_from_environment() if fd is None else fd)
         self._pid = os.getpid()
@@ -582,7 +582,7 @@ class Connection:
 
 
 class Store:
-    """Descriptors that the custodian keeps for this worker over its restarts: Connection.store. It has a socket of its own, so
+    """Descriptors that the descriptor store keeps for this worker over its restarts: Connection.store. It has a socket of its own, so
     that when it hangs nobody waits but who asked it.
     """
 

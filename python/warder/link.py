@@ -470,7 +470,7 @@ def settle_done(reply: Datagram) -> None:
 
 
 def settle_store(reply: Datagram) -> tuple[str, list[int]]:
-    """What the custodian says, and what it gives back."""
+    """What the descriptor store says, and what it gives back."""
     try:
         _expect(reply, protocol.Type.DONE)
         text = protocol.decode_done(reply.message).text

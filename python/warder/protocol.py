@@ -30,7 +30,7 @@ class Type(IntEnum):
     READY = 0x0003
     STATUS = 0x0004
     FOUND = 0x0005  # from the resolver only
-    PUT = 0x0006  # to the custodian, with descriptors
+    PUT = 0x0006  # to the descriptor store, with descriptors
     FETCH = 0x0007
     STORED = 0x0008
 

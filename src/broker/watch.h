@@ -11,8 +11,8 @@ enum class Watch : std::uint8_t {
     opener_exit = 18,
     runner = 19,    // generation: its life. The socket to the one that runs commands
     runner_exit = 20,
-    custodian = 21, // id: the worker, generation: its custodian's life. The socket to it
-    custodian_exit = 22,
+    descriptor_store = 21, // id: the worker, generation: its descriptor store's life. The socket to it
+    descriptor_store_exit = 22,
     joiner_exit = 23,   // id: the pair, generation: the attempt. Who made a channel's two ends and sent them has ended
     rotation = 24,      // a secret's file changed
     witness = 25,       // id: the worker, generation: its witness's life. The socket to it

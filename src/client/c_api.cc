@@ -1,4 +1,4 @@
-// The C ABI over Client: connections, a worker's life, and what its custodian keeps. src/client/c_ask.cc has what is asked for.
+// The C ABI over Client: connections, a worker's life, and what its descriptor store keeps. src/client/c_ask.cc has what is asked for.
 #include <pthread.h>
 
 #include <algorithm>
@@ -40,7 +40,7 @@ int tell(warder_connection* connection, Type type, const char* text) {
     return 0;
 }
 
-// ---- What the custodian keeps ----
+// ---- What the descriptor store keeps ----
 
 // There is room for all: Client asks only then.
 class FetchTaker : public RefusalTaker {

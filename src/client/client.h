@@ -3,11 +3,11 @@
 //
 // A round trip is one turn at the line (client/line.h), so the next message is its own reply, an event (queued), or the late
 // reply to somebody who died waiting (dropped, its descriptors closed). Ids come from a page shared with the children, so
-// that no two processes use the same. The custodian, who keeps descriptors for the worker, has a line of its own: when it
+// that no two processes use the same. The descriptor store, who keeps descriptors for the worker, has a line of its own: when it
 // hangs, nobody waits but who asked it.
 //
 // Requests go out by send(2), never sendmsg(2): a sandbox with lent datagram sockets denies that (docs/design.md). Only what is
-// given to the custodian is sent with sendmsg.
+// given to the descriptor store is sent with sendmsg.
 #pragma once
 
 #include <sys/types.h>
@@ -87,11 +87,11 @@ public:
     Result<std::optional<std::uint64_t>> end_of_command(std::int64_t pid, std::uint64_t dropped, int timeout_ms);
     std::uint64_t ends_dropped() const { return shared_->ends.dropped(); }
 
-    // Talks to the custodian over `socket`, which is the client's only on success. Errors: EBUSY (there is one already), and as
+    // Talks to the descriptor store over `socket`, which is the client's only on success. Errors: EBUSY (there is one already), and as
     // connect().
     Result<void> use_store(int socket);
 
-    // put or stored. The taker gets one answer. Errors: ENOENT (no custodian), EMSGSIZE, those of sendmsg(2), and as ask.
+    // put or stored. The taker gets one answer. Errors: ENOENT (no descriptor store), EMSGSIZE, those of sendmsg(2), and as ask.
     Result<void> ask_store(protocol::Type type, std::string_view name, std::span<const int> fds, Taker& taker);
 
     // Takes what is kept under a name, all of it or nothing. Errors: ERANGE (more than `room`), EMFILE (more than this process

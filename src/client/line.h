@@ -1,4 +1,4 @@
-// Line: one SEQPACKET socket to warderd or to a custodian, and whose turn it is to talk over it. It sends and receives whole
+// Line: one SEQPACKET socket to warderd or to a descriptor store, and whose turn it is to talk over it. It sends and receives whole
 // messages with their descriptors. It knows nothing of what they ask.
 //
 // A turn lasts from question to reply: this thread among the threads by a mutex and, where processes share the socket, this

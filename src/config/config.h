@@ -142,7 +142,7 @@ std::string told_grants(const std::vector<policy::Grant>& grants);
 bool stays_where_it_is(const policy::Grant& grant);
 bool could_listen(const policy::Grant& grant);
 
-// Whether a worker with this grant may send descriptors: to its custodian, or over a channel.
+// Whether a worker with this grant may send descriptors: to its descriptor store, or over a channel.
 bool sends_descriptors(const policy::Grant& grant);
 
 // [[expect]]: a request and what is to become of it, compared by `check`.

@@ -150,7 +150,7 @@ struct StoreReport {
     std::uint32_t most = 0;            // descriptors that may be kept at once
     std::uint32_t total = 0;           // ... that are
     std::uint32_t names = 0;           // may be more than are listed
-    pid_t custodian = 0;               // the process that keeps them; 0: none runs
+    pid_t descriptor_store = 0;               // the process that keeps them; 0: none runs
     std::uint64_t refused = 0;         // messages that it answered with an error
     std::uint64_t strays = 0;          // descriptors that came along where none may
     std::vector<KeptReport> kept;

@@ -198,7 +198,7 @@ void put_socket(JsonWriter& json, const SocketReport& socket) {
 void put_store(JsonWriter& json, const StoreReport& store, const Clock& clock) {
     json.begin_object().member("worker", store.worker).member("most", store.most).member("total", store.total);
     json.member("names", store.names);
-    put_number_or_null(json, "custodian", store.custodian, store.custodian > 0);
+    put_number_or_null(json, "descriptor_store", store.descriptor_store, store.descriptor_store > 0);
     json.member("refused", store.refused).member("strays", store.strays).key("kept").begin_array();
     for (const auto& kept : store.kept) {
         json.begin_object().member("name", kept.name).member("count", kept.count).key("since").begin_object();

@@ -423,7 +423,7 @@ std::string render_stores(const json& report, Colors colors) {
             table.add({text(store, "worker"), text(kept, "name"), number_text(kept, "count"), moment(kept, "since")});
         }
         out += printable(text(store, "worker")) + " keeps " + number_text(store, "total") + " of at most " + number_text(store, "most");
-        out += has_number(store, "custodian") ? ", pid " + number_text(store, "custodian") : ", and no custodian runs";
+        out += has_number(store, "descriptor_store") ? ", pid " + number_text(store, "descriptor_store") : ", and no descriptor store runs";
         if (number(store, "refused") > 0) out += ", " + counted(static_cast<std::uint64_t>(number(store, "refused")), "refusal");
         if (number(store, "strays") > 0) out += ", " + counted(static_cast<std::uint64_t>(number(store, "strays")), "stray descriptor");
         const auto told = static_cast<std::int64_t>(member(store, "kept").size());

@@ -49,7 +49,7 @@ void Daemon::end() {
     inquiries_.stop();
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
-    custodians_.stop();
+    descriptor_stores_.stop();
     witnesses_.stop();
     pool_.stop();
     roster_.reset();   // its groups go before ours
@@ -105,8 +105,8 @@ void Daemon::dispatch(const PollEvent& event) {
         broker_.handle_rotations(now_);
     } else if (is(kind, broker::Watch::runner) || is(kind, broker::Watch::runner_exit)) {
         runner_.handle(event, now_);
-    } else if (is(kind, broker::Watch::custodian) || is(kind, broker::Watch::custodian_exit)) {
-        custodians_.handle(event);
+    } else if (is(kind, broker::Watch::descriptor_store) || is(kind, broker::Watch::descriptor_store_exit)) {
+        descriptor_stores_.handle(event);
     } else if (is(kind, broker::Watch::witness) || is(kind, broker::Watch::witness_exit)) {
         witnesses_.handle(event);
     } else if (is(kind, broker::Watch::joiner_exit)) {
@@ -243,7 +243,7 @@ void Daemon::continue_shutdown() {
 
 // ---- News from lives ----
 
-Fd Daemon::store_socket(supervise::Worker& worker) { return custodians_.socket_for(worker.id()); }
+Fd Daemon::store_socket(supervise::Worker& worker) { return descriptor_stores_.socket_for(worker.id()); }
 
 Result<Fd> Daemon::witness_socket(supervise::Worker& worker, const seccomp::Program& filter) {
     return witnesses_.socket_for(worker.id(), filter);
@@ -254,7 +254,7 @@ const sandbox::SeenCalls* Daemon::seen_calls(supervise::Worker& worker) { return
 void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
     const auto begun = broker_.begin_session(worker.id(), ours, who, worker.cgroup_id());
     if (!begun) log_error(worker.name() + ": no session: " + describe(begun.error()));
-    custodians_.session_begins(worker.id(), who);
+    descriptor_stores_.session_begins(worker.id(), who);
 }
 
 void Daemon::session_ends(supervise::Worker& worker) {
@@ -262,7 +262,7 @@ void Daemon::session_ends(supervise::Worker& worker) {
     renew_output(worker);
     if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
-    custodians_.session_ended(worker.id());
+    descriptor_stores_.session_ended(worker.id());
     witnesses_.session_ended(worker.id());
     channels_.session_ended(worker.id());
 }
@@ -310,7 +310,7 @@ void Daemon::removed(supervise::Worker& worker) {
     if (control_) control_->worker_changed(worker.name(), {now_, wall_clock_now()});
     awaited_.erase(worker.id());
     broker_.dismiss(worker.id());
-    custodians_.dismiss(worker.id());
+    descriptor_stores_.dismiss(worker.id());
     witnesses_.dismiss(worker.id());
     channels_.dismiss(worker.id());
 }

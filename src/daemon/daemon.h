@@ -20,7 +20,7 @@
 #include "control/server.h"
 #include "daemon/assemble.h"
 #include "daemon/channels.h"
-#include "daemon/custodians.h"
+#include "daemon/descriptor_stores.h"
 #include "daemon/inquiries.h"
 #include "daemon/log_pipes.h"
 #include "daemon/options.h"
@@ -185,7 +185,7 @@ private:
     opener::Runner runner_;
     broker::Broker broker_;
     Channels channels_;
-    Custodians custodians_;
+    DescriptorStores descriptor_stores_;
     Witnesses witnesses_;
     LogPipes pipes_;
     std::unique_ptr<supervise::Roster> roster_;

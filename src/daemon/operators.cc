@@ -286,14 +286,14 @@ control::Answer<control::SocketsReport> Operators::sockets(std::string_view name
 }
 
 std::optional<control::StoreReport> Operators::store_of(const Daemon::Member& member) const {
-    const auto* store = daemon_.custodians_.store_of(member.id);
+    const auto* store = daemon_.descriptor_stores_.store_of(member.id);
     if (store == nullptr) return std::nullopt;
     control::StoreReport report;
     report.worker = member.config.name;
     report.most = store->most;
     report.total = store->kept.total;
     report.names = store->kept.name_count;
-    report.custodian = store->pid > 0 ? store->pid : 0;
+    report.descriptor_store = store->pid > 0 ? store->pid : 0;
     report.refused = store->kept.refused;
     report.strays = store->kept.strays;
     for (const auto& kept : store->kept.names) report.kept.push_back({kept.name, kept.count, kept.since});

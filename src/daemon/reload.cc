@@ -58,7 +58,7 @@ bool is_live(std::string_view key) {
            key == "autostart";
 }
 
-// The socket to its custodian is given to a program when it starts.
+// The socket to its descriptor store is given to a program when it starts.
 bool has_store(const config::Worker& worker) {
     return std::ranges::any_of(worker.grants, [](const auto& grant) { return grant.kind == policy::Kind::store; });
 }
@@ -254,7 +254,7 @@ std::string Reload::change(const config::Worker& worker, control::ChangeKind kin
     daemon_.join(worker, member.id, fault);
     refresh_log(worker);
     if (!fault.empty()) return daemon_.complain(worker, fault);
-    if (less) daemon_.custodians_.empty(member.id);
+    if (less) daemon_.descriptor_stores_.empty(member.id);
     // What a life under the former sandbox would be lent is not closed by its filter: it waits for that life's end, and with it what
     // came since.
     const bool waits = !running->at_rest() && (kind == control::ChangeKind::restart || daemon_.awaited_.contains(member.id));

@@ -90,7 +90,7 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, StateLo
       runner_(poller_, privileges_, *this),
       broker_(poller_, trail_, privileges_, {pool_, runner_, *this, *this, *this}),
       channels_(poller_, privileges_, broker_),
-      custodians_(poller_, privileges_, trail_, *this),
+      descriptor_stores_(poller_, privileges_, trail_, *this),
       witnesses_(poller_, privileges_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
@@ -378,7 +378,7 @@ void Daemon::join(const config::Worker& worker, WorkerId id, const std::string& 
 void Daemon::admit(WorkerId id, broker::PrincipalSettings principal) {
     const config::Worker& worker = *config_of(id);
     principal.id = id;
-    custodians_.admit(id, worker.name, principal.identity.uid, principal.identity.gid, worker.grants);
+    descriptor_stores_.admit(id, worker.name, principal.identity.uid, principal.identity.gid, worker.grants);
     for (const auto& trouble : broker_.admit(std::move(principal), now_)) {
         log_error(trouble.worker + ": grant " + trouble.grant + ": " + describe(trouble.error));
     }

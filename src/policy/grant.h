@@ -36,7 +36,7 @@ enum class Kind : std::uint8_t {
     command,   // `command` is run
     worker,    // signal or restart of the worker `peer`
     syslog,    // a socket connected to the system's log at `path`
-    store,     // descriptors kept for the worker over its lives, by the custodian
+    store,     // descriptors kept for the worker over its lives, by the descriptor store
 };
 
 inline constexpr std::size_t kind_count = 16;

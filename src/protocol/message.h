@@ -28,13 +28,13 @@ enum class Type : std::uint16_t {
     ready = 0x0003,    // the worker is ready; status text
     status = 0x0004,   // status text for people
     found = 0x0005,    // from the resolver only: what it found
-    put = 0x0006,      // to a custodian: keep the descriptors that come with it, under a name
+    put = 0x0006,      // to a descriptor store: keep the descriptors that come with it, under a name
     fetch = 0x0007,    // ... give back those of a name; the reply carries them
     stored = 0x0008,   // ... say what is kept: lines "NAME COUNT"
 
     hello_reply = 0x8001,
     answer = 0x8002,   // one result for each request of the ask, in their order
-    done = 0x8003,     // to ready and status, and from a custodian to everything
+    done = 0x8003,     // to ready and status, and from a descriptor store to everything
 
     stop = 0x4001,     // finish what you do, then exit
     reload = 0x4002,   // read your own configuration again

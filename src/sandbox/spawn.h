@@ -23,7 +23,7 @@ namespace warder::sandbox {
 
 // The number that the broker's socket gets in the worker.
 inline constexpr int worker_socket = 3;
-// ... and that of its custodian, if it has one.
+// ... and that of its descriptor store, if it has one.
 inline constexpr int worker_store = 4;
 
 // What one life gets beside its plan. All descriptors stay the caller's.

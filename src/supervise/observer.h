@@ -17,7 +17,7 @@ class Observer {
 public:
     virtual ~Observer() = default;
 
-    // A program of this worker is about to be forked. Returns its end of the socket to its custodian, which becomes its
+    // A program of this worker is about to be forked. Returns its end of the socket to its descriptor store, which becomes its
     // $WARDER_STORE; empty: it has no store. It is closed here before session_begins() is called.
     virtual Fd store_socket(Worker&) { return {}; }
 

@@ -340,7 +340,7 @@ Result<void> Worker::begin_main() {
     const Fd output = output_.for_next_run();
     given_ = descriptors(pair.theirs.get(), store.get(), witness.get(), output ? output.get() : output_.number());
     sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*sandbox_->prepared, given_, inside)));
-    // Before its custodian is told whom to serve: what it gives back can never lie in our hands.
+    // Before its descriptor store is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
     main_may_come_ = false;
     main_ = Child(spawned.pid, std::move(spawned.pidfd));

@@ -161,7 +161,7 @@ private:
         uid_t uid = 0;
         gid_t gid = 0;
         bool pass_pidfds = false;
-        bool may_send_descriptors = false;  // to its custodian or over a channel, never to us
+        bool may_send_descriptors = false;  // to its descriptor store or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
         bool witnessed = false;             // ... which tells a witness
         bool ahead = false;                 // its room may be made ahead

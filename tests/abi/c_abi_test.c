@@ -1040,7 +1040,7 @@ static void a_store_is_not_emptied_by_who_has_no_room(void) {
     peer *other;
     struct rlimit limit, tight;
     warder_connection *w = connect_to(PEER_MAIN, &other);
-    custodian *keeper = custodian_start(&end);
+    descriptor_store *keeper = descriptor_store_start(&end);
     CHECK(warder_use_store(w, end) == 0);
     const int fds[5] = {0, 1, 2, 0, 1};
     CHECK(warder_store_put(w, "five", fds, 5) == 0);
@@ -1057,7 +1057,7 @@ static void a_store_is_not_emptied_by_who_has_no_room(void) {
     CHECK(warder_store_fetch(w, "five", got, 5) == 5);
     for (int i = 0; i < 5; ++i) close(got[i]);
     warder_close(w);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
     peer_end(other);
 }
 
@@ -1127,7 +1127,7 @@ static void the_store_keeps_and_gives_back(void) {
     warder_connection *w = connect_to(PEER_MAIN, &other);
     CHECK(pipe2(fds, O_CLOEXEC) == 0);
     CHECK_FAILS(warder_store_put(w, "a", fds, 2), ENOENT);
-    custodian *keeper = custodian_start(&end);
+    descriptor_store *keeper = descriptor_store_start(&end);
     fcntl(end, F_SETFD, 0);
     CHECK(warder_use_store(w, end) == 0 && close_on_exec(end));
     CHECK_FAILS(warder_use_store(w, end), EBUSY);
@@ -1159,16 +1159,16 @@ static void the_store_keeps_and_gives_back(void) {
     CHECK_FAILS((int)warder_store_list(w, text, sizeof text), EPROTO);
     CHECK(warder_ready(w, NULL) == 0);   /* the other socket is none the worse */
     warder_close(w);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
     peer_end(other);
     CHECK(fds_return_to(before));
 }
 
-static void the_end_of_the_custodian_is_econnreset(void) {
+static void the_end_of_the_descriptor_store_is_econnreset(void) {
     int end;
     peer *other;
     warder_connection *w = connect_to(PEER_MAIN, &other);
-    custodian *keeper = custodian_start(&end);
+    descriptor_store *keeper = descriptor_store_start(&end);
     CHECK(warder_use_store(w, end) == 0);
     CHECK_FAILS(warder_store_put(w, "close", &end, 1), ECONNRESET);
     CHECK_FAILS(warder_store_fetch(w, "a", &end, 1), ECONNRESET);
@@ -1184,7 +1184,7 @@ static void the_end_of_the_custodian_is_econnreset(void) {
     }
     CHECK(child_status(child) == 0);
     warder_close(w);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
     peer_end(other);
 }
 
@@ -1194,7 +1194,7 @@ static void the_environment_names_the_store(void) {
     int end;
     int store;
     peer *other = peer_start(PEER_MAIN, &end);
-    custodian *keeper = custodian_start(&store);
+    descriptor_store *keeper = descriptor_store_start(&store);
     fcntl(store, F_SETFD, 0);
     snprintf(text, sizeof text, "%d", end);
     setenv(WARDER_SOCKET_VARIABLE, text, 1);
@@ -1205,7 +1205,7 @@ static void the_environment_names_the_store(void) {
     CHECK(warder_store_list(w, lines, sizeof lines) == 0 && lines[0] == '\0');
     warder_close(w);
     unsetenv(WARDER_STORE_VARIABLE);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
     peer_end(other);
 }
 
@@ -1237,7 +1237,7 @@ static void threads_and_processes_share_the_store(void) {
     peer *other;
     const int before = open_fds();
     warder_connection *w = connect_to(PEER_GROUP, &other);
-    custodian *keeper = custodian_start(&end);
+    descriptor_store *keeper = descriptor_store_start(&end);
     CHECK(warder_use_store(w, end) == 0);
     fflush(stdout);
     for (int i = 0; i < 4; ++i) {
@@ -1257,7 +1257,7 @@ static void threads_and_processes_share_the_store(void) {
         CHECK(jobs[i].wrong == 0);
     }
     warder_close(w);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
     peer_end(other);
     CHECK(fds_return_to(before));
 }
@@ -1327,7 +1327,7 @@ int main(void) {
     a_channel_is_waited_for();
     lookups_reach_the_resolver_and_are_answered();
     the_store_keeps_and_gives_back();
-    the_end_of_the_custodian_is_econnreset();
+    the_end_of_the_descriptor_store_is_econnreset();
     the_environment_names_the_store();
     threads_and_processes_share_the_store();
     a_bare_clone_under_main_touches_nothing_either();

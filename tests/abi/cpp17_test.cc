@@ -253,7 +253,7 @@ TEST_CASE("channels and the store") {
     CHECK(contents(*parent->channel("parser", 5s)) == "parser");
     CHECK(error_of([&] { parent->stored(); }).code().value() == ENOENT);
     int end = -1;
-    custodian* keeper = custodian_start(&end);
+    descriptor_store* keeper = descriptor_store_start(&end);
     parent->use_store(end);
     CHECK(parent->stored().empty());
     const auto first = parent->open("echo", "one");
@@ -266,7 +266,7 @@ TEST_CASE("channels and the store") {
     REQUIRE(back.size() == 2);
     CHECK(contents(back[1]) == "two");
     CHECK(error_of([&] { parent->fetch("both"); }).code() == std::errc::no_such_file_or_directory);
-    custodian_end(keeper);
+    descriptor_store_end(keeper);
 }
 
 TEST_CASE("a connection that cannot be made throws and leaves the descriptor alone") {

@@ -311,9 +311,9 @@ void peer_last_request(peer* that, char* text, unsigned long size) {
     text[that->last.copy(text, size - 1)] = '\0';
 }
 
-// ---- The custodian ----
+// ---- The descriptor store ----
 
-struct custodian {
+struct descriptor_store {
     Channel channel;
     std::map<std::string, std::vector<Fd>, std::less<>> kept;
     std::vector<std::byte> out = std::vector<std::byte>(max_message);
@@ -329,7 +329,7 @@ struct custodian {
     }
 };
 
-void custodian::run() {
+void descriptor_store::run() {
     std::vector<std::byte> in(max_message);
     for (;;) {
         auto taken = channel.receive_with_fds(in, came, 0);
@@ -341,7 +341,7 @@ void custodian::run() {
     ::shutdown(channel.get(), SHUT_RDWR);
 }
 
-bool custodian::answer(const Message& message, std::span<Fd> fds) {
+bool descriptor_store::answer(const Message& message, std::span<Fd> fds) {
     const auto text = decode_text(message);
     if (!text) return false;
     const std::string name(*text);
@@ -353,7 +353,7 @@ bool custodian::answer(const Message& message, std::span<Fd> fds) {
     return message.type == Type::stored;
 }
 
-bool custodian::answer_put(RequestId id, const std::string& name, std::span<Fd> fds) {
+bool descriptor_store::answer_put(RequestId id, const std::string& name, std::span<Fd> fds) {
     if (name == "close") return false;
     if (name == "quota") {
         say(id, {EDQUOT, Reason::too_many, "grant keep holds 2 descriptors at most"});
@@ -371,7 +371,7 @@ bool custodian::answer_put(RequestId id, const std::string& name, std::span<Fd> 
     return true;
 }
 
-void custodian::answer_fetch(RequestId id, const std::string& name) {
+void descriptor_store::answer_fetch(RequestId id, const std::string& name) {
     if (name == "stale") say(static_cast<RequestId>(number(id) + 1000), {0, Reason::ok, ""}, {some_fd().get()});
     const auto found = kept.find(name);
     if (found == kept.end()) return say(id, {ENOENT, Reason::system, ""});
@@ -381,17 +381,17 @@ void custodian::answer_fetch(RequestId id, const std::string& name) {
     kept.erase(found);
 }
 
-custodian* custodian_start(int* worker_end) {
+descriptor_store* descriptor_store_start(int* worker_end) {
     auto pair = make_channel_pair();
     if (!pair) std::abort();
-    auto* made = new custodian;
+    auto* made = new descriptor_store;
     made->channel = std::move(pair->ours);
     made->thread = std::thread([made] { made->run(); });
     *worker_end = pair->theirs.take().release();
     return made;
 }
 
-void custodian_end(custodian* that) {
+void descriptor_store_end(descriptor_store* that) {
     ::shutdown(that->channel.get(), SHUT_RDWR);
     that->thread.join();
     delete that;

@@ -35,12 +35,12 @@ void peer_send_event(peer *that, int type, const char *name, unsigned long value
 /* What the last request that came in said: "operation flags mode argument grant|target|second". */
 void peer_last_request(peer *that, char *text, unsigned long size);
 
-/* A custodian, a thread of its own: keeps, gives back and lists. By the name: "quota" gives EDQUOT and a sentence, "stale" first
+/* A descriptor store, a thread of its own: keeps, gives back and lists. By the name: "quota" gives EDQUOT and a sentence, "stale" first
  * answers somebody else with a descriptor, "type" answers with another type, "keeps" says done and gives a descriptor to who
  * puts, "close" closes the connection. */
-typedef struct custodian custodian;
-custodian *custodian_start(int *worker_end);
-void custodian_end(custodian *that);
+typedef struct descriptor_store descriptor_store;
+descriptor_store *descriptor_store_start(int *worker_end);
+void descriptor_store_end(descriptor_store *that);
 
 /* What asks get, by the name of the grant:
  *   "said"        what peer_last_request() gives, in a memfd or as data; of a stat, its 72 bytes

@@ -142,12 +142,12 @@ GIVES_TEXT = (Operation.READLINK, Operation.LOOKUP, Operation.SYSCTL_READ)
 LENDS_ONE = (Operation.WATCH, Operation.RAW, Operation.DEVICE, Operation.LIST)
 
 
-class Custodian:
+class DescriptorStore:
     """The other end of a store's socket: a thread that keeps, gives back and lists."""
 
     def __init__(self):
         self.kept = {}
-        self.before_reply = None  # called with the custodian and the message
+        self.before_reply = None  # called with the descriptor store and the message
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()

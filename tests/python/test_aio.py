@@ -9,7 +9,7 @@ import unittest
 
 import warder_test_path  # noqa: F401
 import warder
-from peer import Custodian, Peer, Tree, echo, lend, memory, no_fd_leaks, said
+from peer import DescriptorStore, Peer, Tree, echo, lend, memory, no_fd_leaks, said
 from test_client import in_child, wait_all
 from warder import protocol
 from warder.aio import AsyncConnection
@@ -346,8 +346,8 @@ class Stores(unittest.IsolatedAsyncioTestCase):
                 (fd,) = await store.fetch(name)
                 os.close(fd)
 
-        with no_fd_leaks(self), Peer() as peer, Custodian() as custodian:
-            async with await AsyncConnection.connect(peer.take_fd(), custodian.take_fd()) as connection:
+        with no_fd_leaks(self), Peer() as peer, DescriptorStore() as descriptor_store:
+            async with await AsyncConnection.connect(peer.take_fd(), descriptor_store.take_fd()) as connection:
                 await asyncio.gather(*(work(connection.store, f"t{n}") for n in range(5)))
                 await connection.store.put("kept", [0, 1])
                 self.assertEqual(await connection.store.list(), {"kept": 2})
@@ -356,10 +356,10 @@ class Stores(unittest.IsolatedAsyncioTestCase):
                 with self.assertRaises(FileNotFoundError):
                     await connection.store.fetch("none")
 
-    async def test_close_ends_who_waits_for_a_custodian_that_hangs(self):
-        with Peer() as peer, Custodian() as custodian:
-            custodian.before_reply = lambda custodian, message: custodian.ours.recv(1, socket.MSG_PEEK)
-            connection = await AsyncConnection.connect(peer.take_fd(), custodian.take_fd())
+    async def test_close_ends_who_waits_for_a_descriptor_store_that_hangs(self):
+        with Peer() as peer, DescriptorStore() as descriptor_store:
+            descriptor_store.before_reply = lambda descriptor_store, message: descriptor_store.ours.recv(1, socket.MSG_PEEK)
+            connection = await AsyncConnection.connect(peer.take_fd(), descriptor_store.take_fd())
             waiting = asyncio.ensure_future(connection.store.list())
             await asyncio.sleep(0.02)
             await connection.ready()  # nobody else waits

@@ -13,7 +13,7 @@ import unittest
 
 import warder_test_path  # noqa: F401
 import warder
-from peer import Custodian, Peer, Tree, echo, lend, memory, no_fd_leaks, said
+from peer import DescriptorStore, Peer, Tree, echo, lend, memory, no_fd_leaks, said
 from warder import protocol
 from warder.protocol import Operation, OpenFlag, Outcome, Reason, Requesters, RunEnd, Type
 
@@ -522,9 +522,9 @@ class Channels(ClientTest):
 class Stores(ClientTest):
     def setUp(self):
         super().setUp()
-        self.custodian = self.enterContextHere(Custodian())
+        self.descriptor_store = self.enterContextHere(DescriptorStore())
         self.peer = self.enterContextHere(Peer(self.tree, **self.peer_options))
-        store = self.custodian.take_fd()
+        store = self.descriptor_store.take_fd()
         self.connection = self.enterContextHere(warder.Connection(self.peer.take_fd(), store))
         self.assertFalse(os.get_inheritable(store))
 
@@ -572,13 +572,13 @@ class Stores(ClientTest):
 
     def test_a_reply_to_somebody_who_gave_up_is_dropped(self):
         fd = memory(b"")
-        self.custodian.before_reply = lambda custodian, message: custodian.say(message.id + 1000, protocol.Done(), [fd])
+        self.descriptor_store.before_reply = lambda descriptor_store, message: descriptor_store.say(message.id + 1000, protocol.Done(), [fd])
         with no_fd_leaks(self):
             self.assertEqual(self.connection.store.list(), {})
         os.close(fd)
 
-    def test_the_end_of_the_custodian_leaves_the_connection(self):
-        self.custodian.ours.shutdown(socket.SHUT_RDWR)
+    def test_the_end_of_the_descriptor_store_leaves_the_connection(self):
+        self.descriptor_store.ours.shutdown(socket.SHUT_RDWR)
         with self.assertRaises(ConnectionError):
             self.connection.store.list()
         self.connection.ready()
@@ -589,8 +589,8 @@ class Stores(ClientTest):
                 connection.store.list()
 
     def test_the_environment_names_it(self):
-        with Peer() as peer, Custodian() as custodian:
-            os.environ["WARDER_SOCKET"], os.environ["WARDER_STORE"] = str(peer.take_fd()), str(custodian.take_fd())
+        with Peer() as peer, DescriptorStore() as descriptor_store:
+            os.environ["WARDER_SOCKET"], os.environ["WARDER_STORE"] = str(peer.take_fd()), str(descriptor_store.take_fd())
             try:
                 with warder.Connection() as connection:
                     self.assertEqual(connection.store.list(), {})
@@ -614,8 +614,8 @@ class Stores(ClientTest):
                 (fd,) = connection.store.fetch(name)
                 os.close(fd)
 
-        with Custodian() as custodian, Peer(requesters=Requesters.GROUP) as peer:
-            with warder.Connection(peer.take_fd(), custodian.take_fd()) as connection:
+        with DescriptorStore() as descriptor_store, Peer(requesters=Requesters.GROUP) as peer:
+            with warder.Connection(peer.take_fd(), descriptor_store.take_fd()) as connection:
                 pids = [in_child(lambda n=n: work(connection, f"p{n}")) for n in range(3)]
                 threads = [threading.Thread(target=work, args=(connection, f"t{n}")) for n in range(3)]
                 for thread in threads:

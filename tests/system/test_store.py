@@ -10,13 +10,13 @@ from test_kinds import Doing
 
 
 class Store(Doing):
-    def custodian(self):
-        """The pid of the one custodian of this warderd."""
-        found = self.custodians()
+    def descriptor_store(self):
+        """The pid of the one descriptor store of this warderd."""
+        found = self.descriptor_stores()
         self.assertEqual(len(found), 1, found)
         return found[0]
 
-    def custodians(self):
+    def descriptor_stores(self):
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -69,24 +69,24 @@ class Store(Doing):
         self.results("doer", 2)
         os.kill(self.worker("doer")["pid"], signal.SIGKILL)
         self.wait_state("doer", "failed")
-        keeper = self.custodian()
+        keeper = self.descriptor_store()
         self.write_config(config.replace("store = 2", "store = 3"))
         self.ctl("reload")
         self.ctl("start", "doer")
         seen = [one for one in self.results("doer", 4) if "step" in one]
         self.assertEqual(seen[1]["value"], {"state": 1})
-        self.assertEqual(self.custodian(), keeper)
+        self.assertEqual(self.descriptor_store(), keeper)
         self.write_config(config.replace("keep = { store = 2 }", ""))
         self.ctl("reload")
-        wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the custodian ends")
+        wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the descriptor store ends")
 
-    def test_a_custodian_that_dies_is_recorded_and_the_next_life_has_an_empty_store(self):
+    def test_a_descriptor_store_that_dies_is_recorded_and_the_next_life_has_an_empty_store(self):
         steps = ["c.store.list()", "c.store.put('state', [0])"]
         self.start(self.worker_of("doer", "keep = { store = 2 }", steps))
         self.results("doer", 3)
         time.sleep(0.3)   # it tells what it keeps at most ten times a second
-        os.kill(self.custodian(), signal.SIGKILL)
-        self.audited(kind="state", worker="doer", text="its custodian ended: what it kept is lost, descriptors: 1")
+        os.kill(self.descriptor_store(), signal.SIGKILL)
+        self.audited(kind="state", worker="doer", text="its descriptor store ended: what it kept is lost, descriptors: 1")
         self.ctl("restart", "doer")
         seen = [one for one in self.results("doer", 6) if "step" in one]
         self.assertEqual(seen[2]["value"], {})
@@ -98,7 +98,7 @@ class Store(Doing):
         self.audited(kind="violation", worker="doer")
         self.wait_state("bystander", "ready")
 
-    def test_t2_stray_descriptors_reach_neither_the_parent_nor_stay_with_the_custodian(self):
+    def test_t2_stray_descriptors_reach_neither_the_parent_nor_stay_with_the_descriptor_store(self):
         steps = ["c.store.list()"]
         send = ("(s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE']))), "
                 "m := b'\\x08\\0\\0\\0\\x63\\0\\0\\0\\x08\\0\\0\\0\\0\\0\\0\\0' + b'\\0' * 8, "
@@ -106,12 +106,12 @@ class Store(Doing):
         steps += [send, "c.store.list()"]
         self.start(self.worker_of("doer", "keep = { store = 2 }", steps))
         self.assertEqual(self.values([one for one in self.results("doer", 4) if "step" in one]), [{}, "sent", {}])
-        keeper = self.custodian()
-        wait_for(lambda: len(os.listdir(f"/proc/{keeper}/fd")) == 5, "the custodian holds nothing of it")
+        keeper = self.descriptor_store()
+        wait_for(lambda: len(os.listdir(f"/proc/{keeper}/fd")) == 5, "the descriptor store holds nothing of it")
         before = self.parent_fds()
         self.ctl("restart", "doer")
         self.results("doer", 8)
-        wait_for(lambda: len(os.listdir(f"/proc/{keeper}/fd")) == 5, "the custodian holds nothing of it")
+        wait_for(lambda: len(os.listdir(f"/proc/{keeper}/fd")) == 5, "the descriptor store holds nothing of it")
         wait_for(lambda: self.parent_fds() == before, "the parent holds nothing of it")
 
     def test_t37_a_lingering_socket_holds_up_nobody_but_the_worker_that_sent_it(self):
@@ -120,7 +120,7 @@ class Store(Doing):
                   "r.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\x01\\0\\0\\0\\x06\\0\\0\\0'), r.setblocking(False), "
                   "r.send(b'x' * 4000000)) and 'filled'")
         stored = "m := b'\\x08\\0\\0\\0\\x63\\0\\0\\0\\x08\\0\\0\\0\\0\\0\\0\\0' + b'\\0' * 8"
-        # The custodian is stopped meanwhile, so that it is closed here before it is closed there.
+        # The descriptor store is stopped meanwhile, so that it is closed here before it is closed there.
         send = (f"({stored}, s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE'])))) and "
                 "socket.send_fds(s, [m], [r.fileno()]) and r.close()")
         steps = [linger, "time.sleep(1)", send, "len(s.recv(999)) > 0", "s.send(m) and s.settimeout(1)", "s.recv(999)"]
@@ -129,7 +129,7 @@ class Store(Doing):
         other = self.worker_of("other", "keep = { store = 2 }", ["c.store.list()"])
         self.start(text + other)
         self.results("doer", 1)
-        keepers = self.custodians()
+        keepers = self.descriptor_stores()
         for pid in keepers:
             os.kill(pid, signal.SIGSTOP)
         self.results("doer", 3)

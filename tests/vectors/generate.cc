@@ -358,11 +358,11 @@ void texts(Vectors& v) {
            {{"id", 23}, {"query", 77}, {"error", 0}, {"text", "192.0.2.7\n2001:db8::7\n"}});
     v.good("found, no such name", "errno 2, ENOENT.", "found", found(24, 0xffffffffffffffffU, 2, ""),
            {{"id", 24}, {"query", 0xffffffffffffffffU}, {"error", 2}, {"text", ""}});
-    v.good("put", "To the custodian: keep the descriptors that come along as `listener`.", "put",
+    v.good("put", "To the descriptor store: keep the descriptors that come along as `listener`.", "put",
            text_message(0x0006, 30, "listener"), {{"id", 30}, {"text", "listener"}});
     v.good("fetch", "Give them back.", "fetch", text_message(0x0007, 31, "listener"), {{"id", 31}, {"text", "listener"}});
     v.good("stored", "What is kept?", "stored", text_message(0x0008, 32, ""), {{"id", 32}, {"text", ""}});
-    v.good("done, what is stored", "The custodian's reply to stored: a name and a number a line.", "done",
+    v.good("done, what is stored", "The descriptor store's reply to stored: a name and a number a line.", "done",
            done(32, 0, 0, "listener 2\nstate 1\n"),
            {{"id", 32}, {"error", 0}, {"reason", 0}, {"text", "listener 2\nstate 1\n"}});
     v.good("done", "The reply to ready and status.", "done", done(20, 0, 0, ""),

@@ -215,9 +215,9 @@ TEST_CASE("report: a socket has its queues only where they are known") {
 }
 
 TEST_CASE("report: a store says what is kept, since when and how much room there is") {
-    StoreReport store{.worker = "web", .most = 8, .total = 2, .names = 1, .custodian = 77, .kept = {{"conns", 2, clock_now.wall - second}}};
+    StoreReport store{.worker = "web", .most = 8, .total = 2, .names = 1, .descriptor_store = 77, .kept = {{"conns", 2, clock_now.wall - second}}};
     CHECK(stores_json({store}, clock_now) ==
-          R"({"warder":1,"verb":"store","stores":[{"worker":"web","most":8,"total":2,"names":1,"custodian":77,"refused":0,)"
+          R"({"warder":1,"verb":"store","stores":[{"worker":"web","most":8,"total":2,"names":1,"descriptor_store":77,"refused":0,)"
           R"("strays":0,"kept":[{"name":"conns","count":2,"since":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000}}]}]})");
     CHECK(stores_json({}, clock_now) == R"({"warder":1,"verb":"store","stores":[]})");
 }

@@ -1,4 +1,4 @@
-#include "opener/custodian.h"
+#include "opener/descriptor_store.h"
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
@@ -116,36 +116,36 @@ struct Life {
 
 struct Stand {
     Privileges privileges;
-    std::unique_ptr<Custodian> custodian;
+    std::unique_ptr<DescriptorStore> descriptor_store;
 
     explicit Stand(std::uint32_t most = 8) {
-        auto made = Custodian::spawn(privileges, worker_uid, worker_uid, most);
+        auto made = DescriptorStore::spawn(privileges, worker_uid, worker_uid, most);
         REQUIRE(made);
-        custodian = std::move(*made);
+        descriptor_store = std::move(*made);
     }
 
     Life begin(Credentials who = {::getpid(), ::getuid(), ::getgid()}) {
-        auto end = custodian->adopt();
+        auto end = descriptor_store->adopt();
         REQUIRE(end);
         Life life;
         life.socket = Channel(std::move(*end));
-        REQUIRE(custodian->begins(who));
+        REQUIRE(descriptor_store->begins(who));
         return life;
     }
 
     // What the parent hears until the condition holds.
     bool until(const std::function<bool()>& condition, int within_ms = 5'000) {
         for (const Instant end = monotonic_now() + within_ms * 1ms; !condition();) {
-            pollfd ready{custodian->socket(), POLLIN, 0};
-            if (::poll(&ready, 1, 50) == 1) last = custodian->hear();
+            pollfd ready{descriptor_store->socket(), POLLIN, 0};
+            if (::poll(&ready, 1, 50) == 1) last = descriptor_store->hear();
             if (monotonic_now() > end) return false;
         }
         return true;
     }
     bool violates() {
-        return until([&] { return last == Custodian::News::violated; });
+        return until([&] { return last == DescriptorStore::News::violated; });
     }
-    Custodian::News last = Custodian::News::nothing;
+    DescriptorStore::News last = DescriptorStore::News::nothing;
 };
 
 // A file of a FUSE file system whose server opens it and then never answers a flush: whoever closes it waits. It is served and
@@ -254,7 +254,7 @@ TEST_CASE("what a worker puts under a name comes back in a later life, the same 
         CHECK(first.put("log.1", {&two}) == 0);
         CHECK(first.stored() == "state 2\nlog.1 1\n");
     }
-    stand.custodian->over();
+    stand.descriptor_store->over();
     Life second = stand.begin();
     CHECK(second.stored() == "state 2\nlog.1 1\n");
     const Reply back = second.fetch("state");
@@ -293,7 +293,7 @@ TEST_CASE("no more are kept at once than the config says, and what is given back
     Life life = stand.begin();
     const Fd file = file_saying("");
     CHECK(life.put("a", {&file, &file}) == 0);
-    const auto before = descriptors_of(stand.custodian->pid());
+    const auto before = descriptors_of(stand.descriptor_store->pid());
     const int two[] = {file.get(), file.get()};
     const Reply refused = life.ask(protocol::Type::put, "b", two);
     CHECK(refused.error == EDQUOT);
@@ -302,8 +302,8 @@ TEST_CASE("no more are kept at once than the config says, and what is given back
     CHECK(life.put("c", {&file}) == EDQUOT);
     CHECK(life.fetch("a").fds.size() == 2);
     CHECK(life.put("c", {&file}) == 0);
-    CHECK(descriptors_of(stand.custodian->pid()) == before);
-    stand.custodian->limit(4);
+    CHECK(descriptors_of(stand.descriptor_store->pid()) == before);
+    stand.descriptor_store->limit(4);
     CHECK(life.put("d", {&file, &file}) == 0);
 }
 
@@ -313,13 +313,13 @@ TEST_CASE("the parent is told what is kept, by value") {
     Life life = stand.begin();
     const Fd file = file_saying("");
     CHECK(life.put("conns", {&file, &file}) == 0);
-    REQUIRE(stand.until([&] { return stand.custodian->kept().total == 2; }));
-    REQUIRE(stand.custodian->kept().names.size() == 1);
-    CHECK(stand.custodian->kept().names[0].name == "conns");
-    CHECK(stand.custodian->kept().names[0].count == 2);
-    CHECK(wall_clock_now() - stand.custodian->kept().names[0].since < 10'000'000'000);
+    REQUIRE(stand.until([&] { return stand.descriptor_store->kept().total == 2; }));
+    REQUIRE(stand.descriptor_store->kept().names.size() == 1);
+    CHECK(stand.descriptor_store->kept().names[0].name == "conns");
+    CHECK(stand.descriptor_store->kept().names[0].count == 2);
+    CHECK(wall_clock_now() - stand.descriptor_store->kept().names[0].since < 10'000'000'000);
     CHECK(life.fetch("conns").error == 0);
-    CHECK(stand.until([&] { return stand.custodian->kept().total == 0; }));
+    CHECK(stand.until([&] { return stand.descriptor_store->kept().total == 0; }));
 }
 
 TEST_CASE("a worker that asks without end makes the parent hear no more than ten times a second") {
@@ -332,8 +332,8 @@ TEST_CASE("a worker that asks without end makes the parent hear no more than ten
     while (monotonic_now() < end) {
         CHECK(life.put("a", {&file}) == 0);
         CHECK(life.fetch("a").error == 0);
-        pollfd ready{stand.custodian->socket(), POLLIN, 0};
-        if (::poll(&ready, 1, 0) == 1 && stand.custodian->hear() == Custodian::News::changed) ++reports;
+        pollfd ready{stand.descriptor_store->socket(), POLLIN, 0};
+        if (::poll(&ready, 1, 0) == 1 && stand.descriptor_store->hear() == DescriptorStore::News::changed) ++reports;
     }
     CHECK(reports <= 12);
     CHECK(life.last_id <= 6'000);
@@ -345,7 +345,7 @@ TEST_CASE("T13: a process that is not this life's main one is refused, and its d
     Life life = stand.begin();
     const Fd file = file_saying("");
     CHECK(life.put("mine", {&file}) == 0);
-    const auto before = descriptors_of(stand.custodian->pid());
+    const auto before = descriptors_of(stand.descriptor_store->pid());
     in_child([&] {
         const int number = file.get();
         (void)life.say(protocol::Type::put, "theirs", std::span(&number, 1));
@@ -358,7 +358,7 @@ TEST_CASE("T13: a process that is not this life's main one is refused, and its d
     CHECK(refused.error == EPERM);
     CHECK(refused.fds.empty());
     CHECK(life.stored() == "mine 1\n");
-    CHECK(descriptors_of(stand.custodian->pid()) == before);
+    CHECK(descriptors_of(stand.descriptor_store->pid()) == before);
 }
 
 TEST_CASE("T9: the same pid with another uid or gid is somebody else") {
@@ -373,7 +373,7 @@ TEST_CASE("T9: the same pid with another uid or gid is somebody else") {
 TEST_CASE("T19: nothing is taken from a life that has not begun, and nothing from one that is over") {
     NEEDS_ROOT();
     Stand stand;
-    auto end = stand.custodian->adopt();
+    auto end = stand.descriptor_store->adopt();
     REQUIRE(end);
     Life life;
     life.socket = Channel(std::move(*end));
@@ -381,14 +381,14 @@ TEST_CASE("T19: nothing is taken from a life that has not begun, and nothing fro
     const int number = file.get();
     REQUIRE(life.say(protocol::Type::put, "early", std::span(&number, 1)));
     CHECK(life.hear(200).error == -2);
-    REQUIRE(stand.custodian->begins({::getpid(), ::getuid(), ::getgid()}));
+    REQUIRE(stand.descriptor_store->begins({::getpid(), ::getuid(), ::getgid()}));
     CHECK(life.hear().error == 0);
-    stand.custodian->over();
+    stand.descriptor_store->over();
     CHECK(life.hear().error == -1);
     CHECK_FALSE(life.say(protocol::Type::stored, ""));
 }
 
-TEST_CASE("T1 T2: stray descriptors, however many and with whatever message, are closed by the custodian and reach nobody else") {
+TEST_CASE("T1 T2: stray descriptors, however many and with whatever message, are closed by the descriptor store and reach nobody else") {
     NEEDS_ROOT();
     Stand stand(300);
     const Fd file = file_saying("");
@@ -396,8 +396,8 @@ TEST_CASE("T1 T2: stray descriptors, however many and with whatever message, are
         Life warm = stand.begin();
         CHECK(warm.stored().empty());
     }
-    stand.custodian->over();
-    REQUIRE(stand.until([&] { return descriptors_of(stand.custodian->pid()) == 4; }));
+    stand.descriptor_store->over();
+    REQUIRE(stand.until([&] { return descriptors_of(stand.descriptor_store->pid()) == 4; }));
     const auto here = descriptors_of(::getpid());
     for (const std::size_t count : {1U, 2U, 3U, 253U}) {
         const std::vector<int> numbers(count, file.get());
@@ -407,26 +407,26 @@ TEST_CASE("T1 T2: stray descriptors, however many and with whatever message, are
             CHECK(life.ask(protocol::Type::fetch, "none", numbers).error == EINVAL);
             CHECK(life.ask(protocol::Type::stored, "", numbers).error == EINVAL);
             CHECK(life.ask(protocol::Type::put, "bad/name", numbers).error == EINVAL);
-            CHECK(stand.until([&] { return descriptors_of(stand.custodian->pid()) == 5; }));
+            CHECK(stand.until([&] { return descriptors_of(stand.descriptor_store->pid()) == 5; }));
         }
         for (const auto type : {protocol::Type::ready, protocol::Type::hello, protocol::Type::ask, protocol::Type::done}) {
-            stand.last = Custodian::News::nothing;
+            stand.last = DescriptorStore::News::nothing;
             Life life = stand.begin();
             REQUIRE(life.say(type, "", numbers));
             CHECK(life.hear().error == -1);
             CHECK(stand.violates());
         }
-        stand.last = Custodian::News::nothing;
+        stand.last = DescriptorStore::News::nothing;
         Life empty = stand.begin();
         REQUIRE(empty.say(Bytes(), numbers));   // T15: a datagram of no bytes
         CHECK(stand.violates());
-        CHECK(stand.until([&] { return descriptors_of(stand.custodian->pid()) == 4; }));
+        CHECK(stand.until([&] { return descriptors_of(stand.descriptor_store->pid()) == 4; }));
     }
     CHECK(descriptors_of(::getpid()) == here);
     Life life = stand.begin();
     CHECK(life.ask(protocol::Type::put, "all", std::vector<int>(253, file.get())).error == 0);
     CHECK(life.fetch("all").fds.size() == 253);
-    CHECK(stand.until([&] { return stand.custodian->kept().strays > 0; }));
+    CHECK(stand.until([&] { return stand.descriptor_store->kept().strays > 0; }));
 }
 
 TEST_CASE("T14: bytes that are no message end this life's store and are told, and the next life has all that was kept") {
@@ -441,10 +441,10 @@ TEST_CASE("T14: bytes that are no message end this life's store and are told, an
         CHECK(life.hear().error == -1);
     }
     REQUIRE(stand.violates());
-    CHECK(stand.custodian->violated_now());
-    CHECK(std::string_view(stand.custodian->violation()).find("is none") != std::string_view::npos);
+    CHECK(stand.descriptor_store->violated_now());
+    CHECK(std::string_view(stand.descriptor_store->violation()).find("is none") != std::string_view::npos);
     Life next = stand.begin();
-    CHECK_FALSE(stand.custodian->violated_now());
+    CHECK_FALSE(stand.descriptor_store->violated_now());
     CHECK(text_in(next.fetch("safe").fds.at(0)) == "safe");
 }
 
@@ -458,17 +458,17 @@ TEST_CASE("L2: a worker that does not read its answers is not heard any more, an
     int sent = 0;
     while (sent < 20'000 && life.say(*message)) ++sent;
     CHECK(sent < 20'000);   // its own queue is full, and nobody else's
-    stand.custodian->over();
+    stand.descriptor_store->over();
     Life next = stand.begin();
     CHECK(next.stored() == "kept 1\n");
 }
 
-TEST_CASE("a custodian is of the worker's user, without capabilities, under a filter, and nobody of that user looks into it") {
+TEST_CASE("a descriptor store is of the worker's user, without capabilities, under a filter, and nobody of that user looks into it") {
     NEEDS_ROOT();
     Stand stand;
     Life life = stand.begin();
     CHECK(life.stored().empty());
-    const auto status = read_file("/proc/" + std::to_string(stand.custodian->pid()) + "/status", 8192);
+    const auto status = read_file("/proc/" + std::to_string(stand.descriptor_store->pid()) + "/status", 8192);
     REQUIRE(status);
     for (const auto* line : {"Uid:\t64321\t64321\t64321\t64321", "Gid:\t64321\t64321\t64321\t64321", "Groups:\t \n",
                              "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapInh:\t0000000000000000",
@@ -478,13 +478,13 @@ TEST_CASE("a custodian is of the worker's user, without capabilities, under a fi
     }
     const int looked = in_child([&] {
         if (::setresgid(worker_uid, worker_uid, worker_uid) != 0 || ::setresuid(worker_uid, worker_uid, worker_uid) != 0) ::_exit(9);
-        const std::string table = "/proc/" + std::to_string(stand.custodian->pid()) + "/fd/3";
-        ::_exit(::open(table.c_str(), O_RDONLY) < 0 && ::open(("/proc/" + std::to_string(stand.custodian->pid()) + "/mem").c_str(), O_RDONLY) < 0 ? 0 : 1);
+        const std::string table = "/proc/" + std::to_string(stand.descriptor_store->pid()) + "/fd/3";
+        ::_exit(::open(table.c_str(), O_RDONLY) < 0 && ::open(("/proc/" + std::to_string(stand.descriptor_store->pid()) + "/mem").c_str(), O_RDONLY) < 0 ? 0 : 1);
     });
     CHECK(looked == 0);
 }
 
-TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's custodian, and neither the parent nor another") {
+TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's descriptor store, and neither the parent nor another") {
     NEEDS_ROOT();
     Stand hung;
     Stand other;
@@ -494,18 +494,18 @@ TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's cu
     {
         Lingering lingering(3);
         const int number = lingering.socket.get();
-        REQUIRE(::kill(hung.custodian->pid(), SIGSTOP) == 0);
+        REQUIRE(::kill(hung.descriptor_store->pid(), SIGSTOP) == 0);
         REQUIRE(life.say(protocol::Type::stored, "", std::span(&number, 1)));
         lingering.socket.reset();   // still on its way, so the last one to close it waits
-        REQUIRE(::kill(hung.custodian->pid(), SIGCONT) == 0);
+        REQUIRE(::kill(hung.descriptor_store->pid(), SIGCONT) == 0);
         CHECK(life.hear().error == EINVAL);   // the answer comes first
         REQUIRE(life.say(protocol::Type::stored, ""));
         const Instant before = monotonic_now();
         for (int i = 0; i < 100; ++i) CHECK(victim.ask(protocol::Type::stored, "").error == 0);
-        hung.custodian->over();
-        auto next = hung.custodian->adopt();
+        hung.descriptor_store->over();
+        auto next = hung.descriptor_store->adopt();
         REQUIRE(next);
-        REQUIRE(hung.custodian->begins({::getpid(), ::getuid(), ::getgid()}));
+        REQUIRE(hung.descriptor_store->begins({::getpid(), ::getuid(), ::getgid()}));
         CHECK(monotonic_now() - before < 1s);
         CHECK(life.hear(500).error == -2);   // it does hang: this is what nobody else felt
         Life later;
@@ -514,7 +514,7 @@ TEST_CASE("T37: a lingering socket that a worker sends holds up that worker's cu
     }
 }
 
-TEST_CASE("T6: a file of a FUSE server that never answers holds up the custodian that closes it, and nobody else") {
+TEST_CASE("T6: a file of a FUSE server that never answers holds up the descriptor store that closes it, and nobody else") {
     NEEDS_ROOT();
     Stand hung;
     Stand other;
@@ -532,9 +532,9 @@ TEST_CASE("T6: a file of a FUSE server that never answers holds up the custodian
     CHECK(life.hear(300).error == -2);   // it does hang
     const Instant before = monotonic_now();
     for (int i = 0; i < 100; ++i) CHECK(victim.ask(protocol::Type::stored, "").error == 0);
-    hung.custodian->over();
-    CHECK(hung.custodian->adopt());
-    hung.custodian.reset();   // killed, and left alone
+    hung.descriptor_store->over();
+    CHECK(hung.descriptor_store->adopt());
+    hung.descriptor_store.reset();   // killed, and left alone
     CHECK(monotonic_now() - before < 1s);
 }
 
@@ -542,39 +542,39 @@ TEST_CASE("T37: one still on its way when the worker dies costs its parent nothi
     NEEDS_ROOT();
     Stand stand;
     Life life = stand.begin();
-    REQUIRE(::kill(stand.custodian->pid(), SIGSTOP) == 0);
+    REQUIRE(::kill(stand.descriptor_store->pid(), SIGSTOP) == 0);
     Lingering lingering(3);
     const int number = lingering.socket.get();
     REQUIRE(life.say(protocol::Type::put, "late", std::span(&number, 1)));
     lingering.socket.reset();
     const Instant before = monotonic_now();
     life.socket.close();
-    stand.custodian->over();
-    stand.custodian.reset();   // and its custodian is killed with it
+    stand.descriptor_store->over();
+    stand.descriptor_store.reset();   // and its descriptor store is killed with it
     CHECK(monotonic_now() - before < 500ms);
 }
 
-TEST_CASE("a custodian that hangs for good is not sent one socket after another") {
+TEST_CASE("a descriptor store that hangs for good is not sent one socket after another") {
     NEEDS_ROOT();
     Stand stand;
-    REQUIRE(::kill(stand.custodian->pid(), SIGSTOP) == 0);
+    REQUIRE(::kill(stand.descriptor_store->pid(), SIGSTOP) == 0);
     int taken = 0;
-    while (taken < 10 && stand.custodian->adopt()) ++taken;
+    while (taken < 10 && stand.descriptor_store->adopt()) ++taken;
     CHECK(taken == 4);
-    CHECK(stand.custodian->adopt().error().number == EAGAIN);
-    REQUIRE(::kill(stand.custodian->pid(), SIGCONT) == 0);
-    REQUIRE(stand.until([&] { return stand.custodian->adopt().has_value(); }));
+    CHECK(stand.descriptor_store->adopt().error().number == EAGAIN);
+    REQUIRE(::kill(stand.descriptor_store->pid(), SIGCONT) == 0);
+    REQUIRE(stand.until([&] { return stand.descriptor_store->adopt().has_value(); }));
 }
 
-TEST_CASE("a custodian that is killed is seen to have ended; its worker's socket ends with it") {
+TEST_CASE("a descriptor store that is killed is seen to have ended; its worker's socket ends with it") {
     NEEDS_ROOT();
     Stand stand;
     Life life = stand.begin();
     CHECK(life.stored().empty());
-    CHECK_FALSE(stand.custodian->ended());
-    REQUIRE(::kill(stand.custodian->pid(), SIGKILL) == 0);
-    REQUIRE(ended_within(stand.custodian->pidfd(), 2'000));
-    CHECK(stand.custodian->ended());
+    CHECK_FALSE(stand.descriptor_store->ended());
+    REQUIRE(::kill(stand.descriptor_store->pid(), SIGKILL) == 0);
+    REQUIRE(ended_within(stand.descriptor_store->pidfd(), 2'000));
+    CHECK(stand.descriptor_store->ended());
     CHECK(life.hear().error == -1);
-    CHECK_FALSE(stand.custodian->adopt());
+    CHECK_FALSE(stand.descriptor_store->adopt());
 }

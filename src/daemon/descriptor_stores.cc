@@ -1,4 +1,4 @@
-#include "daemon/custodians.h"
+#include "daemon/descriptor_stores.h"
 
 #include <csignal>
 #include <utility>
@@ -23,47 +23,47 @@ constexpr std::string_view taken_away = "grants that may have lent what it kept 
 
 }  // namespace
 
-void Custodians::admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants) {
+void DescriptorStores::admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants) {
     const std::uint32_t most = most_of(grants);
     if (most == 0) return dismiss(id);
     Place& place = places_[number(id)];
-    const bool another_user = place.custodian && (place.uid != uid || place.gid != gid);
+    const bool another_user = place.descriptor_store && (place.uid != uid || place.gid != gid);
     place.name = name;
     if (another_user) renew(place, "its worker is another user now");
     place.uid = uid;
     place.gid = gid;
-    if (place.custodian && place.store.most != most) place.custodian->limit(most);
+    if (place.descriptor_store && place.store.most != most) place.descriptor_store->limit(most);
     place.store.most = most;
-    if (const auto started = start(id, place); !started) log_error(name + ": its custodian: " + describe(started.error()));
+    if (const auto started = start(id, place); !started) log_error(name + ": its descriptor store: " + describe(started.error()));
 }
 
-Result<void> Custodians::start(WorkerId id, Place& place) {
-    if (place.custodian) return {};
-    place.custodian = TRY(opener::Custodian::spawn(privileges_, place.uid, place.gid, place.store.most));
+Result<void> DescriptorStores::start(WorkerId id, Place& place) {
+    if (place.descriptor_store) return {};
+    place.descriptor_store = TRY(opener::DescriptorStore::spawn(privileges_, place.uid, place.gid, place.store.most));
     ++place.generation;
     const auto tag = [&](broker::Watch watch) { return PollTag{static_cast<std::uint8_t>(watch), number(id), place.generation}; };
-    TRY(poller_.watch(place.custodian->socket(), tag(broker::Watch::custodian)));
-    return poller_.watch(place.custodian->pidfd(), tag(broker::Watch::custodian_exit));
+    TRY(poller_.watch(place.descriptor_store->socket(), tag(broker::Watch::descriptor_store)));
+    return poller_.watch(place.descriptor_store->pidfd(), tag(broker::Watch::descriptor_store_exit));
 }
 
-void Custodians::dismiss(WorkerId id) {
+void DescriptorStores::dismiss(WorkerId id) {
     const auto found = places_.find(number(id));
     if (found == places_.end()) return;
-    if (found->second.custodian) end(found->second);
+    if (found->second.descriptor_store) end(found->second);
     places_.erase(found);
 }
 
-void Custodians::empty(WorkerId id) {
+void DescriptorStores::empty(WorkerId id) {
     const auto found = places_.find(number(id));
     if (found == places_.end()) return;
     found->second.spent = true;
     if (!found->second.reached) renew(found->second, taken_away);
 }
 
-// Another custodian, with nothing, is started for the next life.
-void Custodians::renew(Place& place, std::string_view why) {
+// Another descriptor store, with nothing, is started for the next life.
+void DescriptorStores::renew(Place& place, std::string_view why) {
     place.spent = false;
-    if (!place.custodian) return;
+    if (!place.descriptor_store) return;
     FixedString<160> text("its store is emptied, since ");
     text.append(why).append("; descriptors: ").append_number(place.store.kept.total);
     log_info(place.name + ": " + std::string(text.view()));
@@ -74,42 +74,42 @@ void Custodians::renew(Place& place, std::string_view why) {
 }
 
 // One that hangs in what it closes is held until it has ended, so that it is reaped; its pidfd stays watched.
-void Custodians::end(Place& place) {
-    poller_.forget(place.custodian->socket());
-    (void)send_signal(place.custodian->pidfd(), SIGKILL);
-    leaving_.push_back(std::move(place.custodian));
+void DescriptorStores::end(Place& place) {
+    poller_.forget(place.descriptor_store->socket());
+    (void)send_signal(place.descriptor_store->pidfd(), SIGKILL);
+    leaving_.push_back(std::move(place.descriptor_store));
     sweep();
 }
 
-void Custodians::sweep() {
-    std::erase_if(leaving_, [&](const auto& custodian) {
-        if (!custodian->ended()) return false;
-        poller_.forget(custodian->pidfd());
+void DescriptorStores::sweep() {
+    std::erase_if(leaving_, [&](const auto& descriptor_store) {
+        if (!descriptor_store->ended()) return false;
+        poller_.forget(descriptor_store->pidfd());
         return true;
     });
 }
 
-void Custodians::stop() {
+void DescriptorStores::stop() {
     for (auto& [id, place] : places_) {
-        if (place.custodian) end(place);
+        if (place.descriptor_store) end(place);
     }
     places_.clear();
-    for (const auto& custodian : leaving_) poller_.forget(custodian->pidfd());
+    for (const auto& descriptor_store : leaving_) poller_.forget(descriptor_store->pidfd());
     leaving_.clear();
 }
 
 // ---- Lives ----
 
-Fd Custodians::socket_for(WorkerId id) {
+Fd DescriptorStores::socket_for(WorkerId id) {
     const auto found = places_.find(number(id));
     if (found == places_.end()) return {};
     Place& place = found->second;
     place.reached = false;
     if (const auto started = start(id, place); !started) {
-        log_error(place.name + ": its custodian: " + describe(started.error()));
+        log_error(place.name + ": its descriptor store: " + describe(started.error()));
         return {};
     }
-    auto end = place.custodian->adopt();
+    auto end = place.descriptor_store->adopt();
     if (!end) {
         log_error(place.name + ": no store in this life: " + describe(end.error()));
         return {};
@@ -118,52 +118,52 @@ Fd Custodians::socket_for(WorkerId id) {
     return std::move(*end);
 }
 
-void Custodians::session_begins(WorkerId id, Credentials who) {
+void DescriptorStores::session_begins(WorkerId id, Credentials who) {
     const auto found = places_.find(number(id));
-    if (found == places_.end() || !found->second.reached || !found->second.custodian) return;
-    if (const auto begun = found->second.custodian->begins(who); !begun) {
+    if (found == places_.end() || !found->second.reached || !found->second.descriptor_store) return;
+    if (const auto begun = found->second.descriptor_store->begins(who); !begun) {
         log_error(found->second.name + ": no store in this life: " + describe(begun.error()));
     }
 }
 
-void Custodians::session_ended(WorkerId id) {
+void DescriptorStores::session_ended(WorkerId id) {
     const auto found = places_.find(number(id));
-    if (found == places_.end() || !found->second.custodian) return;
+    if (found == places_.end() || !found->second.descriptor_store) return;
     found->second.reached = false;
-    found->second.custodian->over();
+    found->second.descriptor_store->over();
     if (found->second.spent) renew(found->second, taken_away);
 }
 
 // ---- News ----
 
-void Custodians::handle(const PollEvent& event) {
+void DescriptorStores::handle(const PollEvent& event) {
     sweep();
     const auto found = places_.find(event.tag.id);
     if (found == places_.end()) return;
     Place& place = found->second;
-    if (!place.custodian || event.tag.generation != (place.generation & 0xffffffU)) return;
+    if (!place.descriptor_store || event.tag.generation != (place.generation & 0xffffffU)) return;
     const WorkerId id{event.tag.id};
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::custodian_exit)) return lose(place);
+    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::descriptor_store_exit)) return lose(place);
     if (event.readable) return hear(id, place);
-    poller_.forget(place.custodian->socket());   // closed: its end is told by its pidfd
+    poller_.forget(place.descriptor_store->socket());   // closed: its end is told by its pidfd
 }
 
-void Custodians::hear(WorkerId id, Place& place) {
-    const auto news = place.custodian->hear();
-    if (news == opener::Custodian::News::nothing) {
+void DescriptorStores::hear(WorkerId id, Place& place) {
+    const auto news = place.descriptor_store->hear();
+    if (news == opener::DescriptorStore::News::nothing) {
         // Nothing, though it is readable: it is closed.
-        return poller_.forget(place.custodian->socket());
+        return poller_.forget(place.descriptor_store->socket());
     }
-    if (news == opener::Custodian::News::changed) place.store.kept = place.custodian->kept();
-    if (news != opener::Custodian::News::violated || !place.reached || !place.custodian->violated_now()) return;
-    const char* const how = place.custodian->violation();
+    if (news == opener::DescriptorStore::News::changed) place.store.kept = place.descriptor_store->kept();
+    if (news != opener::DescriptorStore::News::violated || !place.reached || !place.descriptor_store->violated_now()) return;
+    const char* const how = place.descriptor_store->violation();
     record(place, audit::Record::Kind::violation, how);
     listener_.broke_protocol(id, how);
 }
 
 // The worker keeps its life; its socket is dead, and its next life finds an empty store.
-void Custodians::lose(Place& place) {
-    FixedString<128> text("its custodian ended: what it kept is lost, descriptors: ");
+void DescriptorStores::lose(Place& place) {
+    FixedString<128> text("its descriptor store ended: what it kept is lost, descriptors: ");
     text.append_number(place.store.kept.total);
     log_error(place.name + ": " + std::string(text.view()));
     record(place, audit::Record::Kind::state, text.view());
@@ -172,7 +172,7 @@ void Custodians::lose(Place& place) {
     place.reached = false;
 }
 
-void Custodians::record(const Place& place, audit::Record::Kind kind, std::string_view text) {
+void DescriptorStores::record(const Place& place, audit::Record::Kind kind, std::string_view text) {
     audit::Record record;
     record.kind = kind;
     if (kind == audit::Record::Kind::violation) {
@@ -186,10 +186,10 @@ void Custodians::record(const Place& place, audit::Record::Kind kind, std::strin
     audit_.tell(record, audit_.account_of(place.name), monotonic_now());
 }
 
-const Custodians::Store* Custodians::store_of(WorkerId id) {
+const DescriptorStores::Store* DescriptorStores::store_of(WorkerId id) {
     const auto found = places_.find(number(id));
     if (found == places_.end()) return nullptr;
-    found->second.store.pid = found->second.custodian ? found->second.custodian->pid() : -1;
+    found->second.store.pid = found->second.descriptor_store ? found->second.descriptor_store->pid() : -1;
     return &found->second.store;
 }
 

@@ -1,4 +1,4 @@
-// The parent's side of one custodian: makes the socket of each of the worker's lives, hands one end over before the other exists
+// The parent's side of one descriptor store: makes the socket of each of the worker's lives, hands one end over before the other exists
 // anywhere else, and hears by value what is kept. No descriptor of a worker ever comes here.
 #pragma once
 
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "opener/custodian_process.h"
+#include "opener/descriptor_store_process.h"
 #include "sys/channel.h"
 #include "sys/privileges.h"
 
@@ -24,7 +24,7 @@ struct KeptName {
     std::int64_t since = 0;        // nanoseconds since 1970
 };
 
-// What the custodian said last.
+// What the descriptor store said last.
 struct Kept {
     std::vector<KeptName> names;   // in the order in which they were put; at most the first 512
     std::uint32_t name_count = 0;
@@ -33,22 +33,22 @@ struct Kept {
     std::uint64_t strays = 0;      // descriptors that came along where none may, and were closed
 };
 
-class Custodian {
+class DescriptorStore {
 public:
     // Forks it. Needs root's credentials: it becomes the worker's user itself. Errors: socketpair(2), clone(2).
-    static Result<std::unique_ptr<Custodian>> spawn(Privileges& privileges, uid_t uid, gid_t gid, std::uint32_t most);
+    static Result<std::unique_ptr<DescriptorStore>> spawn(Privileges& privileges, uid_t uid, gid_t gid, std::uint32_t most);
     // Killed; reaped if it ends at once.
-    ~Custodian();
-    Custodian(const Custodian&) = delete;
-    Custodian& operator=(const Custodian&) = delete;
+    ~DescriptorStore();
+    DescriptorStore(const DescriptorStore&) = delete;
+    DescriptorStore& operator=(const DescriptorStore&) = delete;
 
     int socket() const { return channel_.get(); }
     int pidfd() const { return pidfd_.get(); }
     pid_t pid() const { return pid_; }
 
-    // Makes the socket of the next life and hands the custodian's end over. Returns the worker's end, which nobody had in hand
+    // Makes the socket of the next life and hands the descriptor store's end over. Returns the worker's end, which nobody had in hand
     // yet: so far nothing can lie in either queue, and closing either end costs nothing. The worker gets it, and here it is closed
-    // before begins() is called: only then does the custodian send anything there.
+    // before begins() is called: only then does the descriptor store send anything there.
     // Errors: EAGAIN, it hangs and has not taken the sockets of earlier lives; those of sendmsg(2) and socketpair(2).
     Result<Fd> adopt();
     // The life has begun, and this is whose messages count. Errors: those of Channel::send.
@@ -70,10 +70,10 @@ public:
     bool ended();
 
 private:
-    Custodian(Channel channel, Fd pidfd, pid_t pid, std::uint32_t most)
+    DescriptorStore(Channel channel, Fd pidfd, pid_t pid, std::uint32_t most)
         : channel_(std::move(channel)), pidfd_(std::move(pidfd)), pid_(pid), most_(most) {}
-    Result<void> tell(const custodian_wire::Order& order, std::span<const int> fds = {});
-    void take_list(const custodian_wire::Report& report, Bytes entries);
+    Result<void> tell(const descriptor_store_wire::Order& order, std::span<const int> fds = {});
+    void take_list(const descriptor_store_wire::Report& report, Bytes entries);
 
     Channel channel_;
     Fd pidfd_;

@@ -1,4 +1,4 @@
-// The custodians of all workers that have a store: started with their worker's admission, handed a new socket for each of its
+// The descriptor stores of all workers that have a store: started with their worker's admission, handed a new socket for each of its
 // lives, ended when it is dismissed. What one of them keeps is lost when it dies; its worker is told by an empty store in its
 // next life, and operators by a record.
 #pragma once
@@ -12,7 +12,7 @@
 #include "audit/trail.h"
 #include "base/ids.h"
 #include "broker/outside.h"
-#include "opener/custodian.h"
+#include "opener/descriptor_store.h"
 #include "policy/grant.h"
 #include "sys/channel.h"
 #include "sys/poller.h"
@@ -20,14 +20,14 @@
 
 namespace warder::daemon {
 
-class Custodians {
+class DescriptorStores {
 public:
     // `listener` hears of workers that break the protocol of their store.
-    Custodians(Poller& poller, Privileges& privileges, audit::Trail& audit, broker::Listener& listener)
+    DescriptorStores(Poller& poller, Privileges& privileges, audit::Trail& audit, broker::Listener& listener)
         : poller_(poller), privileges_(privileges), audit_(audit), listener_(listener) {}
-    ~Custodians() { stop(); }
-    Custodians(const Custodians&) = delete;
-    Custodians& operator=(const Custodians&) = delete;
+    ~DescriptorStores() { stop(); }
+    DescriptorStores(const DescriptorStores&) = delete;
+    DescriptorStores& operator=(const DescriptorStores&) = delete;
 
     // Knows a worker, or knows it anew after a reload: what was kept stays, unless it has no store any more.
     void admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants);
@@ -40,7 +40,7 @@ public:
     void session_begins(WorkerId id, Credentials who);
     void session_ended(WorkerId id);
 
-    // Events of broker::Watch::custodian and custodian_exit.
+    // Events of broker::Watch::descriptor_store and descriptor_store_exit.
     void handle(const PollEvent& event);
 
     // Ends them all.
@@ -49,7 +49,7 @@ public:
     // What is kept for a worker; null: it has no store.
     struct Store {
         std::uint32_t most = 0;
-        pid_t pid = -1;               // of its custodian; -1: it will be started with the next life
+        pid_t pid = -1;               // of its descriptor store; -1: it will be started with the next life
         opener::Kept kept;
     };
     const Store* store_of(WorkerId id);
@@ -62,7 +62,7 @@ private:
         std::uint32_t generation = 0;
         bool reached = false;         // the present life has a socket
         bool spent = false;           // what is kept is for no other life
-        std::unique_ptr<opener::Custodian> custodian;
+        std::unique_ptr<opener::DescriptorStore> descriptor_store;
         Store store;
     };
 
@@ -79,7 +79,7 @@ private:
     audit::Trail& audit_;
     broker::Listener& listener_;
     std::map<std::uint32_t, Place> places_;
-    std::vector<std::unique_ptr<opener::Custodian>> leaving_;   // killed, and held up by what they keep
+    std::vector<std::unique_ptr<opener::DescriptorStore>> leaving_;   // killed, and held up by what they keep
 };
 
 }  // namespace warder::daemon

@@ -1,4 +1,4 @@
-#include "opener/custodian.h"
+#include "opener/descriptor_store.h"
 
 #include <csignal>
 #include <cstring>
@@ -8,7 +8,7 @@
 namespace warder::opener {
 namespace {
 
-using namespace custodian_wire;
+using namespace descriptor_store_wire;
 
 constexpr std::uint32_t most_unanswered = 4;   // sockets that lie in the queue of one that hangs
 constexpr int patience_ms = 20;
@@ -26,36 +26,36 @@ const char* in_words(Fault fault) {
 
 }  // namespace
 
-Result<std::unique_ptr<Custodian>> Custodian::spawn(Privileges& privileges, uid_t uid, gid_t gid, std::uint32_t most) {
+Result<std::unique_ptr<DescriptorStore>> DescriptorStore::spawn(Privileges& privileges, uid_t uid, gid_t gid, std::uint32_t most) {
     privileges.become_root();
     ChannelPair pair = TRY(make_channel_pair());
     // It is of the worker's user: were it taken over, it still could send nothing here but bytes.
     (void)pair.ours.refuse_descriptors();
-    const CustodianOrders orders{uid, gid};
+    const DescriptorStoreOrders orders{uid, gid};
     Cloned child = TRY(clone_process(0, -1));
     if (child.pid == 0) keep_descriptors(pair.theirs.take(), orders);
-    return std::unique_ptr<Custodian>(new Custodian(std::move(pair.ours), std::move(child.pidfd), child.pid, most));
+    return std::unique_ptr<DescriptorStore>(new DescriptorStore(std::move(pair.ours), std::move(child.pidfd), child.pid, most));
 }
 
-Custodian::~Custodian() {
+DescriptorStore::~DescriptorStore() {
     if (reaped_) return;
     (void)send_signal(pidfd_.get(), SIGKILL);
     if (ended_within(pidfd_.get(), patience_ms)) (void)ended();
 }
 
-bool Custodian::ended() {
+bool DescriptorStore::ended() {
     if (reaped_) return true;
     const auto end = reap(pidfd_.get());
     reaped_ = !end || *end;
     return reaped_;
 }
 
-Result<void> Custodian::tell(const Order& order, std::span<const int> fds) {
+Result<void> DescriptorStore::tell(const Order& order, std::span<const int> fds) {
     return channel_.send(std::as_bytes(std::span(&order, 1)), fds);
 }
 
-Result<Fd> Custodian::adopt() {
-    if (life_ - adopted_ >= most_unanswered) return failure(EAGAIN, "the custodian hangs");
+Result<Fd> DescriptorStore::adopt() {
+    if (life_ - adopted_ >= most_unanswered) return failure(EAGAIN, "the descriptor store hangs");
     ChannelPair pair = TRY(make_channel_pair());
     const int end = pair.ours.get();
     Order order{.kind = Kind::adopt, .life = life_ + 1, .most = most_};
@@ -64,18 +64,18 @@ Result<Fd> Custodian::adopt() {
     return pair.theirs.take();
 }
 
-Result<void> Custodian::begins(Credentials who) {
+Result<void> DescriptorStore::begins(Credentials who) {
     return tell({.kind = Kind::begins, .life = life_, .most = most_, .pid = who.pid, .uid = who.uid, .gid = who.gid});
 }
 
-void Custodian::over() { (void)tell({.kind = Kind::over, .life = life_}); }
+void DescriptorStore::over() { (void)tell({.kind = Kind::over, .life = life_}); }
 
-void Custodian::limit(std::uint32_t most) {
+void DescriptorStore::limit(std::uint32_t most) {
     most_ = most;
     (void)tell({.kind = Kind::limit, .life = life_, .most = most});
 }
 
-Custodian::News Custodian::hear() {
+DescriptorStore::News DescriptorStore::hear() {
     const auto received = channel_.receive(scratch_);
     if (!received || received->kind != Received::Kind::message) return News::nothing;
     Reader reader(received->bytes);
@@ -92,7 +92,7 @@ Custodian::News Custodian::hear() {
     return News::changed;
 }
 
-void Custodian::take_list(const Report& report, Bytes entries) {
+void DescriptorStore::take_list(const Report& report, Bytes entries) {
     kept_ = {{}, report.names, report.total, report.refused, report.strays};
     Reader reader(entries);
     for (std::uint32_t i = 0; i < report.entries; ++i) {

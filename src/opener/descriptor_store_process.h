@@ -1,4 +1,4 @@
-// The custodian itself: a process that keeps the descriptors of one worker over that worker's lives. It is the only place where
+// The descriptor store itself: a process that keeps the descriptors of one worker over that worker's lives. It is the only place where
 // a foreign descriptor is ever received or closed, because either can wait for as long as its sender chose (a lingering socket,
 // a FUSE file): then this process hangs, and nobody waits for it but its own worker.
 #pragma once
@@ -13,11 +13,11 @@
 namespace warder::opener {
 
 // Both ends are the same binary, so this is not a protocol; it is decoded as carefully all the same.
-namespace custodian_wire {
+namespace descriptor_store_wire {
 
 enum class Kind : std::uint32_t { adopt = 1, begins = 2, over = 3, limit = 4, held = 5, violated = 6 };
 
-// To the custodian. `adopt` comes with the end of the worker's next life, before that life exists; `begins` when it does;
+// To the descriptor store. `adopt` comes with the end of the worker's next life, before that life exists; `begins` when it does;
 // nothing is taken from it until then.
 struct Order {
     Kind kind{};
@@ -31,7 +31,7 @@ struct Order {
 inline constexpr std::size_t most_names_told = 512;
 inline constexpr std::size_t name_room = 64;
 
-// From the custodian, at most ten times a second: `entries` of these follow.
+// From the descriptor store, at most ten times a second: `entries` of these follow.
 struct Entry {
     std::array<char, name_room> name{};   // NUL-terminated
     std::uint32_t count = 0;
@@ -52,15 +52,15 @@ struct Report {
     std::uint64_t strays = 0;     // descriptors that came along where none may, and were closed
 };
 
-}  // namespace custodian_wire
+}  // namespace descriptor_store_wire
 
-struct CustodianOrders {
+struct DescriptorStoreOrders {
     uid_t uid = 65534;            // the worker's
     gid_t gid = 65534;
 };
 
-// The life of a custodian, from just after the fork. `socket` is its end of the pair with the parent; every other descriptor but
+// The life of a descriptor store, from just after the fork. `socket` is its end of the pair with the parent; every other descriptor but
 // 0 to 2 is closed. Never returns.
-[[noreturn]] void keep_descriptors(Fd socket, const CustodianOrders& orders);
+[[noreturn]] void keep_descriptors(Fd socket, const DescriptorStoreOrders& orders);
 
 }  // namespace warder::opener

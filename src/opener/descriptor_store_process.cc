@@ -1,4 +1,4 @@
-#include "opener/custodian_process.h"
+#include "opener/descriptor_store_process.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -26,7 +26,7 @@
 namespace warder::opener {
 namespace {
 
-using namespace custodian_wire;
+using namespace descriptor_store_wire;
 
 constexpr int parent_socket = 3;
 constexpr Duration report_interval = std::chrono::milliseconds(100);
@@ -46,9 +46,9 @@ struct Kept {
     std::int64_t since = 0;
 };
 
-class Custodian {
+class DescriptorStore {
 public:
-    explicit Custodian(Channel parent) : parent_(std::move(parent)) {}
+    explicit DescriptorStore(Channel parent) : parent_(std::move(parent)) {}
 
     [[noreturn]] void run() {
         for (;;) {
@@ -296,7 +296,7 @@ private:
 };
 static_assert(sizeof(Report) + most_names_told * sizeof(Entry) <= max_message);
 
-// What a custodian needs: to receive, to send, to wait, memory and the time. It opens nothing, and can signal nobody.
+// What a descriptor store needs: to receive, to send, to wait, memory and the time. It opens nothing, and can signal nobody.
 Result<seccomp::Program> few_calls() {
     std::vector<int> calls;
     for (const auto* name : {"brk", "clock_gettime", "clock_nanosleep", "close", "exit", "exit_group", "futex", "getpid", "gettid",
@@ -316,8 +316,8 @@ bool drop_capabilities() {
 // As the worker's own user: what it has on its way to the worker is charged to that user, so a worker that takes nothing back
 // fills up nobody's account but its own. Being of the same user gives the worker no way in: this process is not dumpable, so it
 // is neither traced nor read, and lies outside the worker's pid namespace and its Landlock scope, so it is not signalled. In a
-// sandbox without both a worker can end its own custodian, and lose what it had given it.
-bool confine(const CustodianOrders& orders) {
+// sandbox without both a worker can end its own descriptor store, and lose what it had given it.
+bool confine(const DescriptorStoreOrders& orders) {
     const auto calls = few_calls();
     if (!calls) return false;
     if (!settle_as(orders.uid, orders.gid)) return false;
@@ -329,15 +329,15 @@ bool confine(const CustodianOrders& orders) {
 
 }  // namespace
 
-void keep_descriptors(Fd socket, const CustodianOrders& orders) {
+void keep_descriptors(Fd socket, const DescriptorStoreOrders& orders) {
     ::prctl(PR_SET_NAME, "warder-store");
     if (socket.get() != parent_socket && ::dup3(socket.release(), parent_socket, O_CLOEXEC) < 0) ::_exit(1);
     if (::close_range(parent_socket + 1, ~0U, 0) != 0) ::_exit(1);
     if (!confine(orders)) ::_exit(1);
     // A parent that died before it could be heard of has closed its end.
-    static std::optional<Custodian> custodian;
-    custodian.emplace(Channel(Fd(parent_socket)));
-    custodian->run();
+    static std::optional<DescriptorStore> descriptor_store;
+    descriptor_store.emplace(Channel(Fd(parent_socket)));
+    descriptor_store->run();
 }
 
 }  // namespace warder::opener
