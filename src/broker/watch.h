@@ -15,8 +15,8 @@ enum class Watch : std::uint8_t {
     descriptor_store_exit = 22,
     joiner_exit = 23,   // id: the pair, generation: the attempt. Who made a channel's two ends and sent them has ended
     rotation = 24,      // a secret's file changed
-    witness = 25,       // id: the worker, generation: its witness's life. The socket to it
-    witness_exit = 26,
+    syscall_monitor = 25,       // id: the worker, generation: its syscall monitor's life. The socket to it
+    syscall_monitor_exit = 26,
 };
 
 }  // namespace warder::broker

@@ -45,7 +45,7 @@ public:
         section_.flag("log_denied_calls", into_.log_denied);
         section_.flag("lock_personality", into_.lock_personality);
         section_.flag("restrict_suid_sgid", into_.restrict_suid_sgid);
-        section_.choice("evidence", into_.witnessed, evidence_choices);
+        section_.choice("evidence", into_.monitored, evidence_choices);
         section_.choice("beside_listeners", into_.beside_listeners, beside_choices);
         more_options("allow_socket_options");
         refuse_both();

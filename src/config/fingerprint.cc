@@ -105,7 +105,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
     for (const auto request : calls.allow_ioctls) lines.add("sandbox.allow_ioctls", request);
     lines.add("sandbox.restrict_suid_sgid", calls.restrict_suid_sgid);
     lines.add("sandbox.calls", calls.base).add("sandbox.kill_calls", calls.kill).add("sandbox.log_calls", calls.log);
-    lines.add("sandbox.log_denied_calls", calls.log_denied).add("sandbox.evidence", calls.witnessed);
+    lines.add("sandbox.log_denied_calls", calls.log_denied).add("sandbox.evidence", calls.monitored);
     for (const auto& denied : calls.deny) lines.add("sandbox.deny_calls", denied.name).add("sandbox.deny_calls", denied.error);
     for (const auto& rule : calls.rules) {
         lines.add("sandbox.call_rules", rule.call).add("sandbox.call_rules", rule.argument).add("sandbox.call_rules", rule.value);

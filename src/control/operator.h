@@ -34,7 +34,7 @@ template <typename T>
 using Answer = std::expected<T, Refusal>;
 using Refused = std::unexpected<Refusal>;
 
-// A system call that a worker's filter denied it, as its witness saw it.
+// A system call that a worker's filter denied it, as its syscall monitor saw it.
 struct DeniedCallReport {
     std::string call;                         // "ptrace"
     std::string words;                        // with what of its arguments is known: "ptrace(0, 0)"
@@ -72,8 +72,8 @@ struct WorkerReport {
     std::optional<std::uint64_t> memory;      // bytes in use by its group, where the kernel counts them
     std::optional<Duration> cpu;              // processor time of its group
     std::optional<std::uint64_t> tasks;       // processes and threads in its group
-    std::string evidence;                     // of denied calls: "off" (no filter), "errno", "full", "lost" (its witness ended)
-    pid_t witness = 0;                        // the process that sees them; 0: none
+    std::string evidence;                     // of denied calls: "off" (no filter), "errno", "full", "lost" (its syscall monitor ended)
+    pid_t syscall_monitor = 0;                        // the process that sees them; 0: none
     std::vector<DeniedCallReport> denied_calls;   // in this life; before it is ready, in the last one that had any
     std::uint64_t other_calls = 0;            // ... beyond those that are told apart
     bool helper = false;                      // one of warderd's own: it keeps the logs, or resolves names

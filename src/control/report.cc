@@ -94,8 +94,8 @@ void put_time(JsonWriter& json, std::string_view name, std::int64_t wall, const 
 
 void put_denied_calls(JsonWriter& json, const WorkerReport& worker, const Clock& clock) {
     put_text_or_null(json, "evidence", worker.evidence);
-    json.key("witness");
-    worker.witness > 0 ? json.number(worker.witness) : json.null();
+    json.key("syscall_monitor");
+    worker.syscall_monitor > 0 ? json.number(worker.syscall_monitor) : json.null();
     json.key("denied_calls").begin_array();
     for (const auto& call : worker.denied_calls) {
         json.begin_object().member("call", call.call).member("words", call.words);

@@ -132,8 +132,8 @@ std::string denied_calls(const json& worker, Colors colors) {
 }
 
 std::string evidence_in_words(const std::string& evidence) {
-    if (evidence == "full") return "full: a witness sees what its filter denies";
-    if (evidence == "lost") return "lost: its witness ended, and what its filter denies answers ENOSYS";
+    if (evidence == "full") return "full: a syscall monitor sees what its filter denies";
+    if (evidence == "lost") return "lost: its syscall monitor ended, and what its filter denies answers ENOSYS";
     if (evidence == "errno") return "errno: what its filter denies is not seen";
     return evidence == "off" ? "off: it has no filter" : "";
 }

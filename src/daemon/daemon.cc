@@ -50,7 +50,7 @@ void Daemon::end() {
     for (const auto& [name, member] : members_) broker_.dismiss(member.id);
     runner_.stop();
     descriptor_stores_.stop();
-    witnesses_.stop();
+    syscall_monitors_.stop();
     pool_.stop();
     roster_.reset();   // its groups go before ours
     leave_cgroup(cgroup_);
@@ -107,8 +107,8 @@ void Daemon::dispatch(const PollEvent& event) {
         runner_.handle(event, now_);
     } else if (is(kind, broker::Watch::descriptor_store) || is(kind, broker::Watch::descriptor_store_exit)) {
         descriptor_stores_.handle(event);
-    } else if (is(kind, broker::Watch::witness) || is(kind, broker::Watch::witness_exit)) {
-        witnesses_.handle(event);
+    } else if (is(kind, broker::Watch::syscall_monitor) || is(kind, broker::Watch::syscall_monitor_exit)) {
+        syscall_monitors_.handle(event);
     } else if (is(kind, broker::Watch::joiner_exit)) {
         channels_.handle(event, now_);
     } else if (control::is_ours(kind)) {
@@ -245,11 +245,11 @@ void Daemon::continue_shutdown() {
 
 Fd Daemon::store_socket(supervise::Worker& worker) { return descriptor_stores_.socket_for(worker.id()); }
 
-Result<Fd> Daemon::witness_socket(supervise::Worker& worker, const seccomp::Program& filter) {
-    return witnesses_.socket_for(worker.id(), filter);
+Result<Fd> Daemon::syscall_monitor_socket(supervise::Worker& worker, const seccomp::Program& filter) {
+    return syscall_monitors_.socket_for(worker.id(), filter);
 }
 
-const sandbox::SeenCalls* Daemon::seen_calls(supervise::Worker& worker) { return witnesses_.seen(worker.id()); }
+const sandbox::SeenCalls* Daemon::seen_calls(supervise::Worker& worker) { return syscall_monitors_.seen(worker.id()); }
 
 void Daemon::session_begins(supervise::Worker& worker, Channel& ours, Credentials who) {
     const auto begun = broker_.begin_session(worker.id(), ours, who, worker.cgroup_id());
@@ -263,7 +263,7 @@ void Daemon::session_ends(supervise::Worker& worker) {
     if (is_resolver(worker.id())) resolver_up_ = false;
     broker_.end_session(worker.id());
     descriptor_stores_.session_ended(worker.id());
-    witnesses_.session_ended(worker.id());
+    syscall_monitors_.session_ended(worker.id());
     channels_.session_ended(worker.id());
 }
 
@@ -311,7 +311,7 @@ void Daemon::removed(supervise::Worker& worker) {
     awaited_.erase(worker.id());
     broker_.dismiss(worker.id());
     descriptor_stores_.dismiss(worker.id());
-    witnesses_.dismiss(worker.id());
+    syscall_monitors_.dismiss(worker.id());
     channels_.dismiss(worker.id());
 }
 
@@ -375,7 +375,7 @@ void Daemon::broke_protocol(WorkerId id, std::string_view how) {
     worker->protocol_broken(now_);
 }
 
-// ---- News from witnesses ----
+// ---- News from syscall monitors ----
 
 const config::Worker* Daemon::config_of(WorkerId id) const {
     const auto found = std::ranges::find_if(members_, [id](const auto& entry) { return entry.second.id == id; });
@@ -384,7 +384,7 @@ const config::Worker* Daemon::config_of(WorkerId id) const {
     return is_resolver(id) ? &resolver_->config : nullptr;
 }
 
-// At most as many for a life as a witness tells calls apart.
+// At most as many for a life as a syscall monitor tells calls apart.
 void Daemon::call_denied(WorkerId id, const sandbox::SeenCall& call) {
     auto* worker = roster_->find(id);
     const auto* config = config_of(id);
@@ -398,10 +398,10 @@ void Daemon::fatal_call(WorkerId id) {
     if (auto* worker = roster_->find(id)) worker->made_fatal_call(now_);
 }
 
-void Daemon::witness_lost(WorkerId id) {
+void Daemon::syscall_monitor_lost(WorkerId id) {
     const auto* worker = roster_->find(id);
     if (worker == nullptr || worker->at_rest()) return;
-    constexpr std::string_view text = "its witness ended: calls that its filter denies answer ENOSYS from here on, and are not seen";
+    constexpr std::string_view text = "its syscall monitor ended: calls that its filter denies answer ENOSYS from here on, and are not seen";
     log_error(worker->name() + ": " + std::string(text));
     record(*worker, audit::Record::Kind::state, text);
 }

@@ -29,7 +29,7 @@
 #include "daemon/signals.h"
 #include "daemon/state_lock.h"
 #include "daemon/uids.h"
-#include "daemon/witnesses.h"
+#include "daemon/syscall_monitors.h"
 #include "opener/pool.h"
 #include "opener/runner.h"
 #include "supervise/roster.h"
@@ -45,7 +45,7 @@ class Daemon : public supervise::Observer,
                public broker::Listener,
                public broker::Resolver,
                public broker::Workers,
-               public WitnessListener,
+               public SyscallMonitorListener,
                public opener::RunnerObserver {
 public:
     // Everything up to the first start: directories, uids, sandboxes, listeners, the control socket. What went wrong has been
@@ -58,7 +58,7 @@ public:
 
     // supervise::Observer
     Fd store_socket(supervise::Worker& worker) override;
-    Result<Fd> witness_socket(supervise::Worker& worker, const seccomp::Program& filter) override;
+    Result<Fd> syscall_monitor_socket(supervise::Worker& worker, const seccomp::Program& filter) override;
     const sandbox::SeenCalls* seen_calls(supervise::Worker& worker) override;
     void session_begins(supervise::Worker& worker, Channel& ours, Credentials who) override;
     void session_ends(supervise::Worker& worker) override;
@@ -81,10 +81,10 @@ public:
     Result<void> signal(std::string_view worker, int signal) override;
     Result<void> restart(std::string_view worker) override;
 
-    // WitnessListener
+    // SyscallMonitorListener
     void call_denied(WorkerId worker, const sandbox::SeenCall& call) override;
     void fatal_call(WorkerId worker) override;
-    void witness_lost(WorkerId worker) override;
+    void syscall_monitor_lost(WorkerId worker) override;
 
     // opener::RunnerObserver
     void command_begun(const opener::CommandBegun& begun) override;
@@ -186,7 +186,7 @@ private:
     broker::Broker broker_;
     Channels channels_;
     DescriptorStores descriptor_stores_;
-    Witnesses witnesses_;
+    SyscallMonitors syscall_monitors_;
     LogPipes pipes_;
     std::unique_ptr<supervise::Roster> roster_;
     std::map<std::string, Member, std::less<>> members_;

@@ -155,12 +155,12 @@ void Operators::add_denied_calls(control::WorkerReport& report, const Daemon::Me
     const auto* worker = daemon_.roster_->find(member.id);
     if (worker == nullptr) return;
     const auto& calls = worker->settings().plan.calls;
-    const bool lost = worker->witnessed() && !worker->at_rest() && daemon_.witnesses_.lost(member.id);
-    report.evidence = !calls.enabled ? "off" : !worker->witnessed() ? "errno" : lost ? "lost" : "full";
-    report.witness = std::max(daemon_.witnesses_.pid_of(member.id), pid_t{0});
-    const auto* seen = daemon_.witnesses_.latest(member.id);
+    const bool lost = worker->monitored() && !worker->at_rest() && daemon_.syscall_monitors_.lost(member.id);
+    report.evidence = !calls.enabled ? "off" : !worker->monitored() ? "errno" : lost ? "lost" : "full";
+    report.syscall_monitor = std::max(daemon_.syscall_monitors_.pid_of(member.id), pid_t{0});
+    const auto* seen = daemon_.syscall_monitors_.latest(member.id);
     // A life that is well is not told what an earlier one was denied: the config may be another by now.
-    const bool past = worker->state() == supervise::State::ready && !daemon_.witnesses_.saw_now(member.id);
+    const bool past = worker->state() == supervise::State::ready && !daemon_.syscall_monitors_.saw_now(member.id);
     if (seen == nullptr || past) return;
     for (const auto& call : seen->list) report.denied_calls.push_back(describe_call(member.config, calls, call));
     report.other_calls = seen->others;

@@ -247,7 +247,7 @@ void add_calls(Lines& lines, const sandbox::Calls& calls) {
         lines.sandbox("beside_listeners", listens ? "listen" : sandbox::leaves_connect(calls) ? "connect" : "neither");
     }
     if (calls.lent_sockets != 0) lines.sandbox("allow_socket_options", joined(calls.socket_options));
-    lines.sandbox("evidence", calls.witnessed ? "full" : "errno");
+    lines.sandbox("evidence", calls.monitored ? "full" : "errno");
 }
 
 std::vector<control::KernelLack> lacks_of(const config::Worker& worker, const sandbox::KernelFeatures& kernel) {

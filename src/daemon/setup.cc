@@ -91,7 +91,7 @@ Daemon::Daemon(Options options, config::Config config, UidRegistry uids, StateLo
       broker_(poller_, trail_, privileges_, {pool_, runner_, *this, *this, *this}),
       channels_(poller_, privileges_, broker_),
       descriptor_stores_(poller_, privileges_, trail_, *this),
-      witnesses_(poller_, privileges_, *this) {}
+      syscall_monitors_(poller_, privileges_, *this) {}
 
 std::unique_ptr<Daemon> Daemon::create(Options options, config::Config config) {
     OwnSandbox::close_memory_and_descriptors();   // it will read secrets

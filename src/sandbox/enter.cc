@@ -36,7 +36,7 @@ namespace warder::sandbox {
 namespace {
 
 // Where descriptors stand in the child. 0 to 4 are what the program gets; the others close at exec.
-enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, witness, user_namespace, slots };
+enum Slot : int { input, output, error, broker, store, status, parent, stub, mount_template, program, syscall_monitor, user_namespace, slots };
 static_assert(broker == worker_socket && store == worker_store);
 
 // Above all slots, so that moving one into place never overwrites another.
@@ -645,30 +645,30 @@ int Child::hand_over(void* child) {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof listener);
     __builtin_memcpy(CMSG_DATA(header), &listener, sizeof listener);
-    if (::syscall(SYS_sendmsg, witness, &message, MSG_NOSIGNAL) < 0) self.fail(Stage::evidence, errno, "handing its listener to its witness");
-    // From here on the witness alone holds it: when that dies, nobody waits for an answer.
+    if (::syscall(SYS_sendmsg, syscall_monitor, &message, MSG_NOSIGNAL) < 0) self.fail(Stage::evidence, errno, "handing its listener to its syscall monitor");
+    // From here on the syscall monitor alone holds it: when that dies, nobody waits for an answer.
     ::syscall(SYS_close, listener);
-    ::syscall(SYS_close, witness);
+    ::syscall(SYS_close, syscall_monitor);
     for (;;) ::syscall(SYS_exit, 0);
 }
 
 // While we are root and have no limit on processes yet.
 void Child::begin_handover() {
-    if (!plan_.calls.witnessed) return;
+    if (!plan_.calls.monitored) return;
     constexpr int thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     must(Stage::evidence, ::clone(hand_over, handover.stack + sizeof handover.stack, thread, this), "a second thread");
 }
 
-// With a witness the listener's own call comes back when it has the listener, and proves that it answers.
+// With a syscall monitor the listener's own call comes back when it has the listener, and proves that it answers.
 void Child::confine_worker_calls() {
-    if (!plan_.calls.witnessed) return confine_calls(prepared_.filters->calls);
+    if (!plan_.calls.monitored) return confine_calls(prepared_.filters->calls);
     unblock_signals();
     const auto& calls = prepared_.filters->telling_calls;
     const int listener = seccomp::install_telling(calls.data(), static_cast<unsigned short>(calls.size()), plan_.calls.log_denied);
     if (listener < 0) fail(Stage::evidence, -listener, "the listener of its filter");
     handover.listener.store(listener, std::memory_order_release);
-    proof_.witness = ::syscall(seccomp::listener_call, 0UL) < 0 ? errno : 0;
-    if (proof_.witness != seccomp::listener_answer) fail(Stage::evidence, ESRCH, "its witness");
+    proof_.syscall_monitor = ::syscall(seccomp::listener_call, 0UL) < 0 ? errno : 0;
+    if (proof_.syscall_monitor != seccomp::listener_answer) fail(Stage::evidence, ESRCH, "its syscall monitor");
 }
 
 // Which of the first 32 are open, by one call; then which of those stay open over exec. A worker that may have fewer cannot poll
@@ -736,7 +736,7 @@ void Child::tell_proof() {
     const auto& with = call.arguments;
     if (call.number >= 0 && ::syscall(call.number, with[0], with[1], with[2], with[3], with[4], with[5]) < 0) proof_.calls = errno;
     [[maybe_unused]] const ssize_t size = ::write(status_, &proof_, sizeof proof_);
-    if (plan_.calls.witnessed) ::syscall(seccomp::listener_call, 1UL);
+    if (plan_.calls.monitored) ::syscall(seccomp::listener_call, 1UL);
 }
 
 // With the word that nothing failed.
@@ -819,7 +819,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
     child.start_session();
     const int terminal = child.open_terminal();
     child.place_descriptors({or_else(terminal, null), or_else(terminal, written), or_else(terminal, or_else(given.error, written)),
-                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1, given.witness,
+                             given.broker, given.store, given.status, given.parent, given.stub, mounts, -1, given.syscall_monitor,
                              prepared.user_namespace ? prepared.user_namespace.get() : -1});
     child.take_terminal();
     child.set_oom_score();

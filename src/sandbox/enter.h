@@ -12,7 +12,7 @@ struct Given {
     int error = -1;
     int broker = -1;
     int store = -1;
-    int witness = -1;  // takes the listener of its filter
+    int syscall_monitor = -1;  // takes the listener of its filter
     int status = -1;   // the writing end
     int parent = -1;   // a pidfd of the parent
     int stub = -1;     // a pidfd of the stub whose namespaces it joins

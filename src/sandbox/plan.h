@@ -189,7 +189,7 @@ struct Calls {
     std::vector<std::string> log;        // calls that are allowed, and told to the audit
     std::vector<CallRule> rules;         // denied by their arguments
     bool log_denied = false;             // what is denied is told to the audit too
-    bool witnessed = false;              // what is denied is seen by a witness, which answers (evidence = "full")
+    bool monitored = false;              // what is denied is seen by a syscall monitor, which answers (evidence = "full")
 };
 
 // What is left beside lent inet sockets; without those both calls are.

@@ -166,7 +166,7 @@ Result<void> check_whole(const Plan& plan, Unfit& unfit) {
     if (shows_processes && (!mounts || !plan.pid_namespace)) {
         return refuse(unfit, "proc", "needs a root and a pid namespace of its own", EINVAL);
     }
-    if (plan.calls.witnessed && !plan.calls.enabled) return refuse(unfit, "evidence", "is about a filter, and there is none", EINVAL);
+    if (plan.calls.monitored && !plan.calls.enabled) return refuse(unfit, "evidence", "is about a filter, and there is none", EINVAL);
     const bool filters = plan.landlock || plan.calls.enabled;
     if (!plan.no_new_privileges && filters) {
         return refuse(unfit, "no_new_privileges", "is needed for Landlock and seccomp", EINVAL);
@@ -343,8 +343,8 @@ Result<Fd> open_stub(const std::string& given, Unfit& unfit) {
 }
 
 // All that makes one filter differ from another, as text.
-std::string key_of(const seccomp::Rules& rules, bool witnessed) {
-    std::string key = witnessed ? "witnessed" : "";
+std::string key_of(const seccomp::Rules& rules, bool monitored) {
+    std::string key = monitored ? "monitored" : "";
     const auto add = [&key](auto number) { key += std::to_string(number) + ","; };
     for (const auto* numbers : {&rules.allowed, &rules.killed, &rules.logged, &rules.absent}) {
         for (const int number : *numbers) add(number);
@@ -375,14 +375,14 @@ std::string key_of(const seccomp::Rules& rules, bool witnessed) {
 }
 
 // Compiled once for all who want the same.
-Result<std::shared_ptr<const Filters>> filters_for(const seccomp::Rules& rules, bool witnessed) {
+Result<std::shared_ptr<const Filters>> filters_for(const seccomp::Rules& rules, bool monitored) {
     static std::map<std::string, std::weak_ptr<const Filters>> known;
     std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
-    const std::string key = key_of(rules, witnessed);
+    const std::string key = key_of(rules, monitored);
     if (const auto found = known.find(key); found != known.end()) return found->second.lock();
     auto made = std::make_shared<Filters>();
     made->calls = TRY(seccomp::compile(rules));
-    if (witnessed) made->telling_calls = seccomp::telling(made->calls);
+    if (monitored) made->telling_calls = seccomp::telling(made->calls);
     made->stub_calls = TRY(seccomp::compile_few(stub_calls()));
     known[key] = made;
     return made;
@@ -395,7 +395,7 @@ Result<void> prepare_calls(Prepared& prepared, const KernelFeatures& kernel, Unf
     std::string unknown;
     const auto rules = rules_of(plan.calls, sent, unknown);
     if (!rules) return refuse(unfit, unknown, "names neither a system call nor a group of them", EINVAL);
-    prepared.filters = TRY(filters_for(*rules, plan.calls.witnessed));
+    prepared.filters = TRY(filters_for(*rules, plan.calls.monitored));
     return {};
 }
 

@@ -46,7 +46,7 @@ struct OverlayMounts {
 // The seccomp filters of a sandbox. Shared by all whose rules are the same; all empty where there are none.
 struct Filters {
     seccomp::Program calls;                 // the worker's
-    seccomp::Program telling_calls;         // the same, as it is installed where a witness is to see what it denies
+    seccomp::Program telling_calls;         // the same, as it is installed where a syscall monitor is to see what it denies
     seccomp::Program stub_calls;
 };
 

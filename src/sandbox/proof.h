@@ -21,7 +21,7 @@ struct Proof {
     std::int32_t personality = -1;
     std::int32_t landlock = 0;           // what the forbidden act was answered; 0: it was let through
     std::int32_t calls = 0;              // ... and the forbidden call
-    std::int32_t witness = 0;            // what the listener's own call was answered
+    std::int32_t syscall_monitor = 0;            // what the listener's own call was answered
     std::int32_t keyring = 0;            // the serial of its session keyring, and
     std::int32_t keyring_made = 0;       // ... of the one that it made; -EPERM, -ENOSYS: nobody here reaches keyrings
     std::int32_t keyring_size = 0;       // bytes that listing it takes: 0 is empty

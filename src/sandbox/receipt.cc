@@ -406,19 +406,19 @@ void Comparer::filter_works() {
     add_proved("seccomp denies", name + ": " + errno_word(call.answer), look);
 }
 
-// Its answer comes from the witness alone, through the listener of this very filter.
+// Its answer comes from the syscall monitor alone, through the listener of this very filter.
 void Comparer::filter_tells() {
     if (!plan_.calls.enabled) return;
-    if (!plan_.calls.witnessed) {
+    if (!plan_.calls.monitored) {
         add("evidence", "errno: nobody is told what is denied", Evidence::none, std::nullopt);
         return;
     }
     std::optional<Look> look;
     if (seen_.proof) {
-        const bool told = seen_.proof->witness == seccomp::listener_answer;
-        look = Look{told ? "full: a witness answered" : "nobody answered", told, false};
+        const bool told = seen_.proof->syscall_monitor == seccomp::listener_answer;
+        look = Look{told ? "full: a syscall monitor answered" : "nobody answered", told, false};
     }
-    add_proved("evidence", "full: a witness answers what is denied", look);
+    add_proved("evidence", "full: a syscall monitor answers what is denied", look);
 }
 
 void Comparer::files() {

@@ -1,4 +1,4 @@
-// SeenCall: a system call that a worker's filter denied it, as its witness saw it; and what of the plan denied it. Values from values:
+// SeenCall: a system call that a worker's filter denied it, as its syscall monitor saw it; and what of the plan denied it. Values from values:
 // nothing is looked up in the world.
 #pragma once
 

@@ -61,7 +61,7 @@ Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, 
 
 Given given_by(const Descriptors& descriptors) {
     return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker, .store = descriptors.store,
-            .witness = descriptors.witness};
+            .syscall_monitor = descriptors.syscall_monitor};
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ Result<Spawned> spawn_stub(const Prepared& prepared) {
 
 Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descriptors, int stub_pidfd) {
     if (needs_stub(prepared) != (stub_pidfd >= 0)) return failure(EINVAL, "starting a worker");
-    if (prepared.plan.calls.witnessed != (descriptors.witness >= 0)) return failure(EINVAL, "starting a worker with its witness");
+    if (prepared.plan.calls.monitored != (descriptors.syscall_monitor >= 0)) return failure(EINVAL, "starting a worker with its syscall monitor");
     Given given = given_by(descriptors);
     Birth birth{.cgroup = descriptors.cgroup};
     if (stub_pidfd < 0) return start(prepared, given, enter_as_worker, birth);

@@ -32,7 +32,7 @@ struct Descriptors {
     int store = -1;      // becomes WARDER_STORE; only beside a broker
     int output = -1;     // becomes 1 and 2
     int error = -1;      // becomes 2 if it is not -1
-    int witness = -1;    // a witness's socket: where the plan wants one
+    int syscall_monitor = -1;    // a syscall monitor's socket: where the plan wants one
     int cgroup = -1;     // a directory of cgroup v2 to be born in, or -1
 };
 
@@ -91,7 +91,7 @@ std::vector<std::string> replaced_files(const Prepared& prepared);
 // The plan as it is carried out here: without what it prefers and this kernel lacks.
 const Plan& plan_of(const Prepared& prepared);
 
-// The worker's filter as it was planned, before it tells anybody: what a witness answers by. Empty: it has none.
+// The worker's filter as it was planned, before it tells anybody: what a syscall monitor answers by. Empty: it has none.
 const seccomp::Program& filter_of(const Prepared& prepared);
 
 // Whether the plan wants a stub (a pid namespace of its own).

@@ -120,7 +120,7 @@ std::string of_object(const Exit& exit, const Suspects& suspects) {
 
 std::string of_setup(const Exit& exit, const Suspects& suspects) {
     const auto stage = static_cast<sandbox::Stage>(exit.value);
-    if (stage == sandbox::Stage::evidence && exit.error == ESRCH) return "its witness ended before it had begun";
+    if (stage == sandbox::Stage::evidence && exit.error == ESRCH) return "its syscall monitor ended before it had begun";
     if (stage == sandbox::Stage::evidence && exit.error == EBUSY) {
         return "warderd is under a filter that has a listener, and there can be one: evidence = \"errno\"" + in_sandbox_section(suspects) + " does without";
     }
@@ -157,7 +157,7 @@ std::string of_filter(const Suspects& suspects) {
            "names it where it is on, and so does strace(1); evidence = \"full\"" + in_sandbox_section(suspects) + " names it the next time";
 }
 
-// The call that ends it is the last that its witness saw of that kind.
+// The call that ends it is the last that its syscall monitor saw of that kind.
 std::string of_killed_call(const Suspects& suspects) {
     const auto& list = suspects.calls->list;
     const auto call = std::find_if(list.rbegin(), list.rend(), [](const auto& one) { return one.error == 0; });

@@ -44,7 +44,7 @@ struct Suspects {
     std::optional<ProgramFacts> program;      // of a failed exec
     std::string_view object = {};             // what a failed set-up was about, in the child's words
     std::optional<MemoryFacts> memory;        // what has changed in this life
-    const sandbox::SeenCalls* calls = nullptr;   // what its witness saw denied in this life
+    const sandbox::SeenCalls* calls = nullptr;   // what its syscall monitor saw denied in this life
 };
 
 // More than in_words(exit) says, or empty: "out of memory: ...; raise ...".

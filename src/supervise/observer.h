@@ -21,13 +21,13 @@ public:
     // $WARDER_STORE; empty: it has no store. It is closed here before session_begins() is called.
     virtual Fd store_socket(Worker&) { return {}; }
 
-    // A program of this worker is about to be forked whose filter tells a witness what it denies. Returns the socket on which its child
-    // sends the listener; `filter` is what the witness answers by. Errors: there is no witness, so it is not started.
-    virtual Result<Fd> witness_socket(Worker&, const seccomp::Program& filter) {
+    // A program of this worker is about to be forked whose filter tells a syscall monitor what it denies. Returns the socket on which its child
+    // sends the listener; `filter` is what the syscall monitor answers by. Errors: there is no syscall monitor, so it is not started.
+    virtual Result<Fd> syscall_monitor_socket(Worker&, const seccomp::Program& filter) {
         (void)filter;
-        return failure(ENOSYS, "having a witness");
+        return failure(ENOSYS, "having a syscall monitor");
     }
-    // What was denied to it in the present life, as far as its witness has said by now; null: nothing, or it has none.
+    // What was denied to it in the present life, as far as its syscall monitor has said by now; null: nothing, or it has none.
     virtual const sandbox::SeenCalls* seen_calls(Worker&) { return nullptr; }
 
     // A program of this worker was forked and holds the other end of `ours`. Nothing was received from it yet, and SO_PASSCRED

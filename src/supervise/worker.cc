@@ -75,7 +75,7 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     const bool ahead = sandbox::may_be_made_ahead(*prepared);
     next_sandbox_ = std::make_shared<const Sandbox>(Sandbox{std::move(prepared), plan.uid, plan.gid, settings.pass_pidfds,
                                                    plan.calls.may_send_descriptors, carried_out.calls.enabled,
-                                                   carried_out.calls.witnessed, ahead});
+                                                   carried_out.calls.monitored, ahead});
     return {};
 }
 
@@ -303,8 +303,8 @@ Result<void> Worker::limit_group() {
     return limited;
 }
 
-sandbox::Descriptors Worker::descriptors(int broker, int store, int witness, int output) const {
-    return {.broker = broker, .store = store, .output = output, .error = -1, .witness = witness,
+sandbox::Descriptors Worker::descriptors(int broker, int store, int syscall_monitor, int output) const {
+    return {.broker = broker, .store = store, .output = output, .error = -1, .syscall_monitor = syscall_monitor,
             .cgroup = group_ ? group_->directory() : -1};
 }
 
@@ -332,13 +332,13 @@ Result<void> Worker::begin_stub() {
 Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
     Fd store = around_.observer.store_socket(*this);
-    Fd witness;
-    if (sandbox_->witnessed) witness = TRY(around_.observer.witness_socket(*this, sandbox::filter_of(*sandbox_->prepared)));
+    Fd syscall_monitor;
+    if (sandbox_->monitored) syscall_monitor = TRY(around_.observer.syscall_monitor_socket(*this, sandbox::filter_of(*sandbox_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
     const auto& plan = sandbox::plan_of(*sandbox_->prepared);
     if (!plan.terminal.empty()) terminal_ = BorrowedTerminal::look_at(plan.terminal, sandbox_->uid);
     const Fd output = output_.for_next_run();
-    given_ = descriptors(pair.theirs.get(), store.get(), witness.get(), output ? output.get() : output_.number());
+    given_ = descriptors(pair.theirs.get(), store.get(), syscall_monitor.get(), output ? output.get() : output_.number());
     sandbox::Spawned spawned = TRY(noted(sandbox::spawn_worker(*sandbox_->prepared, given_, inside)));
     // Before its descriptor store is told whom to serve: what it gives back can never lie in our hands.
     store.reset();
@@ -367,7 +367,7 @@ Result<ChannelPair> Worker::make_session() const {
 // Looked for when a life has ended, and only where the end is one that a sandbox can bring about.
 std::string Worker::evidence_for(const Exit& exit, std::string_view object) {
     Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .object = object, .memory = {}};
-    if (sandbox_ && sandbox_->witnessed) suspects.calls = around_.observer.seen_calls(*this);
+    if (sandbox_ && sandbox_->monitored) suspects.calls = around_.observer.seen_calls(*this);
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
     if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
     if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);

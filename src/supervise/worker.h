@@ -124,10 +124,10 @@ public:
         return sandbox_ ? sandbox::replaced_files(*sandbox_->prepared) : std::vector<std::string>();
     }
 
-    // Its witness saw a call that its filter ends it for: everything of this life is killed.
+    // Its syscall monitor saw a call that its filter ends it for: everything of this life is killed.
     void made_fatal_call(Instant now);
-    // Whether a witness sees what the present life is denied, or the next one where there is none yet.
-    bool witnessed() const { return next_sandbox_ && (sandbox_ ? sandbox_ : next_sandbox_)->witnessed; }
+    // Whether a syscall monitor sees what the present life is denied, or the next one where there is none yet.
+    bool monitored() const { return next_sandbox_ && (sandbox_ ? sandbox_ : next_sandbox_)->monitored; }
 
     // A signal to the main process, for an operator. Errors: ESRCH when there is none.
     Result<void> send_signal(int signal) const;
@@ -163,7 +163,7 @@ private:
         bool pass_pidfds = false;
         bool may_send_descriptors = false;  // to its descriptor store or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
-        bool witnessed = false;             // ... which tells a witness
+        bool monitored = false;             // ... which tells a syscall monitor
         bool ahead = false;                 // its room may be made ahead
     };
 
@@ -224,7 +224,7 @@ private:
     Result<void> renew_group();
     Result<void> limit_group();
     Result<void> watch_group(const Group& group);
-    sandbox::Descriptors descriptors(int broker, int store, int witness, int output) const;
+    sandbox::Descriptors descriptors(int broker, int store, int syscall_monitor, int output) const;
 
     WorkerId id_;
     WorkerSettings settings_;

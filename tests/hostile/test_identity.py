@@ -44,7 +44,7 @@ class Identity(WarderTest):
         self.assertEqual((items["user namespace"]["effective"], items["user namespace"]["evidence"]),
                          (f"own, uids 0:{outside}:1, gids 0:{outside}:1, setgroups denied", "read"))
         self.assertEqual(items["uid"]["effective"], str(outside))
-        self.assertEqual(items["evidence"]["effective"], "full: a witness answered")
+        self.assertEqual(items["evidence"]["effective"], "full: a syscall monitor answered")
 
     def test_T11_capabilities_in_a_user_namespace_forge_nothing_beyond_its_maps(self):
         self.needs_user_namespaces()

@@ -101,7 +101,7 @@ class Evidence(WarderTest):
         script = f"""
 import threading
 signal.signal(signal.SIGALRM, lambda *_: None)
-signal.siginterrupt(signal.SIGALRM, False)   # SA_RESTART: what the witness had not taken yet is asked again
+signal.siginterrupt(signal.SIGALRM, False)   # SA_RESTART: what the syscall monitor had not taken yet is asked again
 signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
 answers = []
 def ask():
@@ -122,7 +122,7 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
             self.wait_state(name, "ready")
         sandbox = {item["name"]: item for item in self.report("show", "full")["sandbox"]}
         self.assertEqual((sandbox["evidence"]["evidence"], sandbox["evidence"]["matches"]), ("proved", True))
-        self.assertEqual(sandbox["evidence"]["effective"], "full: a witness answered")
+        self.assertEqual(sandbox["evidence"]["effective"], "full: a syscall monitor answered")
         self.assertEqual((sandbox["seccomp denies"]["effective"], sandbox["seccomp denies"]["evidence"]), ("unshare: EPERM", "proved"))
         sandbox = {item["name"]: item for item in self.report("show", "plain")["sandbox"]}
         self.assertEqual((sandbox["evidence"]["wanted"], sandbox["evidence"]["effective"]), ("errno: nobody is told what is denied", None))
@@ -131,12 +131,12 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
         held = f"/proc/{self.worker('full')['pid']}/fd"   # the interpreter may still be reading its program
         wait_for(lambda: sorted(os.listdir(held)) == ["0", "1", "2", "3"], "only what it was given is open")
 
-    def test_a_witness_has_no_power_and_cannot_be_signalled(self):
+    def test_a_syscall_monitor_has_no_power_and_cannot_be_signalled(self):
         self.start(worker("full", "time.sleep(1000)"))
         self.wait_state("full", "ready")
-        with open(f"/proc/{self.worker('full')['witness']}/status") as status:
+        with open(f"/proc/{self.worker('full')['syscall_monitor']}/status") as status:
             fields = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
-        self.assertEqual((fields["Name"], fields["NoNewPrivs"], fields["Seccomp"]), ("warder-witness", "1", "2"))
+        self.assertEqual((fields["Name"], fields["NoNewPrivs"], fields["Seccomp"]), ("warder-monitor", "1", "2"))
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             self.assertEqual(int(fields[name], 16), 0, name)
         self.assertEqual(fields["Uid"].split(), ["0"] * 4)
@@ -151,7 +151,7 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
         self.assertEqual(self.said("killed"), [["before"]])
         self.assertIn("ptrace", self.audited(kind="call", worker="killed")["text"])
 
-    def test_without_a_witness_the_call_is_not_known_and_how_to_know_it_is_said(self):
+    def test_without_a_syscall_monitor_the_call_is_not_known_and_how_to_know_it_is_said(self):
         self.start(worker("killed", f"call({PTRACE}, 0, 0, 0, 0)", 'kill_calls = ["ptrace"]'))
         ended = self.wait_state("killed", "failed")["last_exit"]
         self.assertIn("killed by SIGSYS", ended)
@@ -171,7 +171,7 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
         self.assertIn("of another ABI; what would allow it", ended)
         self.assertIn("nothing: calls of another ABI", ended)
 
-    def test_when_its_witness_ends_calls_are_denied_and_the_worker_goes_on(self):
+    def test_when_its_syscall_monitor_ends_calls_are_denied_and_the_worker_goes_on(self):
         script = f"""
 while True:
     say(call({PTRACE}, 0, 0, 0, 0), call({SOCKET}, 1, 1, 0) == "done")
@@ -180,8 +180,8 @@ while True:
         self.start(worker("asker", script))
         self.seen("asker", "ptrace", 2)
         before = self.worker("asker")
-        os.kill(before["witness"], signal.SIGKILL)
-        wait_for(lambda: self.worker("asker")["evidence"] == "lost", "the witness is gone")
+        os.kill(before["syscall_monitor"], signal.SIGKILL)
+        wait_for(lambda: self.worker("asker")["evidence"] == "lost", "the syscall monitor is gone")
         count = len(self.said("asker"))
         lines = self.said("asker", count + 10)
         self.assertEqual({line[0] for line in lines[-8:]}, {"ENOSYS"})
@@ -189,27 +189,27 @@ while True:
         self.assertTrue(all(line[1] for line in lines))
         after = self.worker("asker")
         self.assertEqual((after["state"], after["pid"]), ("ready", before["pid"]))
-        self.assertIn("its witness ended", self.log_text())
-        self.assertIn("its witness ended", self.audited(kind="state", worker="asker", pid=before["pid"], text=(
-            "its witness ended: calls that its filter denies answer ENOSYS from here on, and are not seen"))["text"])
+        self.assertIn("its syscall monitor ended", self.log_text())
+        self.assertIn("its syscall monitor ended", self.audited(kind="state", worker="asker", pid=before["pid"], text=(
+            "its syscall monitor ended: calls that its filter denies answer ENOSYS from here on, and are not seen"))["text"])
         # The next life has another.
         self.ctl("restart", "asker")
-        wait_for(lambda: self.worker("asker")["evidence"] == "full", "a new witness")
+        wait_for(lambda: self.worker("asker")["evidence"] == "full", "a new syscall_monitor")
         wait_for(lambda: self.said("asker")[-1][0] == "EPERM", "calls are answered again")
 
-    def test_a_call_that_waits_when_the_witness_ends_is_denied(self):
+    def test_a_call_that_waits_when_the_syscall_monitor_ends_is_denied(self):
         script = f"say('begins'); say(call({PTRACE}, 0, 0, 0, 0)); time.sleep(1000)"
         self.start(worker("asker", "time.sleep(0.5)\n" + script))
         self.wait_state("asker", "ready")
-        witness = self.worker("asker")["witness"]
-        os.kill(witness, signal.SIGSTOP)
+        syscall_monitor = self.worker("asker")["syscall_monitor"]
+        os.kill(syscall_monitor, signal.SIGSTOP)
         try:
             self.said("asker")
             time.sleep(0.3)
             self.assertEqual(len(self.said("asker")), 1)
             self.assertEqual(self.worker("asker")["state"], "ready")   # warderd does not wait for it either
         finally:
-            os.kill(witness, signal.SIGKILL)
+            os.kill(syscall_monitor, signal.SIGKILL)
         self.assertEqual(self.said("asker", 2)[1], ["ENOSYS"])
 
     def test_a_flood_of_denied_calls_is_counted_in_bounds_and_slows_down_only_its_maker(self):

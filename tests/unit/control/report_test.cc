@@ -36,7 +36,7 @@ WorkerReport web() {
     worker.cpu = 1500ms;
     worker.tasks = 2;
     worker.evidence = "full";
-    worker.witness = 72;
+    worker.syscall_monitor = 72;
     worker.denied_calls = {{.call = "ptrace", .words = "ptrace(0, 0)", .error = 1, .count = 3, .first = clock_now.wall - 2 * second,
                             .last = clock_now.wall - second, .pid = 71, .section = "[worker.web.sandbox]", .origin = "warder.toml:12",
                             .key = "allow_calls", .change = "allow_calls = [\"ptrace\"]"}};
@@ -48,7 +48,7 @@ constexpr const char* web_json =
     R"("since":{"at":"2025-12-31T23:56:58.000000Z","ms_ago":182000},"pid":4242,"user":"w-web","uid":64000,"gid":64000,)"
     R"~("restarts":2,"last_exit":"signal 9 (KILL)","next_start":null,"status":"serving \"all\"\n","allowed":10,"denied":1,"failed":3,)~"
     R"("fds":4,"cgroup":"/sys/fs/cgroup/warder/w.web","memory":1048576,"cpu_ms":1500,"tasks":2,)"
-    R"~("evidence":"full","witness":72,"denied_calls":[{"call":"ptrace","words":"ptrace(0, 0)","answer":"EPERM","count":3,)~"
+    R"~("evidence":"full","syscall_monitor":72,"denied_calls":[{"call":"ptrace","words":"ptrace(0, 0)","answer":"EPERM","count":3,)~"
     R"("first":{"at":"2025-12-31T23:59:58.000000Z","ms_ago":2000},"last":{"at":"2025-12-31T23:59:59.000000Z","ms_ago":1000},"pid":71,"section":"[worker.web.sandbox]",)"
     R"("origin":"warder.toml:12","key":"allow_calls","change":"allow_calls = [\"ptrace\"]"}],"other_denied_calls":0,"helper":false})";
 
@@ -89,7 +89,7 @@ TEST_CASE("report: what is unknown or does not apply is null, never left out") {
           R"("since":{"at":"2026-01-01T00:00:00.000000Z","ms_ago":0},"pid":null,"user":null,"uid":65534,"gid":65534,)"
           R"("restarts":0,"last_exit":null,"next_start":{"at":"2026-01-01T00:00:00.250000Z","ms_ahead":250},"status":null,)"
           R"("allowed":0,"denied":0,"failed":0,"fds":0,"cgroup":null,"memory":null,"cpu_ms":null,"tasks":null,)"
-          R"("evidence":null,"witness":null,"denied_calls":[],"other_denied_calls":0,"helper":false}]})");
+          R"("evidence":null,"syscall_monitor":null,"denied_calls":[],"other_denied_calls":0,"helper":false}]})");
 }
 
 TEST_CASE("report: a worker that was never started is in its state since no moment at all") {

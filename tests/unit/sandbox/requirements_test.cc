@@ -22,7 +22,7 @@ KernelFeatures whole() {
 Plan wanting_all() {
     Plan plan;
     plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = plan.user_namespace = true;
-    plan.calls.witnessed = true;
+    plan.calls.monitored = true;
     plan.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
     plan.network = Network::named;
     plan.tcp_bind.restricted = true;

@@ -97,7 +97,7 @@ const Row rows[] = {
     {Stage::keyring, 237, {SYS_keyctl, any, 0, EDQUOT}},
     {Stage::memory, 204, {SYS_prctl, 0, kernel::pr_set_mdwe, EINVAL}, Rooms::both, [](Plan& plan) { plan.refuse_executable_memory = true; },
      [](const KernelFeatures& k) { return k.refuse_executable_memory; }},
-    {Stage::evidence, 228, {SYS_clone, any, 0, EAGAIN}, Rooms::both, [](Plan& plan) { plan.calls.witnessed = true; },
+    {Stage::evidence, 228, {SYS_clone, any, 0, EAGAIN}, Rooms::both, [](Plan& plan) { plan.calls.monitored = true; },
      [](const KernelFeatures& k) { return k.user_notification; }},
 };
 
@@ -200,9 +200,9 @@ void check_nobody_else_passed(const Trace& trace, pid_t parent, int least) {
     for (int i = 0; i < trace.passes; ++i) CHECK(trace.who[i] == parent);
 }
 
-Descriptors given(const Row& row, const Plan& plan, const Fd& witness, const Fd& group) {
+Descriptors given(const Row& row, const Plan& plan, const Fd& syscall_monitor, const Fd& group) {
     Descriptors descriptors;
-    if (plan.calls.witnessed) descriptors.witness = witness.get();
+    if (plan.calls.monitored) descriptors.syscall_monitor = syscall_monitor.get();
     if (row.stage == Stage::cgroup) descriptors.cgroup = group.get();
     return descriptors;
 }
@@ -214,14 +214,14 @@ void check(const Row& row, bool room) {
     int pair[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     const Fd ours(pair[0]);
-    const Fd witness(pair[1]);
+    const Fd syscall_monitor(pair[1]);
     const Fd group(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const SharedTrace trace;
     pid_t parent = -1;
     CAPTURE(room);
     CAPTURE(std::string(name_of(row.stage)));
     CAPTURE(row.injection.call);
-    const Told told = start_under(row.injection, plan, given(row, plan, witness, group), *trace, parent);
+    const Told told = start_under(row.injection, plan, given(row, plan, syscall_monitor, group), *trace, parent);
     CHECK_EQ(name_of(told.stage), name_of(row.stage));
     CHECK_EQ(told.error, row.injection.error);
     CHECK_EQ(exit_status_of(row.stage), row.exit_status);

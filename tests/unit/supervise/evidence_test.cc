@@ -174,7 +174,7 @@ TEST_CASE("the limit that was reached is named with its line") {
     CHECK_EQ(evidence_in_words(killed(SIGTERM), suspects), "");
 }
 
-TEST_CASE("what a witness saw is told with an end that the program may have brought about itself") {
+TEST_CASE("what a syscall monitor saw is told with an end that the program may have brought about itself") {
     const auto plan = plan_of("/bin/true");
     sandbox::SeenCalls seen;
     for (const char* name : {"chroot", "mount", "reboot", "acct"}) {

@@ -1,4 +1,4 @@
-#include "sandbox/witness.h"
+#include "sandbox/syscall_monitor.h"
 
 #include <algorithm>
 #include <csignal>
@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "sandbox/witness_process.h"
+#include "sandbox/syscall_monitor_process.h"
 #include "sys/process.h"
 
 namespace warder::sandbox {
 namespace {
 
-using namespace witness_wire;
+using namespace syscall_monitor_wire;
 
 constexpr int patience_ms = 20;
 
-// What a witness says is shown to operators: a name is letters, digits and "_", whoever sent it.
+// What a syscall monitor says is shown to operators: a name is letters, digits and "_", whoever sent it.
 std::string clean(const std::array<char, name_room>& name) {
     const auto strange = [](char one) {
         return !((one >= 'a' && one <= 'z') || (one >= 'A' && one <= 'Z') || (one >= '0' && one <= '9') || one == '_' || one == ' ' || one == '-');
@@ -43,29 +43,29 @@ SeenCall from(const Entry& entry) {
 
 }  // namespace
 
-Result<std::unique_ptr<Witness>> Witness::spawn() {
+Result<std::unique_ptr<SyscallMonitor>> SyscallMonitor::spawn() {
     ChannelPair pair = TRY(make_channel_pair());
     (void)pair.ours.refuse_descriptors();
     const SignalsBlocked blocked;
     Cloned child = TRY(clone_process(0, -1));
-    if (child.pid == 0) bear_witness(pair.theirs.take());
-    return std::unique_ptr<Witness>(new Witness(std::move(pair.ours), std::move(child.pidfd), child.pid));
+    if (child.pid == 0) monitor_calls(pair.theirs.take());
+    return std::unique_ptr<SyscallMonitor>(new SyscallMonitor(std::move(pair.ours), std::move(child.pidfd), child.pid));
 }
 
-Witness::~Witness() {
+SyscallMonitor::~SyscallMonitor() {
     if (reaped_) return;
     (void)send_signal(pidfd_.get(), SIGKILL);
     if (ended_within(pidfd_.get(), patience_ms)) (void)ended();
 }
 
-bool Witness::ended() {
+bool SyscallMonitor::ended() {
     if (reaped_) return true;
     const auto end = reap(pidfd_.get());
     reaped_ = !end || *end;
     return reaped_;
 }
 
-Result<Fd> Witness::adopt(const seccomp::Program& filter) {
+Result<Fd> SyscallMonitor::adopt(const seccomp::Program& filter) {
     ChannelPair pair = TRY(make_channel_pair());
     const int end = pair.ours.get();
     std::vector<std::byte> message(sizeof(Order) + filter.size() * sizeof(sock_filter));
@@ -77,12 +77,12 @@ Result<Fd> Witness::adopt(const seccomp::Program& filter) {
     return pair.theirs.take();
 }
 
-void Witness::over() {
+void SyscallMonitor::over() {
     const Order order{.kind = Kind::over, .life = life_};
     (void)channel_.send(std::as_bytes(std::span(&order, 1)));
 }
 
-bool Witness::hear() {
+bool SyscallMonitor::hear() {
     const auto received = channel_.receive(scratch_);
     if (!received || received->kind != Received::Kind::message) return false;
     Reader reader(received->bytes);

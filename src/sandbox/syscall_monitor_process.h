@@ -1,4 +1,4 @@
-// The witness itself: a process that holds the listener of one worker's filter, sees each call that the filter denies, and answers it
+// The syscall monitor itself: a process that holds the listener of one worker's filter, sees each call that the filter denies, and answers it
 // with the errno that the filter would have given. It lets nothing through: there is no answer of its that allows a call, and
 // when it is no more the kernel answers ENOSYS to what waits and to all that follows. It never follows a pointer of the worker's:
 // what it decides by is what the kernel copied into its notification, run through the filter as it was planned.
@@ -14,11 +14,11 @@
 namespace warder::sandbox {
 
 // Both ends are the same binary, so this is not a protocol; it is decoded as carefully all the same.
-namespace witness_wire {
+namespace syscall_monitor_wire {
 
 enum class Kind : std::uint32_t { adopt = 1, over = 2, seen = 3 };
 
-// To the witness. `adopt` comes with the end of a socket on which the child of that life sends its listener, and is followed by
+// To the syscall monitor. `adopt` comes with the end of a socket on which the child of that life sends its listener, and is followed by
 // `length` instructions of its filter.
 struct Order {
     Kind kind{};
@@ -45,7 +45,7 @@ struct Entry {
     std::array<char, name_room> name{};      // NUL-terminated
 };
 
-// From the witness: when a call is seen for the first time before it is answered, and otherwise at most ten times a second.
+// From the syscall monitor: when a call is seen for the first time before it is answered, and otherwise at most ten times a second.
 // `entries` of these follow.
 struct Report {
     Kind kind{};
@@ -55,10 +55,10 @@ struct Report {
     std::uint64_t others = 0;                // calls for which there was no room
 };
 
-}  // namespace witness_wire
+}  // namespace syscall_monitor_wire
 
-// The life of a witness, from just after the fork. `socket` is its end of the pair with the parent; every other descriptor but
+// The life of a syscall monitor, from just after the fork. `socket` is its end of the pair with the parent; every other descriptor but
 // 0 to 2 is closed. Never returns.
-[[noreturn]] void bear_witness(Fd socket);
+[[noreturn]] void monitor_calls(Fd socket);
 
 }  // namespace warder::sandbox

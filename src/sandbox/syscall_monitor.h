@@ -1,5 +1,5 @@
-// The parent's side of one witness: makes the socket on which the child of each life hands over the listener of its filter, and hears by
-// value which calls were denied. No listener ever comes here: were it held in two places, a worker would wait for a witness that
+// The parent's side of one syscall monitor: makes the socket on which the child of each life hands over the listener of its filter, and hears by
+// value which calls were denied. No listener ever comes here: were it held in two places, a worker would wait for a syscall monitor that
 // is no more.
 #pragma once
 
@@ -16,20 +16,20 @@
 
 namespace warder::sandbox {
 
-class Witness {
+class SyscallMonitor {
 public:
     // Forks it. Needs root's credentials. Errors: socketpair(2), clone(2).
-    static Result<std::unique_ptr<Witness>> spawn();
+    static Result<std::unique_ptr<SyscallMonitor>> spawn();
     // Killed; reaped if it ends at once.
-    ~Witness();
-    Witness(const Witness&) = delete;
-    Witness& operator=(const Witness&) = delete;
+    ~SyscallMonitor();
+    SyscallMonitor(const SyscallMonitor&) = delete;
+    SyscallMonitor& operator=(const SyscallMonitor&) = delete;
 
     int socket() const { return channel_.get(); }
     int pidfd() const { return pidfd_.get(); }
     pid_t pid() const { return pid_; }
 
-    // A life begins, under this filter as it was planned. Returns what its child is given (Descriptors::witness).
+    // A life begins, under this filter as it was planned. Returns what its child is given (Descriptors::syscall_monitor).
     // Errors: those of Channel::send and socketpair(2).
     Result<Fd> adopt(const seccomp::Program& filter);
     // That life is over: whoever of it still waits is answered ENOSYS.
@@ -45,7 +45,7 @@ public:
     bool ended();
 
 private:
-    Witness(Channel channel, Fd pidfd, pid_t pid) : channel_(std::move(channel)), pidfd_(std::move(pidfd)), pid_(pid) {}
+    SyscallMonitor(Channel channel, Fd pidfd, pid_t pid) : channel_(std::move(channel)), pidfd_(std::move(pidfd)), pid_(pid) {}
 
     Channel channel_;
     Fd pidfd_;

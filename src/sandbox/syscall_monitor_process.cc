@@ -1,4 +1,4 @@
-#include "sandbox/witness_process.h"
+#include "sandbox/syscall_monitor_process.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -29,7 +29,7 @@
 namespace warder::sandbox {
 namespace {
 
-using namespace witness_wire;
+using namespace syscall_monitor_wire;
 
 constexpr int parent_socket = 3;
 constexpr Duration report_interval = std::chrono::milliseconds(100);
@@ -52,9 +52,9 @@ std::string name_of(const seccomp_data& call) {
     return name.substr(0, name_room - 1);
 }
 
-class Witness {
+class SyscallMonitor {
 public:
-    explicit Witness(Channel parent) : parent_(std::move(parent)) {}
+    explicit SyscallMonitor(Channel parent) : parent_(std::move(parent)) {}
 
     [[noreturn]] void run() {
         for (;;) {
@@ -250,7 +250,7 @@ private:
 static_assert(sizeof(Report) + most_calls * sizeof(Entry) <= max_message);
 static_assert(sizeof(Order) + most_instructions * sizeof(sock_filter) <= max_message);
 
-// What a witness needs: its three descriptors, memory and the time. It opens nothing, and can signal nobody.
+// What a syscall monitor needs: its three descriptors, memory and the time. It opens nothing, and can signal nobody.
 Result<seccomp::Program> few_calls() {
     seccomp::Rules rules;
     for (const auto* name : {"brk", "clock_gettime", "close", "exit", "exit_group", "ioctl", "madvise", "mmap", "mprotect", "mremap",
@@ -285,15 +285,15 @@ bool kernel_fits() {
 
 }  // namespace
 
-void bear_witness(Fd socket) {
-    ::prctl(PR_SET_NAME, "warder-witness");
+void monitor_calls(Fd socket) {
+    ::prctl(PR_SET_NAME, "warder-monitor");
     if (socket.get() != parent_socket && ::dup3(socket.release(), parent_socket, O_CLOEXEC) < 0) ::_exit(1);
     if (::close_range(parent_socket + 1, ~0U, 0) != 0) ::_exit(1);
     if (!kernel_fits() || !confine()) ::_exit(1);
     // A parent that died before it could be heard of has closed its end.
-    static std::optional<Witness> witness;
-    witness.emplace(Channel(Fd(parent_socket)));
-    witness->run();
+    static std::optional<SyscallMonitor> syscall_monitor;
+    syscall_monitor.emplace(Channel(Fd(parent_socket)));
+    syscall_monitor->run();
 }
 
 }  // namespace warder::sandbox
