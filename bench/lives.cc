@@ -65,7 +65,7 @@ Result<Samples> bare_kills(const Scratch& scratch, const Programs& programs, std
     return samples;
 }
 
-// Long enough for the room of the next life to be made.
+// Long enough for the sandbox of the next life to be made.
 constexpr Duration a_while = 400ms;
 
 // From kill -9, each life having run for `pause`, until the next one has been lent its first descriptor and has spoken over it.
@@ -167,7 +167,7 @@ Result<Section> life_section(const Programs& programs, const Effort& effort) {
     rows.push_back(row("bare kill -9, pidfd, fork, exec, to its hello", bare_kill));
     rows.push_back(row("kill -9 to the next hello, sandbox \"open\"", open.kills, against(open.kills, bare_kill), "bare"));
     rows.push_back(row("kill -9 to the next hello, full sandbox, at once", strict.kills, against(strict.kills, bare_kill), "bare"));
-    rows.push_back(row("the same after a while: its room was made", strict.later_kills, against(strict.later_kills, bare_kill), "bare"));
+    rows.push_back(row("the same after a while: its sandbox was made", strict.later_kills, against(strict.later_kills, bare_kill), "bare"));
     section.notes.emplace_back("A hello under warderd comes over a socket that the new life had to ask for.");
     return section;
 }

@@ -8,7 +8,7 @@
 
 namespace warder::bench {
 
-// The room: namespaces and mounts, with a PID 1 in them. Returns a pidfd of that one, when it runs. Errors: those of pipe2 and clone3;
+// The sandbox: namespaces and mounts, with a PID 1 in them. Returns a pidfd of that one, when it runs. Errors: those of pipe2 and clone3;
 // ECHILD where the child failed.
 Result<Fd> spawn_bare_reaper(const sandbox::Prepared& prepared);
 

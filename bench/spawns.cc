@@ -76,16 +76,16 @@ struct Spawn {
     std::uint32_t to_exit = 0;
 };
 
-// The room (namespaces and mounts, with the PID 1 in them) is made within what is timed, as for a first start, or before it, as for
+// The sandbox (namespaces and mounts, with the PID 1 in them) is made within what is timed, as for a first start, or before it, as for
 // the next life of a worker that has run for a while.
-enum class Room { on_the_path, ahead };
+enum class SandboxMade { on_the_path, ahead };
 
-Result<Spawn> through_warder(const sandbox::Prepared& prepared, Room room) {
+Result<Spawn> through_warder(const sandbox::Prepared& prepared, SandboxMade made) {
     Spawn spawn;
     Instant start = monotonic_now();
     const auto stub = TRY(sandbox::spawn_stub(prepared));
     TRY(wait_until_runs(stub));
-    if (room == Room::ahead) start = monotonic_now();
+    if (made == SandboxMade::ahead) start = monotonic_now();
     const auto worker = TRY(sandbox::spawn_worker(prepared, {}, stub.pidfd.get()));
     TRY(wait_until_runs(worker));
     spawn.to_exec = elapsed_since(start);
@@ -96,11 +96,11 @@ Result<Spawn> through_warder(const sandbox::Prepared& prepared, Room room) {
     return spawn;
 }
 
-Result<Spawn> bare(const sandbox::Prepared& prepared, Room room) {
+Result<Spawn> bare(const sandbox::Prepared& prepared, SandboxMade made) {
     Spawn spawn;
     Instant start = monotonic_now();
     const Fd reaper = TRY(spawn_bare_reaper(prepared));
-    if (room == Room::ahead) start = monotonic_now();
+    if (made == SandboxMade::ahead) start = monotonic_now();
     const Fd program = TRY(spawn_bare_program(prepared, reaper));
     spawn.to_exec = elapsed_since(start);
     if (!ended_within(program.get(), patience_ms)) return failure(ETIMEDOUT, "waiting for its end");
@@ -178,10 +178,10 @@ Result<Measured> measure(const sandbox::Prepared& prepared, const std::string& p
     Measured all;
     const bool with_bwrap = bwrap_runs(program);
     for (std::size_t i = 0; i < count; ++i) {
-        all.bare.take(TRY(bare(prepared, Room::on_the_path)));
-        all.warder.take(TRY(through_warder(prepared, Room::on_the_path)));
-        all.bare_ahead.take(TRY(bare(prepared, Room::ahead)));
-        all.warder_ahead.take(TRY(through_warder(prepared, Room::ahead)));
+        all.bare.take(TRY(bare(prepared, SandboxMade::on_the_path)));
+        all.warder.take(TRY(through_warder(prepared, SandboxMade::on_the_path)));
+        all.bare_ahead.take(TRY(bare(prepared, SandboxMade::ahead)));
+        all.warder_ahead.take(TRY(through_warder(prepared, SandboxMade::ahead)));
         if (with_bwrap) all.bwrap.push_back(TRY(through_bwrap(program)));
         if (systemd_runs()) all.systemd.push_back(TRY(through_systemd(program)));
     }
@@ -199,9 +199,9 @@ std::string rounded(double value) {
 // Another launcher beside both of ours, or that it is not here.
 void compare(Section& section, const Measured& all, const Samples& other, const char* name) {
     if (other.empty()) return section.notes.push_back("No " + std::string(name) + " here to compare with.");
-    section.rows.push_back(row(std::string(name) + ", the same", other, ratio(other, all.warder_ahead.to_exit), "room ahead"));
-    section.notes.push_back(std::string(name) + " takes " + rounded(ratio(other, all.warder.to_exit)) + " x as long as warder that makes the room on the path, " +
-                            rounded(ratio(other, all.warder_ahead.to_exit)) + " x as long as with the room made ahead, " +
+    section.rows.push_back(row(std::string(name) + ", the same", other, ratio(other, all.warder_ahead.to_exit), "made ahead"));
+    section.notes.push_back(std::string(name) + " takes " + rounded(ratio(other, all.warder.to_exit)) + " x as long as warder that makes the sandbox on the path, " +
+                            rounded(ratio(other, all.warder_ahead.to_exit)) + " x as long as with the sandbox made ahead, " +
                             rounded(ratio(other, all.bare.to_exit)) + " x as long as the bare calls.");
 }
 
@@ -209,7 +209,7 @@ void compare(Section& section, const Measured& all, const Samples& other, const 
 std::string fastest_tenth(const Measured& all) {
     const auto told = [](const Samples& samples) { return std::to_string(std::lround(percentile(samples, 0.1))) + " us"; };
     std::string text = "The fastest tenth took at most, to the end: bare " + told(all.bare.to_exit) + ", warder " + told(all.warder.to_exit) +
-                       "; with the room ahead bare " + told(all.bare_ahead.to_exit) + ", warder " + told(all.warder_ahead.to_exit);
+                       "; with the sandbox ahead bare " + told(all.bare_ahead.to_exit) + ", warder " + told(all.warder_ahead.to_exit);
     if (!all.bwrap.empty()) text += "; bwrap " + told(all.bwrap);
     if (!all.systemd.empty()) text += "; systemd-run " + told(all.systemd);
     return text + ".";
@@ -229,8 +229,8 @@ Result<Section> spawn_section(const Effort& effort, const std::string& nothing, 
     auto& rows = section.rows;
     rows.push_back(row("bare system calls of the plan, to exec", all.bare.to_exec));
     rows.push_back(row("warder, a first start, to exec", all.warder.to_exec, ratio(all.warder.to_exec, all.bare.to_exec), "bare"));
-    rows.push_back(row("bare, the room made ahead, to exec", all.bare_ahead.to_exec));
-    rows.push_back(row("warder, a restart (room made ahead), to exec", all.warder_ahead.to_exec, ratio(all.warder_ahead.to_exec, all.bare_ahead.to_exec), "that"));
+    rows.push_back(row("bare, the sandbox made ahead, to exec", all.bare_ahead.to_exec));
+    rows.push_back(row("warder, a restart (sandbox made ahead), to exec", all.warder_ahead.to_exec, ratio(all.warder_ahead.to_exec, all.bare_ahead.to_exec), "that"));
     rows.push_back(row("bare, to the end of a program that ends at once", all.bare.to_exit));
     rows.push_back(row("warder, a first start, the same", all.warder.to_exit, ratio(all.warder.to_exit, all.bare.to_exit), "bare"));
     rows.push_back(row("warder, a restart, the same", all.warder_ahead.to_exit, ratio(all.warder_ahead.to_exit, all.bare.to_exit), "bare"));

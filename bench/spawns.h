@@ -1,4 +1,4 @@
-// What a sandbox costs: spawn to exec in profile "strict", with the room made on the path and made ahead, beside the same
+// What a sandbox costs: spawn to exec in profile "strict", with the sandbox made on the path and made ahead, beside the same
 // system calls in a straight line, bwrap, and systemd-run where systemd runs.
 #pragma once
 

@@ -1,5 +1,5 @@
 // What the files of perform() share: how a path is looked up for a task, what may be lent, and how an operation ends.
-// Inside this room only; everybody else calls perform().
+// Inside this module only; everybody else calls perform().
 #pragma once
 
 #include <sys/stat.h>

@@ -89,7 +89,7 @@ struct Daemon {
     uid_t uid_first = 70000;
     uid_t uid_last = 89999;
     std::uint32_t openers = 2;
-    std::uint32_t rooms_ahead = 32;         // of next lives, of all workers together
+    std::uint32_t spare_sandboxes = 32;         // of next lives, of all workers together
     Duration request_deadline = std::chrono::seconds(5);
     Logging logging;
     std::vector<std::string> require;       // of sandbox::kernel_items: without them nothing is started

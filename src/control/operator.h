@@ -1,4 +1,4 @@
-// What an operator may see and do, as values and one interface. The control room decodes commands, asks through Operator
+// What an operator may see and do, as values and one interface. The control module decodes commands, asks through Operator
 // and writes what comes back; the daemon implements it. Nothing here knows of sockets or of JSON.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Poller tags of this room. The loop gives every event whose kind is ours to Server::handle.
+// Poller tags of this module. The loop gives every event whose kind is ours to Server::handle.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// From a worker's config to what the rooms need of it: its life and sandbox for supervise, its grants for the broker. Values in,
+// From a worker's config to what the modules need of it: its life and sandbox for supervise, its grants for the broker. Values in,
 // values out.
 #pragma once
 

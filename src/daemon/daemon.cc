@@ -1,4 +1,4 @@
-// The loop: what happens in a turn, and the news that rooms have for each other. Getting ready is setup.cc.
+// The loop: what happens in a turn, and the news that modules have for each other. Getting ready is setup.cc.
 #include "daemon/daemon.h"
 
 #include <malloc.h>

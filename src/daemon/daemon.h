@@ -1,4 +1,4 @@
-// Daemon: the loop, and the place where the rooms meet. It owns them all, hands each event of the poller to the room that
+// Daemon: the loop, and the place where the modules meet. It owns them all, hands each event of the poller to the module that
 // it concerns, and carries news between those that do not know each other: a life that begins is a session for the broker, a
 // worker that says "ready" to the broker is an event in its life.
 #pragma once

@@ -1,4 +1,4 @@
-// What operators see and do: control::Operator over the daemon. Values are made from what the rooms know; the only files
+// What operators see and do: control::Operator over the daemon. Values are made from what the modules know; the only files
 // that are read are those of /proc about a worker, and only links and numbers there, which nobody can make us wait for.
 #pragma once
 

@@ -130,7 +130,7 @@ void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& r
         {"cgroup", next.cgroup != before.cgroup},
         {"uid_range", next.uid_first != before.uid_first || next.uid_last != before.uid_last},
         {"openers", next.openers != before.openers},
-        {"rooms_ahead", next.rooms_ahead != before.rooms_ahead},
+        {"spare_sandboxes", next.spare_sandboxes != before.spare_sandboxes},
         {"request_deadline", next.request_deadline != before.request_deadline},
         {"log_keeper", next.log_keeper != before.log_keeper},
         {"logging", next.logging.max_size != before.logging.max_size || next.logging.keep != before.logging.keep},

@@ -134,7 +134,7 @@ bool Daemon::prepare() {
     if (!prepare_openers()) return false;
     roster_ = std::make_unique<supervise::Roster>(
         supervise::RosterSettings{.runtime_directory = config_.daemon.runtime_directory, .cgroup_directory = cgroup_,
-                                  .controllers = controllers, .rooms_ahead = config_.daemon.rooms_ahead, .seed = 0},
+                                  .controllers = controllers, .spare_sandboxes = config_.daemon.spare_sandboxes, .seed = 0},
         poller_, *this);
     operators_ = std::make_unique<Operators>(*this);
     if (!open_control()) return false;

@@ -461,7 +461,7 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
     return {};
 }
 
-// Each start reads them anew. That they changed is seen as of what is bound, so that no room is waiting with what was there before.
+// Each start reads them anew. That they changed is seen as of what is bound, so that no spare sandbox is waiting with what was there before.
 Result<void> Layout::add_secret_files(Unfit& unfit) {
     for (const auto& one : plan_.secret_files) {
         if (!exists(one.source)) return refuse(unfit, one.source, "is to be a secret file of the sandbox, but does not exist", ENOENT);

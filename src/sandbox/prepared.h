@@ -1,4 +1,4 @@
-// Prepared: a plan made ready to be carried out many times. Private to this room: prepared.cc fills it, enter.cc only reads
+// Prepared: a plan made ready to be carried out many times. Private to this module: prepared.cc fills it, enter.cc only reads
 // it, in a child that must not allocate, so everything here is in the form in which the kernel wants it.
 #pragma once
 

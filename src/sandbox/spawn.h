@@ -1,6 +1,6 @@
 // Starting a process in a sandbox. Prepared holds everything that can be made once and used at each start: argument vectors,
-// the seccomp program, the mount tree. spawn_stub() makes the room (namespaces, with a small reaper as its PID 1);
-// spawn_worker() lets the worker move in as the caller's own child. A room may be made ahead of need. Neither ever waits for a child: the status pipe says
+// the seccomp program, the mount tree. spawn_stub() makes the sandbox (namespaces, with a small reaper as its PID 1);
+// spawn_worker() lets the worker move in as the caller's own child. It may be made ahead of need. Neither ever waits for a child: the status pipe says
 // how it went, and the caller's loop watches it. Nothing here knows of grants or of lives.
 #pragma once
 

@@ -2,7 +2,7 @@
 // as data. It starts no process and reads no clock, so every life can be tested as a list of events.
 //
 // A worker is *stopped* until somebody wants it up. *Starting* has three parts that look the same from outside: the stub
-// makes the room, the program is set up in it, and the program runs but has not said that it is ready. *Ready* is up.
+// makes the sandbox, the program is set up in it, and the program runs but has not said that it is ready. *Ready* is up.
 // Every life ends by *stopping*, asked or not: asked, a signal is sent and there is a time after which everything is killed;
 // when the main process died by itself, could not be set up, was not ready in time or broke the protocol, what is left of
 // it is killed. Stopping ends when the main process is reaped and its group is empty. Then: started again at once if a
@@ -103,7 +103,7 @@ struct Event {
 
 struct Action {
     enum class Kind : std::uint8_t {
-        spawn,          // make the room and the process
+        spawn,          // make the sandbox and the process
         signal,         // `value` to the main process
         kill_all,       // cgroup.kill or the stub: SIGKILL to everything of this life
         set_timer,      // at life.deadline (never: disarm)

@@ -21,7 +21,7 @@ std::uint32_t seed_or_random(std::uint32_t seed) {
 Roster::Roster(RosterSettings settings, Poller& poller, Observer& observer)
     : around_{poller, observer, {}, std::minstd_rand(seed_or_random(settings.seed)),
               std::move(settings.runtime_directory), std::move(settings.cgroup_directory), std::move(settings.controllers),
-              {settings.rooms_ahead}} {}
+              {settings.spare_sandboxes}} {}
 
 Roster::~Roster() = default;
 

@@ -17,7 +17,7 @@ struct RosterSettings {
     std::string runtime_directory = "/run/warder";
     std::string cgroup_directory;   // delegated to us, of cgroup v2; empty: workers get no cgroup of their own
     std::string controllers{};      // that groups in it have, as cgroup.subtree_control names them
-    std::uint32_t rooms_ahead = 0;  // at most so many rooms of next lives stand at the same time
+    std::uint32_t spare_sandboxes = 0;  // at most so many spare sandboxes stand at the same time
     std::uint32_t seed = 0;         // for the jitter; 0: from the kernel
 };
 

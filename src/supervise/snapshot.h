@@ -38,7 +38,7 @@ struct Snapshot {
     Instant since;                  // when the present state began
     pid_t pid = -1;                 // of the main process, -1: none
     pid_t stub = -1;
-    pid_t next_room = -1;           // the stub of the next life, which waits already; -1: there is none
+    pid_t spare_sandbox = -1;           // the stub of the next life, which waits already; -1: there is none
     uid_t uid = 0;
     gid_t gid = 0;
     std::uint32_t life = 0;         // number of lives so far: starts by persons and by policy

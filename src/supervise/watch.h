@@ -1,4 +1,4 @@
-// What the poller's events of this room are about. Kinds 1 to 15 of PollTag::kind belong to supervise; `id` is the
+// What the poller's events of this module are about. Kinds 1 to 15 of PollTag::kind belong to supervise; `id` is the
 // worker's and `generation` the number of its life, so an event of a life that is over finds nothing.
 #pragma once
 
@@ -16,7 +16,7 @@ enum class Watch : std::uint8_t {
     stub_exit = 4,     // the stub ended
     notify = 5,        // something was said to NOTIFY_SOCKET; one socket for all lives, its generation is 0
     group = 6,         // the cgroup became empty, or not
-    next_room = 7,     // of the next life: was made, or is no more; its generation is 0
+    spare_sandbox = 7,     // of the next life: was made, or is no more; its generation is 0
 };
 
 inline constexpr std::uint8_t last_watch = 15;

@@ -14,13 +14,13 @@ namespace {
 constexpr std::size_t deaths_kept = 8;
 constexpr int notifications_per_turn = 8;
 constexpr Duration look_interval = 50ms;
-constexpr Duration room_delay = 200ms;   // not while everybody is being started
+constexpr Duration spare_delay = 200ms;   // not while everybody is being started
 constexpr std::string_view notify_variable = "NOTIFY_SOCKET=";
 
 // A generation as a tag keeps it.
 constexpr std::uint32_t tag_generation(std::uint32_t life) { return life & 0x00ffffffU; }
 
-bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group || what == Watch::next_room; }
+bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group || what == Watch::spare_sandbox; }
 
 void set_variable(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
     std::erase_if(environment, [name](const std::string& one) { return one.starts_with(name); });
@@ -47,7 +47,7 @@ std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_p
 
 Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around)
     : id_(id), settings_(std::move(settings)), around_(around), output_(Output(std::move(output))),
-      room_(around.poller, around.rooms, tag(Watch::next_room)) {}
+      spare_(around.poller, around.spare_sandboxes, tag(Watch::spare_sandbox)) {}
 
 std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why) {
     std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
@@ -143,7 +143,7 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
         settings_ = std::move(settings);
         unfit_ = true;
         next_sandbox_.reset();
-        room_.put_away();
+        spare_.put_away();
         return {};
     }
     if (const auto prepared = prepare(settings, unfit); !prepared) {
@@ -152,9 +152,9 @@ Result<void> Worker::change(WorkerSettings settings, sandbox::Unfit& unfit) {
     }
     settings_ = std::move(settings);
     unfit_ = false;
-    if (!room_.gone() && !room_.is_for(prepared_of(next_sandbox_))) {
-        room_again_ = true;
-        room_.put_away();
+    if (!spare_.gone() && !spare_.is_for(prepared_of(next_sandbox_))) {
+        spare_again_ = true;
+        spare_.put_away();
     }
     return {};
 }
@@ -201,7 +201,7 @@ void Worker::run(const Event& event, Instant now) {
     const Step next = step(life_, with_chance, settings_.rule, now);
     life_ = next.life;
     for (std::size_t i = 0; i < next.actions.count; ++i) carry_out(next.actions.list[i], before, now);
-    if (event.kind == Event::Kind::program_runs) plan_room(now, room_delay);
+    if (event.kind == Event::Kind::program_runs) plan_spare(now, spare_delay);
 }
 
 void Worker::carry_out(const Action& action, State before, Instant now) {
@@ -217,8 +217,8 @@ void Worker::carry_out(const Action& action, State before, Instant now) {
 
 void Worker::announce(State before, Instant now) {
     if (life_.state == State::ready) ready_at_ = now;
-    if (life_.state == State::waiting) plan_room(now, Duration::zero());
-    if (at_rest()) room_.put_away();
+    if (life_.state == State::waiting) plan_spare(now, Duration::zero());
+    if (at_rest()) spare_.put_away();
     why_ = why_in_words(life_, settings_.rule, end_in_words());
     around_.observer.state_changed(*this, before, life_.state, why_);
 }
@@ -261,7 +261,7 @@ void Worker::spawn(Instant now) {
     started_ = now;
     ready_at_ = Instant::never();
     watchdog_at_ = Instant::never();
-    room_at_ = Instant::never();
+    spare_at_ = Instant::never();
     reaped_ = {};
     reaped_pid_ = -1;
     proof_.reset();
@@ -315,9 +315,9 @@ Result<sandbox::Spawned> Worker::noted(Result<sandbox::Spawned> spawned) {
 
 // The stub gets no end of the channel: nobody but the program asks. One that was made ahead may stand already.
 Result<void> Worker::begin_stub() {
-    if (auto room = room_.take(prepared_of(sandbox_))) {
-        stub_ = std::move(room->stub);
-        stub_status_ = std::move(room->status);
+    if (auto spare = spare_.take(prepared_of(sandbox_))) {
+        stub_ = std::move(spare->stub);
+        stub_status_ = std::move(spare->status);
     } else {
         sandbox::Spawned spawned = TRY(sandbox::spawn_stub(*sandbox_->prepared));
         stub_ = Child(spawned.pid, std::move(spawned.pidfd));
@@ -467,7 +467,7 @@ void Worker::handle(const PollEvent& event, Instant now) {
         case Watch::stub_exit: return on_stub_exit(now);
         case Watch::notify: return on_notify(now);
         case Watch::group: return on_group(now);
-        case Watch::next_room: return on_room(now);
+        case Watch::spare_sandbox: return on_spare(now);
     }
 }
 
@@ -532,7 +532,7 @@ void Worker::on_main_exit(Instant now) {
     tell_what_is_gone(now);
 }
 
-// A stub that dies while nothing else has failed takes its main along, or the room in which it was to be made.
+// A stub that dies while nothing else has failed takes its main along, or the sandbox in which it was to be made.
 void Worker::on_stub_exit(Instant now) {
     if (!stub_ || !stub_.ended()) return;
     if (const auto said = finished_status(stub_status_); said && said->stage != sandbox::Stage::none) {
@@ -568,36 +568,36 @@ void Worker::take(const Notification& said, Instant now) {
     if (said.ready) said_ready(ReadyBy::notify, now);
 }
 
-// --- the room of the next life -----------------------------------------------------------------------------------
+// --- the spare sandbox of the next life -----------------------------------------------------------------------------------
 
-bool Worker::wants_room() const {
+bool Worker::wants_spare() const {
     const bool runs = life_.program_runs && (life_.state == State::starting || life_.state == State::ready);
     const bool comes_back = settings_.rule.restart.policy != RestartPolicy::never && life_.desired == Desired::up;
     return comes_back && next_sandbox_ && next_sandbox_->ahead && (runs || life_.state == State::waiting);
 }
 
-void Worker::plan_room(Instant now, Duration delay) {
-    if (!wants_room()) return;
-    if (!room_.gone()) {
-        room_again_ = !room_.is_for(prepared_of(next_sandbox_));
-    } else if (room_.reserve()) {
-        room_at_ = std::min(room_at_, now + delay);
+void Worker::plan_spare(Instant now, Duration delay) {
+    if (!wants_spare()) return;
+    if (!spare_.gone()) {
+        spare_again_ = !spare_.is_for(prepared_of(next_sandbox_));
+    } else if (spare_.reserve()) {
+        spare_at_ = std::min(spare_at_, now + delay);
         arm(now);
     }
 }
 
-void Worker::tend_room(Instant now) {
-    if (now < room_at_) return;
-    room_at_ = Instant::never();
-    if (!room_.gone()) room_.look();
-    else if (wants_room()) room_.make(prepared_of(next_sandbox_));
-    if (!room_.gone() && !room_.watched()) room_at_ = now + look_interval;
+void Worker::tend_spare(Instant now) {
+    if (now < spare_at_) return;
+    spare_at_ = Instant::never();
+    if (!spare_.gone()) spare_.look();
+    else if (wants_spare()) spare_.make(prepared_of(next_sandbox_));
+    if (!spare_.gone() && !spare_.watched()) spare_at_ = now + look_interval;
 }
 
 // One that died is not made again before the next life: whatever ended it may end the next one too.
-void Worker::on_room(Instant now) {
-    room_.look();
-    if (room_.gone() && std::exchange(room_again_, false)) plan_room(now, room_delay);
+void Worker::on_spare(Instant now) {
+    spare_.look();
+    if (spare_.gone() && std::exchange(spare_again_, false)) plan_spare(now, spare_delay);
 }
 
 // --- the poller and the clock ------------------------------------------------------------------------------------
@@ -618,13 +618,13 @@ void Worker::unwatch(int fd) {
 
 void Worker::arm(Instant now) {
     const bool looks = poller_failed_ && !empty_told_;
-    around_.deadlines.set(id_, std::min({life_.deadline, room_at_, looks ? now + look_interval : Instant::never()}));
+    around_.deadlines.set(id_, std::min({life_.deadline, spare_at_, looks ? now + look_interval : Instant::never()}));
 }
 
 // What has happened by now counts before what is late: when the loop itself was held up, that is not the program's fault.
 void Worker::wake(Instant now) {
     if (poller_failed_) look_at_everything(now);
-    tend_room(now);
+    tend_spare(now);
     if (life_.state == State::starting) look_at_setup(now);
     if (now >= life_.deadline) feed({Event::Kind::timer, {}, 0}, now);
     arm(now);
@@ -655,7 +655,7 @@ Snapshot Worker::snapshot() const {
     seen.since = life_.since;
     seen.pid = pid();
     seen.stub = stub_ ? stub_.pid() : -1;
-    seen.next_room = room_.standing();
+    seen.spare_sandbox = spare_.standing();
     seen.uid = settings_.plan.uid;
     seen.gid = settings_.plan.gid;
     seen.life = life_number_;

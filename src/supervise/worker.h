@@ -3,7 +3,7 @@
 // grants, requests or configs. It starts and kills with the caller's own credentials: call it as root.
 //
 // A life begins with the stub, where the plan has a pid namespace; when its status pipe closes the program follows, and when
-// that one closes the program runs. While it runs, the room of the next life is made (next_room.h), if there is a place for one:
+// that one closes the program runs. While it runs, the spare sandbox of the next life is made (spare_sandbox.h), if there is a place for one:
 // then that life begins with the program. It ends when the main process is reaped: its session ends in the same breath, before
 // the pid can be another's, then everything else of the life is killed, and when stub and cgroup are gone too it is over.
 #pragma once
@@ -24,7 +24,7 @@
 #include "supervise/evidence.h"
 #include "supervise/group.h"
 #include "supervise/lifecycle.h"
-#include "supervise/next_room.h"
+#include "supervise/spare_sandbox.h"
 #include "supervise/notify.h"
 #include "supervise/observer.h"
 #include "supervise/output.h"
@@ -61,7 +61,7 @@ struct Surroundings {
     std::string runtime_directory;   // NOTIFY_SOCKETs are in its notify/
     std::string cgroup_directory;    // delegated to us, of cgroup v2; empty: none
     std::string controllers;         // that groups in it have: "cpu memory"
-    RoomPlaces rooms;
+    SpareSandboxPlaces spare_sandboxes;
 };
 
 // "/opt/app: is to be shown in the sandbox, but does not exist"; the error where nothing of the plan was at fault.
@@ -87,8 +87,8 @@ public:
     bool at_rest() const { return life_.state == State::stopped || life_.state == State::failed; }
     // What it was to run with is not on this machine, and its policy does not try again: told at its last preparation or start.
     bool cannot_run() const { return unfit_; }
-    // Nothing of it is left, a room that nobody took included.
-    bool gone() const { return at_rest() && room_.gone(); }
+    // Nothing of it is left, a spare sandbox that nobody took included.
+    bool gone() const { return at_rest() && spare_.gone(); }
     std::uint32_t life_number() const { return life_number_; }
     pid_t pid() const { return main_ ? main_.pid() : -1; }
     // Our end of the channel, while there is a session.
@@ -164,7 +164,7 @@ private:
         bool may_send_descriptors = false;  // to its descriptor store or over a channel, never to us
         bool filtered = true;               // has a seccomp filter
         bool monitored = false;             // ... which tells a syscall monitor
-        bool ahead = false;                 // its room may be made ahead
+        bool ahead = false;                 // its spare sandbox may be made
     };
 
     Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
@@ -206,14 +206,14 @@ private:
     void on_main_exit(Instant now);
     void on_stub_exit(Instant now);
     void on_group(Instant now);
-    void on_room(Instant now);
+    void on_spare(Instant now);
     void on_notify(Instant now);
     void take(const Notification& said, Instant now);
     void record_death(Instant now);
     void tell_what_is_gone(Instant now);
-    bool wants_room() const;
-    void plan_room(Instant now, Duration delay);
-    void tend_room(Instant now);
+    bool wants_spare() const;
+    void plan_spare(Instant now, Duration delay);
+    void tend_spare(Instant now);
     void look_at_setup(Instant now);
     void look_at_everything(Instant now);
 
@@ -234,10 +234,10 @@ private:
     std::shared_ptr<const Sandbox> next_sandbox_;   // for the lives to come
     std::optional<Group> group_;
     std::optional<NotifySocket> notify_;
-    NextRoom room_;
-    Instant room_at_ = Instant::never();   // when it is to be made, or to be looked at
+    SpareSandbox spare_;
+    Instant spare_at_ = Instant::never();   // when it is to be made, or to be looked at
     sandbox::Theirs theirs_ = sandbox::Theirs::left_alone;
-    bool room_again_ = false;              // another one when this one is gone
+    bool spare_again_ = false;              // another one when this one is gone
 
     Life life_;
     std::string why_ = "not started yet";

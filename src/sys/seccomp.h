@@ -1,5 +1,5 @@
 // seccomp filters: built once as BPF, installed by a child between fork and exec. Which calls a worker may make is the
-// sandbox's to say; this room turns lists into a program.
+// sandbox's to say; this module turns lists into a program.
 #pragma once
 
 #include <linux/audit.h>

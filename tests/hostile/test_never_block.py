@@ -343,7 +343,7 @@ class NeverBlock(WarderTest):
         self.start(workers + peaceful(self.home, pause=0.001), f'request_deadline = "{DEADLINE}s"\n')
         for name in [f"hanger{number}" for number in range(4)] + ["bystander"]:
             self.wait_state(name, "ready")
-        time.sleep(0.5)   # until the rooms of their next lives are made
+        time.sleep(0.5)   # until their spare sandboxes are made
         self.longest_of_start = self.longest_turn()
         began = time.monotonic()
         self.make("gate/open")

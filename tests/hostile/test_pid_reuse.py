@@ -85,8 +85,8 @@ class Inside(WarderTest):
     def check(self, requesters):
         self.make("victim/a", "the victim's")
         self.make("attacker/a", "the attacker's")
-        # Rooms made ahead would take numbers too.
-        self.start(self.worker_named("victim", requesters) + self.worker_named("attacker", requesters), "rooms_ahead = 0")
+        # Spare sandboxes would take numbers too.
+        self.start(self.worker_named("victim", requesters) + self.worker_named("attacker", requesters), "spare_sandboxes = 0")
         number, self.pid_now = self.pid_of("victim"), self.pid_of("attacker")
         self.assertEqual([one.get("value") for one in self.results("victim", 3)[:2]], ["the victim's", None])
         self.end("victim")

@@ -165,15 +165,15 @@ struct Change {
 
 class Loop : public Observer {
 public:
-    explicit Loop(const std::string& cgroup = {}, std::uint32_t rooms = 0) : poller_(std::move(*Poller::create())) { new_roster(cgroup, rooms); }
+    explicit Loop(const std::string& cgroup = {}, std::uint32_t spare_sandboxes = 0) : poller_(std::move(*Poller::create())) { new_roster(cgroup, spare_sandboxes); }
 
     const std::string& folder() const { return folder_.path; }
 
     // Whatever the one before still had is left to its destructor.
-    void new_roster(const std::string& cgroup, std::uint32_t rooms = 0) {
+    void new_roster(const std::string& cgroup, std::uint32_t spare_sandboxes = 0) {
         roster.reset();
         roster = std::make_unique<Roster>(
-            RosterSettings{.runtime_directory = folder_.path, .cgroup_directory = cgroup, .rooms_ahead = rooms, .seed = 7}, poller_, *this);
+            RosterSettings{.runtime_directory = folder_.path, .cgroup_directory = cgroup, .spare_sandboxes = spare_sandboxes, .seed = 7}, poller_, *this);
     }
 
     // Stops everything and looks for what is left.

@@ -204,9 +204,9 @@ class WarderTest(unittest.TestCase):
         return wait_for(reached, f"{name} is {state}: {self.log_text()[-3000:]}", timeout)
 
     def parent_fds(self):
-        """How many descriptors warderd holds, but for the pidfds of stubs: rooms of next lives are made when there is time. The
+        """How many descriptors warderd holds, but for the pidfds of stubs: spare sandboxes are made when there is time. The
         least of several counts: in any moment one may be open for a worker that asks just now."""
-        wait_for(lambda: not self.room_being_made(), "no room is being made")
+        wait_for(lambda: not self.spare_being_made(), "no room is being made")
         return min(self.count_parent_fds() for _ in range(5))
 
     def count_parent_fds(self):
@@ -224,7 +224,7 @@ class WarderTest(unittest.TestCase):
             return comm.read() == "warder-stub\n"
         return False
 
-    def room_being_made(self):
+    def spare_being_made(self):
         """Whether a child that is the first of its pid namespace is no stub yet."""
         with open(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children") as children:
             for pid in children.read().split():

@@ -3,7 +3,7 @@
 
     include_direction.py SOURCE_ROOT
 
-It also holds that the two heavy headers, toml++ and spdlog, are each included by exactly one file, and that the rooms that
+It also holds that the two heavy headers, toml++ and spdlog, are each included by exactly one file, and that the modules that
 must never touch the world (base, protocol, policy) include no socket or file system header.
 """
 
@@ -12,7 +12,7 @@ import re
 import sys
 import unittest
 
-# What each room under src/ may include, beside itself. An entry "room/file.h" permits that file alone.
+# What each module under src/ may include, beside itself. An entry "module/file.h" permits that file alone.
 ALLOWED = {
     "base": set(),
     "sys": {"base"},
@@ -31,7 +31,7 @@ ALLOWED = {
     "helpers": {"warder"},
 }
 
-# Files whose rule is narrower than their room's: what a life does is pure.
+# Files whose rule is narrower than their module's: what a life does is pure.
 NARROWER = {
     ("supervise", "rule"): {"base"},
     ("supervise", "backoff"): {"base"},
@@ -44,7 +44,7 @@ PUBLIC_ONLY = ("examples", "bench/worker")
 # A header that costs seconds to compile is included by one file.
 ONCE = {"toml++": re.compile(r"toml\+\+|^toml\.hpp$"), "spdlog": re.compile(r"^spdlog/")}
 
-PURE_ROOMS = ("base", "protocol", "policy")
+PURE_MODULES = ("base", "protocol", "policy")
 WORLD = {
     "sys/socket.h", "sys/un.h", "netdb.h", "ifaddrs.h", "net/if.h", "poll.h", "sys/epoll.h",
     "fcntl.h", "sys/stat.h", "sys/statfs.h", "sys/statvfs.h", "sys/mount.h", "sys/mman.h", "sys/ioctl.h", "sys/file.h",
@@ -60,17 +60,17 @@ def includes_of(text):
 
 
 def ours(quoted, name):
-    """Whether a header is the project's own. The kernel's <sys/types.h> is not the room sys: rooms are always quoted."""
+    """Whether a header is the project's own. The kernel's <sys/types.h> is not the module sys: modules are always quoted."""
     target = name.split("/")[0]
     return target == "warder" or (quoted and target in ALLOWED)
 
 
-def permitted(room, stem, quoted, name):
-    """Whether a file of `room` may include the header `name`."""
+def permitted(module, stem, quoted, name):
+    """Whether a file of `module` may include the header `name`."""
     target = name.split("/")[0]
-    if not ours(quoted, name) or target == room:
+    if not ours(quoted, name) or target == module:
         return True
-    allowed = NARROWER.get((room, stem.removesuffix("_test")), ALLOWED[room])
+    allowed = NARROWER.get((module, stem.removesuffix("_test")), ALLOWED[module])
     return target in allowed or name in allowed
 
 
@@ -79,16 +79,16 @@ def complaints_of(path, text):
     parts = path.split("/")
     found = []
     if parts[0] == "src" and len(parts) > 2:
-        room, stem = parts[1], parts[-1].split(".")[0]
-        if room not in ALLOWED:
-            return [f"{path}: the room {room} has no line in the table"]
+        module, stem = parts[1], parts[-1].split(".")[0]
+        if module not in ALLOWED:
+            return [f"{path}: the module {module} has no line in the table"]
         for quoted, name in includes_of(text):
-            if not permitted(room, stem, quoted, name):
-                found.append(f"{path}: {room} may not include {name}")
+            if not permitted(module, stem, quoted, name):
+                found.append(f"{path}: {module} may not include {name}")
             if quoted and "/" not in name:
-                found.append(f'{path}: write "{room}/{name}" instead of "{name}"')
-            if room in PURE_ROOMS and (name in WORLD or name.startswith(WORLD_FOLDERS)):
-                found.append(f"{path}: {room} never touches the world, so it does not include <{name}>")
+                found.append(f'{path}: write "{module}/{name}" instead of "{name}"')
+            if module in PURE_MODULES and (name in WORLD or name.startswith(WORLD_FOLDERS)):
+                found.append(f"{path}: {module} never touches the world, so it does not include <{name}>")
     elif path.startswith(PUBLIC_ONLY):
         for quoted, name in includes_of(text):
             if ours(quoted, name) and not name.startswith("warder/"):
@@ -110,13 +110,13 @@ def files_of(root):
 class TheRule(unittest.TestCase):
     """The checker itself, on made-up files: a test that cannot fail holds nothing."""
 
-    def test_a_room_may_include_itself_and_what_lies_below(self):
+    def test_a_module_may_include_itself_and_what_lies_below(self):
         self.assertEqual(complaints_of("src/broker/a.cc", '#include "broker/b.h"\n#include "base/error.h"\n'), [])
 
     def test_policy_may_not_include_sys(self):
         self.assertEqual(len(complaints_of("src/policy/a.cc", '#include "sys/fd.h"\n')), 1)
 
-    def test_kernel_headers_named_sys_are_not_the_room_sys(self):
+    def test_kernel_headers_named_sys_are_not_the_module_sys(self):
         self.assertEqual(complaints_of("src/audit/a.cc", "#include <sys/types.h>\n"), [])
 
     def test_config_sees_the_plan_but_not_the_spawning(self):
@@ -132,11 +132,11 @@ class TheRule(unittest.TestCase):
         self.assertEqual(len(complaints_of("examples/a.cc", '#include "base/error.h"\n')), 1)
         self.assertEqual(complaints_of("examples/a.cc", "#include <warder/warder.hpp>\n"), [])
 
-    def test_the_pure_rooms_touch_no_socket_and_no_file(self):
+    def test_the_pure_modules_touch_no_socket_and_no_file(self):
         self.assertEqual(len(complaints_of("src/policy/a.cc", "#include <sys/socket.h>\n")), 1)
         self.assertEqual(len(complaints_of("src/protocol/a.cc", "#include <fstream>\n")), 1)
 
-    def test_a_new_room_needs_a_line_in_the_table(self):
+    def test_a_new_module_needs_a_line_in_the_table(self):
         self.assertEqual(len(complaints_of("src/novel/a.cc", "")), 1)
 
 

@@ -18,7 +18,7 @@ control_group = "adm"
 cgroup = "/sys/fs/cgroup/warder"
 uid_range = "70000-70009"
 openers = 7
-rooms_ahead = 3
+spare_sandboxes = 3
 request_deadline = "250ms"
 log_keeper = false
 [daemon.logging]
@@ -34,7 +34,7 @@ keep = 2
     CHECK_EQ(daemon.uid_first, 70000);
     CHECK_EQ(daemon.uid_last, 70009);
     CHECK_EQ(daemon.openers, 7);
-    CHECK_EQ(daemon.rooms_ahead, 3);
+    CHECK_EQ(daemon.spare_sandboxes, 3);
     CHECK_EQ(daemon.request_deadline, Duration(250ms));
     CHECK_FALSE(daemon.log_keeper);
     CHECK_EQ(daemon.logging.max_size, 1U << 20);

@@ -117,9 +117,9 @@ inline Ended wait_for_end(const Spawned& spawned) {
 }
 
 // A stub, or nothing where the plan wants none. Ends with everything in it when it goes out of scope.
-class Room {
+class Stub {
 public:
-    explicit Room(const Prepared& prepared) {
+    explicit Stub(const Prepared& prepared) {
         if (!needs_stub(prepared)) return;
         auto stub = spawn_stub(prepared);
         if (!stub) FAIL("spawn_stub: " << describe(stub.error()));
@@ -129,9 +129,9 @@ public:
         ended_ = wait_for_end(stub_);
         stub_.pidfd.reset();
     }
-    ~Room() { end(); }
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
+    ~Stub() { end(); }
+    Stub(const Stub&) = delete;
+    Stub& operator=(const Stub&) = delete;
 
     void end() {
         if (!stub_.pidfd) return;
@@ -181,11 +181,11 @@ struct Pipe {
 // Runs the plan to its end.
 inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
     const PreparedSandbox prepared = prepare_or_fail(plan);
-    Room room(*prepared);
-    if (room.failure().stage != Stage::none) return {room.failure(), room.ended(), {}};
+    Stub stub(*prepared);
+    if (stub.failure().stage != Stage::none) return {stub.failure(), stub.ended(), {}};
     Pipe output;
     if (descriptors.output < 0) descriptors.output = output.writing.get();
-    auto worker = spawn_worker(*prepared, descriptors, room.pidfd());
+    auto worker = spawn_worker(*prepared, descriptors, stub.pidfd());
     if (!worker) FAIL("spawn_worker: " << describe(worker.error()));
     output.writing.reset();
     Outcome outcome;
@@ -198,9 +198,9 @@ inline Outcome run(const Plan& plan, Descriptors descriptors = {}) {
 // A worker that runs on, with its receipt.
 struct Life {
     explicit Life(const Plan& plan, const Descriptors& descriptors = {})
-        : prepared(prepare_or_fail(plan)), room(*prepared), given(descriptors) {
-        REQUIRE(room.failure().stage == Stage::none);
-        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
+        : prepared(prepare_or_fail(plan)), stub(*prepared), given(descriptors) {
+        REQUIRE(stub.failure().stage == Stage::none);
+        auto started = spawn_worker(*prepared, descriptors, stub.pidfd());
         REQUIRE(started);
         worker = std::move(*started);
         for (;;) {
@@ -220,7 +220,7 @@ struct Life {
     Receipt receipt() const { return take_receipt(expected_of(*prepared, given, {}), worker.pid, proof); }
 
     PreparedSandbox prepared;
-    Room room;
+    Stub stub;
     Descriptors given;
     Spawned worker;
     std::optional<Proof> proof;

@@ -44,9 +44,9 @@ int count_descriptors() {
 // A worker that runs on, for looking at from outside.
 struct Running {
     explicit Running(const Plan& plan, const Descriptors& descriptors = {})
-        : prepared(prepare_or_fail(plan)), room(*prepared) {
-        REQUIRE(room.failure().stage == Stage::none);
-        auto started = spawn_worker(*prepared, descriptors, room.pidfd());
+        : prepared(prepare_or_fail(plan)), stub(*prepared) {
+        REQUIRE(stub.failure().stage == Stage::none);
+        auto started = spawn_worker(*prepared, descriptors, stub.pidfd());
         REQUIRE(started);
         worker = std::move(*started);
         REQUIRE(wait_for_status(worker).stage == Stage::none);
@@ -58,7 +58,7 @@ struct Running {
         [[maybe_unused]] const auto reaped = reap(worker.pidfd.get());
     }
     PreparedSandbox prepared;
-    Room room;
+    Stub stub;
     Spawned worker;
 };
 
@@ -103,8 +103,8 @@ TEST_CASE("descriptors are proved also where fewer than 32 may be open") {
     Plan plan = plan_for_view({"fds"});
     plan.limits = {{RLIMIT_NOFILE, 16, 16}};
     const PreparedSandbox prepared = prepare_or_fail(plan);
-    Room room(*prepared);
-    auto worker = spawn_worker(*prepared, {}, room.pidfd());
+    Stub stub(*prepared);
+    auto worker = spawn_worker(*prepared, {}, stub.pidfd());
     REQUIRE(worker);
     std::optional<Proof> proof;
     std::optional<SetupFailure> said;
@@ -127,11 +127,11 @@ TEST_CASE("descriptors reach their places whatever numbers they had before") {
     const Fd saved_one(::fcntl(1, F_DUPFD_CLOEXEC, 100));
     const int was_three = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
     const PreparedSandbox prepared = prepare_or_fail(plan_for_view({"fds", "environment"}));
-    Room room(*prepared);
+    Stub stub(*prepared);
     std::fflush(stdout);
     ::dup2(pair[1], 1);
     ::dup2(output.writing.get(), 3);
-    auto worker = spawn_worker(*prepared, {.broker = 1, .output = 3}, room.pidfd());
+    auto worker = spawn_worker(*prepared, {.broker = 1, .output = 3}, stub.pidfd());
     ::dup2(saved_one.get(), 1);
     if (was_three >= 0) ::dup2(was_three, 3);
     else ::close(3);
@@ -331,7 +331,7 @@ TEST_CASE("the worker is the caller's own child, and an ordinary process inside"
     for (const auto* name : {"mnt", "pid", "ipc", "uts", "net"}) {
         CAPTURE(name);
         CHECK(namespace_of(running.worker.pid, name) != namespace_of(::getpid(), name));
-        CHECK(namespace_of(running.worker.pid, name) == namespace_of(running.room.pid(), name));
+        CHECK(namespace_of(running.worker.pid, name) == namespace_of(running.stub.pid(), name));
     }
     CHECK(holds(run(plan_for_view({"pids"})).text, "pid 2 ppid 0 sid 2\n"));
 }
@@ -371,7 +371,7 @@ TEST_CASE("a stub that is dead takes no worker, and the parent is as before") {
 TEST_CASE("killing the stub kills the worker and all that it forked") {
     NEEDS_ROOT();
     Running running(plan_for_view({"fork_and_wait", "fork_and_wait", "sleep"}));
-    running.room.end();
+    running.stub.end();
     CHECK(ended_within(running.worker.pidfd.get(), patience_ms));
     const auto ended = reap(running.worker.pidfd.get());
     REQUIRE(ended);
@@ -384,19 +384,19 @@ TEST_CASE("killing the stub kills the worker and all that it forked") {
 TEST_CASE("the stub reaps what is handed up to it, and holds nothing but the parent's pidfd") {
     NEEDS_ROOT();
     const Running running(plan_for_view({"orphan", "orphan", "sleep"}));
-    const std::string children = "/proc/" + std::to_string(running.room.pid()) + "/task/" + std::to_string(running.room.pid()) + "/children";
+    const std::string children = "/proc/" + std::to_string(running.stub.pid()) + "/task/" + std::to_string(running.stub.pid()) + "/children";
     ::usleep(200'000);
     std::ifstream file(children);
     std::string pids;
     std::getline(file, pids);
     CHECK(pids.empty());
-    CHECK(status_line(running.room.pid(), "Uid") == "0\t0\t0\t0");   // and not the worker's, which could set its limits then
-    CHECK(status_line(running.room.pid(), "Groups").find_first_not_of(" \t") == std::string::npos);
-    CHECK(status_line(running.room.pid(), "CapEff") == "0000000000000000");
-    CHECK(status_line(running.room.pid(), "CapBnd") == "0000000000000000");
-    CHECK(status_line(running.room.pid(), "Name") == "warder-stub");
+    CHECK(status_line(running.stub.pid(), "Uid") == "0\t0\t0\t0");   // and not the worker's, which could set its limits then
+    CHECK(status_line(running.stub.pid(), "Groups").find_first_not_of(" \t") == std::string::npos);
+    CHECK(status_line(running.stub.pid(), "CapEff") == "0000000000000000");
+    CHECK(status_line(running.stub.pid(), "CapBnd") == "0000000000000000");
+    CHECK(status_line(running.stub.pid(), "Name") == "warder-stub");
     for (int fd = 0; fd < 64; ++fd) {
-        const std::string path = "/proc/" + std::to_string(running.room.pid()) + "/fd/" + std::to_string(fd);
+        const std::string path = "/proc/" + std::to_string(running.stub.pid()) + "/fd/" + std::to_string(fd);
         struct stat status;
         CHECK((::lstat(path.c_str(), &status) == 0) == (fd == 0));
     }
@@ -418,9 +418,9 @@ TEST_CASE("an idle stub does not wake up") {
     NEEDS_ROOT();
     const Running running(plan_for_view({"sleep"}));
     ::usleep(50'000);
-    const std::string before = status_line(running.room.pid(), "voluntary_ctxt_switches");
+    const std::string before = status_line(running.stub.pid(), "voluntary_ctxt_switches");
     ::usleep(500'000);
-    CHECK(status_line(running.room.pid(), "voluntary_ctxt_switches") == before);
+    CHECK(status_line(running.stub.pid(), "voluntary_ctxt_switches") == before);
 }
 
 namespace {
@@ -430,7 +430,7 @@ namespace {
     Plan plan = plan_for_view({"sleep"});
     plan.pid_namespace = with_pid_namespace;
     const Running running(plan);
-    const pid_t said[2] = {running.worker.pid, with_pid_namespace ? running.room.pid() : 0};
+    const pid_t said[2] = {running.worker.pid, with_pid_namespace ? running.stub.pid() : 0};
     if (::write(say, said, sizeof said) < 0) ::_exit(1);
     ::syscall(SYS_exit_group, 0);
     std::abort();
@@ -461,8 +461,8 @@ TEST_CASE("when the parent dies, so do the stub and the worker") {
 TEST_CASE("L5: a child that is stopped in its set-up does not hold up the caller") {
     NEEDS_ROOT();
     const PreparedSandbox prepared = prepare_or_fail(plan_for_view({"fds"}));
-    Room room(*prepared);
-    auto worker = spawn_worker(*prepared, {}, room.pidfd());
+    Stub stub(*prepared);
+    auto worker = spawn_worker(*prepared, {}, stub.pidfd());
     REQUIRE(worker);
     REQUIRE(send_signal(worker->pidfd.get(), SIGSTOP));
     // Another starts and ends meanwhile.
@@ -843,7 +843,7 @@ TEST_CASE("T25: a network and a terminal are found through root's symlinks, or t
     std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a room may be made ahead, but not where something is looked up at each start, or where its process counts") {
+TEST_CASE("a sandbox may be made ahead, but not where something is looked up at each start, or where its process counts") {
     NEEDS_ROOT();
     const Plan usual = plan_for_view({"fds"});
     CHECK(may_be_made_ahead(*prepare_or_fail(usual)));
@@ -1186,7 +1186,7 @@ TEST_CASE("in a user namespace the worker has the ids that the maps give it, no 
     Running running(in_user_namespace({"sleep"}, 0));
     CHECK(status_line(running.worker.pid, "Uid") == "64123\t64123\t64123\t64123");
     CHECK(namespace_of(running.worker.pid, "user") != namespace_of(::getpid(), "user"));
-    CHECK(namespace_of(running.room.pid(), "user") == namespace_of(::getpid(), "user"));
+    CHECK(namespace_of(running.stub.pid(), "user") == namespace_of(::getpid(), "user"));
 }
 
 TEST_CASE("capabilities in a user namespace count there, and are nothing to the other namespaces of the sandbox") {

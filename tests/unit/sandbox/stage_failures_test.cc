@@ -1,4 +1,4 @@
-// Each stage of set-up, with and without a room of its own: one call that it makes answers an errno of our choice, and what comes of it
+// Each stage of set-up, with and without a stub of its own: one call that it makes answers an errno of our choice, and what comes of it
 // is that stage and that errno down the status pipe, and systemd's exit number. No child ever comes back into its parent's code.
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -36,13 +36,13 @@ struct Injection {
     int error = 0;
 };
 
-enum class Rooms : std::uint8_t { both, alone, inside };
+enum class Stubs : std::uint8_t { both, alone, inside };
 
 struct Row {
     Stage stage;
     int exit_status;               // as systemd.exec(5) has it
     Injection injection;
-    Rooms rooms = Rooms::both;
+    Stubs stubs = Stubs::both;
     void (*change)(Plan&) = nullptr;
     bool (*possible)(const KernelFeatures&) = nullptr;
 };
@@ -63,7 +63,7 @@ const Row rows[] = {
     {Stage::namespaces, 226, {SYS_unshare, 0, CLONE_NEWIPC | CLONE_NEWUTS, ENOSPC}},
     {Stage::network, 225, {SYS_unshare, 0, CLONE_NEWNET, ENOSPC}},
     {Stage::mounts, 226, {SYS_unshare, 0, CLONE_NEWNS, ENOSPC}},
-    {Stage::namespaces, 226, {SYS_setns, 1, CLONE_NEWUSER, EINVAL}, Rooms::both,
+    {Stage::namespaces, 226, {SYS_setns, 1, CLONE_NEWUSER, EINVAL}, Stubs::both,
      [](Plan& plan) {
          plan.user_namespace = true;
          plan.uid_map = plan.gid_map = {{0, own_id, 1}};
@@ -71,9 +71,9 @@ const Row rows[] = {
      [](const KernelFeatures& k) { return k.user_namespaces; }},
     {Stage::mounts, 226, {SYS_mount, any, 0, ENOMEM}},
     {Stage::directory, 200, {SYS_chdir, any, 0, EIO}},
-    {Stage::limits, 205, {SYS_prlimit64, any, 0, EPERM}, Rooms::both, [](Plan& plan) { plan.core_dumps = false; }},
+    {Stage::limits, 205, {SYS_prlimit64, any, 0, EPERM}, Stubs::both, [](Plan& plan) { plan.core_dumps = false; }},
     {Stage::nice, 201, {SYS_setpriority, any, 0, EACCES}},
-    {Stage::oom_score, 206, {SYS_write, 2, 3, EACCES}, Rooms::both, [](Plan& plan) { plan.oom_score_adjust = 321; }},
+    {Stage::oom_score, 206, {SYS_write, 2, 3, EACCES}, Stubs::both, [](Plan& plan) { plan.oom_score_adjust = 321; }},
     {Stage::group, 216, {SYS_setgroups, any, 0, ENOMEM}},
     {Stage::group, 216, {SYS_setresgid, any, 0, EAGAIN}},
     {Stage::user, 217, {SYS_setresuid, any, 0, EAGAIN}},
@@ -81,23 +81,23 @@ const Row rows[] = {
     {Stage::capabilities, 218, {SYS_prctl, 0, PR_CAP_AMBIENT, EINVAL}},
     {Stage::parent_death, 220, {SYS_prctl, 0, PR_SET_PDEATHSIG, EINVAL}},
     {Stage::no_new_privileges, 227, {SYS_prctl, 0, PR_SET_NO_NEW_PRIVS, EINVAL}},
-    {Stage::landlock, 243, {SYS_landlock_restrict_self, any, 0, E2BIG}, Rooms::both, nullptr, [](const KernelFeatures& k) { return k.landlock > 0; }},
+    {Stage::landlock, 243, {SYS_landlock_restrict_self, any, 0, E2BIG}, Stubs::both, nullptr, [](const KernelFeatures& k) { return k.landlock > 0; }},
     {Stage::seccomp, 228, {SYS_seccomp, 0, SECCOMP_SET_MODE_FILTER, ENOMEM}},
     {Stage::exec, 203, {SYS_execve, any, 0, ENOEXEC}},
-    {Stage::exec, 203, {SYS_execveat, any, 0, ENOMEM}, Rooms::inside, nullptr, stub_can_say_so},
-    {Stage::cgroup, 219, {SYS_clone3, any, 0, EBUSY}, Rooms::alone},   // a stub is born in no group
+    {Stage::exec, 203, {SYS_execveat, any, 0, ENOMEM}, Stubs::inside, nullptr, stub_can_say_so},
+    {Stage::cgroup, 219, {SYS_clone3, any, 0, EBUSY}, Stubs::alone},   // a stub is born in no group
     {Stage::session, 220, {SYS_setsid, any, 0, EPERM}},
-    {Stage::standard_input, 208, {SYS_ioctl, 1, TIOCSCTTY, EIO}, Rooms::both, [](Plan& plan) { plan.terminal = "/dev/null"; }},
+    {Stage::standard_input, 208, {SYS_ioctl, 1, TIOCSCTTY, EIO}, Stubs::both, [](Plan& plan) { plan.terminal = "/dev/null"; }},
     {Stage::uts, 226, {SYS_sethostname, any, 0, EFAULT}},
     {Stage::io_priority, 211, {SYS_ioprio_set, any, 0, EPERM}},
     {Stage::scheduling, 214, {SYS_sched_setscheduler, any, 0, EPERM}},
-    {Stage::affinity, 215, {SYS_sched_setaffinity, any, 0, EINVAL}, Rooms::both, [](Plan& plan) { plan.cpus = {0}; }},
+    {Stage::affinity, 215, {SYS_sched_setaffinity, any, 0, EINVAL}, Stubs::both, [](Plan& plan) { plan.cpus = {0}; }},
     {Stage::secure_bits, 213, {SYS_prctl, 0, PR_SET_SECUREBITS, EPERM}},
     {Stage::personality, 230, {SYS_personality, any, 0, EINVAL}},
     {Stage::keyring, 237, {SYS_keyctl, any, 0, EDQUOT}},
-    {Stage::memory, 204, {SYS_prctl, 0, kernel::pr_set_mdwe, EINVAL}, Rooms::both, [](Plan& plan) { plan.refuse_executable_memory = true; },
+    {Stage::memory, 204, {SYS_prctl, 0, kernel::pr_set_mdwe, EINVAL}, Stubs::both, [](Plan& plan) { plan.refuse_executable_memory = true; },
      [](const KernelFeatures& k) { return k.refuse_executable_memory; }},
-    {Stage::evidence, 228, {SYS_clone, any, 0, EAGAIN}, Rooms::both, [](Plan& plan) { plan.calls.monitored = true; },
+    {Stage::evidence, 228, {SYS_clone, any, 0, EAGAIN}, Stubs::both, [](Plan& plan) { plan.calls.monitored = true; },
      [](const KernelFeatures& k) { return k.user_notification; }},
 };
 
@@ -207,9 +207,9 @@ Descriptors given(const Row& row, const Plan& plan, const Fd& syscall_monitor, c
     return descriptors;
 }
 
-void check(const Row& row, bool room) {
+void check(const Row& row, bool stub) {
     Plan plan = plan_for_view({"fds"});
-    plan.pid_namespace = room;
+    plan.pid_namespace = stub;
     if (row.change != nullptr) row.change(plan);
     int pair[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
@@ -218,7 +218,7 @@ void check(const Row& row, bool room) {
     const Fd group(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const SharedTrace trace;
     pid_t parent = -1;
-    CAPTURE(room);
+    CAPTURE(stub);
     CAPTURE(std::string(name_of(row.stage)));
     CAPTURE(row.injection.call);
     const Told told = start_under(row.injection, plan, given(row, plan, syscall_monitor, group), *trace, parent);
@@ -248,8 +248,8 @@ TEST_CASE("whatever stage fails says its name, the errno of its call and systemd
     const KernelFeatures kernel = probe_kernel();
     for (const auto& row : rows) {
         if (row.possible != nullptr && !row.possible(kernel)) continue;
-        if (row.rooms != Rooms::inside) check(row, false);
-        if (row.rooms != Rooms::alone) check(row, true);
+        if (row.stubs != Stubs::inside) check(row, false);
+        if (row.stubs != Stubs::alone) check(row, true);
     }
 }
 

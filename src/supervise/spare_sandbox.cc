@@ -1,17 +1,17 @@
-#include "supervise/next_room.h"
+#include "supervise/spare_sandbox.h"
 
 #include <csignal>
 #include <utility>
 
 namespace warder::supervise {
 
-NextRoom::~NextRoom() {
+SpareSandbox::~SpareSandbox() {
     put_away();
     unwatch();
     give_place_back();
 }
 
-bool NextRoom::reserve() {
+bool SpareSandbox::reserve() {
     if (stub_) return false;
     if (reserved_) return true;
     if (places_.free == 0) return false;
@@ -20,11 +20,11 @@ bool NextRoom::reserve() {
     return true;
 }
 
-void NextRoom::give_place_back() {
+void SpareSandbox::give_place_back() {
     if (std::exchange(reserved_, false)) ++places_.free;
 }
 
-void NextRoom::make(std::shared_ptr<const sandbox::Prepared> sandbox) {
+void SpareSandbox::make(std::shared_ptr<const sandbox::Prepared> sandbox) {
     if (stub_ || !reserved_) return;
     auto spawned = sandbox::spawn_stub(*sandbox);
     if (!spawned) return give_place_back();
@@ -35,7 +35,7 @@ void NextRoom::make(std::shared_ptr<const sandbox::Prepared> sandbox) {
     if (!watched_) put_away();
 }
 
-std::optional<NextRoom::Taken> NextRoom::take(const std::shared_ptr<const sandbox::Prepared>& sandbox) {
+std::optional<SpareSandbox::Taken> SpareSandbox::take(const std::shared_ptr<const sandbox::Prepared>& sandbox) {
     look();
     if (!is_for(sandbox)) {
         put_away();
@@ -47,13 +47,13 @@ std::optional<NextRoom::Taken> NextRoom::take(const std::shared_ptr<const sandbo
     return Taken{std::exchange(stub_, {}), std::move(status_)};
 }
 
-void NextRoom::put_away() {
+void SpareSandbox::put_away() {
     sandbox_.reset();
     if (stub_) (void)stub_.send(SIGKILL);
     else give_place_back();
 }
 
-void NextRoom::look() {
+void SpareSandbox::look() {
     const auto said = status_ ? sandbox::read_status(status_.get()) : std::nullopt;
     if (said) forget_status();
     if (said && said->stage != sandbox::Stage::none) sandbox_.reset();
@@ -66,12 +66,12 @@ void NextRoom::look() {
     give_place_back();
 }
 
-void NextRoom::forget_status() {
+void SpareSandbox::forget_status() {
     if (status_) poller_.forget(status_.get());
     status_.reset();
 }
 
-void NextRoom::unwatch() {
+void SpareSandbox::unwatch() {
     if (stub_) poller_.forget(stub_.pidfd());
     if (status_) poller_.forget(status_.get());
 }

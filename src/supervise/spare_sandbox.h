@@ -1,6 +1,6 @@
-// NextRoom: the room of a worker's next life, made ahead of need: its namespaces and mounts with the stub as their PID 1, as
+// SpareSandbox: the sandbox of a worker's next life, made ahead of need: its namespaces and mounts with the stub as their PID 1, as
 // sandbox::spawn_stub() makes them. One life takes it, or none: what is not taken is killed with everything in it, which is
-// nothing. A room that cannot be made, or that dies, is no event in anybody's life: the next one makes its own.
+// nothing. A spare sandbox that cannot be made, or that dies, is no event in anybody's life: the next one makes its own.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +13,21 @@
 
 namespace warder::supervise {
 
-// How many rooms may stand at the same time, of all workers together: each is a process and its namespaces.
-struct RoomPlaces {
+// How many spare sandboxes may stand at the same time, of all workers together: each is a process and its namespaces.
+struct SpareSandboxPlaces {
     std::uint32_t free = 0;
 };
 
-class NextRoom {
+class SpareSandbox {
 public:
     // Both outlive it. Its events carry `tag`.
-    NextRoom(Poller& poller, RoomPlaces& places, PollTag tag) : poller_(poller), places_(places), tag_(tag) {}
-    NextRoom(const NextRoom&) = delete;
-    NextRoom& operator=(const NextRoom&) = delete;
+    SpareSandbox(Poller& poller, SpareSandboxPlaces& places, PollTag tag) : poller_(poller), places_(places), tag_(tag) {}
+    SpareSandbox(const SpareSandbox&) = delete;
+    SpareSandbox& operator=(const SpareSandbox&) = delete;
     // Kills it, without waiting for it.
-    ~NextRoom();
+    ~SpareSandbox();
 
-    // Takes a place for a room that is to be made. False: there is none, or it has one.
+    // Takes a place for a spare sandbox that is to be made. False: there is none, or it has one.
     bool reserve();
 
     // Begins to make one for lives in `sandbox`, which it keeps alive; a place must be reserved. When it fails the place is free again.
@@ -60,7 +60,7 @@ private:
     void give_place_back();
 
     Poller& poller_;
-    RoomPlaces& places_;
+    SpareSandboxPlaces& places_;
     PollTag tag_;
     bool reserved_ = false;
     bool watched_ = true;

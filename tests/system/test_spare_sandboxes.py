@@ -1,4 +1,4 @@
-"""Rooms made ahead of need: the next life moves in, its receipt is as true as ever, and whatever happens none is left over."""
+"""Sandboxes made ahead of need: the next life moves in, its receipt is as true as ever, and whatever happens none is left over."""
 
 import os
 import signal
@@ -33,9 +33,9 @@ def is_empty(group):
         return "populated 0" in events.read()
 
 
-class Rooms(WarderTest):
+class SpareSandboxes(WarderTest):
     def stubs(self):
-        """Those of warderd's children that are a room, by the namespace of the processes in it."""
+        """Those of warderd's children that are a spare sandbox, by the namespace of the processes in it."""
         found = {}
         with open(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children") as children:
             for pid in children.read().split():
@@ -47,14 +47,14 @@ class Rooms(WarderTest):
                     pass
         return found
 
-    def room_of_next(self, name="web"):
+    def spare_of(self, name="web"):
         """The stub that nobody has moved in with, when there is one."""
         def waiting():
             pid = self.worker(name)["pid"]
             free = set(self.stubs()) - {namespace(pid, "pid")} if pid else set()
             return self.stubs().get(free.pop()) if len(free) == 1 else None
 
-        return wait_for(waiting, "a room is made ahead")
+        return wait_for(waiting, "a spare sandbox is made")
 
     def kill(self, name="web"):
         before = self.worker(name)
@@ -78,14 +78,14 @@ class Rooms(WarderTest):
         first = self.check_receipt()
         used = {self.worker("web")["pid"]}
         for _ in range(3):
-            room = self.room_of_next()
-            spaces = {kind: namespace(room, kind) for kind in ("pid", "net", "mnt", "ipc", "uts")}
+            spare = self.spare_of()
+            spaces = {kind: namespace(spare, kind) for kind in ("pid", "net", "mnt", "ipc", "uts")}
             worker = self.kill()
             self.assertEqual({kind: namespace(worker["pid"], kind) for kind in spaces}, spaces)
             for kind in spaces:
                 self.assertNotEqual(spaces[kind], namespace(self.daemon.pid, kind))
-            self.assertNotIn(room, used)
-            used.add(room)
+            self.assertNotIn(spare, used)
+            used.add(spare)
             again = self.check_receipt()
             self.assertEqual({name: item["wanted"] for name, item in first.items()},
                              {name: item["wanted"] for name, item in again.items()})
@@ -93,11 +93,11 @@ class Rooms(WarderTest):
                 with open(worker["cgroup"] + "/cgroup.procs") as procs:
                     self.assertEqual(procs.read().split(), [str(worker["pid"])])
 
-    def test_the_group_is_the_root_of_its_cgroup_namespace_in_a_made_room_too(self):
+    def test_the_group_is_the_root_of_its_cgroup_namespace_in_a_spare_sandbox_too(self):
         self.start(config())
         if not self.wait_state("web", "ready")["cgroup"]:
             self.skipTest("no cgroup v2 of our own here")
-        wait_for(lambda: len(self.stubs()) == 4, "rooms of the worker and the log keeper")
+        wait_for(lambda: len(self.stubs()) == 4, "spare sandboxes of the worker and the log keeper")
         self.kill()
         wait_for(lambda: self.worker_log("web").count("0::/\n") == 2, f"two lives said so: {self.worker_log('web')}")
 
@@ -135,11 +135,11 @@ class Rooms(WarderTest):
     def test_descriptors_are_as_before_after_many_restarts(self):
         self.start(config(), "log_keeper = false")
         self.wait_state("web", "ready")
-        self.room_of_next()
+        self.spare_of()
         before = self.all_descriptors()
         for _ in range(10):
             self.kill()
-        self.room_of_next()
+        self.spare_of()
         wait_for(lambda: self.all_descriptors() == before, f"{before} descriptors again, stubs included")
 
     def all_descriptors(self):
@@ -150,21 +150,21 @@ class Rooms(WarderTest):
             time.sleep(0.05)
         return min(counts)
 
-    def test_a_reload_makes_the_room_anew_and_a_removal_takes_it_away(self):
+    def test_a_reload_makes_the_spare_sandbox_anew_and_a_removal_takes_it_away(self):
         self.start(config() + config("other"), "log_keeper = false")
         self.wait_state("web", "ready")
         self.wait_state("other", "ready")
-        wait_for(lambda: len(self.stubs()) == 4, "a room for each")
+        wait_for(lambda: len(self.stubs()) == 4, "a spare for each")
         before = set(self.stubs().values())
         self.write_config(config(sandbox='hostname = "elsewhere"'), "log_keeper = false")
         self.ctl("reload")
         self.wait_state("web", "ready")
-        wait_for(lambda: len(self.stubs()) == 2 and not before & set(self.stubs().values()), "the rooms of the new config alone")
+        wait_for(lambda: len(self.stubs()) == 2 and not before & set(self.stubs().values()), "the spare sandboxes of the new config alone")
         self.kill()
         self.check_receipt()
 
     def test_stopped_workers_and_those_without_places_have_no_room(self):
-        self.start(config(), "log_keeper = false\nrooms_ahead = 0")
+        self.start(config(), "log_keeper = false\nspare_sandboxes = 0")
         self.wait_state("web", "ready")
         time.sleep(0.5)
         self.assertEqual(len(self.stubs()), 1)
@@ -172,15 +172,15 @@ class Rooms(WarderTest):
         self.ctl("stop", "web")
         wait_for(lambda: not self.stubs(), "no stub is left")
 
-    def test_a_room_that_is_killed_is_missed_by_nobody(self):
+    def test_a_spare_sandbox_that_is_killed_is_missed_by_nobody(self):
         self.start(config(), "log_keeper = false")
         pid = self.wait_state("web", "ready")["pid"]
-        os.kill(self.room_of_next(), signal.SIGKILL)
-        wait_for(lambda: len(self.stubs()) == 1, "the room is gone")
+        os.kill(self.spare_of(), signal.SIGKILL)
+        wait_for(lambda: len(self.stubs()) == 1, "the spare sandbox is gone")
         self.assertEqual(self.worker("web")["pid"], pid)
         self.kill()
         self.check_receipt()
-        self.room_of_next()
+        self.spare_of()
 
 
 if __name__ == "__main__":
