@@ -172,7 +172,7 @@ Result<std::vector<Section>> fairness_sections(const Programs& programs, const E
     if (::mkdir(directory.c_str(), 0755) != 0) return failure("mkdir");
     const std::string workers = worker_config(scratch, programs, "one", "", 1) + worker_config(scratch, programs, "other", "", 1) +
                                 "[worker.other.grants.silent]\nread = \"" + directory + "/\"\n";
-    Subject subject = TRY(Subject::start(scratch, programs, workers, "request_deadline = \"100ms\"\n"));
+    Subject subject = TRY(Subject::start(scratch, programs, workers, "request_timeout = \"100ms\"\n"));
     std::map<std::string, Visitor> visitors;
     while (visitors.size() < 2) {
         Visitor visitor = TRY(next_visitor(scratch, patience));

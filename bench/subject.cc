@@ -210,7 +210,7 @@ std::string worker_config(const Scratch& scratch, const Programs& programs, std:
                           std::size_t grants) {
     std::string text = "[worker." + std::string(name) + "]\nexec = [\"" + programs.worker + "\"]\nready = \"channel\"\n";
     text += "restart = { policy = \"always\", delay = \"0s\", jitter = 0.0, limit = 0 }\n";
-    text += "requests_per_second = 1000000\n";   // the cost of requests is measured, not their quota
+    text += "max_request_rate = 1000000\n";   // the cost of requests is measured, not their quota
     if (!sandbox.empty()) text += "sandbox = { profile = \"" + std::string(sandbox) + "\" }\n";
     text += "[worker." + std::string(name) + ".grants]\nbench = { connect = \"unix:" + scratch.socket() + "\" }\n";
     for (std::size_t i = 1; i < grants; ++i) {

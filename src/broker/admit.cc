@@ -40,7 +40,7 @@ bool carry_over(Principal& before, const policy::Grant& grant, Held& held) {
 
 // Whether a worker has reason to look again at what it may have.
 bool differ(const PrincipalSettings& before, const PrincipalSettings& after) {
-    const auto limits = [](const PrincipalSettings& of) { return std::tuple(of.max_outstanding, of.requests_per_second, of.max_in_flight); };
+    const auto limits = [](const PrincipalSettings& of) { return std::tuple(of.max_pending_requests, of.max_request_rate, of.max_in_flight); };
     return limits(before) != limits(after) ||
            !std::ranges::equal(before.grants.all(), after.grants.all(), [](const auto& a, const auto& b) { return same_grant(a, b); });
 }
@@ -82,7 +82,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
             if (!settings.grants.named(old.name)) revoked.push_back(old.name);
         }
         Session& session = *principal.session;
-        if (settings.requests_per_second != principal.settings.requests_per_second) session.requests = Rate(settings.requests_per_second);
+        if (settings.max_request_rate != principal.settings.max_request_rate) session.requests = Rate(settings.max_request_rate);
         session.allowances = session.allowances.carried_over(principal.settings.grants, settings.grants);
         narrow_again(session, settings.grants);
         const auto& before = principal.settings.grants;

@@ -73,7 +73,7 @@ bool Broker::within_rate(Principal& principal, RequestId id, Credentials sender,
 void Broker::refuse_wider_than_rate(Principal& principal, RequestId id, Credentials sender, Instant now) {
     principal.session->requests.owe(desk_->charged, now);
     desk_->charged = 0;   // which is not given back
-    const std::string_view text = "more requests at once than the worker's requests_per_second: ask for fewer in one message, or raise it in its table";
+    const std::string_view text = "more requests at once than the worker's max_request_rate: ask for fewer in one message, or raise it in its table";
     for (std::size_t i = 0; i < desk_->count; ++i) {
         Answering& one = desk_->work[i];
         one = Answering{};

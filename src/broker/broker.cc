@@ -44,7 +44,7 @@ Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Cred
     session.cgroup_id = cgroup_id;
     session.generation = ++principal->generations;
     session.allowances = Allowances(principal->settings.grants);
-    session.requests = Rate(principal->settings.requests_per_second);
+    session.requests = Rate(principal->settings.max_request_rate);
     principal->session.emplace(std::move(session));
     return poller_.watch(channel.get(), tag_of(*principal));
 }

@@ -54,7 +54,7 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.unanswered() < principal.settings.max_outstanding) taken = outside_.openers.take(job);
+    if (session.unanswered() < principal.settings.max_pending_requests) taken = outside_.openers.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += lent_by(items);
@@ -72,7 +72,7 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
                    &grant.command, std::span(words_.words).first(words_.count), ends, one.taken};
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.unanswered() < principal.settings.max_outstanding) taken = outside_.runner.take(job);
+    if (session.unanswered() < principal.settings.max_pending_requests) taken = outside_.runner.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += ends;
@@ -268,7 +268,7 @@ void Broker::job_unanswered(WorkerId worker, std::uint32_t generation, RequestId
 
 void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Credentials sender, Instant now) {
     Session& session = *principal.session;
-    if (session.unanswered() >= principal.settings.max_outstanding) {
+    if (session.unanswered() >= principal.settings.max_pending_requests) {
         const auto message = protocol::decode(datagram);
         return answer_with_failure(principal, message->id, sender, EDQUOT, now);
     }

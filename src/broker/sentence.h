@@ -16,6 +16,6 @@ policy::Sentence failure_sentence(std::string_view grant, Operation operation, s
 
 // A reply that is not sent, since too many before it were not received.
 inline constexpr std::string_view in_flight_sentence =
-    "over the worker's descriptors_in_flight: receive what was sent before, or raise it in its table";
+    "over the worker's max_fds_in_flight: receive what was sent before, or raise it in its table";
 
 }  // namespace warder::broker

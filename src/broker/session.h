@@ -154,8 +154,8 @@ struct PrincipalSettings {
     policy::GrantSet grants;
     Identity identity;                   // whose credentials operations are performed with
     protocol::Requesters requesters = protocol::Requesters::main;
-    std::uint32_t max_outstanding = 64;
-    std::uint32_t requests_per_second = 0;   // 0: no bound
+    std::uint32_t max_pending_requests = 64;
+    std::uint32_t max_request_rate = 0;   // 0: no bound
     std::uint32_t max_in_flight = 253;       // descriptors sent and not yet received
     std::uint64_t max_lent_memory = 64 << 20;   // bytes of lists and secrets that it holds
     bool resolves = false;                   // this is the resolver

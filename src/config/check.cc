@@ -439,9 +439,9 @@ private:
         const Worker& largest = *std::ranges::max_element(config_.workers, {}, &Worker::max_in_flight);
         const std::string limit = "warderd's " + std::to_string(lookup_.descriptor_limit);
         if (in_flight > lookup_.descriptor_limit / 2) {
-            error(largest, "descriptors_in_flight",
+            error(largest, "max_fds_in_flight",
                   "descriptors in flight of all workers (" + std::to_string(in_flight) + ") are more than half of " + limit,
-                  "lower descriptors_in_flight, or raise LimitNOFILE");
+                  "lower max_fds_in_flight, or raise LimitNOFILE");
         }
         if (held > lookup_.descriptor_limit / 4 * 3) {
             error(largest, "worker",

@@ -90,7 +90,7 @@ struct Daemon {
     uid_t uid_last = 89999;
     std::uint32_t openers = 2;
     std::uint32_t spare_sandboxes = 32;         // of next lives, of all workers together
-    Duration request_deadline = std::chrono::seconds(5);
+    Duration request_timeout = std::chrono::seconds(5);
     Logging logging;
     std::vector<std::string> require;       // of sandbox::kernel_items: without them nothing is started
     bool log_keeper = true;                 // false: workers write to warderd's own standard error
@@ -116,8 +116,8 @@ struct Worker {
     std::string fault;
     std::vector<policy::Grant> grants;
     Logging logging;
-    std::uint32_t max_outstanding = 64;     // requests being done at once
-    std::uint32_t requests_per_second = 50'000;   // with as many in one burst
+    std::uint32_t max_pending_requests = 64;     // requests being done at once
+    std::uint32_t max_request_rate = 50'000;   // with as many in one burst
     std::uint64_t max_lent_memory = 64ULL << 20;  // bytes of lists and secrets that it holds
     std::uint32_t max_in_flight = 0;        // descriptors sent and not yet received; 0: its share, which resolve() gives it
     Marks marks;

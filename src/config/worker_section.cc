@@ -51,7 +51,7 @@ constexpr std::array<Choice<int>, 10> signal_choices{{
 // Keys whose places are wanted after parsing.
 constexpr std::array<std::string_view, 10> marked_keys = {
     "exec", "user",  "group", "supplementary_groups", "sandbox",
-    "door", "ready", "requesters", "max_outstanding", "descriptors_in_flight",
+    "door", "ready", "requesters", "max_pending_requests", "max_fds_in_flight",
 };
 
 bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -203,9 +203,9 @@ void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, W
     read_identity(section, worker);
     section.choice("requesters", worker.requesters, requesters_choices);
     section.choice("door", worker.door, door_choices);
-    section.number("max_outstanding", worker.max_outstanding, 1, 4096);
-    section.number("requests_per_second", worker.requests_per_second, 1, 1'000'000);
-    section.number("descriptors_in_flight", worker.max_in_flight, 1, 65536);
+    section.number("max_pending_requests", worker.max_pending_requests, 1, 4096);
+    section.number("max_request_rate", worker.max_request_rate, 1, 1'000'000);
+    section.number("max_fds_in_flight", worker.max_in_flight, 1, 65536);
     section.size("max_lent_memory", worker.max_lent_memory, 64 << 10);
     read_life(section, worker.rule);
     read_process(section, worker.sandbox);

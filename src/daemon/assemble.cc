@@ -45,8 +45,8 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
     made.principal.grants = policy::GrantSet(worker.name, worker.grants);
     made.principal.identity = identity_of(uid, gid, worker.sandbox.groups);
     made.principal.requesters = group ? protocol::Requesters::group : protocol::Requesters::main;
-    made.principal.max_outstanding = worker.max_outstanding;
-    made.principal.requests_per_second = worker.requests_per_second;
+    made.principal.max_pending_requests = worker.max_pending_requests;
+    made.principal.max_request_rate = worker.max_request_rate;
     made.principal.max_in_flight = worker.max_in_flight;
     made.principal.sets_hidden_options = std::ranges::any_of(made.life.plan.calls.socket_options, [](const auto& name) {
         const auto* option = socket_options::find(name);

@@ -52,8 +52,8 @@ void log_problems(const std::vector<config::Problem>& problems) {
 
 // Grants and limits are looked at per request; everything else is part of the sandbox or the process.
 bool is_live(std::string_view key) {
-    return key.starts_with("grants.") || key == "max_outstanding" ||
-           key == "requests_per_second" || key == "descriptors_in_flight" || key == "max_lent_memory" || key.starts_with("restart") ||
+    return key.starts_with("grants.") || key == "max_pending_requests" ||
+           key == "max_request_rate" || key == "max_fds_in_flight" || key == "max_lent_memory" || key.starts_with("restart") ||
            key.starts_with("stop_") || key == "ready_timeout" || key == "setup_timeout" || key.starts_with("logging") ||
            key == "autostart";
 }
@@ -131,7 +131,7 @@ void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& r
         {"uid_range", next.uid_first != before.uid_first || next.uid_last != before.uid_last},
         {"openers", next.openers != before.openers},
         {"spare_sandboxes", next.spare_sandboxes != before.spare_sandboxes},
-        {"request_deadline", next.request_deadline != before.request_deadline},
+        {"request_timeout", next.request_timeout != before.request_timeout},
         {"log_keeper", next.log_keeper != before.log_keeper},
         {"logging", next.logging.max_size != before.logging.max_size || next.logging.keep != before.logging.keep},
         {"require", next.require != before.require},

@@ -34,7 +34,7 @@ bool said(std::string_view step, const Result<void>& result) {
 constexpr uid_t nobody = 65534;
 
 opener::PoolSettings pool_settings(const config::Daemon& daemon) {
-    return {.openers = daemon.openers, .deadline = daemon.request_deadline};
+    return {.openers = daemon.openers, .deadline = daemon.request_timeout};
 }
 
 Result<void> make_private_directory(const std::string& path, mode_t mode) {
@@ -179,7 +179,7 @@ bool Daemon::put_on_sandbox() {
 bool Daemon::prepare_openers() {
     if (!said("starting openers", pool_.start(broker_))) return false;
     if (!said("watching secrets", broker_.watch_rotations())) return false;
-    broker_.set_request_deadline(config_.daemon.request_deadline);
+    broker_.set_request_deadline(config_.daemon.request_timeout);
     runner_.set_cgroup(cgroup_);
     const auto runs = [](const config::Worker& worker) {
         return std::ranges::any_of(worker.grants, [](const auto& grant) { return grant.kind == policy::Kind::command; });

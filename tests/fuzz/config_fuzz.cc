@@ -55,7 +55,7 @@ void check_grant(const policy::Grant& grant) {
 
 void check_worker(const config::Worker& worker) {
     require(policy::clean_absolute(worker.sandbox.program) && worker.sandbox.arguments.at(0) == worker.sandbox.program);
-    require(worker.max_outstanding > 0 && worker.sandbox.umask <= 0777 && worker.sandbox.no_new_privileges);
+    require(worker.max_pending_requests > 0 && worker.sandbox.umask <= 0777 && worker.sandbox.no_new_privileges);
     for (const auto& limit : worker.sandbox.limits) require(limit.soft <= limit.hard);
     for (const auto& grant : worker.grants) check_grant(grant);
 }

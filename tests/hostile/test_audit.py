@@ -51,7 +51,7 @@ class Audit(WarderTest):
         return [one for one in self.kept("audit") if one.get("worker") == "attacker" and one["kind"] in ("request", "refusals")]
 
     def test_T41_more_at_once_than_the_rate_is_refused_at_once_and_is_one_record(self):
-        records = self.flood("T41_more_at_once_than_its_rate", "requests_per_second = 5\n")
+        records = self.flood("T41_more_at_once_than_its_rate", "max_request_rate = 5\n")
         wide = [one for one in records if one["kind"] == "refusals" and one["count"] >= 200]
         self.assertTrue(wide)
         self.assertEqual(wide[0]["reason"], "too-many")
@@ -60,7 +60,7 @@ class Audit(WarderTest):
         self.assertLess(said["answered"], 200 * 10)   # each costs a second
 
     def test_T41_a_worker_over_its_rate_waits(self):
-        records = self.flood("T41_over_its_rate", "requests_per_second = 20\n", seconds=7.0)
+        records = self.flood("T41_over_its_rate", "max_request_rate = 20\n", seconds=7.0)
         said = wait_for(lambda: "answered" in self.results()[-1] and self.results()[-1], "it was answered")
         self.assertLess(said["answered"], 20 * 5 + 20)
         self.assertFalse([one for one in records if one.get("reason") == "too-many"])
@@ -83,7 +83,7 @@ class Audit(WarderTest):
         self.assertEqual(self.ctl("logs", "--audit", "-n", "3").stdout.count("\n"), 3)
 
     def test_T41_a_workers_children_that_ask_are_its_own_affair(self):
-        records = self.flood("T41_by_its_children", "requests_per_second = 2000\n")
+        records = self.flood("T41_by_its_children", "max_request_rate = 2000\n")
         self.assertTrue([one for one in records if one.get("reason") == "not-requester"])
 
     def test_T42_what_a_worker_holds_costs_who_asks_about_it_and_nobody_else(self):

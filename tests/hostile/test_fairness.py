@@ -11,7 +11,7 @@ import unittest
 from harness import SANDBOX, ROOT, WarderTest, free_port, peaceful, python_worker, wait_for
 
 FAR_FROM_WAITING = 0.25
-UNLIMITED = "requests_per_second = 1000000\n"
+UNLIMITED = "max_request_rate = 1000000\n"
 
 
 class Fairness(WarderTest):
@@ -75,7 +75,7 @@ class Fairness(WarderTest):
         crowd = f'crowd = {{ list = "{self.home}/crowd/" }}'
         os.makedirs(self.path("made"))
         os.chmod(self.path("made"), 0o777)
-        limits = f"{UNLIMITED}max_outstanding = 200\n"
+        limits = f"{UNLIMITED}max_pending_requests = 200\n"
         self.start(self.script("one", "T51_lists_without_end", crowd, extra=limits) +
                    self.script("two", "T51_lists_without_end", crowd, extra=limits) +
                    self.script("third", "T51_creates_a_file", f'made = {{ create = "{self.home}/made/" }}'))

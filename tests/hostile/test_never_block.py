@@ -56,7 +56,7 @@ class NeverBlock(WarderTest):
     def begin(self, grants, hanging, before="0", times=2):
         steps = [before] + ["time.monotonic()", hanging] * times + ["time.monotonic()", "c.open('site', 'a').read()"]
         self.count = len(steps)
-        self.start(self.hanger(grants, steps) + peaceful(self.home, pause=0.001), f'request_deadline = "{DEADLINE}s"\n')
+        self.start(self.hanger(grants, steps) + peaceful(self.home, pause=0.001), f'request_timeout = "{DEADLINE}s"\n')
 
     def seen(self):
         """What the hanging requests gave, and when they began and ended."""
@@ -340,7 +340,7 @@ class NeverBlock(WarderTest):
         for number in range(4):
             text = self.hanger(f'far = {{ read = "{self.home}/far/" }}\n' + self.gate(), [GATE, "c.open('far', 'file').read()"])
             workers += text.replace("hanger", f"hanger{number}")
-        self.start(workers + peaceful(self.home, pause=0.001), f'request_deadline = "{DEADLINE}s"\n')
+        self.start(workers + peaceful(self.home, pause=0.001), f'request_timeout = "{DEADLINE}s"\n')
         for name in [f"hanger{number}" for number in range(4)] + ["bystander"]:
             self.wait_state(name, "ready")
         time.sleep(0.5)   # until their spare sandboxes are made
@@ -385,7 +385,7 @@ class NeverBlock(WarderTest):
         other = (self.hanger("", ["time.sleep(1)", "time.monotonic()", "c.lookup('names', 'user:root')[:5]", "time.monotonic()",
                                   "c.lookup('names', 'host:localhost') != ''", "time.monotonic()"])
                  .replace("hanger", "other").replace("[worker.other.grants]", "[worker.other.grants]\n" + 'names = { lookup = ["user", "host"] }'))
-        self.start(self.hanger('names = { lookup = ["host"] }', [many]) + other, f'request_deadline = "{DEADLINE}s"\n')
+        self.start(self.hanger('names = { lookup = ["host"] }', [many]) + other, f'request_timeout = "{DEADLINE}s"\n')
         seen = self.results("other", 6)
         values = [one.get("value") for one in seen]
         self.assertEqual([values[2], values[4]], ["root:", True], seen)

@@ -133,7 +133,7 @@ class InTheReply(Errors):
 
     def test_EDQUOT_of_a_quota(self):
         self.assertEqual(self.errno_of(self.tree(a="x"), "(_ for _ in ()).throw(c.open_many([('tree', 'a')] * 90)[0])",
-                                       extra="requests_per_second = 20"), errno.EDQUOT)
+                                       extra="max_request_rate = 20"), errno.EDQUOT)
 
     def test_EEXIST_of_a_name_that_is_taken(self):
         self.assertEqual(self.errno_of(self.tree(a="x"), "c.open('tree', 'a', 'x')"), errno.EEXIST)
@@ -307,7 +307,7 @@ class InTheReply(Errors):
         self.assertEqual(self.errno_of(self.tree(', "chmod"', a="x"), "c.chmod('tree', 'a', 0o600)"), errno.EPERM)
 
     def test_ETIMEDOUT_of_what_is_not_done_by_the_deadline(self):
-        self.assertEqual(self.errno_of(self.fuse(SilentFuse), "c.open('fuse', 'file')", daemon='request_deadline = "300ms"'),
+        self.assertEqual(self.errno_of(self.fuse(SilentFuse), "c.open('fuse', 'file')", daemon='request_timeout = "300ms"'),
                          errno.ETIMEDOUT)
 
     def test_ETXTBSY_of_a_program_that_runs(self):

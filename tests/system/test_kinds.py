@@ -259,9 +259,9 @@ class Shapes(Doing):
     def test_quotas_refuse_and_say_which(self):
         self.make("tree/a", "a")
         seen = self.do(f'tree = {{ read = "{self.home}/tree/" }}', "(_ for _ in ()).throw(c.open_many([('tree', 'a')] * 50)[0])",
-                       extra="requests_per_second = 20")
+                       extra="max_request_rate = 20")
         self.assertEqual(seen[0]["errno"], errno.EDQUOT)
-        self.assertIn("requests_per_second", seen[0]["denied"] if "denied" in seen[0] else seen[0]["error"])
+        self.assertIn("max_request_rate", seen[0]["denied"] if "denied" in seen[0] else seen[0]["error"])
 
 
 if __name__ == "__main__":

@@ -269,7 +269,7 @@ TEST_CASE("a grant of one use gives one, whatever else was asked for in the same
 
 TEST_CASE("T41: a worker over its requests per second waits: what it asks is answered when its rate has room") {
     PrincipalSettings settings;
-    settings.requests_per_second = 4;
+    settings.max_request_rate = 4;
     Town town({}, std::move(settings));
     town.now = monotonic_now();   // whose pauses are over by the clock
     for (int i = 0; i < 4; ++i) CHECK(town.read_page()->error == 0);
@@ -293,7 +293,7 @@ TEST_CASE("T41: a worker over its requests per second waits: what it asks is ans
 
 TEST_CASE("T41: several at once that do not fit yet are kept whole, and answered once") {
     PrincipalSettings settings;
-    settings.requests_per_second = 10;
+    settings.max_request_rate = 10;
     Town town({}, std::move(settings));
     town.now = monotonic_now();
     const std::vector<protocol::Request> eight(8, request_for(Operation::stat, "site", "index.html"));
@@ -318,7 +318,7 @@ TEST_CASE("T41: several at once that do not fit yet are kept whole, and answered
 
 TEST_CASE("T41: more at once than the worker's requests per second are refused at once, with one record") {
     PrincipalSettings settings;
-    settings.requests_per_second = 10;
+    settings.max_request_rate = 10;
     Town town({}, std::move(settings));
     town.now = monotonic_now();
     const std::size_t records = town.audit.size();
@@ -328,7 +328,7 @@ TEST_CASE("T41: more at once than the worker's requests per second are refused a
     REQUIRE(outcomes->size() == 200);
     CHECK(outcomes->at(0).reason == Reason::too_many);
     CHECK(outcomes->at(0).error == EDQUOT);
-    CHECK(outcomes->at(0).text.find("requests_per_second") != std::string_view::npos);
+    CHECK(outcomes->at(0).text.find("max_request_rate") != std::string_view::npos);
     CHECK(outcomes->at(199).error == EDQUOT);
     REQUIRE(town.audit.size() == records + 1);
     CHECK(town.audit.at(records).kind == audit::Record::Kind::refusals);
@@ -338,7 +338,7 @@ TEST_CASE("T41: more at once than the worker's requests per second are refused a
 
 TEST_CASE("T41: what a worker says that is no request counts, too, and so does what its children ask") {
     PrincipalSettings settings;
-    settings.requests_per_second = 5;
+    settings.max_request_rate = 5;
     Town town({}, std::move(settings));
     town.now = monotonic_now();
     for (int i = 0; i < 20; ++i) REQUIRE(town.pair.theirs.send(*protocol::encode_text(*town.buffer, protocol::Type::status, RequestId{5}, "x")));
@@ -680,7 +680,7 @@ TEST_CASE("what a worker waits for comes behind what it has not read, and nothin
 
 TEST_CASE("a worker that does not read its refusals is not within its quota for that") {
     PrincipalSettings settings;
-    settings.requests_per_second = 10;
+    settings.max_request_rate = 10;
     Folder folder;
     folder.write("index.html", "hello");
     Bench town;

@@ -298,7 +298,7 @@ TEST_CASE("a worker that closes its end while it pauses has broken no rule") {
 
 TEST_CASE("T41: a worker that hangs up while it is not read wakes nobody, and neither does one that does not read and hangs up") {
     PrincipalSettings settings;
-    settings.requests_per_second = 4;
+    settings.max_request_rate = 4;
     Folder folder;
     folder.write("a", "a");
     Bench bench;

@@ -308,22 +308,22 @@ TEST_CASE("files of the kernel's own file systems are not granted") {
 TEST_CASE("descriptors in flight of all workers, and what is held for them, stay within half of warderd's") {
     Machine machine;
     machine.descriptors = 2 * 256;
-    CHECK_EQ(said("descriptors_in_flight = 256\n", machine), "");
+    CHECK_EQ(said("max_fds_in_flight = 256\n", machine), "");
     --machine.descriptors;
-    CHECK_EQ(said("descriptors_in_flight = 255\n", machine), "");
-    CHECK_EQ(said("descriptors_in_flight = 256\n", machine),
+    CHECK_EQ(said("max_fds_in_flight = 255\n", machine), "");
+    CHECK_EQ(said("max_fds_in_flight = 256\n", machine),
              "w.toml:3:25: error: descriptors in flight of all workers (256) are more than half of warderd's 511\n"
-             "    3 | descriptors_in_flight = 256\n"
-             "      |                         ^~~ lower descriptors_in_flight, or raise LimitNOFILE\n");
+             "    3 | max_fds_in_flight = 256\n"
+             "      |                         ^~~ lower max_fds_in_flight, or raise LimitNOFILE\n");
     const std::string two = "[worker.a]\nexec = \"/usr/bin/web\"\n[worker.b]\nexec = \"/usr/bin/web\"\n"
-                            "descriptors_in_flight = 300\n";
+                            "max_fds_in_flight = 300\n";
     CHECK_NE(shown(resolved_text(two, machine).problems).find("w.toml:5:25: error: descriptors in flight of all workers (308)"),
              std::string::npos);
     machine.descriptors = 8;
-    CHECK_NE(said("descriptors_in_flight = 1\n", machine).find("descriptors held for all workers (about 8) are more than three quarters"),
+    CHECK_NE(said("max_fds_in_flight = 1\n", machine).find("descriptors held for all workers (about 8) are more than three quarters"),
              std::string::npos);
     machine.descriptors = 0;
-    CHECK_EQ(said("descriptors_in_flight = 65536\n", machine), "");
+    CHECK_EQ(said("max_fds_in_flight = 65536\n", machine), "");
 }
 
 TEST_CASE("workers that say no number share what is left of the descriptors in flight, never none and never without end") {
@@ -343,7 +343,7 @@ TEST_CASE("workers that say no number share what is left of the descriptors in f
     CHECK_EQ(shares(1000, 20'000), 8);
     CHECK_EQ(shares(1000, 65'536), 32);
     CHECK_EQ(shares(1000, 1 << 19), 256);
-    CHECK_EQ(shares(10, 4096, "descriptors_in_flight = 1500\n"), 32);   // the last one's
+    CHECK_EQ(shares(10, 4096, "max_fds_in_flight = 1500\n"), 32);   // the last one's
 }
 
 TEST_CASE("a command's program is there, and so is the user that it runs as") {

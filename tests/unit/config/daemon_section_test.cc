@@ -19,7 +19,7 @@ cgroup = "/sys/fs/cgroup/warder"
 uid_range = "70000-70009"
 openers = 7
 spare_sandboxes = 3
-request_deadline = "250ms"
+request_timeout = "250ms"
 log_keeper = false
 [daemon.logging]
 max_size = "1MiB"
@@ -35,7 +35,7 @@ keep = 2
     CHECK_EQ(daemon.uid_last, 70009);
     CHECK_EQ(daemon.openers, 7);
     CHECK_EQ(daemon.spare_sandboxes, 3);
-    CHECK_EQ(daemon.request_deadline, Duration(250ms));
+    CHECK_EQ(daemon.request_timeout, Duration(250ms));
     CHECK_FALSE(daemon.log_keeper);
     CHECK_EQ(daemon.logging.max_size, 1U << 20);
     CHECK_EQ(daemon.logging.keep, 2);

@@ -24,7 +24,7 @@ TEST_CASE("a worker of one line has the defaults") {
     CHECK_EQ(web.sandbox.user, "web");
     CHECK_EQ(web.sandbox.umask, 0077);
     CHECK_EQ(web.requesters, Requesters::main);
-    CHECK_EQ(web.max_outstanding, 64);
+    CHECK_EQ(web.max_pending_requests, 64);
     CHECK_EQ(web.rule.ready, supervise::ReadyBy::exec);
     CHECK(web.rule.autostart);
     CHECK_EQ(web.rule.restart.policy, supervise::RestartPolicy::always);
@@ -46,7 +46,7 @@ setup_timeout = "1s"
 ready_timeout = "2min"
 stop_signal = "SIGQUIT"
 stop_timeout = "250ms"
-max_outstanding = 8
+max_pending_requests = 8
 umask = "0027"
 nice = -5
 oom_score_adjust = 500
@@ -78,7 +78,7 @@ keep = 0
     CHECK_EQ(web.rule.ready_timeout, Duration(120s));
     CHECK_EQ(web.rule.stop.signal, SIGQUIT);
     CHECK_EQ(web.rule.stop.timeout, Duration(250ms));
-    CHECK_EQ(web.max_outstanding, 8);
+    CHECK_EQ(web.max_pending_requests, 8);
     CHECK_EQ(web.sandbox.umask, 0027);
     CHECK_EQ(web.sandbox.nice, -5);
     CHECK_EQ(web.sandbox.oom_score_adjust, 500);
@@ -253,12 +253,12 @@ TEST_CASE("choices are from a list") {
 }
 
 TEST_CASE("numbers are held to their ranges") {
-    CHECK_EQ(worker_complaints("nice = 20\nmax_outstanding = 0\n"),
+    CHECK_EQ(worker_complaints("nice = 20\nmax_pending_requests = 0\n"),
              "w.toml:3:8: error: \"nice\" must be from -20 to 19\n"
              "    3 | nice = 20\n"
              "      |        ^~\n"
-             "w.toml:4:19: error: \"max_outstanding\" must be from 1 to 4096\n"
-             "    4 | max_outstanding = 0\n"
+             "w.toml:4:19: error: \"max_pending_requests\" must be from 1 to 4096\n"
+             "    4 | max_pending_requests = 0\n"
              "      |                   ^\n");
 }
 
