@@ -168,11 +168,11 @@ void add_command(Lines& lines, const policy::Command& command) {
     }
     lines.add("grant.run.user", command.user).add("grant.run.uid", command.uid).add("grant.run.gid", command.gid);
     lines.add("grant.run.stdin", command.in).add("grant.run.stdout", command.out).add("grant.run.stderr", command.err);
-    lines.add("grant.run.timeout", command.timeout).add("grant.run.at_once", command.at_once);
+    lines.add("grant.run.timeout", command.timeout).add("grant.run.max_concurrent", command.max_concurrent);
 }
 
 void add_shape(Lines& lines, const policy::Shape& shape) {
-    lines.add("grant.uses", shape.uses).add("grant.until_ready", shape.until_ready).add("grant.rate", shape.per_second);
+    lines.add("grant.max_uses", shape.uses).add("grant.until_ready", shape.until_ready).add("grant.max_rate", shape.per_second);
 }
 
 void add_grant(Lines& lines, const policy::Grant& grant) {

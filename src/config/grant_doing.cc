@@ -179,7 +179,7 @@ void take_command_options(GrantDraft& draft) {
     draft.section.flag("stdout", command.out);
     draft.section.flag("stderr", command.err);
     draft.section.duration("timeout", command.timeout, std::chrono::milliseconds(1));
-    draft.section.number("at_once", command.at_once, 1, 64);
+    draft.section.number("max_concurrent", command.max_concurrent, 1, 64);
 }
 
 // ---- Signals ----

@@ -81,10 +81,10 @@ constexpr std::array<Option, 26> options{{
     {"stdout", "run"},
     {"stderr", "run"},
     {"timeout", "run"},
-    {"at_once", "run"},
-    {"uses", "what is asked for: not with channel and store"},
+    {"max_concurrent", "run"},
+    {"max_uses", "what is asked for: not with channel and store"},
     {"until", "what is asked for: not with channel and store"},
-    {"rate", "what is asked for: not with channel and store"},
+    {"max_rate", "what is asked for: not with channel and store"},
 }};
 
 constexpr std::array<Choice<bool>, 1> until_choices{{{"ready", true}}};
@@ -165,9 +165,9 @@ void refuse_grant_without_operation(Section& section, const Node& node, bool exp
 // How often and how long: of everything that is asked for.
 void take_shape(Section& section, Grant& grant) {
     if (grant.kind == Kind::channel || grant.kind == Kind::store) return;
-    section.number("uses", grant.shape.uses, 1, 1'000'000'000);
+    section.number("max_uses", grant.shape.uses, 1, 1'000'000'000);
     section.choice("until", grant.shape.until_ready, until_choices);
-    section.number("rate", grant.shape.per_second, 1, 1'000'000);
+    section.number("max_rate", grant.shape.per_second, 1, 1'000'000);
 }
 
 void read_grant_table(Section& section, const Node& node, Grant& grant) {

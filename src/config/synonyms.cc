@@ -101,8 +101,8 @@ constexpr auto table = std::to_array<Synonym>({
     {"delete remove rm", "also", in_grant, "also = [\"unlink\"]"},
     {"port address bind socket", "listen", in_grant, "or connect"},
     {"url host peer", "connect", in_grant},
-    {"maxuses", "uses", in_grant},
-    {"maxrate", "rate", in_grant},
+    {"maxuses", "max_uses", in_grant},
+    {"maxrate", "max_rate", in_grant},
     {"recursive", "", in_grant, "a path that ends in \"/\" is a tree"},
     {"openas", "as", in_grant},
     // Others

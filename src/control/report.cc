@@ -140,9 +140,9 @@ void put_limit(JsonWriter& json, std::string_view name, std::uint32_t limit) {
 
 void put_shape(JsonWriter& json, const policy::Shape& shape) {
     json.key("limits").begin_object();
-    put_limit(json, "uses", shape.uses);
+    put_limit(json, "max_uses", shape.uses);
     put_text_or_null(json, "until", shape.until_ready ? "ready" : "");
-    put_limit(json, "rate", shape.per_second);
+    put_limit(json, "max_rate", shape.per_second);
     json.end_object();
 }
 
@@ -158,7 +158,7 @@ void put_grant(JsonWriter& json, const GrantReport& grant) {
     put_owner(json, grant.owner);
     put_strings(json, "names", grant.names);
     put_text_or_null(json, "origin", grant.origin);
-    json.member("uses", grant.uses).member("held", word_of(grant.held));
+    json.member("max_uses", grant.uses).member("held", word_of(grant.held));
     put_shape(json, grant.shape);
     json.member("narrowed", grant.narrowed);
     put_strings(json, "details", grant.details);

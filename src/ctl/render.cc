@@ -104,9 +104,9 @@ std::string shortened(std::string words, std::size_t most) {
 std::string limits_of(const json& grant) {
     const json& limits = member(grant, "limits");
     std::vector<std::string> words;
-    if (has_number(limits, "uses")) words.push_back(counted(static_cast<std::uint64_t>(number(limits, "uses")), "use"));
+    if (has_number(limits, "max_uses")) words.push_back(counted(static_cast<std::uint64_t>(number(limits, "max_uses")), "use"));
     if (!text(limits, "until").empty()) words.push_back("until " + text(limits, "until"));
-    if (has_number(limits, "rate")) words.push_back(number_text(limits, "rate") + "/s");
+    if (has_number(limits, "max_rate")) words.push_back(number_text(limits, "max_rate") + "/s");
     if (truth(grant, "narrowed")) words.emplace_back("narrowed");
     std::string out = joined(member(grant, "details"), ", ");
     for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
@@ -148,7 +148,7 @@ Table grants_table(const json& grants) {
         const std::string target = text(grant, "target");
         table.add({text(grant, "name"), joined(member(grant, "rights"), " "),
                    target + (target.ends_with('/') ? "" : below), joined(member(grant, "names"), " "), limits_of(grant), text(grant, "as"),
-                   text(grant, "owner"), number_text(grant, "uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
+                   text(grant, "owner"), number_text(grant, "max_uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
     }
     return table;
 }

@@ -15,7 +15,7 @@ namespace warder::daemon {
 
 class Inquiries {
 public:
-    static constexpr std::size_t at_once = 4;
+    static constexpr std::size_t max_concurrent = 4;
     static constexpr std::size_t most_text = 8UL << 20;              // bytes of an answer
     static constexpr Duration deadline = std::chrono::seconds(5);
 

@@ -72,7 +72,7 @@ std::vector<std::string> details_of(const policy::Grant& grant) {
         }
         case policy::Kind::command:
             return {"as " + (grant.command.user.empty() ? std::string("root") : grant.command.user),
-                    "at most " + format_duration(grant.command.timeout), std::to_string(grant.command.at_once) + " at once"};
+                    "at most " + format_duration(grant.command.timeout), std::to_string(grant.command.max_concurrent) + " at once"};
         default: return {};
     }
 }

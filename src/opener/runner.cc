@@ -116,7 +116,7 @@ Result<void> Runner::check(const broker::CommandJob& job) const {
     const auto has_nul = [](std::string_view text) { return text.find('\0') != std::string_view::npos; };
     if (job.words.empty() || !job.words[0].starts_with('/')) return failure(EINVAL, "a command's program");
     if (has_nul(job.grant_name) || std::ranges::any_of(job.words, has_nul)) return failure(EINVAL, "a NUL in a command");
-    if (running_of(job) >= job.command->at_once) return failure(EDQUOT, "commands of this grant at once");
+    if (running_of(job) >= job.command->max_concurrent) return failure(EDQUOT, "commands of this grant at once");
     if (jobs_.size() >= settings_.most) return failure(EAGAIN, "commands at once");
     return {};
 }

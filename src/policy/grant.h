@@ -73,7 +73,7 @@ struct Command {
     bool out = true;                // pipes from its standard output and error
     bool err = true;
     Duration timeout = std::chrono::seconds(60);   // then it is killed
-    std::uint32_t at_once = 4;      // running at the same time, of this grant
+    std::uint32_t max_concurrent = 4;      // running at the same time, of this grant
     friend bool operator==(const Command&, const Command&) = default;
 };
 

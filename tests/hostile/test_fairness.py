@@ -91,7 +91,7 @@ class Fairness(WarderTest):
         peer.bind(("127.0.0.1", 0))
         peer.listen(64)
         self.start(self.script("attacker", "T50_holds_up_its_closing",
-                               f'peer = {{ connect = "tcp:127.0.0.1:{peer.getsockname()[1]}", uses = 4 }}'))
+                               f'peer = {{ connect = "tcp:127.0.0.1:{peer.getsockname()[1]}", max_uses = 4 }}'))
         self.assertEqual(self.results("attacker", 1, timeout=60)[0]["had"], 4)
 
     def test_T3_junk_descriptors_at_full_speed_end_the_sender_and_nothing_else(self):

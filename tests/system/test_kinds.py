@@ -242,7 +242,7 @@ class Shapes(Doing):
         self.make("tree/a", "a")
         self.make("tree/in/b", "b")
         tree = f'read = "{self.home}/tree/"'
-        grants = (f'once = {{ {tree}, uses = 1 }}\nearly = {{ {tree}, until = "ready" }}\nslowly = {{ {tree}, rate = 2 }}\n'
+        grants = (f'once = {{ {tree}, max_uses = 1 }}\nearly = {{ {tree}, until = "ready" }}\nslowly = {{ {tree}, max_rate = 2 }}\n'
                   f'wide = {{ {tree}, also = ["stat", "list"] }}')
         seen = self.do(grants, "c.open('once', 'a').read()", "c.open('once', 'a')", "c.open('early', 'a').read()", "c.ready()",
                        "c.open('early', 'a')", "[c.open('slowly', 'a').read() for _ in range(2)]", "c.open('slowly', 'a')",

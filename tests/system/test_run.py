@@ -72,7 +72,7 @@ class Commands(Doing):
         self.assertEqual(seen[1:], [None, [-9, True], [7, False], [-15, False], None], "each is told once")
 
     def test_no_more_at_once_than_the_grant_says(self):
-        seen = self.do('slow = { run = ["/bin/sleep", "600"], at_once = 2 }',
+        seen = self.do('slow = { run = ["/bin/sleep", "600"], max_concurrent = 2 }',
                        "(a := c.run('slow')) is not None", "(b := c.run('slow')) is not None", "c.run('slow')")
         self.assertEqual(seen[2].get("errno"), errno.EDQUOT, seen[2])
 

@@ -150,7 +150,7 @@ TEST_CASE("keys of the kernel are read, and written where that is said") {
 TEST_CASE("a command has fixed words, and placeholders with a type") {
     const Grant run = grant("{ run = [\"/usr/bin/foo\", \"--name={who:word}\", \"{n:number}\", \"{file:path:/srv/www/}\", "
                             "\"{how:choice:fast|slow}\", \"{{literal}}\"], user = \"www\", stdin = true, stdout = false, "
-                            "stderr = false, timeout = \"5s\", at_once = 2 }");
+                            "stderr = false, timeout = \"5s\", max_concurrent = 2 }");
     CHECK_EQ(run.kind, Kind::command);
     CHECK_EQ(run.rights, Operations{Operation::run});
     const auto& words = run.command.words;
@@ -171,7 +171,7 @@ TEST_CASE("a command has fixed words, and placeholders with a type") {
     CHECK_FALSE(run.command.out);
     CHECK_FALSE(run.command.err);
     CHECK_EQ(run.command.timeout, std::chrono::seconds(5));
-    CHECK_EQ(run.command.at_once, 2);
+    CHECK_EQ(run.command.max_concurrent, 2);
 }
 
 TEST_CASE("T26: a command that could be read in two ways is refused") {
@@ -268,18 +268,18 @@ TEST_CASE("the log is the system's, or at another path") {
 }
 
 TEST_CASE("any grant that is asked for has a shape") {
-    const Grant shaped = worker("ready = \"channel\"\ngrants.g = { read = \"/a\", uses = 1, until = \"ready\", rate = 10 }\n")
+    const Grant shaped = worker("ready = \"channel\"\ngrants.g = { read = \"/a\", max_uses = 1, until = \"ready\", max_rate = 10 }\n")
                              .grants.at(0);
     CHECK_EQ(shaped.shape.uses, 1);
     CHECK(shaped.shape.until_ready);
     CHECK_EQ(shaped.shape.per_second, 10);
-    for (const auto* table : {"{ secret = \"/a\", uses = 1 }", "{ raw = \"icmp\", uses = 1 }", "{ run = [\"/a\"], rate = 1 }",
-                              "{ listen = \"unix:@a\", uses = 1 }", "{ sysctl = [\"a\"], rate = 1 }"}) {
+    for (const auto* table : {"{ secret = \"/a\", max_uses = 1 }", "{ raw = \"icmp\", max_uses = 1 }", "{ run = [\"/a\"], max_rate = 1 }",
+                              "{ listen = \"unix:@a\", max_uses = 1 }", "{ sysctl = [\"a\"], max_rate = 1 }"}) {
         CAPTURE(table);
         CHECK_EQ(grant_complaints(table), "");
     }
-    CHECK(has(grant_complaints("{ store = 1, uses = 1 }"), "\"uses\" has no meaning"));
-    CHECK(has(grant_complaints("{ read = \"/a\", uses = 0 }"), "\"uses\" must be from 1"));
+    CHECK(has(grant_complaints("{ store = 1, max_uses = 1 }"), "\"max_uses\" has no meaning"));
+    CHECK(has(grant_complaints("{ read = \"/a\", max_uses = 0 }"), "\"max_uses\" must be from 1"));
     CHECK(has(grant_complaints("{ read = \"/a\", until = \"later\" }"), "\"until\" cannot be \"later\""));
     CHECK(has(grant_complaints("{ read = \"/a\", until = \"ready\" }"), "this grant is over before it begins"));
 }

@@ -324,7 +324,7 @@ TEST_CASE("what leaves the session of its command ends with it all the same, whe
 TEST_CASE("no more of a worker's grant run at once than it says; other grants and other workers have their own") {
     NEEDS_ROOT();
     Stand stand;
-    stand.command.at_once = 2;
+    stand.command.max_concurrent = 2;
     auto first = stand.run({"/bin/sleep", "600"});
     auto second = stand.run({"/bin/sleep", "600"});
     CHECK(stand.ask({"/bin/true"}).error().number == EDQUOT);

@@ -284,7 +284,7 @@ private:
         grant.command.out = toss();
         grant.command.err = toss();
         grant.command.timeout = std::chrono::seconds(below(60));
-        grant.command.at_once = 1 + below(8);
+        grant.command.max_concurrent = 1 + below(8);
     }
 
     std::mt19937 random_;
@@ -353,8 +353,8 @@ bool contains_all(const std::vector<std::string>& list, const std::vector<std::s
 
 bool same(const Command& a, const Command& b) {
     const auto rest = [](const Command& command) {
-        const auto& [words, user, uid, gid, in, out, err, timeout, at_once] = command;
-        return std::tuple(words.size(), user, uid, gid, in, out, err, timeout, at_once);
+        const auto& [words, user, uid, gid, in, out, err, timeout, max_concurrent] = command;
+        return std::tuple(words.size(), user, uid, gid, in, out, err, timeout, max_concurrent);
     };
     return rest(a) == rest(b) && std::equal(a.words.begin(), a.words.end(), b.words.begin(), [](const Word& one, const Word& other) {
         return std::tie(one.before, one.placeholder, one.text, one.name) == std::tie(other.before, other.placeholder, other.text, other.name);
