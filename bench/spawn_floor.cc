@@ -119,7 +119,7 @@ void become_user(const sandbox::Plan& plan) {
     give_up_capabilities(prepared);
     become_user(prepared.plan);
     must(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
-    if (prepared.plan.refuse_executable_memory) must(::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL));
+    if (prepared.plan.memory_deny_write_execute) must(::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL));
     must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     must(-landlock::restrict_self(ruleset));
     ::umask(prepared.plan.umask);

@@ -35,8 +35,8 @@ sandbox::Plan strict_plan(const std::string& program) {
     plan.gid = worker_uid;
     plan.cgroup_namespace = true;
     plan.core_dumps = false;
-    plan.refuse_executable_memory = true;
-    plan.preferred = {"refuse_executable_memory"};
+    plan.memory_deny_write_execute = true;
+    plan.preferred = {"memory_deny_write_execute"};
     plan.binds = {{.source = program, .target = program}};
     // As this process has it: `chrt --fifo 1` lets one measure on a machine that is not quiet.
     if (::sched_getscheduler(0) == SCHED_FIFO) plan.scheduling = {sandbox::Scheduler::fifo, 1};

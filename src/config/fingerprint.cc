@@ -118,7 +118,7 @@ void add_sandbox(Lines& lines, const sandbox::Plan& sandbox) {
     lines.add("sandbox.uts_namespace", sandbox.uts_namespace).add("sandbox.network", sandbox.network);
     lines.add("sandbox.hostname", sandbox.hostname).add("sandbox.no_new_privileges", sandbox.no_new_privileges);
     lines.add("sandbox.landlock", sandbox.landlock).add("sandbox.capabilities", sandbox.capabilities);
-    lines.add("sandbox.refuse_executable_memory", sandbox.refuse_executable_memory).add("sandbox.core_dumps", sandbox.core_dumps);
+    lines.add("sandbox.memory_deny_write_execute", sandbox.memory_deny_write_execute).add("sandbox.core_dumps", sandbox.core_dumps);
     lines.add("sandbox.dumpable", sandbox.dumpable);
     lines.add("sandbox.cgroup_namespace", sandbox.cgroup_namespace).add("sandbox.network", sandbox.network_path);
     lines.add("sandbox.time_offsets", sandbox.time_namespace).add("sandbox.time_offsets", sandbox.monotonic_offset);

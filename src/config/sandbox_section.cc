@@ -97,7 +97,7 @@ void apply(Profile profile, sandbox::Plan& sandbox) {
     sandbox.cgroup_namespace = profile != Profile::open;
     sandbox.core_dumps = profile == Profile::open;
     const bool strict = profile == Profile::strict || profile == Profile::user;
-    sandbox.refuse_executable_memory = strict;
+    sandbox.memory_deny_write_execute = strict;
     sandbox.calls.few_ioctls = strict;
     if (strict) sandbox.calls.base = {"@strict-service"};
     if (strict) return;
@@ -161,8 +161,8 @@ private:
 
     // A profile has it where the kernel does, which Debian 12's does not; who writes it down requires it.
     void prefer_what_is_young() {
-        constexpr std::string_view item = "refuse_executable_memory";
-        if (!sandbox_.refuse_executable_memory || section_.table().find(item) != nullptr) return;
+        constexpr std::string_view item = "memory_deny_write_execute";
+        if (!sandbox_.memory_deny_write_execute || section_.table().find(item) != nullptr) return;
         if (std::ranges::find(sandbox_.preferred, item) == sandbox_.preferred.end()) sandbox_.preferred.emplace_back(item);
     }
 
@@ -176,7 +176,7 @@ private:
         calls.devices_lent = std::ranges::any_of(sandbox_.devices, strange);
         const Node* node = section_.table().find("allow_ioctls");
         if (node != nullptr && !calls.few_ioctls && calls.enabled) error(*node, "\"allow_ioctls\" has no effect here: only profile = \"strict\" denies requests of ioctl(2)");
-        if (!sandbox_.refuse_executable_memory) return;
+        if (!sandbox_.memory_deny_write_execute) return;
         calls.no_code_in_shared_memory = true;
         sandbox_.tmp_no_execute = sandbox_.private_tmp;
         for (auto& bind : sandbox_.binds) bind.no_execute = bind.no_execute || (bind.writable && !runs_from(bind.target) && !bind.execute_written);
@@ -610,7 +610,7 @@ private:
     void read_rights() {
         read_capabilities(section_, sandbox_.user_namespace, sandbox_.capabilities);
         section_.flag("no_new_privileges", sandbox_.no_new_privileges);
-        section_.flag("refuse_executable_memory", sandbox_.refuse_executable_memory);
+        section_.flag("memory_deny_write_execute", sandbox_.memory_deny_write_execute);
         section_.flag("core_dumps", sandbox_.core_dumps);
         read_dumpable();
         section_.flag("private_keyring", sandbox_.private_keyring);

@@ -84,7 +84,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"ioctls allowioctl ioctl", "allow_ioctls", in_sandbox},
     {"net networkmode networking privatenetwork", "network", in_sandbox},
     {"userns usernamespaces usernamespace privateusers", "user_namespace", in_sandbox},
-    {"memorydenywriteexecute mdwe wx", "refuse_executable_memory", in_sandbox},
+    {"memorydenywriteexecute mdwe wx", "memory_deny_write_execute", in_sandbox},
     {"nonewprivs nonewprivileges", "no_new_privileges", in_sandbox},
     {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "directories", in_sandbox, "directories = [\"state\", \"runtime\"]"},
     {"statedirectory cachedirectory logsdirectory runtimedirectory", "sandbox", in_worker, "directories = [\"state\"] in [worker.NAME.sandbox]"},
@@ -114,7 +114,7 @@ constexpr auto table = std::to_array<Synonym>({
 constexpr auto of_a_sandbox = std::to_array<std::string_view>({
     "profile", "root", "network", "bind", "bind_writable", "execute", "text_files", "memory_directories", "overlays", "directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
-    "no_new_privileges", "refuse_executable_memory", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
+    "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",
     "log_denied_calls", "call_rules", "lock_personality", "evidence", "allow_ioctls", "preferred",
 });

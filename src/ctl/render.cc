@@ -281,7 +281,7 @@ std::string render_evidence(const json& report, Colors colors) {
         const std::string calls = denied_calls(worker, colors);
         if (calls.empty() && evidence == "full") {
             out += "no call was denied. What no filter sees is not told here: a path that the sandbox does not show (ENOENT), a program that it may "
-                   "not run (EACCES: execute), memory that was written and is to be run (EACCES, SIGTRAP: refuse_executable_memory), ids and groups "
+                   "not run (EACCES: execute), memory that was written and is to be run (EACCES, SIGTRAP: memory_deny_write_execute), ids and groups "
                    "(EPERM: capabilities); \"Cannot allocate memory\" of popen(3) and system(3) mostly means that there is no /bin/sh\n";
         }
         if (evidence == "errno") out += "evidence = \"full\" in [worker." + name + ".sandbox] names the calls from its next life on\n";

@@ -23,8 +23,8 @@ Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
 void make_strict(sandbox::Plan& plan) {
     plan.calls.base = {"@strict-service"};
     plan.core_dumps = false;
-    plan.refuse_executable_memory = true;
-    plan.preferred = {"refuse_executable_memory"};
+    plan.memory_deny_write_execute = true;
+    plan.preferred = {"memory_deny_write_execute"};
 }
 
 }  // namespace

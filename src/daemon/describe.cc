@@ -130,7 +130,7 @@ void say_of_sandbox(const config::Worker& worker, const sandbox::Plan& plan, std
     if (plan.calls.enabled && !plan.calls.socket_options.empty()) {
         say.emplace_back("sandbox: by the options of sockets that allow_socket_options names what is lent may reach others than the grants say");
     }
-    if (!plan.refuse_executable_memory) return say.emplace_back("sandbox: memory can be both written and executed"), void();
+    if (!plan.memory_deny_write_execute) return say.emplace_back("sandbox: memory can be both written and executed"), void();
     if (lets(plan.calls, "memfd_create")) say.emplace_back("sandbox: a file in memory can be mapped twice, to be written and to be run");
     for (const auto& bind : plan.binds) {
         if (bind.writable && !bind.no_execute) say.push_back("sandbox: what is written below " + bind.target + " can be mapped to be run");

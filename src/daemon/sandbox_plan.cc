@@ -209,7 +209,7 @@ void add_rights(Lines& lines, const Plan& plan) {
     lines.sandbox("capabilities", {"capabilities", "trusted_capabilities"}, capabilities::in_words(plan.capabilities));
     lines.sandbox("no_new_privileges", in_words(plan.no_new_privileges));
     lines.sandbox("restrict_suid_sgid", in_words(plan.calls.enabled && plan.calls.restrict_suid_sgid));
-    lines.sandbox("refuse_executable_memory", in_words(plan.refuse_executable_memory));
+    lines.sandbox("memory_deny_write_execute", in_words(plan.memory_deny_write_execute));
     lines.sandbox("core_dumps", in_words(plan.core_dumps));
     lines.sandbox("dumpable", in_words(plan.dumpable));
     lines.sandbox("private_keyring", in_words(plan.private_keyring));

@@ -83,7 +83,7 @@ public:
     void become_user(uid_t uid, gid_t gid);
     void join_keyring();
     void limit_capabilities(std::uint64_t kept);
-    void refuse_executable_memory();
+    void memory_deny_write_execute();
     void die_with_parent();
     void refuse_new_privileges();
     void confine_files();
@@ -601,9 +601,9 @@ void Child::refuse_new_privileges() {
 }
 
 // Kept by exec: the program begins with it.
-void Child::refuse_executable_memory() {
-    if (!plan_.refuse_executable_memory) return;
-    must(Stage::memory, ::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL), "refuse_executable_memory");
+void Child::memory_deny_write_execute() {
+    if (!plan_.memory_deny_write_execute) return;
+    must(Stage::memory, ::prctl(kernel::pr_set_mdwe, kernel::mdwe_refuse_exec_gain, 0UL, 0UL, 0UL), "memory_deny_write_execute");
 }
 
 void Child::confine_files() {
@@ -849,7 +849,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
     child.limit_capabilities(prepared.plan.capabilities);
     child.change_directory();
     child.die_with_parent();
-    child.refuse_executable_memory();
+    child.memory_deny_write_execute();
     child.refuse_new_privileges();
     child.confine_files();
     ::umask(prepared.plan.umask);

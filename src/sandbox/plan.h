@@ -226,7 +226,7 @@ struct Ports {
 // Items that depend on the kernel, by the names that `preferred` and `require` use.
 inline constexpr std::array<std::string_view, 20> kernel_items = {
     "close_range", "seccomp", "landlock", "landlock_tcp", "landlock_scope", "mount_namespace", "pid_namespace", "ipc_namespace",
-    "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "refuse_executable_memory",
+    "uts_namespace", "network_namespace", "cgroup_namespace", "time_namespace", "memory_deny_write_execute",
     "memory_controller", "cpu_controller", "io_controller", "pids_controller", "evidence", "overlays", "user_namespaces",
 };
 
@@ -283,7 +283,7 @@ struct Plan {
     // Rights
     std::uint64_t capabilities = 0;       // bit by number; these in all five sets, and no other in any; in its user namespace if it has one
     bool no_new_privileges = true;
-    bool refuse_executable_memory = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
+    bool memory_deny_write_execute = false;  // what was writable never becomes executable (PR_SET_MDWE, 6.3)
     bool core_dumps = true;               // false: neither into a file nor to a handler
     // False: no other process of its user may look into its memory, nor trace it. What the kernel goes by at exec is whether the
     // program may be read, so it runs a copy that may not be.

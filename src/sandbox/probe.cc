@@ -163,7 +163,7 @@ KernelFeatures probe_kernel() {
     features.close_range = has_close_range();
     features.clone_into_cgroup = has_clone_into_cgroup();
     features.pidfd_setns = has_pidfd_setns();
-    features.refuse_executable_memory = has_refusal_of_executable_memory();
+    features.memory_deny_write_execute = has_refusal_of_executable_memory();
     features.keyrings = has_keyrings();
     features.cgroup_namespaces = has_namespace("/proc/self/ns/cgroup");
     features.time_namespaces = has_namespace("/proc/self/ns/time_for_children");
@@ -194,7 +194,7 @@ std::vector<Feature> list_features(const KernelFeatures& features) {
         {"close_range", features.close_range, {}},
         {"clone into a cgroup", features.clone_into_cgroup, {}},
         {"setns by pidfd", features.pidfd_setns, {}},
-        {"memory-deny-write-execute", features.refuse_executable_memory, {}},
+        {"memory-deny-write-execute", features.memory_deny_write_execute, {}},
         {"keyrings", features.keyrings, {}},
         {"cgroup namespaces", features.cgroup_namespaces, {}},
         {"time namespaces", features.time_namespaces, {}},

@@ -21,7 +21,7 @@ struct KernelFeatures {
     bool close_range = false;        // 5.9
     bool clone_into_cgroup = false;  // 5.7
     bool pidfd_setns = false;        // 5.8: joining namespaces by pidfd
-    bool refuse_executable_memory = false;   // PR_SET_MDWE (6.3)
+    bool memory_deny_write_execute = false;   // PR_SET_MDWE (6.3)
     bool keyrings = false;
     bool cgroup_namespaces = false;
     bool time_namespaces = false;

@@ -343,13 +343,13 @@ void Comparer::privileges() {
         death = Look{proof->parent_death_signal == SIGKILL ? "KILL" : std::to_string(proof->parent_death_signal),
                      proof->parent_death_signal == SIGKILL, false};
         personality = Look{proof->personality == 0 ? "native" : "bits " + std::to_string(proof->personality), proof->personality == 0, false};
-        writing = Look{proof->memory_deny > 0 ? "denied" : "allowed", proof->memory_deny > 0 || !plan_.refuse_executable_memory,
+        writing = Look{proof->memory_deny > 0 ? "denied" : "allowed", proof->memory_deny > 0 || !plan_.memory_deny_write_execute,
                        proof->memory_deny > 0};
     }
     add_proved("securebits", "noroot, all locked", bits);
     add_proved("parent-death signal", "KILL", death);
     add_proved("personality", "native", personality).binding = false;
-    add_proved("memory both writable and executable", plan_.refuse_executable_memory ? "denied" : "allowed", writing);
+    add_proved("memory both writable and executable", plan_.memory_deny_write_execute ? "denied" : "allowed", writing);
 }
 
 void Comparer::calls() {

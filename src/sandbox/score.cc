@@ -20,7 +20,7 @@ constexpr Weight table[] = {
     {"securebits", 3, "nothing: warderd always sets them"},
     {"ipc namespace", 3, "profile = \"strict\" or \"service\""},
     {"cgroup", 3, "run warderd where it has a cgroup of its own (Delegate=yes)"},
-    {"memory both writable and executable", 3, "refuse_executable_memory = true, unless the program compiles at run time"},
+    {"memory both writable and executable", 3, "memory_deny_write_execute = true, unless the program compiles at run time"},
     {"groups", 2, "leave out supplementary_groups"},
     {"user namespace", 2, "user_namespace = \"self\": what needs a right over the host is refused by the kernel once more"},
     {"core dumps", 2, "core_dumps = false: they hold what the program was lent"},

@@ -146,7 +146,7 @@ Remedy of_argument(const Calls& calls, const SeenCall& call) {
     if (call.name == "setsockopt" && calls.lent_sockets != 0 && call.error == ENOPROTOOPT) return of_option(calls, call);
     if (call.name == "prctl" && call.arguments[0] == PR_SET_DUMPABLE) return {"dumpable", "dumpable = true"};
     if (call.name == "ioctl" && call.error == ENOTTY) return {"allow_ioctls", allowing_ioctl(calls, static_cast<std::uint32_t>(call.arguments[1]))};
-    if (call.name == "shmat") return {"refuse_executable_memory", "refuse_executable_memory = false"};
+    if (call.name == "shmat") return {"memory_deny_write_execute", "memory_deny_write_execute = false"};
     if (calls.restrict_suid_sgid && sets_ids(call.name, call.arguments)) return {"restrict_suid_sgid", "restrict_suid_sgid = false"};
     if (call.name == "personality") return {"lock_personality", "lock_personality = false"};
     return {"", "nothing: with these arguments it is denied to every worker under a filter"};

@@ -252,9 +252,9 @@ namespace {
 std::string by_symptom(const Exit& exit, const Suspects& suspects) {
     if (suspects.plan == nullptr || !suspects.plan->mount_namespace) return {};
     const bool crashed = exit.kind == Exit::Kind::signal && (exit.value == SIGTRAP || exit.value == SIGILL || exit.value == SIGSEGV);
-    if (crashed && suspects.plan->refuse_executable_memory) {
+    if (crashed && suspects.plan->memory_deny_write_execute) {
         return "no call was seen to be denied; programs that compile while they run (node, java and the like) end so where memory cannot be both "
-               "written and run: refuse_executable_memory = false" + in_sandbox_section(suspects) + " lets them";
+               "written and run: memory_deny_write_execute = false" + in_sandbox_section(suspects) + " lets them";
     }
     if (exit.kind != Exit::Kind::code) return {};
     if (exit.value == 127) return "a shell ends with 127 when it does not find a program: bind or execute" + in_sandbox_section(suspects) + " shows it";

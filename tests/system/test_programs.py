@@ -238,7 +238,7 @@ class Node(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.make("app/page.js", NODE)
         self.start(f'[worker.node]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/node", "{self.home}/app/page.js"]\n'
-                   f'[worker.node.sandbox]\nrefuse_executable_memory = false\nexecute = ["/usr/bin/node"]\nbind = ["{self.home}/app"]\n'
+                   f'[worker.node.sandbox]\nmemory_deny_write_execute = false\nexecute = ["/usr/bin/node"]\nbind = ["{self.home}/app"]\n'
                    f'[worker.node.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: "listening" in self.worker_log("node"), f"it listens: {self.worker_log('node')}", 20)
         self.assertEqual(self.get(), (200, "a page\n"))

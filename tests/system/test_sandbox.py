@@ -30,7 +30,7 @@ class Sandboxes(WarderTest):
             'capabilities = ["net_bind_service"]\ndeny_calls = ["@sync:ENOTTY", "ptrace:EACCES"]\nhostname = "inside"\n'
             'devices = ["null", "urandom"]\ntext_files = { "/etc/motd" = "hello" }\nproc = "processes"\n'
             'memory_directories = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
-            'refuse_executable_memory = false\n',
+            'memory_deny_write_execute = false\n',
             'nice = 5\nscheduling = "batch"\ncpus = "0"\numask = "0027"\nlimits = { nofile = "64:128" }\n')
         self.assertEqual(
             {name: seen[name] for name in ("nice", "scheduler", "cpus", "umask", "nofile", "no_new_privs", "personality")},

@@ -32,7 +32,7 @@ enum Mechanism : std::uint32_t {
     landlock_files = 1U << 11,
     landlock_ports = 1U << 12,    // `strict` alone
     landlock_scope = 1U << 13,
-    executable_memory = 1U << 14, // refuse_executable_memory: `strict` alone
+    executable_memory = 1U << 14, // memory_deny_write_execute: `strict` alone
     keyring = 1U << 15,
     no_core = 1U << 16,
     descriptors = 1U << 17,       // all but the listed are closed

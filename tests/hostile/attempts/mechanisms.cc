@@ -139,7 +139,7 @@ Change change_of(std::uint32_t mechanism) {
             };
         case attempts::landlock_ports: return [](Sandbox& sandbox) { landlock_of(sandbox, only_ports); };
         case attempts::landlock_scope: return [](Sandbox& sandbox) { landlock_of(sandbox, only_scopes); };
-        case attempts::executable_memory: return [](Sandbox& sandbox) { sandbox.plan.refuse_executable_memory = true; };
+        case attempts::executable_memory: return [](Sandbox& sandbox) { sandbox.plan.memory_deny_write_execute = true; };
         case attempts::keyring: return [](Sandbox& sandbox) { sandbox.plan.private_keyring = true; };
         case attempts::no_core: return [](Sandbox& sandbox) { sandbox.plan.core_dumps = false; };
         case attempts::daemon_filter: return [](Sandbox& sandbox) { sandbox.daemon_filter = true; };

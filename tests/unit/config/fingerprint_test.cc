@@ -29,7 +29,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "stop_timeout = \"1s\"\n", "max_pending_requests = 1\n", "max_lent_memory = \"1MiB\"\n", "umask = \"0022\"\n", "nice = 1\n", "oom_score_adjust = 1\n",
         "io_priority = \"idle\"\n", "io_priority = \"best-effort:1\"\n", "scheduling = \"batch\"\n",
         "scheduling = \"fifo:1\"\n", "scheduling = \"fifo:2\"\n", "cpus = \"0\"\n", "cpus = \"1\"\n",
-        "sandbox = { capabilities = [\"ipc_lock\"] }\n", "sandbox = { refuse_executable_memory = false }\n",
+        "sandbox = { capabilities = [\"ipc_lock\"] }\n", "sandbox = { memory_deny_write_execute = false }\n",
         "sandbox = { core_dumps = true }\n", "sandbox = { dumpable = false }\n", "sandbox = { private_keyring = false }\n", "sandbox = { lock_personality = false }\n",
         "sandbox = { terminal = \"/dev/a\" }\n", "sandbox = { profile = \"open\", no_new_privileges = false }\n",
         "limits = { core = 0 }\n", "limits = { nofile = \"1:2\" }\n", "logging = { keep = 1 }\n",

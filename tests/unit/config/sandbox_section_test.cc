@@ -296,9 +296,9 @@ TEST_CASE("clocks, ports and scopes are read") {
 }
 
 TEST_CASE("preferred items are those that depend on the kernel") {
-    const std::vector<std::string> both{"landlock", "refuse_executable_memory"};
+    const std::vector<std::string> both{"landlock", "memory_deny_write_execute"};
     CHECK_EQ(sandbox("preferred = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
-    CHECK(sandbox("refuse_executable_memory = true\n").preferred.empty());
+    CHECK(sandbox("memory_deny_write_execute = true\n").preferred.empty());
     CHECK(sandbox("profile = \"service\"\n").preferred.empty());
     CHECK_NE(sandbox_complaints("preferred = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
     CHECK_EQ(good("[daemon]\nrequire = [\"landlock\", \"seccomp\"]\n").daemon.require.size(), 2);
@@ -364,7 +364,7 @@ TEST_CASE("what was written does not run in strict: no file below /tmp, a direct
     CHECK_FALSE(noexec("/srv/c"));
     CHECK(plan.own_directories.at(0).no_execute);
     CHECK(plan.calls.no_code_in_shared_memory);
-    const sandbox::Plan compiles = sandbox("refuse_executable_memory = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
+    const sandbox::Plan compiles = sandbox("memory_deny_write_execute = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
     CHECK_FALSE(compiles.tmp_no_execute);
     CHECK_FALSE(compiles.binds.at(0).no_execute);
     CHECK_FALSE(compiles.own_directories.at(0).no_execute);

@@ -45,7 +45,7 @@ TEST_CASE("standing: an ordinary user's worker has the profile user, warderd's o
     const Worker& web = parsed.config.workers.at(0);
     CHECK_EQ(web.profile, "user");
     CHECK(web.sandbox.without_root);
-    CHECK(web.sandbox.refuse_executable_memory);
+    CHECK(web.sandbox.memory_deny_write_execute);
     CHECK_EQ(web.sandbox.uid, 1000);
     CHECK_EQ(web.sandbox.gid, 1001);
     CHECK_EQ(web.sandbox.nice, 5);
@@ -82,7 +82,7 @@ TEST_CASE("standing: what keeps workers of one uid apart is not optional") {
     for (const std::string name : {"@keyring", "keyctl"}) {
         CHECK(says(said("[worker.web.sandbox]\nallow_calls = [\"" + name + "\"]\n"), "keyrings cannot be had"));
     }
-    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"service\"\npreferred = [\"refuse_executable_memory\"]\n"), "");
+    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"service\"\npreferred = [\"memory_deny_write_execute\"]\n"), "");
 }
 
 TEST_CASE("standing: an overlay takes rights over files, which warderd gives up without root") {

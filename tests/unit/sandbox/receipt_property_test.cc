@@ -131,7 +131,7 @@ private:
         plan.no_new_privileges = plan.landlock || plan.calls.enabled || once_in(2);
         plan.scope_signals = !once_in(3);
         plan.scope_abstract_sockets = !once_in(3);
-        plan.refuse_executable_memory = kernel_.refuse_executable_memory && once_in(2);
+        plan.memory_deny_write_execute = kernel_.memory_deny_write_execute && once_in(2);
         plan.private_keyring = !once_in(3);
         if (kernel_.landlock >= 4 && once_in(3)) plan.tcp_bind = {true, {8080}};
         plan.calls.restrict_suid_sgid = once_in(2);
@@ -340,7 +340,7 @@ constexpr Case cases[] = {
     {"ambient capabilities", [](Expected& e, Drawing&) { return if_so(e.plan.capabilities != 0, fewer_capabilities(e, "ambient capabilities")); }},
     {"no_new_privs", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::no_new_privileges>(e), "no_new_privs"); }},
     {"memory both writable and executable",
-     [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::refuse_executable_memory>(e), "memory both writable and executable"); }},
+     [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::memory_deny_write_execute>(e), "memory both writable and executable"); }},
     {"seccomp", [](Expected& e, Drawing&) { return ++e.inherited_filters, std::string("seccomp"); }},
     {"seccomp denies", [](Expected& e, Drawing&) { return if_so(e.call.number >= 0 && (++e.call.answer, true), "seccomp denies"); }},
     {"set-user-id and set-group-id bits", set_ids_where_they_are_let_through},

@@ -11,7 +11,7 @@ KernelFeatures whole() {
     KernelFeatures kernel = probe_kernel();
     kernel.seccomp = kernel.mount_namespaces = kernel.pid_namespaces = kernel.ipc_namespaces = kernel.uts_namespaces = true;
     kernel.network_namespaces = kernel.mount_attributes = kernel.close_range = kernel.pidfd_setns = true;
-    kernel.refuse_executable_memory = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = kernel.user_notification = true;
+    kernel.memory_deny_write_execute = kernel.keyrings = kernel.cgroup_namespaces = kernel.time_namespaces = kernel.user_notification = true;
     kernel.overlays = kernel.user_namespaces = true;
     kernel.landlock = 7;
     kernel.controllers = "cpu io memory pids";
@@ -21,7 +21,7 @@ KernelFeatures whole() {
 // Everything that depends on the kernel.
 Plan wanting_all() {
     Plan plan;
-    plan.cgroup_namespace = plan.time_namespace = plan.refuse_executable_memory = plan.user_namespace = true;
+    plan.cgroup_namespace = plan.time_namespace = plan.memory_deny_write_execute = plan.user_namespace = true;
     plan.calls.monitored = true;
     plan.overlays = {{.target = "/srv/tree", .lower = {"/usr"}, .size = 4096}};
     plan.network = Network::named;
@@ -59,10 +59,10 @@ TEST_CASE("what a plan does not want is not lacking") {
 
 TEST_CASE("what is preferred is left out where the kernel lacks it, and only there") {
     Plan plan = wanting_all();
-    plan.preferred = {"landlock", "refuse_executable_memory", "time_namespace", "close_range"};
+    plan.preferred = {"landlock", "memory_deny_write_execute", "time_namespace", "close_range"};
     const Plan less = without_lacking(plan, nothing());
     CHECK_FALSE(less.landlock);
-    CHECK_FALSE(less.refuse_executable_memory);
+    CHECK_FALSE(less.memory_deny_write_execute);
     CHECK_FALSE(less.time_namespace);
     CHECK(less.calls.enabled);
     CHECK(less.pid_namespace);
@@ -74,7 +74,7 @@ TEST_CASE("what is preferred is left out where the kernel lacks it, and only the
     CHECK(without_lacking(plan, whole()).capabilities == 1);
     const Plan same = without_lacking(plan, whole());
     CHECK(same.landlock);
-    CHECK(same.refuse_executable_memory);
+    CHECK(same.memory_deny_write_execute);
     plan.preferred = {"landlock", "close_range"};
     for (const auto& lack : lacks_of(plan, nothing())) {
         if (lack.item == "close_range") CHECK_FALSE(lack.preferred);   // nothing can do without it

@@ -616,10 +616,10 @@ TEST_CASE("priorities, scheduler and processors are those of the plan, whatever 
 
 TEST_CASE("memory that was writable becomes executable only where the plan lets it") {
     NEEDS_ROOT();
-    if (!probe_kernel().refuse_executable_memory) return;
+    if (!probe_kernel().memory_deny_write_execute) return;
     CHECK(holds(run(plan_for_view({"memory"})).text, "executable ok\nmdwe 0 personality 0\n"));
     Plan plan = plan_for_view({"memory"});
-    plan.refuse_executable_memory = true;
+    plan.memory_deny_write_execute = true;
     CHECK(holds(run(plan).text, "executable EACCES\nmdwe 1 personality 0\n"));
 }
 

@@ -95,8 +95,8 @@ const Row rows[] = {
     {Stage::secure_bits, 213, {SYS_prctl, 0, PR_SET_SECUREBITS, EPERM}},
     {Stage::personality, 230, {SYS_personality, any, 0, EINVAL}},
     {Stage::keyring, 237, {SYS_keyctl, any, 0, EDQUOT}},
-    {Stage::memory, 204, {SYS_prctl, 0, kernel::pr_set_mdwe, EINVAL}, Stubs::both, [](Plan& plan) { plan.refuse_executable_memory = true; },
-     [](const KernelFeatures& k) { return k.refuse_executable_memory; }},
+    {Stage::memory, 204, {SYS_prctl, 0, kernel::pr_set_mdwe, EINVAL}, Stubs::both, [](Plan& plan) { plan.memory_deny_write_execute = true; },
+     [](const KernelFeatures& k) { return k.memory_deny_write_execute; }},
     {Stage::evidence, 228, {SYS_clone, any, 0, EAGAIN}, Stubs::both, [](Plan& plan) { plan.calls.monitored = true; },
      [](const KernelFeatures& k) { return k.user_notification; }},
 };

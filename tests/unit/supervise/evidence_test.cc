@@ -122,11 +122,11 @@ TEST_CASE("what stands in execute already is not told to be written there") {
 
 TEST_CASE("ends that no filter has seen are told by what they look like") {
     auto plan = plan_of("/usr/bin/node");
-    plan.refuse_executable_memory = true;
-    CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("refuse_executable_memory = false in [worker.web.sandbox] (warder.toml:4)"), std::string::npos);
+    plan.memory_deny_write_execute = true;
+    CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("memory_deny_write_execute = false in [worker.web.sandbox] (warder.toml:4)"), std::string::npos);
     CHECK_NE(evidence_in_words({Exit::Kind::code, 127}, suspects_of(plan)).find("does not find a program"), std::string::npos);
     CHECK_NE(evidence_in_words({Exit::Kind::code, 126}, suspects_of(plan)).find("execute = "), std::string::npos);
-    plan.refuse_executable_memory = false;
+    plan.memory_deny_write_execute = false;
     CHECK_EQ(evidence_in_words(killed(SIGTRAP), suspects_of(plan)), "");
 }
 
