@@ -11,14 +11,14 @@ namespace {
 enum class Profile : std::uint8_t {
     strict,    // nothing but what is granted
     service,   // strict, with the host's network: a usual daemon makes its own sockets
-    open,      // another uid, no capabilities and no new privileges, and else the host as it is
+    unconfined,      // another uid, no capabilities and no new privileges, and else the host as it is
     user,      // strict, as far as it goes without root: warderd --user has it in the place of strict
 };
 
 constexpr std::array<Choice<Profile>, 4> profile_choices{{
     {"strict", Profile::strict},
     {"service", Profile::service},
-    {"open", Profile::open},
+    {"unconfined", Profile::unconfined},
     {"user", Profile::user},
 }};
 
@@ -94,8 +94,8 @@ bool shown(const sandbox::Plan& sandbox, std::string_view path) {
 }
 
 void apply(Profile profile, sandbox::Plan& sandbox) {
-    sandbox.cgroup_namespace = profile != Profile::open;
-    sandbox.core_dumps = profile == Profile::open;
+    sandbox.cgroup_namespace = profile != Profile::unconfined;
+    sandbox.core_dumps = profile == Profile::unconfined;
     const bool strict = profile == Profile::strict || profile == Profile::user;
     sandbox.memory_deny_write_execute = strict;
     sandbox.calls.few_ioctls = strict;
@@ -224,8 +224,8 @@ private:
     void read_root() {
         section_.choice("root", sandbox_.root, root_choices);
         const Node* node = section_.table().find("root");
-        if (sandbox_.root == sandbox::Root::host && profile_ != Profile::open && node != nullptr) {
-            error(*node, "root = \"host\" goes with profile = \"open\" only");
+        if (sandbox_.root == sandbox::Root::host && profile_ != Profile::unconfined && node != nullptr) {
+            error(*node, "root = \"host\" goes with profile = \"unconfined\" only");
             sandbox_.root = sandbox::Root::system;
         }
         sandbox_.mount_namespace = sandbox_.root != sandbox::Root::host;
@@ -619,7 +619,7 @@ private:
         const Node* node = section_.table().find("no_new_privileges");
         if (node != nullptr && needed && !sandbox_.no_new_privileges) {
             error(*node, "without \"no_new_privileges\" there is neither Landlock nor a filter of calls",
-                  "that goes with profile = \"open\" only");
+                  "that goes with profile = \"unconfined\" only");
         }
     }
 
@@ -649,7 +649,7 @@ private:
         section_.complaints().error(node->key_place, quoted(key) + " has no effect here: it needs " + needs);
     }
 
-    static constexpr const char* other_profile = "another profile than \"open\"";
+    static constexpr const char* other_profile = "another profile than \"unconfined\"";
 
     Section& section_;
     const Daemon& daemon_;

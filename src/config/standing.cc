@@ -49,8 +49,8 @@ public:
 
     void run() {
         check_identity();
-        if (worker_.profile == "open") {
-            error("sandbox.profile", "profile = \"open\" cannot be had", std::string(its_wall) + "; write profile = \"service\"");
+        if (worker_.profile == "unconfined") {
+            error("sandbox.profile", "profile = \"unconfined\" cannot be had", std::string(its_wall) + "; write profile = \"service\"");
         } else {
             check_walls();
             check_sandbox();

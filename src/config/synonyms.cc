@@ -91,7 +91,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"deviceallow device", "devices", in_sandbox},
     {"tty pty console", "terminal", in_sandbox},
     {"rootfs rootdirectory chroot", "root", in_sandbox},
-    {"privileged", "profile", in_sandbox, "profile = \"open\" confines least"},
+    {"privileged", "profile", in_sandbox, "profile = \"unconfined\" confines least"},
     {"apparmor selinux apparmorprofile securityopt", "", in_sandbox, "a sandbox is made of namespaces, Landlock and seccomp"},
     // Grants
     {"path filename", "file", in_grant, "file for one file, tree for a directory"},

@@ -19,7 +19,7 @@ namespace warder::sandbox {
 enum class Root : std::uint8_t {
     minimal,  // a tmpfs with the program, its interpreters, `binds` and `files`, generated files in /etc, /dev and /tmp
     system,   // a tmpfs with /usr read-only, the /bin /lib /lib64 links, a few generated files in /etc, /dev, /tmp, and `binds`
-    host,     // the host's own tree, untouched (profile `open` only)
+    host,     // the host's own tree, untouched (profile `unconfined` only)
 };
 
 enum class Network : std::uint8_t { empty, host, named };   // named: the namespace at `network_path`

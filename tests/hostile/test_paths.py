@@ -307,7 +307,7 @@ class Paths(WarderTest):
         os.makedirs(self.path("drop"))
         os.symlink("../roots/inner", self.path("drop/door"))
         self.start(f'[worker.open]\nexec = ["/usr/bin/sleep", "1000"]\ndirectory = "{self.home}/drop/door"\n'
-                   '[worker.open.sandbox]\nprofile = "open"\n')
+                   '[worker.open.sandbox]\nprofile = "unconfined"\n')
         wait_for(lambda: "directory: Permission denied" in self.log_text(), "the start is refused: " + self.log_text())
 
     def test_T46_what_is_root_s_is_not_given_to_a_worker_that_moved_it_to_its_grant_s_name(self):

@@ -117,7 +117,7 @@ say(sorted(set(answers)), len(answers)); time.sleep(1000)
 
     def test_the_receipt_proves_what_is_denied_and_says_who_sees_it(self):
         self.start(worker("full", "time.sleep(1000)") + worker("plain", "time.sleep(1000)", "") +
-                   worker("free", "time.sleep(1000)", 'profile = "open"'))
+                   worker("free", "time.sleep(1000)", 'profile = "unconfined"'))
         for name in ("full", "plain", "free"):
             self.wait_state(name, "ready")
         sandbox = {item["name"]: item for item in self.report("show", "full")["sandbox"]}
@@ -266,7 +266,7 @@ os.execv(sys.argv[1], sys.argv[1:])
         self.assertEqual(self.worker("full")["evidence"], "errno")
 
     def test_evidence_without_a_filter_is_refused_in_the_config(self):
-        self.write_config(worker("full", "time.sleep(1000)", 'profile = "open"\n' + FULL))
+        self.write_config(worker("full", "time.sleep(1000)", 'profile = "unconfined"\n' + FULL))
         self.start_daemon_check('"evidence" has no effect here')
         self.write_config(worker("full", "time.sleep(1000)", 'evidence = "some"'))
         self.start_daemon_check('"some"')

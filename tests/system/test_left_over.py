@@ -118,7 +118,7 @@ if first:
     os._exit(0)
 time.sleep(1000)
 ''')
-        self.start(worker(script, 'ready = "notify"', 'profile = "open"').replace(f'bind = ["{self.home}/look"]\n', ""))
+        self.start(worker(script, 'ready = "notify"', 'profile = "unconfined"').replace(f'bind = ["{self.home}/look"]\n', ""))
         self.assertEqual(self.facts(1)[0]["mode"], 0)
         wait_for(lambda: self.worker("web")["state"] == "ready" and self.worker("web")["restarts"] == 1, "its next run is ready too")
 

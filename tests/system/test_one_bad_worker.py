@@ -124,7 +124,7 @@ class OneBadWorker(WarderTest):
                  "the other is changed")
 
     def test_t53_a_worker_without_pid_namespace_is_refused_where_there_is_no_cgroup(self):
-        config = worker("good") + worker("loose", sandbox='profile = "open"')
+        config = worker("good") + worker("loose", sandbox='profile = "unconfined"')
         self.start(config, 'cgroup = "none"')
         self.wait_state("good", "ready")
         seen = self.wait_state("loose", "failed")

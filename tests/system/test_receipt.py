@@ -101,7 +101,7 @@ class ReceiptsOfWorkers(WarderTest):
         self.wait_state("moved", "ready")
 
     def test_security_counts_what_was_seen_and_says_what_would_close_the_rest(self):
-        self.start(sleeper("tight") + sleeper("wide") + '[worker.wide.sandbox]\nprofile = "open"\n')
+        self.start(sleeper("tight") + sleeper("wide") + '[worker.wide.sandbox]\nprofile = "unconfined"\n')
         for name in ("tight", "wide"):
             self.wait_state(name, "ready")
         exposure = {worker["worker"]: worker["exposure_tenths"] for worker in self.report("security")["workers"]}
@@ -263,7 +263,7 @@ class WarderdsOwnSandbox(WarderTest):
                                      "libc = ctypes.CDLL(None, use_errno=True)\n"
                                      "for number in (425, 321, 246, 313):\n"
                                      "    print(number, libc.syscall(number, 0, 0, 0, 0, 0), ctypes.get_errno(), flush=True)\n")
-        self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n[worker.try.sandbox]\nprofile = "open"\n')
+        self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n[worker.try.sandbox]\nprofile = "unconfined"\n')
         self.wait_state("try", "stopped")
         if os.uname().machine == "x86_64":
             wait_for(lambda: self.worker_log("try").count("-1 1") == 4, f"four times EPERM: {self.worker_log('try')}")

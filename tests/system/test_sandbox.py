@@ -84,7 +84,7 @@ class Sandboxes(WarderTest):
         os.mkdir(inner)
         self.before = ["unshare", "-m", "sh", "-ec", f'{made}; exec chroot "$0" "$@"', inner]
         idle = 'exec = ["/usr/bin/sleep", "1000"]'
-        self.start(f'[worker.idle]\n{idle}\n[worker.open]\n{idle}\n[worker.open.sandbox]\nprofile = "open"\n')
+        self.start(f'[worker.idle]\n{idle}\n[worker.open]\n{idle}\n[worker.open.sandbox]\nprofile = "unconfined"\n')
         for name in ("idle", "open"):
             self.wait_state(name, "ready")
             self.assertEqual([item["name"] for item in self.report("show", name)["sandbox"] if not item["matches"]], [])
@@ -122,7 +122,7 @@ class Sandboxes(WarderTest):
         self.assertEqual(os.stat(f"/proc/{self.worker('idle')['pid']}/status").st_uid, 0)
 
     def test_what_cannot_be_undumpable_is_refused_at_its_line(self):
-        for sandbox in ('profile = "open"\n', 'trusted_capabilities = ["dac_read_search"]\n'):
+        for sandbox in ('profile = "unconfined"\n', 'trusted_capabilities = ["dac_read_search"]\n'):
             self.write_config(f'[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\n{sandbox}dumpable = false\n')
             done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
             self.assertNotEqual(done.returncode, 0)
@@ -334,7 +334,7 @@ class Plans(WarderTest):
         with open(f"{ROOT}/docs/sandbox.md") as page:
             rows = re.findall(r"^\| (sandbox\.\w+) \| (.*?) \| (.*?) \| (.*?) \|$", page.read(), re.MULTILINE)
         self.assertGreater(len(rows), 12)
-        for column, profile in enumerate(("strict", "service", "open"), 1):
+        for column, profile in enumerate(("strict", "service", "unconfined"), 1):
             plan = self.plan(f'profile = "{profile}"\n')
             for row in rows:
                 self.assertEqual(plan[row[0]]["value"], row[column], f"{row[0]} of {profile}")

@@ -132,7 +132,7 @@ class Starter(WarderTest):
         self.before = before
         script = self.make("look/look.py", LOOK)
         strict = worker("strict", script) + f'bind = ["{self.home}/look"]\nproc = "processes"\n'
-        self.start(strict + worker("open", script) + 'profile = "open"\n')
+        self.start(strict + worker("open", script) + 'profile = "unconfined"\n')
         return self.facts("strict"), self.facts("open"), self.of_warderd()
 
     def test_t49_a_nasty_starter_changes_nothing_for_warderd_or_its_workers(self):

@@ -403,7 +403,7 @@ time.sleep(1000)
             "nice = -1": "niceness cannot be below warderd's own",
             "oom_score_adjust = -1": "oom score cannot be below warderd's own",
             'scheduling = "fifo:1"': "real time",
-            'sandbox = { profile = "open" }': 'profile = "open" cannot be had',
+            'sandbox = { profile = "unconfined" }': 'profile = "unconfined" cannot be had',
             'sandbox = { proc = "processes" }': "/proc cannot be mounted",
             'sandbox = { scope_signals = false }': "scope_signals = false cannot be had",
             'sandbox = { preferred = ["landlock"] }': '"landlock" is required',

@@ -87,7 +87,7 @@ TEST_CASE("options of sockets are named, and those that need no name or do nothi
     const std::string warned = said_of(allow("IPV6_TRANSPARENT"), "a = { listen = \"tcp:[::]:80\" }");
     CHECK(warned.contains("warning: \"IPV6_TRANSPARENT\" wants a capability"));
     CHECK_EQ(said_of("profile = \"service\"\nnetwork = \"host\"\ntrusted_capabilities = [\"net_admin\"]\n" + allow("IPV6_TRANSPARENT"), "a = { listen = \"tcp:[::]:80\" }"), "");
-    CHECK(says("profile = \"open\"\n" + allow("IP_TTL"), listener, "has no effect here: it needs another profile"));
+    CHECK(says("profile = \"unconfined\"\n" + allow("IP_TTL"), listener, "has no effect here: it needs another profile"));
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ TEST_CASE("T11: a capability that forges credentials is given only by a word of 
 
 TEST_CASE("what goes with the profile open only is said") {
     CHECK_NE(sandbox_complaints("no_new_privileges = false\n").find("neither Landlock nor a filter"), std::string::npos);
-    CHECK_FALSE(worker("[worker.web.sandbox]\nprofile = \"open\"\nno_new_privileges = false\n").sandbox.no_new_privileges);
-    CHECK_NE(sandbox_complaints("profile = \"open\"\nlock_personality = true\n").find("has no effect here"), std::string::npos);
+    CHECK_FALSE(worker("[worker.web.sandbox]\nprofile = \"unconfined\"\nno_new_privileges = false\n").sandbox.no_new_privileges);
+    CHECK_NE(sandbox_complaints("profile = \"unconfined\"\nlock_personality = true\n").find("has no effect here"), std::string::npos);
 }
 
 }  // namespace

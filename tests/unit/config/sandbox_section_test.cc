@@ -41,7 +41,7 @@ TEST_CASE("service is strict with the host's network") {
 }
 
 TEST_CASE("open leaves the host as it is, but gives no privilege") {
-    const sandbox::Plan plan = sandbox("profile = \"open\"\n");
+    const sandbox::Plan plan = sandbox("profile = \"unconfined\"\n");
     CHECK_EQ(plan.root, sandbox::Root::host);
     CHECK_EQ(plan.network, sandbox::Network::host);
     CHECK_FALSE(plan.mount_namespace);
@@ -58,7 +58,7 @@ TEST_CASE("single keys differ from the profile, wherever the profile stands") {
     CHECK_EQ(sandbox("network = \"empty\"\nprofile = \"service\"\n").network, sandbox::Network::empty);
     CHECK_FALSE(sandbox("network = \"empty\"\nprofile = \"service\"\n").calls.network);
     CHECK_EQ(sandbox("network = \"host\"\n").network, sandbox::Network::host);
-    CHECK(sandbox("profile = \"open\"\nroot = \"system\"\n").mount_namespace);
+    CHECK(sandbox("profile = \"unconfined\"\nroot = \"system\"\n").mount_namespace);
 }
 
 TEST_CASE("binds are read-only unless they are said to be writable") {
@@ -90,7 +90,7 @@ TEST_CASE("a program outside of the system's directories is shown in its sandbox
     CHECK_FALSE(alone[0].writable);
     CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/app\"]\n").size(), 1);
     CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/ap\"]\n").size(), 2);
-    CHECK(shown("[worker.web.sandbox]\nprofile = \"open\"\n").empty());
+    CHECK(shown("[worker.web.sandbox]\nprofile = \"unconfined\"\n").empty());
 }
 
 TEST_CASE("the rest of the keys are read") {
@@ -128,7 +128,7 @@ TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processe
     CHECK_EQ(plan.binds.at(0).target, "/usr/lib/a.so");
     for (const char* keys : {"text_files = { motd = \"\" }\n", "memory_directories = [{ target = \"/run/a\" }]\n",
                              "memory_directories = [{ target = \"/tmp/a\", size = \"1MiB\" }]\n", "devices = [\"../sda\"]\n",
-                             "files = [\"/a\"]\n", "profile = \"open\"\nproc = \"processes\"\n"}) {
+                             "files = [\"/a\"]\n", "profile = \"unconfined\"\nproc = \"processes\"\n"}) {
         CAPTURE(keys);
         CHECK_NE(sandbox_complaints(keys), "");
     }
@@ -162,7 +162,7 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\" }, { target = \"/a/c\", lower = [\"/b\"], size = \"1MiB\""), "lie one in the other"));
     CHECK(says(sandbox_complaints("bind = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
                "\"/a/b\" would be hidden by the overlay at \"/a\""));
-    CHECK(says(sandbox_complaints("profile = \"open\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
+    CHECK(says(sandbox_complaints("profile = \"unconfined\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
     CHECK(says(sandbox_complaints("overlays = [\"/a\"]\n"), "w.toml:4:13"));
 }
 
@@ -238,7 +238,7 @@ TEST_CASE("T47: a directory that others may enter lies beside the private ones, 
     CHECK_EQ(state.former.at(0), "/var/lib/warder/state/web");
     CHECK_FALSE(one("{ kind = \"state\" }").entered);
     CHECK_EQ(one("\"cache\"").former.at(1), "/var/cache/warder/web");
-    CHECK_EQ(sandbox("profile = \"open\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
+    CHECK_EQ(sandbox("profile = \"unconfined\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
     const auto says = [](const std::string& table, const char* what) {
         return sandbox_complaints("directories = [" + table + "]\n").find(what) != std::string::npos;
     };
@@ -270,7 +270,7 @@ TEST_CASE("secret files, names, terminals, home and shell are read, and refused 
     CHECK(says("secret_files = { a = \"etc/key\" }\n", "absolute"));
     CHECK(says("home = \"/srv:home\"\n", "cannot stand in a passwd file"));
     for (const char* key : {"secret_files = { a = \"/etc/key\" }", "ptys = true", "home = \"/srv\"", "shell = \"/usr/bin/sh\"", "names = \"host\""}) {
-        CHECK(says("profile = \"open\"\n" + std::string(key) + "\n", "has no effect here"));
+        CHECK(says("profile = \"unconfined\"\n" + std::string(key) + "\n", "has no effect here"));
     }
 }
 
@@ -278,7 +278,7 @@ TEST_CASE("T47: what could set a set-id bit unseen is not allowed beside the key
     CHECK(sandbox("").calls.restrict_suid_sgid);
     CHECK_NE(sandbox_complaints("allow_calls = [\"openat2\"]\n").find("restrict_suid_sgid = false"), std::string::npos);
     CHECK_EQ(sandbox_complaints("allow_calls = [\"openat2\"]\nrestrict_suid_sgid = false\n"), "");
-    CHECK_NE(sandbox_complaints("profile = \"open\"\nrestrict_suid_sgid = true\n").find("has no effect here"), std::string::npos);
+    CHECK_NE(sandbox_complaints("profile = \"unconfined\"\nrestrict_suid_sgid = true\n").find("has no effect here"), std::string::npos);
 }
 
 TEST_CASE("clocks, ports and scopes are read") {
@@ -317,13 +317,13 @@ TEST_CASE("lent sockets narrow the filter") {
 
 TEST_CASE("the host's root goes with profile open only") {
     CHECK_EQ(sandbox_complaints("root = \"host\"\n"),
-             "w.toml:4:8: error: root = \"host\" goes with profile = \"open\" only\n"
+             "w.toml:4:8: error: root = \"host\" goes with profile = \"unconfined\" only\n"
              "    4 | root = \"host\"\n"
              "      |        ^~~~~~\n");
 }
 
 TEST_CASE("a key that would do nothing is an error") {
-    CHECK_EQ(sandbox_complaints("profile = \"open\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
+    CHECK_EQ(sandbox_complaints("profile = \"unconfined\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
              "w.toml:5:1: error: \"bind\" has no effect here: it needs root = \"system\"\n"
              "    5 | bind = [\"/opt/a\"]\n"
              "      | ^~~~\n"
@@ -387,7 +387,7 @@ TEST_CASE("D15: strict knows the requests of ioctl(2), and names of descriptors 
     CHECK_NE(sandbox_complaints("allow_ioctls = [-1]\n").find("a request of 32 bits"), std::string::npos);
     CHECK_NE(sandbox_complaints("allow_ioctls = \"some\"\n").find("a list, or \"all\""), std::string::npos);
     CHECK_NE(sandbox_complaints("profile = \"service\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
-    CHECK_NE(sandbox_complaints("profile = \"open\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
+    CHECK_NE(sandbox_complaints("profile = \"unconfined\"\nallow_ioctls = [1]\n").find("has no effect here"), std::string::npos);
     CHECK_FALSE(sandbox("").calls.descriptors_have_names);
     CHECK(sandbox("proc = \"processes\"\n").calls.descriptors_have_names);
     CHECK_FALSE(sandbox("profile = \"service\"\nproc = \"processes\"\n").calls.descriptors_have_names);

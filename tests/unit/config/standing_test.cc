@@ -74,7 +74,7 @@ TEST_CASE("standing: the uid says nothing of who asks, so what rests on it is re
 
 TEST_CASE("standing: what keeps workers of one uid apart is not optional") {
     CHECK(says(said("[worker.web.sandbox]\nscope_signals = false\n"), "scope_signals = false cannot be had"));
-    CHECK(says(said("[worker.web.sandbox]\nprofile = \"open\"\n"), "profile = \"open\" cannot be had"));
+    CHECK(says(said("[worker.web.sandbox]\nprofile = \"unconfined\"\n"), "profile = \"unconfined\" cannot be had"));
     for (const std::string wall : {"pid_namespace", "landlock", "landlock_scope", "seccomp"}) {
         CHECK(says(said("[worker.web.sandbox]\npreferred = [\"" + wall + "\"]\n"), "\"" + wall + "\" is required"));
     }

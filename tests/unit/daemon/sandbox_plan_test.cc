@@ -44,7 +44,7 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
 }
 
 TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {
-    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\nprofile = \"open\"\nmemory_deny_write_execute = true\n"
+    const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\nprofile = \"unconfined\"\nmemory_deny_write_execute = true\n"
                                        "preferred = [\"memory_deny_write_execute\"]\n");
     sandbox::KernelFeatures kernel;
     kernel.close_range = true;
