@@ -236,18 +236,18 @@ private:
     void read_network() {
         const Node* node = section_.take("network", Node::Kind::text);
         if (node != nullptr) choose_network(*node);
-        sandbox_.calls.network = sandbox_.network != sandbox::Network::empty;
+        sandbox_.calls.network = sandbox_.network != sandbox::Network::none;
     }
 
     void choose_network(const Node& node) {
-        if (node.text == "empty" || node.text == "host") {
-            sandbox_.network = node.text == "host" ? sandbox::Network::host : sandbox::Network::empty;
+        if (node.text == "none" || node.text == "host") {
+            sandbox_.network = node.text == "host" ? sandbox::Network::host : sandbox::Network::none;
         } else if (node.text.starts_with('/') && check_path(node, "network", section_.complaints())) {
             sandbox_.network = sandbox::Network::named;
             sandbox_.network_path = node.text;
         } else if (!node.text.starts_with('/')) {
             error(node, "\"network\" cannot be " + quoted(node.text),
-                  did_you_mean(node.text, {"empty", "host"}, "write one of \"empty\", \"host\", \"/run/netns/NAME\""));
+                  did_you_mean(node.text, {"none", "host"}, "write one of \"none\", \"host\", \"/run/netns/NAME\""));
         }
     }
 
@@ -434,7 +434,7 @@ private:
     void read_names() {
         section_.choice("names", sandbox_.names, names_choices);
         const Node* node = section_.table().find("names");
-        if (node == nullptr || sandbox_.names != sandbox::Names::host || sandbox_.network != sandbox::Network::empty) return;
+        if (node == nullptr || sandbox_.names != sandbox::Names::host || sandbox_.network != sandbox::Network::none) return;
         error(*node, "\"names\" has no effect here: name servers are asked over a network, and this sandbox has none",
               "a connect grant by name, or network = \"host\"");
     }
@@ -637,7 +637,7 @@ private:
         for (const std::string_view key : of_the_filter) refuse_idle(key, sandbox_.calls.enabled, other_profile);
         for (const std::string_view key : of_landlock) refuse_idle(key, sandbox_.landlock, other_profile);
         for (const std::string_view key : {"tcp_bind", "tcp_connect"}) {
-            refuse_idle(key, sandbox_.network != sandbox::Network::empty, "a network");
+            refuse_idle(key, sandbox_.network != sandbox::Network::none, "a network");
         }
         refuse_idle("hostname", sandbox_.uts_namespace, other_profile);
         refuse_idle("files", sandbox_.root == sandbox::Root::minimal, "root = \"minimal\"");

@@ -87,7 +87,7 @@ private:
     void check_sandbox() {
         const auto& sandbox = worker_.sandbox;
         if (sandbox.network == sandbox::Network::named) {
-            error("sandbox.network", "a network namespace of the machine cannot be joined", "write network = \"empty\" or \"host\"");
+            error("sandbox.network", "a network namespace of the machine cannot be joined", "write network = \"none\" or \"host\"");
         }
         if (sandbox.user_namespace) error("sandbox.user_namespace", "it is in warderd's user namespace, and has no right there either", "leave it out");
         if (!sandbox.overlays.empty()) {

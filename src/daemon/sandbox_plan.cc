@@ -45,7 +45,7 @@ std::string root_in_words(sandbox::Root root) {
 
 std::string network_in_words(const Plan& plan) {
     if (plan.network == sandbox::Network::named) return plan.network_path;
-    return plan.network == sandbox::Network::empty ? "empty" : "host";
+    return plan.network == sandbox::Network::none ? "none" : "host";
 }
 
 std::string bind_in_words(const sandbox::Bind& bind) {
@@ -218,7 +218,7 @@ void add_rights(Lines& lines, const Plan& plan) {
     if (!plan.landlock) return;
     lines.sandbox("scope_signals", in_words(plan.scope_signals));
     lines.sandbox("scope_abstract_sockets", in_words(plan.scope_abstract_sockets));
-    const bool empty = plan.network == sandbox::Network::empty;
+    const bool empty = plan.network == sandbox::Network::none;
     lines.sandbox("tcp_bind", empty ? "none" : ports_in_words(plan.tcp_bind));
     lines.sandbox("tcp_connect", empty ? "none" : ports_in_words(plan.tcp_connect));
 }

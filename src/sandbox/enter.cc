@@ -243,7 +243,7 @@ void Child::set_oom_score() {
 void Child::make_namespaces() {
     const auto apart = static_cast<int>(prepared_.namespaces & (CLONE_NEWIPC | CLONE_NEWUTS));
     if (apart != 0) must(Stage::namespaces, ::unshare(apart), "ipc and uts namespaces of its own");
-    if (plan_.network == Network::empty) must(Stage::network, ::unshare(CLONE_NEWNET), "a network namespace of its own");
+    if (plan_.network == Network::none) must(Stage::network, ::unshare(CLONE_NEWNET), "a network namespace of its own");
     if (plan_.network == Network::named) join_network();
     if (plan_.time_namespace) make_time();
 }

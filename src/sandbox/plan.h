@@ -22,7 +22,7 @@ enum class Root : std::uint8_t {
     host,     // the host's own tree, untouched (profile `unconfined` only)
 };
 
-enum class Network : std::uint8_t { empty, host, named };   // named: the namespace at `network_path`
+enum class Network : std::uint8_t { none, host, named };   // named: the namespace at `network_path`
 
 // What of other processes the sandbox shows in /proc.
 enum class ProcView : std::uint8_t {
@@ -258,7 +258,7 @@ struct Plan {
     bool user_namespace = false;
     std::vector<IdRange> uid_map;         // each has the worker's own number in it
     std::vector<IdRange> gid_map;
-    Network network = Network::empty;
+    Network network = Network::none;
     std::string network_path;             // of Network::named: "/run/netns/blue"
     std::string hostname;                 // in its uts namespace; empty: the worker's name
 

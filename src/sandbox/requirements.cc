@@ -53,7 +53,7 @@ constexpr std::array requirements = std::to_array<Requirement>({
     {"landlock_scope", "Linux 6.12, Landlock ABI 6", "", "preferred = [\"landlock_scope\"]",
      // Namespaces of its own keep it as well from what the scopes are about.
      [](const Plan& p) {
-         const bool by_namespaces = p.pid_namespace && p.network == Network::empty;
+         const bool by_namespaces = p.pid_namespace && p.network == Network::none;
          return p.landlock && (p.scope_signals || p.scope_abstract_sockets) && !by_namespaces;
      },
      [](const Kernel& k) { return k.landlock >= 6; }, [](Plan& p) { p.scope_signals = p.scope_abstract_sockets = false; }},

@@ -37,7 +37,7 @@ void allow_system(Collector& collector, const Plan& plan) {
 
 // In a network of its own nothing is allowed; elsewhere only what the plan restricts is asked about.
 std::uint64_t handled_of_net(const Plan& plan, std::uint64_t known) {
-    if (plan.network == Network::empty) return known;
+    if (plan.network == Network::none) return known;
     const bool connects = plan.tcp_connect.restricted || connects_beside_listeners(plan.calls);
     return known & ((plan.tcp_bind.restricted ? bind_tcp : 0) | (connects ? connect_tcp : 0));
 }

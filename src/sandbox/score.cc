@@ -10,7 +10,7 @@ constexpr Weight table[] = {
     {"seccomp denies", 14, "profile = \"strict\" or \"service\": a filter of its own"},
     {"effective capabilities", 12, "leave out capabilities: what needs them is asked for by a grant"},
     {"landlock", 9, "profile = \"strict\" or \"service\", on a kernel with Landlock"},
-    {"network namespace", 9, "network = \"empty\": addresses come by grants"},
+    {"network namespace", 9, "network = \"none\": addresses come by grants"},
     {"no_new_privs", 8, "profile = \"strict\" or \"service\""},
     {"mount namespace", 8, "root = \"system\""},
     {"bounding capabilities", 6, "leave out capabilities"},

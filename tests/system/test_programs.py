@@ -341,7 +341,7 @@ class Haproxy(ProgramTest):
         self.assert_confined("haproxy")
 
     def test_in_an_empty_network_it_passes_on_to_a_unix_socket_alone(self):
-        self.proxy('network = "empty"\nbeside_listeners = "connect"\n')
+        self.proxy('network = "none"\nbeside_listeners = "connect"\n')
         self.assertEqual(self.get("/"), (200, "a page\n"))
         self.assertEqual(self.get("/tcp")[0], 503)
 

@@ -121,7 +121,7 @@ Change change_of(std::uint32_t mechanism) {
         case attempts::no_new_privileges: return [](Sandbox& sandbox) { sandbox.plan.no_new_privileges = true; };
         case attempts::mounts: return tree_of_its_own;
         case attempts::pids: return [](Sandbox& sandbox) { sandbox.plan.pid_namespace = true; };
-        case attempts::network: return [](Sandbox& sandbox) { sandbox.plan.network = Network::empty; };
+        case attempts::network: return [](Sandbox& sandbox) { sandbox.plan.network = Network::none; };
         case attempts::ipc: return [](Sandbox& sandbox) { sandbox.plan.ipc_namespace = true; };
         case attempts::uts: return [](Sandbox& sandbox) { sandbox.plan.uts_namespace = true; };
         case attempts::cgroups: return [](Sandbox& sandbox) { sandbox.plan.cgroup_namespace = true; };

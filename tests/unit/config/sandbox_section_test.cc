@@ -18,7 +18,7 @@ TEST_CASE("without a word the sandbox is strict") {
     CHECK(plan.pid_namespace);
     CHECK(plan.ipc_namespace);
     CHECK(plan.uts_namespace);
-    CHECK_EQ(plan.network, sandbox::Network::empty);
+    CHECK_EQ(plan.network, sandbox::Network::none);
     CHECK_EQ(plan.root, sandbox::Root::system);
     CHECK(plan.landlock);
     CHECK(plan.calls.enabled);
@@ -55,8 +55,8 @@ TEST_CASE("open leaves the host as it is, but gives no privilege") {
 }
 
 TEST_CASE("single keys differ from the profile, wherever the profile stands") {
-    CHECK_EQ(sandbox("network = \"empty\"\nprofile = \"service\"\n").network, sandbox::Network::empty);
-    CHECK_FALSE(sandbox("network = \"empty\"\nprofile = \"service\"\n").calls.network);
+    CHECK_EQ(sandbox("network = \"none\"\nprofile = \"service\"\n").network, sandbox::Network::none);
+    CHECK_FALSE(sandbox("network = \"none\"\nprofile = \"service\"\n").calls.network);
     CHECK_EQ(sandbox("network = \"host\"\n").network, sandbox::Network::host);
     CHECK(sandbox("profile = \"unconfined\"\nroot = \"system\"\n").mount_namespace);
 }
@@ -108,7 +108,7 @@ TEST_CASE("a network is empty, the host's, or one that somebody else made") {
     CHECK_EQ(plan.network, sandbox::Network::named);
     CHECK_EQ(plan.network_path, "/run/netns/blue");
     CHECK(plan.calls.network);
-    CHECK_NE(sandbox_complaints("network = \"emty\"\n").find("did you mean \"empty\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("network = \"nne\"\n").find("did you mean \"none\"?"), std::string::npos);
 }
 
 TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processes") {

@@ -83,7 +83,7 @@ private:
         plan.pid_namespace = !once_in(3);
         plan.ipc_namespace = !once_in(3);
         plan.uts_namespace = !once_in(3);
-        plan.network = once_in(2) ? Network::host : Network::empty;
+        plan.network = once_in(2) ? Network::host : Network::none;
         plan.cgroup_namespace = kernel_.cgroup_namespaces && once_in(2);
         plan.time_namespace = kernel_.time_namespaces && once_in(4);
         plan.boottime_offset = below(1000);
@@ -348,7 +348,7 @@ constexpr Case cases[] = {
     {"mount namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::mount_namespace>(e), "mount namespace"); }},
     {"pid namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::pid_namespace>(e), "pid namespace"); }},
     {"network namespace",
-     [](Expected& e, Drawing&) { return if_so(std::exchange(e.plan.network, Network::empty) == Network::host, "network namespace"); }},
+     [](Expected& e, Drawing&) { return if_so(std::exchange(e.plan.network, Network::none) == Network::host, "network namespace"); }},
     {"ipc namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::ipc_namespace>(e), "ipc namespace"); }},
     {"uts namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::uts_namespace>(e), "uts namespace"); }},
     {"cgroup namespace", [](Expected& e, Drawing&) { return if_so(turn_on<&Plan::cgroup_namespace>(e), "cgroup namespace"); }},
