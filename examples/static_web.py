@@ -7,7 +7,7 @@ mistake is made here.
 
     [worker.web]
     exec = ["/usr/bin/python3", "/usr/share/doc/warder/examples/static_web.py"]
-    ready = "channel"
+    ready = "libwarder"
     environment = { PYTHONDONTWRITEBYTECODE = "1" }
     [worker.web.grants]
     http = { listen = "tcp:127.0.0.1:8080" }

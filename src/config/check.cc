@@ -263,7 +263,7 @@ private:
             error(worker, "door", "the grants take " + std::to_string(environment.back().size()) + " bytes to tell, and the kernel passes " +
                                       std::to_string(max_variable) + " in one variable", "grant trees and ranges instead of many single things");
         }
-        if (worker.rule.ready == supervise::ReadyBy::channel) {
+        if (worker.rule.ready == supervise::ReadyBy::libwarder) {
             warning(worker, "ready", "a program that knows nothing of Warder does not say that it is ready",
                     "take ready = \"exec\", or call warder.monkey.ready()");
         }

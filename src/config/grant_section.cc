@@ -217,7 +217,7 @@ void read_grant(Section& grants, const Node& node, Worker& into) {
     if (grant.shape.until_ready && into.rule.ready == supervise::ReadyBy::exec) {
         grants.complaints().warning(node.find("until")->place,
                                     into.name + " counts as ready as soon as it runs: this grant is over before it begins",
-                                    "add ready = \"channel\" or \"notify\"");
+                                    "add ready = \"libwarder\" or \"notify\"");
     }
     into.grants.push_back(std::move(grant));
 }

@@ -25,7 +25,7 @@ constexpr std::array<Choice<Door>, 1> door_choices{{
 
 constexpr std::array<Choice<ReadyBy>, 3> ready_choices{{
     {"exec", ReadyBy::exec},
-    {"channel", ReadyBy::channel},
+    {"libwarder", ReadyBy::libwarder},
     {"notify", ReadyBy::notify},
 }};
 

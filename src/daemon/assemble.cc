@@ -75,7 +75,7 @@ config::Worker log_keeper(const config::Daemon& daemon, const std::string& progr
     keeper.sandbox.arguments = {program};
     keeper.sandbox.user = keeper.name;
     make_strict(keeper.sandbox);
-    keeper.rule.ready = supervise::ReadyBy::channel;
+    keeper.rule.ready = supervise::ReadyBy::libwarder;
     keeper.rule.restart.limit = 0;
     policy::Grant logs;
     logs.name = "logs";
@@ -104,7 +104,7 @@ config::Worker resolver(const std::string& program) {
     for (const auto* path : {"/etc", "/run/systemd/resolve", "/run/nscd", "/run/dbus", "/var/lib/sss/pipes", "/var/lib/extrausers"}) {
         if (::access(path, F_OK) == 0) worker.sandbox.binds.push_back({path, path, false, false});
     }
-    worker.rule.ready = supervise::ReadyBy::channel;
+    worker.rule.ready = supervise::ReadyBy::libwarder;
     worker.rule.restart.limit = 0;
     worker.max_in_flight = in_flight_of_ours;
     return worker;

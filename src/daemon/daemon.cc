@@ -332,7 +332,7 @@ void Daemon::said_hello(WorkerId id) { channels_.greeted(id, now_); }
 void Daemon::said_ready(WorkerId id) {
     if (auto* worker = roster_->find(id)) {
         privileges_.become_root();
-        worker->said_ready(supervise::ReadyBy::channel, now_);
+        worker->said_ready(supervise::ReadyBy::libwarder, now_);
     }
     if (is_resolver(id)) {
         resolver_up_ = true;

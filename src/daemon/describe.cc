@@ -18,7 +18,7 @@ std::string signal_name(int signal) {
 std::string name_of(supervise::ReadyBy ready) {
     switch (ready) {
         case supervise::ReadyBy::exec: return "exec";
-        case supervise::ReadyBy::channel: return "channel";
+        case supervise::ReadyBy::libwarder: return "libwarder";
         case supervise::ReadyBy::notify: return "notify";
     }
     return "unknown";

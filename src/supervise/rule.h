@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 enum class ReadyBy : std::uint8_t {
     exec,      // its program runs
-    channel,   // it says so over the broker's socket
+    libwarder, // it says so over the broker's socket
     notify,    // it says READY=1 to NOTIFY_SOCKET, sd_notify(3)
 };
 

@@ -240,7 +240,7 @@ void Worker::said_ready(ReadyBy by, Instant now) {
 
 // Only what is said over its socket comes late by that.
 void Worker::was_held_back(Duration by, Instant now) {
-    const bool waited_for = life_.state == State::starting && life_.program_runs && settings_.rule.ready == ReadyBy::channel;
+    const bool waited_for = life_.state == State::starting && life_.program_runs && settings_.rule.ready == ReadyBy::libwarder;
     if (!waited_for || life_.deadline == Instant::never()) return;
     life_.deadline = life_.deadline + by;
     arm(now);

@@ -121,7 +121,7 @@ class Fairness(WarderTest):
 
     def do(self, name, grants, steps):
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'
-        return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
+        return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"libwarder\"\n"
                 f"restart = \"never\"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n{out}\n{grants}\n")
 
     STEPS = ["c.open('site', 'a').read()", "(s := c.listen('http')).getsockname()[0]", "c.secret('key').decode()",

@@ -149,7 +149,7 @@ class Paths(WarderTest):
 
     def doer(self, steps, grants, extra=""):
         out = f'out = {{ append = "{self.home}/out/attacker", owner = "worker", type = "file" }}'
-        return (f"[worker.attacker]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
+        return (f"[worker.attacker]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"libwarder\"\n"
                 f"restart = \"never\"\n{extra}\n[worker.attacker.sandbox]\n{SANDBOX}bind_writable = [\"{self.home}/drop\"]\n"
                 f"[worker.attacker.grants]\n{out}\n{grants}\n")
 

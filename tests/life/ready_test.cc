@@ -84,12 +84,12 @@ TEST_CASE("WATCHDOG=1 is noted") {
 TEST_CASE("a worker that is ready by the channel is not made ready by NOTIFY_SOCKET's word, but by the broker's") {
     Loop loop;
     WorkerSettings settings = sleeper("web");
-    settings.rule.ready = ReadyBy::channel;
+    settings.rule.ready = ReadyBy::libwarder;
     Worker& worker = loop.start(std::move(settings));
     REQUIRE(loop.until([&] { return worker.life().program_runs; }));
     worker.said_ready(ReadyBy::notify, now());
     CHECK(worker.state() == State::starting);
-    worker.said_ready(ReadyBy::channel, now());
+    worker.said_ready(ReadyBy::libwarder, now());
     CHECK(worker.state() == State::ready);
     worker.said_status("warm\x07");
     CHECK(worker.snapshot().status == "warm?");

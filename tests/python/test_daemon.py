@@ -76,7 +76,7 @@ class DaemonTest(unittest.TestCase):
             file.write(text)
         os.chmod(path, mode)
 
-    def worker(self, name, *command, ready="channel", requesters="main", grants=()):
+    def worker(self, name, *command, ready="libwarder", requesters="main", grants=()):
         self.config += WORKER.format(
             name=name, python=PYTHON, command=", ".join(f'"{word}"' for word in command), ready=ready,
             requesters=requesters, root=ROOT, home=self.home,

@@ -289,7 +289,7 @@ class WarderTest(unittest.TestCase):
 
 def peaceful(home, name="bystander", pause=0.01):
     """A worker that asks for a file over and over and counts: it must notice nothing of what others do."""
-    return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', 'bystander', str(pause))}ready = \"channel\"\n"
+    return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/hostile/attacks.py', 'bystander', str(pause))}ready = \"libwarder\"\n"
             f"[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n"
             f'out = {{ append = "{home}/out/{name}", owner = "worker", type = "file" }}\n'
             f'site = {{ read = "{home}/site/" }}\n')

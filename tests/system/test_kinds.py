@@ -14,7 +14,7 @@ class Doing(WarderTest):
 
     def worker_of(self, name, grants, steps, extra=""):
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'
-        return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"channel\"\n"
+        return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *steps)}ready = \"libwarder\"\n"
                 f"restart = \"never\"\n{extra}\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n{out}\n{grants}\n")
 
     def do(self, grants, *steps, extra="", others="", daemon=""):

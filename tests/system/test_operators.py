@@ -10,7 +10,7 @@ from harness import BUILD, ROOT, WarderTest, free_port, program, wait_for
 
 
 def web(home, port, extra=""):
-    return (f'[worker.web]\nexec = ["{BUILD}/examples/static-web"]\nready = "channel"\n{extra}\n'
+    return (f'[worker.web]\nexec = ["{BUILD}/examples/static-web"]\nready = "libwarder"\n{extra}\n'
             f'[worker.web.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{port}" }}\nsite = {{ read = "{home}/site/" }}\n')
 
 

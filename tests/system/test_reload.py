@@ -80,7 +80,7 @@ class Reload(WarderTest):
 
     def test_a_worker_whose_grants_a_reload_changed_is_told_and_others_are_not(self):
         def listener(name, grants=""):
-            return (f"[worker.{name}]\n{python_worker(ROOT + '/tests/system/listening.py')}ready = \"channel\"\n"
+            return (f"[worker.{name}]\n{python_worker(ROOT + '/tests/system/listening.py')}ready = \"libwarder\"\n"
                     f"[worker.{name}.sandbox]\n{SANDBOX}[worker.{name}.grants]\n"
                     f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n{grants}\n')
 
@@ -98,7 +98,7 @@ class Reload(WarderTest):
 
     def stubborn(self, more="", asks="dns"):
         """Ignores SIGTERM, is killed after two seconds, and asks for `dns` all the time."""
-        return (f"[worker.one]\n{python_worker(ROOT + '/tests/system/stubborn.py', asks)}ready = \"channel\"\nstop_timeout = \"2s\"\n"
+        return (f"[worker.one]\n{python_worker(ROOT + '/tests/system/stubborn.py', asks)}ready = \"libwarder\"\nstop_timeout = \"2s\"\n"
                 f"[worker.one.sandbox]\n{SANDBOX}[worker.one.grants]\n"
                 f'out = {{ append = "{self.home}/out", owner = "worker", type = "file" }}\n{more}')
 

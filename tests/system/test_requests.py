@@ -13,7 +13,7 @@ from harness import SANDBOX, ROOT, WarderTest, free_port, python_worker, wait_fo
 class Requests(WarderTest):
     def ask(self, grants, *steps, daemon="", before=None):
         out = f'out = {{ append = "{self.home}/out/asker", owner = "worker", type = "file" }}'
-        self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"channel\"\n"
+        self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"libwarder\"\n"
                    f"restart = \"never\"\n[worker.asker.sandbox]\n{SANDBOX}\n[worker.asker.grants]\n{out}\n{grants}\n", daemon)
         if before:
             before()
@@ -150,7 +150,7 @@ class Requests(WarderTest):
         os.symlink("releases/42", self.path("current"))
         steps = ["read site page"] * 2
         out = f'out = {{ append = "{self.home}/out/asker", owner = "worker", type = "file" }}'
-        self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"channel\"\n"
+        self.start(f"[worker.asker]\n{python_worker(f'{ROOT}/tests/system/asker.py', *steps)}ready = \"libwarder\"\n"
                    f"restart = \"never\"\n[worker.asker.sandbox]\n{SANDBOX}\n[worker.asker.grants]\n{out}\n"
                    f'site = {{ read = "{self.home}/current/" }}\n')
         self.assertEqual(self.results("asker", 3)[0]["value"], "forty-two")

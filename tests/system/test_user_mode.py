@@ -191,7 +191,7 @@ class UserModeTest(unittest.TestCase):
             [worker.probe]
             exec = ["{PYTHON}", "{self.path('probe.py')}", "{self.home}"]
             environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
-            ready = "channel"
+            ready = "libwarder"
             restart = "never"
             [worker.probe.sandbox]
             bind = ["{self.path('probe.py')}", "{self.path('python')}"]
@@ -341,7 +341,7 @@ time.sleep(1000)
         self.start(f"""
             [worker.web]
             exec = ["{self.path('b/examples/static-web')}"]
-            ready = "channel"
+            ready = "libwarder"
             restart = {{ delay = "10ms" }}
             [worker.web.grants]
             http = {{ listen = "tcp:127.0.0.1:{port}" }}
@@ -380,7 +380,7 @@ time.sleep(1000)
             [worker.asker]
             exec = ["{PYTHON}", "{self.path('ask.py')}"]
             environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
-            ready = "channel"
+            ready = "libwarder"
             [worker.asker.sandbox]
             bind = ["{self.path('ask.py')}", "{self.path('python')}"]
             directories = ["state", "cache"]

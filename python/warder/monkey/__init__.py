@@ -140,7 +140,7 @@ def unpatch_all() -> None:
 
 
 def ready(text: str = "") -> None:
-    """This worker does its work now: for `ready = "channel"`."""
+    """This worker does its work now: for `ready = "libwarder"`."""
     if _state.broker is None:
         raise OSError(errno.ENOTCONN, "warder.monkey has no connection to warderd")
     _state.broker.say_ready(text)

@@ -130,7 +130,7 @@ TEST_CASE("what an unmodified program would miss behind its door is told") {
     CHECK_EQ(of("grants.g = { read = \"/srv/\", also = [\"stat\"] }\n"), "");
     CHECK_EQ(of("grants.g = { read = \"/srv/a.txt\" }\n"), "");
     CHECK_NE(of("grants.g = { read = \"/srv/\" }\n").find("add also = [\"stat\", \"list\"]"), std::string::npos);
-    CHECK_NE(of("ready = \"channel\"\n").find("does not say that it is ready"), std::string::npos);
+    CHECK_NE(of("ready = \"libwarder\"\n").find("does not say that it is ready"), std::string::npos);
     const auto run = [](const std::string& exec, const std::string& keys) {
         return shown(resolved_text("[worker.web]\nexec = [\"/usr/bin/web\", " + exec + "]\n" + keys).problems);
     };

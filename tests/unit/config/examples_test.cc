@@ -49,7 +49,7 @@ void take_names(const std::string& text, std::string_view marker, std::string_vi
 std::string whole(std::string example) {
     if (example.starts_with("limits")) return std::string("[worker.x]\nexec = \"/x\"\n").append(example);
     if (example.find("\n[") == std::string::npos && !example.starts_with("[")) {
-        return std::string("[worker.x]\nexec = \"/x\"\nready = \"channel\"\n[worker.x.grants]\n").append(example);
+        return std::string("[worker.x]\nexec = \"/x\"\nready = \"libwarder\"\n[worker.x.grants]\n").append(example);
     }
     std::set<std::string> names;
     take_names(example, "[worker.", ".]", names);

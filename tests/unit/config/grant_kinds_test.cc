@@ -268,7 +268,7 @@ TEST_CASE("the log is the system's, or at another path") {
 }
 
 TEST_CASE("any grant that is asked for has a shape") {
-    const Grant shaped = worker("ready = \"channel\"\ngrants.g = { read = \"/a\", max_uses = 1, until = \"ready\", max_rate = 10 }\n")
+    const Grant shaped = worker("ready = \"libwarder\"\ngrants.g = { read = \"/a\", max_uses = 1, until = \"ready\", max_rate = 10 }\n")
                              .grants.at(0);
     CHECK_EQ(shaped.shape.uses, 1);
     CHECK(shaped.shape.until_ready);

@@ -132,7 +132,7 @@ TEST_CASE("report: show joins life, rules, sandbox, what stays open, and grants"
     show.origin = "warder.toml:4";
     show.program = {"/usr/bin/web", "--port", "80"};
     show.requesters = "main";
-    show.ready = "channel";
+    show.ready = "libwarder";
     show.restart = "always";
     show.stop = "TERM";
     show.sandbox = {{"capabilities", "none", "none", Evidence::read, true}, {"landlock", "on", "", Evidence::none, false}};

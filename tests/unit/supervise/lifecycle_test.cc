@@ -97,7 +97,7 @@ TEST_CASE("a worker that says when it is ready is starting until it says so") {
 
 TEST_CASE("ready may be said before the closing of the status pipe was seen") {
     Story story;
-    story.rule.ready = ReadyBy::channel;
+    story.rule.ready = ReadyBy::libwarder;
     story.on(Kind::start).on(Kind::said_ready);
     CHECK(story.life.state == State::ready);
     story.on(Kind::program_runs);
@@ -796,7 +796,7 @@ struct Walk {
 }  // namespace
 
 TEST_CASE("whatever happens in whatever state, what must hold holds") {
-    for (const ReadyBy ready : {ReadyBy::exec, ReadyBy::channel, ReadyBy::notify}) {
+    for (const ReadyBy ready : {ReadyBy::exec, ReadyBy::libwarder, ReadyBy::notify}) {
         for (const RestartPolicy policy : {RestartPolicy::never, RestartPolicy::on_failure, RestartPolicy::always}) {
             Walk walk{small_rule(ready, policy), {}, {}, 0, {}};
             walk.go();
