@@ -11,7 +11,7 @@
  *     Each function lists its own errnos. These may come from every function that takes a connection and talks:
  *         ECONNRESET  warderd has ended the session, or has ended
  *         EPERM       this process was forked from the one that connected, and the configuration lets only the
- *                     worker's main process ask (requesters = "main")
+ *                     worker's main process ask (request_access = "main")
  *         EPROTO      the other side broke the protocol; the connection is of no more use
  *         EMFILE      this process has no room for another descriptor
  *         EDQUOT      over a quota
@@ -26,8 +26,8 @@
  *     the NUL, writes at most `size` bytes, the last of them a NUL, and what is longer is cut. Size 0 only measures.
  *  5. Threads. One connection may be used by any number of threads at once; requests of several threads take turns.
  *     warder_close() is for when no other call is running on that connection.
- *  6. fork(2). Under requesters = "main" (the default), every call of a forked child fails with EPERM and touches nothing.
- *     Under requesters = "group" children that were forked after the connect use the same connection, each safely
+ *  6. fork(2). Under request_access = "main" (the default), every call of a forked child fails with EPERM and touches nothing.
+ *     Under request_access = "all" children that were forked after the connect use the same connection, each safely
  *     beside the others. A stop or reload event always goes to the process that connected; any other event to the process
  *     that happened to read it. warder_fd() gives another descriptor in the child. The connection does not live over
  *     exec.
@@ -280,7 +280,7 @@ typedef struct warder_end {
 } warder_end;
 
 /* Waits until the command of `process` has ended, as warder_next_event does, and says how: warderd tells the worker, which is no
- * parent of it and could not wait(2) for it. Each end is told once, in whichever process of requesters = "group" waits for it;
+ * parent of it and could not wait(2) for it. Each end is told once, in whichever process of request_access = "all" waits for it;
  * other events stay. A thread or process that is in warder_next_event meanwhile may get it instead. The descriptors of `process`
  * may be closed already. An end that nobody waited for is given up when another command has the same pid.
  * Returns 0 with `end` filled, or -1. errno: ETIMEDOUT (not in time), EOVERFLOW (1024 ends lay there that nobody waited for, so the

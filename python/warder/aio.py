@@ -541,7 +541,7 @@ class AsyncConnection:
 
     def _check_process(self) -> None:
         if self._group is None and os.getpid() != self._pid:
-            raise PermissionError(errno.EPERM, 'only the main process may ask (requesters = "main")')
+            raise PermissionError(errno.EPERM, 'only the main process may ask (request_access = "main")')
 
     @contextlib.asynccontextmanager
     async def _whole_turn(self) -> AsyncIterator[None]:

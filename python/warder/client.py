@@ -3,8 +3,8 @@
 Threads. Any number may ask at once over one connection. One of them at a time reads for all, without holding the lock
 while it waits; it hands each reply to whom it belongs and, when it has its own, leaves the reading to the next.
 
-Fork. Where warderd lends to the main process alone (requesters = "main"), a child's requests are PermissionError and
-touch nothing. Where the group may ask (requesters = "group"), processes take turns by a record lock: each round trip is
+Fork. Where warderd lends to the main process alone (request_access = "main"), a child's requests are PermissionError and
+touch nothing. Where the group may ask (request_access = "all"), processes take turns by a record lock: each round trip is
 whole before the next, so nobody reads another's reply.
 """
 
@@ -291,7 +291,7 @@ class Connection:
 
     def wait(self, process: Process, timeout: float | None = None) -> End | None:
         """How a command ended, waiting at most `timeout` seconds; None when it has not. Each end is told once, to the process that
-        reads it (requesters = "group"); other events stay for next_event()."""
+        reads it (request_access = "all"); other events stay for next_event()."""
         self._check_process()
         return self._wait(lambda: link.take_end(self._events, process.pid), timeout)
 
@@ -554,7 +554,7 @@ class Connection:
 
     def _check_process(self) -> None:
         if self._group is None and os.getpid() != self._pid:
-            raise PermissionError(errno.EPERM, 'only the main process may ask (requesters = "main")')
+            raise PermissionError(errno.EPERM, 'only the main process may ask (request_access = "main")')
 
     # Fork
 

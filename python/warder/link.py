@@ -215,7 +215,7 @@ class Ids:
 
 
 class Group:
-    """Processes that share one socket (requesters = "group"); each process made by fork has this object too.
+    """Processes that share one socket (request_access = "all"); each process made by fork has this object too.
 
     Whose turn it is says a POSIX record lock, which belongs to a process and goes with it; threads of one process must
     not use it at once. A stop or reload that another process happened to read goes to the owner, which connected.

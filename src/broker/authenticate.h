@@ -8,7 +8,7 @@
 namespace warder::broker {
 
 enum class Sender {
-    requester,   // the worker's main process, or under requesters = "group" a member of its cgroup
+    requester,   // the worker's main process, or under request_access = "all" a member of its cgroup
     relative,    // of this worker, but not one that may ask
     unknown,     // no credentials: nothing is known, nothing is answered
 };

@@ -129,7 +129,7 @@ void Broker::take_requester(Principal& principal, const protocol::Message& messa
 void Broker::refuse_relative(Principal& principal, const protocol::Message& message, Credentials sender, Instant now) {
     const auto requests = protocol::decode_ask(message);
     const std::string_view text =
-        "only this worker's main process may ask (requesters = \"main\"); requesters = \"group\" would allow its descendants";
+        "only this worker's main process may ask (request_access = \"main\"); request_access = \"all\" would allow its descendants";
     principal.session->requests.owe(requests ? static_cast<std::uint32_t>(requests->size()) : 1, now);
     if (message.type != protocol::Type::ask || !requests) {
         return reply(principal, protocol::encode_done(outgoing_, message.id, {EPERM, Reason::not_requester, text}));

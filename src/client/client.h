@@ -1,5 +1,5 @@
 // Client: the worker's side of the protocol. It knows how to ask and how to match a reply with its question while other
-// threads, and under `requesters = "group"` other processes, do the same over the same socket. It decides nothing.
+// threads, and under `request_access = "all"` other processes, do the same over the same socket. It decides nothing.
 //
 // A round trip is one turn at the line (client/line.h), so the next message is its own reply, an event (queued), or the late
 // reply to somebody who died waiting (dropped, its descriptors closed). Ids come from a page shared with the children, so
@@ -123,7 +123,7 @@ private:
 
     enum class Looked { all_taken, somebody_else_does };
 
-    static constexpr const char* forked = "asking from a forked process (requesters = \"main\")";
+    static constexpr const char* forked = "asking from a forked process (request_access = \"main\")";
 
     Client() = default;
     Result<void> set_up(int socket);

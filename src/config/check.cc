@@ -270,7 +270,7 @@ private:
         const auto forks = std::ranges::find_if(worker.sandbox.arguments, known_to_fork);
         if (worker.requesters == Requesters::main && forks != worker.sandbox.arguments.end()) {
             warning(worker, "door", quoted(*forks) + " has child processes do its work, and only the main process may ask",
-                    "add requesters = \"group\"");
+                    "add request_access = \"all\"");
         }
         if (forks != worker.sandbox.arguments.end() && forks->find("gunicorn") != std::string::npos && !may_fchmod(worker.sandbox.calls)) {
             warning(worker, "door", "gunicorn's workers tell that they are alive by fchmod, which this filter denies", "add allow_calls = [\"fchmod\"]");

@@ -156,7 +156,7 @@ void add_identity(Lines& lines, const Worker& worker) {
     lines.add("user", worker.user).add("group", worker.group).add("supplementary_groups", worker.supplementary_groups);
     // Numbers as resolved: a user that got another uid is another worker. Those from the range stay with their name.
     lines.add("uid", worker.sandbox.uid).add("gid", worker.sandbox.gid).add("groups", worker.sandbox.groups);
-    lines.add("requesters", worker.requesters).add("door", worker.door).add("max_pending_requests", worker.max_pending_requests);
+    lines.add("request_access", worker.requesters).add("door", worker.door).add("max_pending_requests", worker.max_pending_requests);
     lines.add("max_lent_memory", worker.max_lent_memory);
     lines.add("max_request_rate", worker.max_request_rate).add("max_fds_in_flight", worker.max_in_flight);
 }

@@ -69,7 +69,7 @@ private:
         if (!worker_.group.empty()) error("group", "it cannot be put into another group", "leave out group");
         if (!worker_.supplementary_groups.empty()) error("supplementary_groups", "it cannot be put into other groups", "leave them out");
         if (worker_.requesters == Requesters::group) {
-            error("requesters", "requesters = \"group\" cannot be had", "write requesters = \"main\"");
+            error("request_access", "request_access = \"all\" cannot be had", "write request_access = \"main\"");
         }
     }
 
@@ -228,7 +228,7 @@ std::vector<std::string> lacks_without_root(const Standing& standing) {
             "; pid namespaces, roots of their own, Landlock and seccomp are what keeps workers apart, and are not optional",
         "as = \"worker\" and as = \"root\" are the same: what is lent is what this user may open",
         "no ports below 1024, no raw sockets, devices, sysctls, other users, capabilities or real-time scheduling (refused by line)",
-        "requesters = \"main\" only; limits of groups only where this user's cgroup is delegated",
+        "request_access = \"main\" only; limits of groups only where this user's cgroup is delegated",
         "warderd is protected from root and other users, not from the other processes of this user",
         "descriptors in flight are counted together with those of this user's other programs",
     };

@@ -42,7 +42,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"timeoutstopsec timeoutstop stopgraceperiod stopwaitsecs killtimeout stoptimeout", "stop_timeout", in_worker},
     {"timeoutstartsec starttimeout startsecs", "ready_timeout", in_worker},
     {"type notifyaccess", "ready", in_worker, "ready = \"notify\" is what Type=notify is"},
-    {"notifyaccess", "requesters", in_worker},
+    {"notifyaccess", "request_access", in_worker},
     {"enabled autorun onboot enable", "autostart", in_worker},
     {"description documentation image build healthcheck labels containername", "", in_worker, "there is nothing like it here: a comment may say it"},
     {"ports expose publish listenstream listendatagram", "", in_worker, "a grant lends the socket: http = { listen = \"tcp:127.0.0.1:8080\" }"},

@@ -104,8 +104,8 @@ void check_requesters(const Config& config, std::vector<Problem>& problems) {
     if (config.daemon.cgroup != "none") return;
     for (const Worker& worker : config.workers) {
         if (worker.requesters != Requesters::group) continue;
-        problems.push_back(worker.marks.at("requesters")
-                               .problem(Severity::error, "requesters = \"group\" needs cgroups, and [daemon] says cgroup = \"none\""));
+        problems.push_back(worker.marks.at("request_access")
+                               .problem(Severity::error, "request_access = \"all\" needs cgroups, and [daemon] says cgroup = \"none\""));
     }
 }
 

@@ -16,7 +16,7 @@ constexpr Duration above_zero{1};
 
 constexpr std::array<Choice<Requesters>, 2> requesters_choices{{
     {"main", Requesters::main},
-    {"group", Requesters::group},
+    {"all", Requesters::group},
 }};
 
 constexpr std::array<Choice<Door>, 1> door_choices{{
@@ -51,7 +51,7 @@ constexpr std::array<Choice<int>, 10> signal_choices{{
 // Keys whose places are wanted after parsing.
 constexpr std::array<std::string_view, 10> marked_keys = {
     "exec", "user",  "group", "supplementary_groups", "sandbox",
-    "door", "ready", "requesters", "max_pending_requests", "max_fds_in_flight",
+    "door", "ready", "request_access", "max_pending_requests", "max_fds_in_flight",
 };
 
 bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -201,7 +201,7 @@ void read_into(const Node& node, Complaints& complaints, const Daemon& daemon, W
     Section section(node, "worker " + quoted(node.key), complaints);
     read_exec(section, node, worker.sandbox);
     read_identity(section, worker);
-    section.choice("requesters", worker.requesters, requesters_choices);
+    section.choice("request_access", worker.requesters, requesters_choices);
     section.choice("door", worker.door, door_choices);
     section.number("max_pending_requests", worker.max_pending_requests, 1, 4096);
     section.number("max_request_rate", worker.max_request_rate, 1, 1'000'000);

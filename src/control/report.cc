@@ -281,7 +281,7 @@ std::string show_json(const ShowReport& show, const Clock& clock) {
         put_worker(json, show.worker, clock);
         put_text_or_null(json, "origin", show.origin);
         put_strings(json, "program", show.program);
-        json.member("requesters", show.requesters).member("ready", show.ready);
+        json.member("request_access", show.requesters).member("ready", show.ready);
         json.member("restart", show.restart).member("stop", show.stop);
         put_sandbox(json, show.sandbox);
         put_strings(json, "open", show.open);

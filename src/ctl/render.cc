@@ -345,7 +345,7 @@ std::string render_show(const json& report, Colors colors) {
     rules.add("ready by", text(report, "ready"));
     rules.add("restart", text(report, "restart"));
     rules.add("stop", text(report, "stop"));
-    rules.add("may ask", text(report, "requesters"));
+    rules.add("may ask", text(report, "request_access"));
     out += "\n" + rules.render(colors) + render_sandbox(member(report, "sandbox"), colors);
     const Table grants = grants_table(member(report, "grants"));
     if (!grants.empty()) out += "\n" + grants.render(colors);

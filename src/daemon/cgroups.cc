@@ -32,7 +32,7 @@ bool is_root(const std::string& directory) { return ::access((directory + "/cgro
 
 std::string without_group(std::string_view why) {
     log_info("workers get no cgroup of their own: " + std::string(why) +
-             "; requesters = \"group\" and limits of groups are refused");
+             "; request_access = \"all\" and limits of groups are refused");
     return {};
 }
 

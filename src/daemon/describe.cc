@@ -173,7 +173,7 @@ control::ShowReport describe_worker(const config::Worker& worker, const supervis
     const sandbox::Plan& plan = settings == nullptr ? worker.sandbox : settings->plan;
     show.origin = worker.where.file + ":" + std::to_string(worker.where.line);
     show.program = plan.arguments;
-    show.requesters = worker.requesters == config::Requesters::group ? "group" : "main";
+    show.requesters = worker.requesters == config::Requesters::group ? "all" : "main";
     show.ready = name_of(worker.rule.ready);
     show.restart = restart_in_words(worker.rule.restart);
     show.stop = signal_name(worker.rule.stop.signal) + ", KILL after " + format_duration(worker.rule.stop.timeout);

@@ -188,7 +188,7 @@ void rehearse_sandboxes(Loaded& loaded) {
         const uid_t uid = named ? worker.sandbox.uid : loaded.config.daemon.uid_first;
         const auto made = assemble(worker, uid, named || !worker.group.empty() ? worker.sandbox.gid : uid);
         const bool for_requests = made.life.group == supervise::GroupWish::required;
-        if (!groups.any && for_requests) warn(worker, "requesters: \"group\" needs a cgroup, and warderd would have none");
+        if (!groups.any && for_requests) warn(worker, "request_access = \"all\" needs a cgroup, and warderd would have none");
         if (!groups.any && !worker.sandbox.pid_namespace) warn(worker, "pid_namespace: " + std::string(sandbox::needs_group_to_end));
         sandbox::Unfit unfit;
         const auto rehearsed = sandbox::rehearse(made.life.plan, unfit, groups.controllers);

@@ -87,7 +87,7 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings, sandbox::Unfi
     if (group_ || (settings.group == GroupWish::none && !required)) return {};
     if (around_.cgroup_directory.empty()) {
         if (!required) return {};
-        unfit = for_requests ? sandbox::Unfit{"requesters", "\"group\" needs a cgroup, and warderd has none"}
+        unfit = for_requests ? sandbox::Unfit{"request_access", "\"all\" needs a cgroup, and warderd has none"}
                              : sandbox::Unfit{"pid_namespace", std::string(sandbox::needs_group_to_end)};
         return failure(ENOTSUP, "a cgroup of its own");
     }

@@ -47,7 +47,7 @@ struct WorkerSettings {
     sandbox::Plan plan;
     Rule rule;
     GroupWish group = GroupWish::preferred;
-    bool pass_pidfds = false;   // SO_PASSPIDFD on our end of the channel: for requesters = "group"
+    bool pass_pidfds = false;   // SO_PASSPIDFD on our end of the channel: for request_access = "all"
     std::string origin;         // where its config stands, for sentences: "warder.toml:12"
     std::string fault;          // why this machine cannot run it, as far as the config could tell; empty: nothing is known
 };

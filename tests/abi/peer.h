@@ -10,8 +10,8 @@ extern "C" {
 typedef struct peer peer;
 
 enum peer_mode {
-    PEER_MAIN,             /* requesters = "main" */
-    PEER_GROUP,            /* requesters = "group" */
+    PEER_MAIN,             /* request_access = "main" */
+    PEER_GROUP,            /* request_access = "all" */
     PEER_NO_VERSION,       /* hello is answered with EPROTONOSUPPORT */
     PEER_REFUSES,          /* hello is answered with a done: EPERM */
     PEER_OTHER_VERSION,    /* hello is answered with a version that was not offered */

@@ -1,4 +1,4 @@
-"""Who asked: T8, T11, T13, T38, and requesters = "group"."""
+"""Who asked: T8, T11, T13, T38, and request_access = "all"."""
 
 import os
 import unittest
@@ -63,7 +63,7 @@ class Identity(WarderTest):
                          "needs cgroup v2")
     def test_a_descendant_in_a_user_namespace_may_ask_under_requesters_group(self):
         self.needs_user_namespaces()
-        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"', sandbox='user_namespace = "self"'))
+        self.start(self.script("attacker", "group_child_asks", self.site(), extra='request_access = "all"', sandbox='user_namespace = "self"'))
         child = self.results(count=2)[0]
         self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))
 
@@ -71,14 +71,14 @@ class Identity(WarderTest):
         self.start(self.script("attacker", "T13_a_child_asks", self.site()))
         child, main = self.results(count=2)
         self.assertEqual((child["child"]["errno"], child["child"]["fds"]), ("EPERM", 0))
-        self.assertIn('requesters = "group"', child["child"]["text"])
+        self.assertIn('request_access = "all"', child["child"]["text"])
         self.assertEqual((main["main"]["errno"], main["main"]["fds"]), (0, 1))
         self.assertEqual(self.audited(reason="not-requester")["verdict"], "denied")
 
     @unittest.skipUnless(os.path.exists("/sys/fs/cgroup/unified") or os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
                          "needs cgroup v2")
     def test_a_descendant_may_ask_under_requesters_group(self):
-        self.start(self.script("attacker", "group_child_asks", self.site(), extra='requesters = "group"'))
+        self.start(self.script("attacker", "group_child_asks", self.site(), extra='request_access = "all"'))
         child = self.results(count=2)[0]
         self.assertEqual((child["child"]["errno"], child["child"]["fds"]), (0, 1))
 

@@ -60,7 +60,7 @@ class Inside(WarderTest):
     def worker_named(self, name, requesters):
         again = 'restart = { policy = "always", delay = "300ms", jitter = 0.0, factor = 1.0, limit = 0 }'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *self.STEPS)}ready = \"libwarder\"\n{again}\n"
-                f'requesters = "{requesters}"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n'
+                f'request_access = "{requesters}"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n'
                 f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n'
                 f'{name}s = {{ read = "{self.home}/{name}/" }}\n')
 

@@ -40,7 +40,7 @@ WORKER = """
 [worker.{name}]
 exec = ["{python}", "-W", "error", {command}]
 ready = "{ready}"
-requesters = "{requesters}"
+request_access = "{requesters}"
 environment = {{ PYTHONPATH = "/opt/warder/python", PYTHONDONTWRITEBYTECODE = "1" }}
 restart = {{ policy = "always", delay = "50ms" }}
 [worker.{name}.sandbox]
@@ -76,7 +76,7 @@ class DaemonTest(unittest.TestCase):
             file.write(text)
         os.chmod(path, mode)
 
-    def worker(self, name, *command, ready="libwarder", requesters="main", grants=()):
+    def worker(self, name, *command, ready="libwarder", request_access="main", grants=()):
         self.config += WORKER.format(
             name=name, python=PYTHON, command=", ".join(f'"{word}"' for word in command), ready=ready,
             requesters=requesters, root=ROOT, home=self.home,

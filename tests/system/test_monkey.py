@@ -206,7 +206,7 @@ class Examples(MonkeyTest):
         self.application()
         options = ["-b", f"127.0.0.1:{self.port}", "--chdir", f"{self.home}/app", "--worker-class", kind, "--workers", "2", "--log-level", "debug"]
         self.both("web", ["/usr/bin/gunicorn", *options, "application:application"],
-                  f'site = {{ read = "{self.home}/site/", also = ["stat", "access"] }}', extra='requesters = "group"\n',
+                  f'site = {{ read = "{self.home}/site/", also = ["stat", "access"] }}', extra='request_access = "all"\n',
                   monkey=MONKEY[2:], sandbox='allow_calls = ["fchmod"]\n')   # bottle's own warnings are not ours
         self.assertEqual(self.served("web", "/index.html"), "a page\n")
         try:
@@ -356,7 +356,7 @@ class WithGevent(MonkeyTest):
         self.look_up_slowly("before")
 
     def test_a_slow_answer_stops_no_other_greenlet_where_processes_take_turns(self):
-        self.look_up_slowly("before", extra='requesters = "group"\n')
+        self.look_up_slowly("before", extra='request_access = "all"\n')
 
     def test_a_slow_answer_stops_no_other_greenlet_when_gevent_patches_later(self):
         self.look_up_slowly("after")
@@ -392,7 +392,7 @@ class Others(MonkeyTest):
             if child == 0:
                 os._exit(0 if all(in_threads()) else 1)
             print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-            """, f'site = {{ read = "{self.home}/site/" }}', extra='requesters = "group"\n', sandbox='allow_calls = ["mknod"]')
+            """, f'site = {{ read = "{self.home}/site/" }}', extra='request_access = "all"\n', sandbox='allow_calls = ["mknod"]')
         self.assertEqual(said, [[True] * 8, [True] * 12, 0])
 
     def test_a_child_that_may_not_ask_is_told_what_to_add(self):
@@ -410,13 +410,13 @@ class Others(MonkeyTest):
             os.waitpid(child, 0)
             print(json.dumps(os.read(reading, 1000).decode()))
             """, f'site = {{ read = "{self.home}/site/" }}')
-        self.assertIn('requesters = "group"', said[0])
+        self.assertIn('request_access = "all"', said[0])
 
     def test_a_signal_handler_opens_a_file_while_its_thread_waits_for_an_answer(self):
         self.open_in_handlers("")
 
     def test_a_signal_handler_opens_a_file_within_the_turn_that_it_interrupts(self):
-        self.open_in_handlers('requesters = "group"\n')
+        self.open_in_handlers('request_access = "all"\n')
 
     def open_in_handlers(self, extra):
         self.make("site/a", "a")

@@ -328,7 +328,7 @@ time.sleep(1000)
         items = {item["name"]: item for item in self.report("show", "warderd")["sandbox"]}
         self.assertEqual([name for name, item in items.items() if not item["matches"]], [])
         self.assertEqual(set(items["permitted capabilities"]["effective"].split()), {"CAP_SETPCAP", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT"})
-        for sentence in ("uid not separated", "no ports below 1024", "requesters = \"main\" only", "limits of groups"):
+        for sentence in ("uid not separated", "no ports below 1024", "request_access = \"main\" only", "limits of groups"):
             self.assertIn(sentence, self.log_text())
         if os.geteuid() == 0:
             self.assertIn("workers stay in this user's groups", self.log_text())
@@ -399,7 +399,7 @@ time.sleep(1000)
     def test_what_takes_root_is_refused_at_its_line(self):
         cases = {
             'user = "nobody"': "cannot become another user",
-            'requesters = "group"': 'requesters = "group" cannot be had',
+            'request_access = "all"': 'request_access = "all" cannot be had',
             "nice = -1": "niceness cannot be below warderd's own",
             "oom_score_adjust = -1": "oom score cannot be below warderd's own",
             'scheduling = "fifo:1"': "real time",

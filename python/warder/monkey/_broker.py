@@ -137,7 +137,7 @@ class Broker:
     def _exchange(self, encode: Callable[[int], bytes]) -> Datagram:
         if self._group is None:
             if os.getpid() != self._pid:
-                sentence = 'only the main process may ask: add requesters = "group" to its worker in warder.toml'
+                sentence = 'only the main process may ask: add request_access = "all" to its worker in warder.toml'
                 raise Denied(errno.EPERM, sentence, Reason.NOT_REQUESTER)
             return self._round(encode)
         with self._turn():

@@ -45,7 +45,7 @@ TEST_CASE("T13: another pid, uid or gid is not the one that may ask") {
     CHECK(identify_sender(settings, session, from({100, 61001, 0})) == Sender::relative);
 }
 
-TEST_CASE("T4: under requesters = \"group\" a descendant without a pidfd, or a life without a cgroup, proves nothing") {
+TEST_CASE("T4: under request_access = \"all\" a descendant without a pidfd, or a life without a cgroup, proves nothing") {
     PrincipalSettings settings;
     settings.requesters = protocol::Requesters::group;
     Session session = session_of(main_process);

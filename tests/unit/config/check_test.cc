@@ -136,8 +136,8 @@ TEST_CASE("what an unmodified program would miss behind its door is told") {
     };
     CHECK_NE(run("\"-m\", \"warder.monkey\"", "").find("add door = \"python\""), std::string::npos);
     CHECK_EQ(run("\"-m\", \"warder.monkey\"", "door = \"python\"\n"), "");
-    CHECK_NE(run("\"/usr/bin/gunicorn\"", "door = \"python\"\n").find("add requesters = \"group\""), std::string::npos);
-    const std::string group = "door = \"python\"\nrequesters = \"group\"\n";
+    CHECK_NE(run("\"/usr/bin/gunicorn\"", "door = \"python\"\n").find("add request_access = \"all\""), std::string::npos);
+    const std::string group = "door = \"python\"\nrequest_access = \"all\"\n";
     CHECK_NE(run("\"/usr/bin/gunicorn\"", group).find("add allow_calls = [\"fchmod\"]"), std::string::npos);
     CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "sandbox.allow_calls = [\"fchmod\"]\n"), "");
     CHECK_EQ(run("\"/usr/bin/gunicorn\"", group + "sandbox.profile = \"service\"\n"), "");

@@ -64,9 +64,9 @@ TEST_CASE("standing: what a file says itself is taken, also without root") {
 }
 
 TEST_CASE("standing: the uid says nothing of who asks, so what rests on it is refused at its place") {
-    const std::string text = said("requesters = \"group\"\nuser = \"www\"\ngroup = \"www\"\nsupplementary_groups = [\"adm\"]\n");
+    const std::string text = said("request_access = \"all\"\nuser = \"www\"\ngroup = \"www\"\nsupplementary_groups = [\"adm\"]\n");
     CHECK(says(text, "w.toml:3:"));
-    CHECK(says(text, "requesters = \"group\" cannot be had"));
+    CHECK(says(text, "request_access = \"all\" cannot be had"));
     CHECK(says(text, "it cannot become another user"));
     CHECK(says(text, "it cannot be put into another group"));
     CHECK(says(text, "it cannot be put into other groups"));

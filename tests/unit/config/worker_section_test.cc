@@ -39,7 +39,7 @@ group = "web"
 supplementary_groups = ["adm", "ssl"]
 environment = { B = "1", A = "x = y" }
 directory = "/srv"
-requesters = "group"
+request_access = "all"
 ready = "notify"
 autostart = false
 setup_timeout = "1s"
@@ -240,12 +240,12 @@ TEST_CASE("permissions are octal, in quotes") {
 }
 
 TEST_CASE("choices are from a list") {
-    CHECK_EQ(worker_complaints("ready = \"listening\"\nrequesters = \"gruop\"\nstop_signal = \"TERM\"\n"),
+    CHECK_EQ(worker_complaints("ready = \"listening\"\nrequest_access = \"gruop\"\nstop_signal = \"TERM\"\n"),
              "w.toml:3:9: error: \"ready\" cannot be \"listening\"\n"
              "    3 | ready = \"listening\"\n"
              "      |         ^~~~~~~~~~~ write one of \"exec\", \"channel\", \"notify\"\n"
-             "w.toml:4:14: error: \"requesters\" cannot be \"gruop\"\n"
-             "    4 | requesters = \"gruop\"\n"
+             "w.toml:4:14: error: \"request_access\" cannot be \"gruop\"\n"
+             "    4 | request_access = \"gruop\"\n"
              "      |              ^~~~~~~ did you mean \"group\"?\n"
              "w.toml:5:15: error: \"stop_signal\" cannot be \"TERM\"\n"
              "    5 | stop_signal = \"TERM\"\n"
