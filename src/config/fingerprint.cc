@@ -219,8 +219,8 @@ struct Written {
 // Where the two differ. What the filter of calls follows from stands by what it follows from.
 constexpr std::array<Written, 24> written{{
     {"program", "exec"}, {"argument", "exec"}, {"limit", "limits"}, {"limit.", "limits"}, {"grant", "grants"}, {"grant.", "grants"},
-    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"sandbox.bind.", "sandbox.bind"}, {"sandbox.file", "sandbox.text_files"},
-    {"sandbox.text", "sandbox.text_files"}, {"sandbox.tmp.noexec", "sandbox.profile"}, {"sandbox.calls.inet_lent", "grants"},
+    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"sandbox.bind.", "sandbox.bind"}, {"sandbox.file", "sandbox.files"},
+    {"sandbox.text", "sandbox.files"}, {"sandbox.tmp.noexec", "sandbox.profile"}, {"sandbox.calls.inet_lent", "grants"},
     {"sandbox.calls.datagram_lent", "grants"}, {"sandbox.calls.lent", "grants"}, {"sandbox.calls.may_send", "grants"},
     {"sandbox.calls.devices_lent", "grants"}, {"sandbox.calls.listen", "sandbox.beside_listeners"}, {"sandbox.calls.connect", "sandbox.beside_listeners"},
     {"sandbox.calls.network", "sandbox.network"}, {"sandbox.calls.named", "sandbox.proc"}, {"sandbox.calls.namespaces", "sandbox.profile"},

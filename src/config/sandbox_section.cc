@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 7> system_directories = {
 constexpr std::array<std::string_view, 4> sandboxes_own = {"/proc", "/sys", "/dev", "/tmp"};
 
 constexpr std::array<std::string_view, 14> of_a_mount_tree = {
-    "bind", "bind_writable", "execute", "tmp_size", "text_files", "memory_directories", "overlays", "devices", "proc",
+    "bind", "bind_writable", "execute", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
     "secret_files", "names", "ptys", "home", "shell",
 };
 
@@ -126,7 +126,6 @@ public:
         read_network();
         read_binds("bind", false);
         read_binds("bind_writable", true);
-        read_binds("files", false);
         read_execute();
         read_own_content();
         read_overlays();
@@ -269,7 +268,7 @@ private:
     }
 
     void read_text_files() {
-        const Node* node = section_.take("text_files", Node::Kind::table, "write { \"/etc/motd\" = \"hello\" }");
+        const Node* node = section_.take("files", Node::Kind::table, "write { \"/etc/motd\" = \"hello\" }");
         if (node == nullptr) return;
         for (const Node& item : node->items) {
             if (item.kind != Node::Kind::text) section_.refuse_kind(item, item.key, "a string");
@@ -640,7 +639,6 @@ private:
             refuse_idle(key, sandbox_.network != sandbox::Network::none, "a network");
         }
         refuse_idle("hostname", sandbox_.uts_namespace, other_profile);
-        refuse_idle("files", sandbox_.root == sandbox::Root::minimal, "root = \"minimal\"");
     }
 
     void refuse_idle(std::string_view key, bool has_effect, const std::string& needs) {

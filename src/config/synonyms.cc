@@ -112,7 +112,7 @@ constexpr auto table = std::to_array<Synonym>({
 
 // Keys of a sandbox, which are often written one table too high.
 constexpr auto of_a_sandbox = std::to_array<std::string_view>({
-    "profile", "root", "network", "bind", "bind_writable", "execute", "text_files", "memory_directories", "overlays", "directories",
+    "profile", "root", "network", "bind", "bind_writable", "execute", "files", "memory_directories", "overlays", "directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",

@@ -134,7 +134,7 @@ std::string key_of(const sandbox::Plan& sandbox, const std::string& item) {
     if (item.starts_with("/dev/") && std::ranges::find(sandbox.devices, item.substr(5)) != sandbox.devices.end()) return "sandbox.devices";
     if (std::ranges::any_of(sandbox.memory_directories, is)) return "sandbox.memory_directories";
     if (std::ranges::any_of(sandbox.overlays, is)) return "sandbox.overlays";
-    if (std::ranges::any_of(sandbox.files, is)) return "sandbox.text_files";
+    if (std::ranges::any_of(sandbox.files, is)) return "sandbox.files";
     if (std::ranges::find(sandbox.secret_files, item, &sandbox::SecretFile::source) != sandbox.secret_files.end()) return "sandbox.secret_files";
     const auto bind = std::ranges::find_if(sandbox.binds, [&](const auto& one) { return one.target == item || one.source == item; });
     if (bind == sandbox.binds.end()) return "sandbox";

@@ -28,7 +28,7 @@ class Sandboxes(WarderTest):
     def test_what_is_written_is_what_the_kernel_says(self):
         seen = self.seen_by(
             'capabilities = ["net_bind_service"]\ndeny_calls = ["@sync:ENOTTY", "ptrace:EACCES"]\nhostname = "inside"\n'
-            'devices = ["null", "urandom"]\ntext_files = { "/etc/motd" = "hello" }\nproc = "processes"\n'
+            'devices = ["null", "urandom"]\nfiles = { "/etc/motd" = "hello" }\nproc = "processes"\n'
             'memory_directories = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
             'memory_deny_write_execute = false\n',
             'nice = 5\nscheduling = "batch"\ncpus = "0"\numask = "0027"\nlimits = { nofile = "64:128" }\n')
