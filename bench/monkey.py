@@ -32,7 +32,7 @@ door = "python"
 restart = "never"
 environment = {{ PYTHONPATH = "{root}/python", PYTHONDONTWRITEBYTECODE = "1" }}
 [worker.bench.sandbox]
-bind = ["{root}/python", "{home}/app"]
+bind_read_only = ["{root}/python", "{home}/app"]
 [worker.bench.grants]
 site = {{ read = "{home}/site/", also = ["stat", "list"] }}
 """

@@ -173,7 +173,7 @@ private:
     void check_binds(const Worker& worker) {
         for (const sandbox::Bind& bind : worker.sandbox.binds) {
             if (bind.target == worker.sandbox.program) continue;   // check_program has looked
-            const std::string place = place_of_entry(worker.marks, {"sandbox.bind", "sandbox.bind_writable", "sandbox.execute"}, bind.source, "sandbox");
+            const std::string place = place_of_entry(worker.marks, {"sandbox.bind_read_only", "sandbox.bind_writable", "sandbox.execute"}, bind.source, "sandbox");
             const PathFacts facts = lookup_.path(bind.source);
             const std::string path = "bound path " + quoted(bind.source);
             if (!facts.kernel_filesystem.empty()) {
@@ -190,9 +190,9 @@ private:
 
     // Whoever replaces it by another of that name leaves the worker with the file that was there, until it is started anew.
     void check_replaced(const Worker& worker, const sandbox::Bind& bind, const PathFacts& facts) {
-        if (facts.type != Type::file || !worker.marks.contains("sandbox.bind") || bind.execute) return;
+        if (facts.type != Type::file || !worker.marks.contains("sandbox.bind_read_only") || bind.execute) return;
         if (policy::covers("/usr", bind.source)) return;   // packages replace it, and then the program too
-        warning(worker, place_of_entry(worker.marks, {"sandbox.bind"}, bind.source, "sandbox.bind"), "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
+        warning(worker, place_of_entry(worker.marks, {"sandbox.bind_read_only"}, bind.source, "sandbox.bind_read_only"), "bound file " + quoted(bind.source) + " is shown as it is when the worker starts: an editor that saves it under "
                 "its name makes another file, which the running worker does not see", "bind its directory, " + quoted(policy::directory_of(bind.source)));
     }
 

@@ -52,7 +52,7 @@ struct Mark {
         return {severity, where, std::move(what), std::move(suggestion), line, length, line_from};
     }
 };
-// By key: "exec", "user", "supplementary_groups", "grants.http", "sandbox.bind", and entry_key("sandbox.bind", "/srv").
+// By key: "exec", "user", "supplementary_groups", "grants.http", "sandbox.bind_read_only", and entry_key("sandbox.bind_read_only", "/srv").
 using Marks = std::map<std::string, Mark, std::less<>>;
 
 // The key under which the place of a list's entry stands that has this text in it.

@@ -69,9 +69,9 @@ void add_mounts(Lines& lines, const sandbox::Plan& sandbox) {
     lines.add("sandbox.tmp_size", sandbox.tmp_size).add("sandbox.private_tmp", sandbox.private_tmp);
     lines.add("sandbox.tmp.noexec", sandbox.tmp_no_execute);
     for (const sandbox::Bind& bind : sandbox.binds) {
-        lines.add("sandbox.bind.source", bind.source).add("sandbox.bind.target", bind.target);
-        lines.add("sandbox.bind.writable", bind.writable).add("sandbox.bind.execute", bind.execute);
-        lines.add("sandbox.bind.noexec", bind.no_execute);
+        lines.add("sandbox.bind_read_only.source", bind.source).add("sandbox.bind_read_only.target", bind.target);
+        lines.add("sandbox.bind_read_only.writable", bind.writable).add("sandbox.bind_read_only.execute", bind.execute);
+        lines.add("sandbox.bind_read_only.noexec", bind.no_execute);
     }
     for (const auto& one : sandbox.memory_directories) {
         lines.add("sandbox.memory_directories", one.target).add("sandbox.memory_directories", one.size);
@@ -219,7 +219,7 @@ struct Written {
 // Where the two differ. What the filter of calls follows from stands by what it follows from.
 constexpr std::array<Written, 24> written{{
     {"program", "exec"}, {"argument", "exec"}, {"limit", "limits"}, {"limit.", "limits"}, {"grant", "grants"}, {"grant.", "grants"},
-    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"sandbox.bind.", "sandbox.bind"}, {"sandbox.file", "sandbox.files"},
+    {"uid", "user"}, {"gid", "group"}, {"groups", "supplementary_groups"}, {"sandbox.bind_read_only.", "sandbox.bind_read_only"}, {"sandbox.file", "sandbox.files"},
     {"sandbox.text", "sandbox.files"}, {"sandbox.tmp.noexec", "sandbox.profile"}, {"sandbox.calls.inet_lent", "grants"},
     {"sandbox.calls.datagram_lent", "grants"}, {"sandbox.calls.lent", "grants"}, {"sandbox.calls.may_send", "grants"},
     {"sandbox.calls.devices_lent", "grants"}, {"sandbox.calls.listen", "sandbox.beside_listeners"}, {"sandbox.calls.connect", "sandbox.beside_listeners"},

@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 7> system_directories = {
 constexpr std::array<std::string_view, 4> sandboxes_own = {"/proc", "/sys", "/dev", "/tmp"};
 
 constexpr std::array<std::string_view, 14> of_a_mount_tree = {
-    "bind", "bind_writable", "execute", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
+    "bind_read_only", "bind_writable", "execute", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
     "secret_files", "names", "ptys", "home", "shell",
 };
 
@@ -124,7 +124,7 @@ public:
         worker_.profile = profile_choices[static_cast<std::size_t>(profile_)].name;
         read_root();
         read_network();
-        read_binds("bind", false);
+        read_binds("bind_read_only", false);
         read_binds("bind_writable", true);
         read_execute();
         read_own_content();
@@ -546,10 +546,10 @@ private:
     static std::string remedy_for_pair(const std::string& source, const std::string& target, std::string_view option, std::string_view key) {
         const std::string entry = source == target ? quoted(source) : "{ source = " + quoted(source) + ", target = " + quoted(target) + (option == "noexec" ? ", noexec = true }" : " }");
         std::string list(key);
-        if (key == "execute") list = "bind";
-        if (option == "ro" && key == "bind_writable") list = "bind";
+        if (key == "execute") list = "bind_read_only";
+        if (option == "ro" && key == "bind_writable") list = "bind_read_only";
         if (option == "rw") list = "bind_writable";
-        return "write " + list + " = [" + entry + "]" + (key == "execute" ? ", and execute = [" + quoted(target) + "]" : list == "bind" && option != "ro" ? " (read-only; bind_writable is not)" : "");
+        return "write " + list + " = [" + entry + "]" + (key == "execute" ? ", and execute = [" + quoted(target) + "]" : list == "bind_read_only" && option != "ro" ? " (read-only; bind_writable is not)" : "");
     }
 
     bool read_bind_table(const Node& item, std::string_view key, sandbox::Bind& bind) {

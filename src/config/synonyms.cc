@@ -67,13 +67,13 @@ constexpr auto table = std::to_array<Synonym>({
     {"limitnofile nofile nproc limitnproc limitcore core memlock stack", "limits", in_worker, "limits = { nofile = 1024 }"},
     {"log logs output stdout stderr standardoutput standarderror", "logging", in_worker, "what it writes goes to the log keeper: warderctl logs NAME"},
     // Its sandbox
-    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind", in_sandbox, "bind is read-only, bind_writable is not"},
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind_read_only", in_sandbox, "bind is read-only, bind_writable is not"},
     {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "sandbox", in_worker, "bind and bind_writable in [worker.NAME.sandbox]"},
     {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_sandbox},
-    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind", in_sandbox, "it is read-only"},
+    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind_read_only", in_sandbox, "it is read-only"},
     {"readonlyrootfs protectsystem", "", in_sandbox, "the root of a sandbox is always read-only: bind_writable and directories are not"},
     {"execpaths exec executable executables", "execute", in_sandbox},
-    {"noexecpaths", "bind", in_sandbox, "bind = [{ source = \"/a\", noexec = true }]"},
+    {"noexecpaths", "bind_read_only", in_sandbox, "bind_read_only = [{ source = \"/a\", noexec = true }]"},
     {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "memory_directories", in_sandbox, "memory_directories = [{ target = \"/run/app\", size = \"1MiB\" }]"},
     {"tmpfs ramdisk temporaryfilesystem privatetmp", "sandbox", in_worker, "memory_directories in [worker.NAME.sandbox]"},
     {"privatetmp tmp", "tmp_size", in_sandbox, "each sandbox has a /tmp of its own"},
@@ -112,7 +112,7 @@ constexpr auto table = std::to_array<Synonym>({
 
 // Keys of a sandbox, which are often written one table too high.
 constexpr auto of_a_sandbox = std::to_array<std::string_view>({
-    "profile", "root", "network", "bind", "bind_writable", "execute", "files", "memory_directories", "overlays", "directories",
+    "profile", "root", "network", "bind_read_only", "bind_writable", "execute", "files", "memory_directories", "overlays", "directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",

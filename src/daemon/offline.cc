@@ -138,7 +138,7 @@ std::string key_of(const sandbox::Plan& sandbox, const std::string& item) {
     if (std::ranges::find(sandbox.secret_files, item, &sandbox::SecretFile::source) != sandbox.secret_files.end()) return "sandbox.secret_files";
     const auto bind = std::ranges::find_if(sandbox.binds, [&](const auto& one) { return one.target == item || one.source == item; });
     if (bind == sandbox.binds.end()) return "sandbox";
-    return bind->writable ? "sandbox.bind_writable" : "sandbox.bind";
+    return bind->writable ? "sandbox.bind_writable" : "sandbox.bind_read_only";
 }
 
 config::Mark mark_of(const config::Worker& worker, const std::string& key, const std::string& item) {

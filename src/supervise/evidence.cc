@@ -21,7 +21,7 @@ namespace {
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-// "bind = ["/opt/app"] in [worker.web.sandbox] (warder.toml:4) shows it".
+// "bind_read_only = ["/opt/app"] in [worker.web.sandbox] (warder.toml:4) shows it".
 std::string in_sandbox_section(const Suspects& suspects) {
     std::string words = " in [worker." + std::string(suspects.worker) + ".sandbox]";
     if (!suspects.origin.empty()) words += " (" + std::string(suspects.origin) + ")";
@@ -52,7 +52,7 @@ std::string not_found(const ProgramFacts& program, const Suspects& suspects) {
     if (!program.on_host) return what + " does not exist on this machine";
     const std::string own = hidden_by_sandbox(program.path);
     const std::string shown = own.empty() ? directory_of(program.path) : program.path;   // those directories themselves are the sandbox's own
-    return what + " is not in the sandbox: " + (own.empty() ? "" : own + ": ") + "bind = [" + quoted(shown) + "]" + in_sandbox_section(suspects) + " shows it";
+    return what + " is not in the sandbox: " + (own.empty() ? "" : own + ": ") + "bind_read_only = [" + quoted(shown) + "]" + in_sandbox_section(suspects) + " shows it";
 }
 
 std::string not_permitted(const ProgramFacts& program, const Suspects& suspects) {
@@ -79,7 +79,7 @@ std::string of_exec(const Exit& exit, const Suspects& suspects) {
 std::string of_missing_path(std::string_view path, const Suspects& suspects) {
     const std::string own = hidden_by_sandbox(path);
     if (!own.empty()) return std::string(path) + " is not in the sandbox: " + own;
-    return std::string(path) + " is not in the sandbox: bind = [" + quoted(path) + "]" + in_sandbox_section(suspects) + " shows it";
+    return std::string(path) + " is not in the sandbox: bind_read_only = [" + quoted(path) + "]" + in_sandbox_section(suspects) + " shows it";
 }
 
 std::string of_limit(std::string_view object, const Suspects& suspects) {
@@ -107,7 +107,7 @@ std::string of_object(const Exit& exit, const Suspects& suspects) {
     switch (stage) {
         case sandbox::Stage::directory: {
             const std::string own = hidden_by_sandbox(object);
-            return "the working directory " + object + (exit.error != ENOENT || own.empty() ? ": bind = [" + quoted(object) + "]" + in_sandbox_section(suspects) + " shows it" : ": " + own);
+            return "the working directory " + object + (exit.error != ENOENT || own.empty() ? ": bind_read_only = [" + quoted(object) + "]" + in_sandbox_section(suspects) + " shows it" : ": " + own);
         }
         case sandbox::Stage::landlock: return exit.error == ENOENT ? of_missing_path(suspects.object, suspects) : object;
         case sandbox::Stage::limits: return of_limit(suspects.object, suspects);

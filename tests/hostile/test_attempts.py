@@ -21,7 +21,7 @@ class Attempts(World, WarderTest):
         name = f"{kind}-{group}"
         words = ", ".join(f'"{word}"' for word in [self.path("shown/attempts"), "run", group, f"sandbox={name}", *told])
         return (f"[worker.{name}]\nexec = [{words}]\nrestart = \"never\"\n[worker.{name}.sandbox]\nprofile = \"{profile}\"\n{differs}"
-                f'bind = ["{self.home}/shown"]\nbind_writable = ["{self.home}/tmp"]\n[worker.{name}.grants]\n'
+                f'bind_read_only = ["{self.home}/shown"]\nbind_writable = ["{self.home}/tmp"]\n[worker.{name}.grants]\n'
                 f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n' + "\n".join(grants(name)) + "\n")
 
     def files(self, name):

@@ -221,7 +221,7 @@ class NeverBlock(WarderTest):
 
     def binder(self, name, source):
         return (f"[worker.{name}]\nexec = [\"/bin/sleep\", \"3600\"]\nready = \"exec\"\nrestart = {{ policy = \"always\", delay = \"10ms\" }}\n"
-                f"[worker.{name}.sandbox]\nbind = [{{ source = \"{source}\", target = \"/srv/far\" }}]\n")
+                f"[worker.{name}.sandbox]\nbind_read_only = [{{ source = \"{source}\", target = \"/srv/far\" }}]\n")
 
     def test_T6_a_worker_begins_again_whose_bind_a_silent_server_answers_for(self):
         server = self.mounted(SilentFuse, True, 0)

@@ -188,7 +188,7 @@ class Paths(WarderTest):
         os.chmod(drop, 0o777)
         steps = ["os.listdir('/view')", f"os.rename('{drop}/view', '{drop}/old')",
                  f"os.symlink('../roots', '{drop}/view')", f"os.mkdir('{drop}/own')"]
-        self.start(self.doer(steps, "").replace('bind = ["', f'bind = [{{ source = "{drop}/view", target = "/view" }}, "'))
+        self.start(self.doer(steps, "").replace('bind_read_only = ["', f'bind_read_only = [{{ source = "{drop}/view", target = "/view" }}, "'))
         first = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in first], [0, 0, 0, 0], first)
         owner = os.lstat(f"{drop}/view").st_uid
@@ -209,7 +209,7 @@ class Paths(WarderTest):
         drop = self.path("drop")
         grants = f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink", "rename"] }}'
         steps = [f"os.listdir('{place}/inner')", "c.rename('drop', 'inner', 'old')", f"os.symlink('/usr/bin', '{place}/inner')"]
-        config = self.doer(steps, grants).replace('bind = ["', f'bind = [{{ source = "{self.home}/shown", target = "{place}/inner" }}, "')
+        config = self.doer(steps, grants).replace('bind_read_only = ["', f'bind_read_only = [{{ source = "{self.home}/shown", target = "{place}/inner" }}, "')
         self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "{place}" }}]'))
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen], [0, 0, 0], seen)
@@ -376,7 +376,7 @@ class Paths(WarderTest):
         run = "os.posix_spawn('/usr/bin/true', ['true'], {})"
         steps = [run, "c.rename('drop', 'tools', 'old')", "os.symlink('/usr', '/data/tools')"]
         config = self.doer(steps, grants).replace(
-            'bind = ["', f'execute = ["/data/tools"]\nbind = [{{ source = "{self.home}/tools", target = "/data/tools" }}, "')
+            'bind_read_only = ["', f'execute = ["/data/tools"]\nbind_read_only = [{{ source = "{self.home}/tools", target = "/data/tools" }}, "')
         self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "/data" }}]'))
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen], [errno.EACCES, 0, 0], seen)

@@ -200,7 +200,7 @@ TEST_CASE("a set-up that fails tells its stage and errno, and is tried again") {
     REQUIRE(loop.until_state(worker, State::failed));
     CHECK(worker.life_number() == 2);
     const std::string last = worker.snapshot().last_exit;
-    CHECK(last == "set-up failed: directory: No such file or directory: the working directory /nonexistent: bind = [\"/nonexistent\"] in "
+    CHECK(last == "set-up failed: directory: No such file or directory: the working directory /nonexistent: bind_read_only = [\"/nonexistent\"] in "
                      "[worker.lost.sandbox] shows it");
     CHECK(worker.life().last_exit.kind == Exit::Kind::setup);
 }

@@ -44,7 +44,7 @@ request_access = "{requesters}"
 environment = {{ PYTHONPATH = "/opt/warder/python", PYTHONDONTWRITEBYTECODE = "1" }}
 restart = {{ policy = "always", delay = "50ms" }}
 [worker.{name}.sandbox]
-bind = [
+bind_read_only = [
   {{ source = "{root}/python", target = "/opt/warder/python" }},
   {{ source = "{root}/examples", target = "/opt/warder/examples" }},
   {{ source = "{root}/tests/python", target = "/opt/warder/tests" }},

@@ -63,7 +63,7 @@ environment = {{ PYTHONPATH = "{ROOT}/python:{ROOT}/tests/support", PYTHONDONTWR
 
 
 SANDBOX = f"""\
-bind = ["{ROOT}/python", "{ROOT}/tests/support", "{ROOT}/tests/hostile", "{ROOT}/tests/system", "{ROOT}/examples"]
+bind_read_only = ["{ROOT}/python", "{ROOT}/tests/support", "{ROOT}/tests/hostile", "{ROOT}/tests/system", "{ROOT}/examples"]
 """
 
 

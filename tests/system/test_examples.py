@@ -180,7 +180,7 @@ class Mail(ExampleTest):
             ('"/usr/bin/python3", ', '"/usr/bin/python3", "-W", "error", '),
             ("environment = { ", f'environment = {{ PYTHONPATH = "{ROOT}/python", '))
         for name in ("mail-listener", "mail-writer"):
-            text += f'\n[worker.{name}.sandbox]\nbind = ["{EXAMPLES}", "{ROOT}/python"]\n'
+            text += f'\n[worker.{name}.sandbox]\nbind_read_only = ["{EXAMPLES}", "{ROOT}/python"]\n'
         self.start(text)
         for name in ("mail-listener", "mail-writer"):
             self.wait_state(name, "ready")

@@ -46,7 +46,7 @@ time.sleep(1000)
 
 def worker(script, keys="", sandbox="", grants=""):
     return (f'[worker.web]\nexec = ["/usr/bin/python3", "-I", "-S", "{script}"]\nrestart = {{ policy = "always", delay = "20ms" }}\n{keys}\n'
-            f'[worker.web.sandbox]\nbind = ["{os.path.dirname(script)}"]\ndirectories = ["state"]\n{sandbox}\n[worker.web.grants]\n{grants}\n')
+            f'[worker.web.sandbox]\nbind_read_only = ["{os.path.dirname(script)}"]\ndirectories = ["state"]\n{sandbox}\n[worker.web.grants]\n{grants}\n')
 
 
 class LeftOver(WarderTest):
@@ -118,7 +118,7 @@ if first:
     os._exit(0)
 time.sleep(1000)
 ''')
-        self.start(worker(script, 'ready = "notify"', 'profile = "unconfined"').replace(f'bind = ["{self.home}/look"]\n', ""))
+        self.start(worker(script, 'ready = "notify"', 'profile = "unconfined"').replace(f'bind_read_only = ["{self.home}/look"]\n', ""))
         self.assertEqual(self.facts(1)[0]["mode"], 0)
         wait_for(lambda: self.worker("web")["state"] == "ready" and self.worker("web")["restarts"] == 1, "its next run is ready too")
 

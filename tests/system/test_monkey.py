@@ -29,7 +29,7 @@ class MonkeyTest(WarderTest):
         known = 'door = "python"\n' if door else ""
         return (f"[worker.{name}]\nexec = [{words}]\n{known}ready = \"{ready}\"\nrestart = \"never\"\n"
                 f'environment = {{ PYTHONPATH = "{ROOT}/python", PYTHONDONTWRITEBYTECODE = "1", PYTHONUNBUFFERED = "1" }}\n{extra}\n'
-                f'[worker.{name}.sandbox]\nbind = ["{ROOT}/python", "{self.home}/app"]\n{sandbox}\n'
+                f'[worker.{name}.sandbox]\nbind_read_only = ["{ROOT}/python", "{self.home}/app"]\n{sandbox}\n'
                 f"[worker.{name}.grants]\n{grants}\n")
 
     def run_program(self, text, grants="", *, extra="", sandbox="", options=(), daemon=""):
@@ -133,7 +133,7 @@ class Examples(MonkeyTest):
             text = file.read()
         for what, instead in (("8000", str(self.port)), ("/srv/www", f"{self.home}/site"),
                               ("environment = { ", f'environment = {{ PYTHONPATH = "{ROOT}/python", '),
-                              ("[worker.http-server.grants]", f'[worker.http-server.sandbox]\nbind = ["{ROOT}/python"]\n[worker.http-server.grants]')):
+                              ("[worker.http-server.grants]", f'[worker.http-server.sandbox]\nbind_read_only = ["{ROOT}/python"]\n[worker.http-server.grants]')):
             self.assertIn(what, text)
             text = text.replace(what, instead)
         self.start(text)

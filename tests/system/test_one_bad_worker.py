@@ -28,8 +28,8 @@ class OneBadWorker(WarderTest):
             "grouped": (worker("grouped", 'group = "no-such-group"'), 'there is no group "no-such-group"'),
             "member": (worker("member", 'supplementary_groups = ["no-such-group"]'), 'there is no group "no-such-group"'),
             "runner": (worker("runner", grants='go = { run = ["/usr/bin/true"], user = "no-such-user" }'), 'there is no user "no-such-user"'),
-            "unbound": (worker("unbound", sandbox=f'bind = ["{absent}"]'), "does not exist"),
-            "onto": (worker("onto", sandbox='bind = [{ source = "/etc/hostname", target = "/bin/f" }]'), "/bin/f"),
+            "unbound": (worker("unbound", sandbox=f'bind_read_only = ["{absent}"]'), "does not exist"),
+            "onto": (worker("onto", sandbox='bind_read_only = [{ source = "/etc/hostname", target = "/bin/f" }]'), "/bin/f"),
             "device": (worker("device", sandbox='devices = ["no-such-device"]'), "no-such-device"),
             "layered": (worker("layered", sandbox=f'overlays = [{{ target = "/o", lower = ["{self.home}/layers/file"], size = "1MiB" }}]'),
                         "is no directory"),
@@ -61,7 +61,7 @@ class OneBadWorker(WarderTest):
 
     def test_a_missing_interpreter_fails_its_worker_alone(self):
         broken = self.make("bin/broken", "#!/no/such/interpreter\n", 0o755)
-        self.start(worker("good") + f'[worker.script]\nexec = ["{broken}"]\nrestart = "never"\n[worker.script.sandbox]\nbind = ["{self.home}/bin"]\n')
+        self.start(worker("good") + f'[worker.script]\nexec = ["{broken}"]\nrestart = "never"\n[worker.script.sandbox]\nbind_read_only = ["{self.home}/bin"]\n')
         self.wait_state("good", "ready")
         self.assertIn("/no/such/interpreter", self.wait_state("script", "failed")["last_exit"])
         done = self.ctl("check", "--config", self.path("warder.toml"), check=False)
@@ -91,7 +91,7 @@ class OneBadWorker(WarderTest):
     def test_a_person_starts_it_when_it_was_mended(self):
         late = self.path("bin/late")
         os.makedirs(os.path.dirname(late))
-        self.start(worker("good") + f'[worker.late]\nexec = ["{late}", "1000"]\n[worker.late.sandbox]\nbind = ["{self.home}/bin"]\n')
+        self.start(worker("good") + f'[worker.late]\nexec = ["{late}", "1000"]\n[worker.late.sandbox]\nbind_read_only = ["{self.home}/bin"]\n')
         self.assertIn("is not there", self.wait_state("late", "failed")["last_exit"])
         refused = self.ctl("start", "late", check=False)
         self.assertEqual(refused.returncode, 1)
@@ -102,7 +102,7 @@ class OneBadWorker(WarderTest):
 
     def test_a_reload_starts_what_was_mended_and_leaves_the_others(self):
         bound = self.path("later")
-        config = worker("good") + worker("late", sandbox=f'bind = ["{bound}"]')
+        config = worker("good") + worker("late", sandbox=f'bind_read_only = ["{bound}"]')
         self.start(config)
         good = self.wait_state("good", "ready")
         self.wait_state("late", "failed")
@@ -171,7 +171,7 @@ class NamesAndNumbers(WarderTest):
     def test_an_operator_sends_a_signal(self):
         script = self.make("bin/hear.py", "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: print('heard', flush=True))\n"
                            "print('there', flush=True)\nwhile True: time.sleep(1)\n", 0o644)
-        self.start(f'[worker.hear]\nexec = ["/usr/bin/python3", "{script}"]\n[worker.hear.sandbox]\nbind = ["{self.home}/bin"]\n')
+        self.start(f'[worker.hear]\nexec = ["/usr/bin/python3", "{script}"]\n[worker.hear.sandbox]\nbind_read_only = ["{self.home}/bin"]\n')
         wait_for(lambda: "there" in self.worker_log("hear"), "it runs")
         pid = self.worker("hear")["pid"]
         self.assertEqual(self.ctl("signal", "hear", "USR1").stdout, f"SIGUSR1 sent to hear (pid {pid})\n")

@@ -140,7 +140,7 @@ class EvidenceOfDeaths(WarderTest):
             self.skipTest("x32 is an ABI of x86_64")
         script = self.make("try.py", "import ctypes\nctypes.CDLL(None).syscall(0x40000000 + 39)   # getpid by the x32 ABI\n")
         self.start(f'[worker.try]\nexec = ["/usr/bin/python3", "{script}"]\nrestart = "never"\n'
-                   f'[worker.try.sandbox]\nbind = ["{script}"]\n')
+                   f'[worker.try.sandbox]\nbind_read_only = ["{script}"]\n')
         seen = self.wait_state("try", "failed")
         self.assertIn("killed by SIGSYS", seen["last_exit"])
         self.assertIn("call not known: audit(8) names it", seen["last_exit"])

@@ -47,7 +47,7 @@ class Reload(WarderTest):
     def test_a_worker_that_cannot_be_changed_stays_as_it_was_and_the_others_change(self):
         self.start(self.sleeper("one") + self.sleeper("two"))
         one, two = self.wait_state("one", "ready"), self.wait_state("two", "ready")
-        absent = f'[worker.one.sandbox]\nbind = ["{self.path("absent")}"]\n'
+        absent = f'[worker.one.sandbox]\nbind_read_only = ["{self.path("absent")}"]\n'
         config = self.sleeper("one") + absent + self.sleeper("two", "2")
         self.write_config(config + absent.replace("one", "three").replace("[worker", "[worker.three]\nexec = \"/bin/true\"\n[worker"))
         done = self.ctl("reload", check=False)

@@ -140,16 +140,16 @@ class Shown(WarderTest):
     def test_check_makes_the_sandbox_and_says_what_it_cannot_show(self):
         shown = self.make("shown/file")
         for sandbox, says in (
-                (f'bind = [{{ source = "{shown}", target = "/lib/ncx" }}]', '"/lib/ncx" is not there in /usr'),
-                (f'bind = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
+                (f'bind_read_only = [{{ source = "{shown}", target = "/lib/ncx" }}]', '"/lib/ncx" is not there in /usr'),
+                (f'bind_read_only = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
                 ('devices = ["null", "pts"]', '"/dev/pts" is a directory: ptys = true'),
                 ('devices = ["stdout"]', '"/dev/stdout" leads to what warderd itself has open, and is no device'),
                 ('devices = ["nulll"]', '"/dev/nulll" is to be in the sandbox, but does not exist'),
-                (f'bind = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
+                (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
                  'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the sandbox\'s own /run/app'),
-                (f'proc = "processes"\nbind = [{{ source = "{shown}", target = "/proc/x" }}]', '"/proc/x" would be hidden'),
-                (f'bind = [{{ source = "{self.home}/shown", target = "/var/tmp" }}, {{ source = "{self.home}/shown", target = "/run" }}]', ""),
-                (f'bind = [{{ source = "{self.home}/shown", target = "/dev/shm" }}]', "")):
+                (f'proc = "processes"\nbind_read_only = [{{ source = "{shown}", target = "/proc/x" }}]', '"/proc/x" would be hidden'),
+                (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/var/tmp" }}, {{ source = "{self.home}/shown", target = "/run" }}]', ""),
+                (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/dev/shm" }}]', "")):
             code, text = self.check(sandbox)
             self.assertEqual(code == 0, not says, f"{sandbox}: {text}")
             self.assertIn(says, text)
@@ -161,7 +161,7 @@ class Shown(WarderTest):
         places = {"below": ("/dev/shm/own", "/dev/shm/own/file"), "over": ("/dev/shm", "/dev/shm/file"),
                   "vartmp": ("/var/tmp", "/var/tmp/file"), "varrun": ("/var/run/app", "/run/app/file")}
         self.start("".join(f'[worker.{name}]\nexec = ["/usr/bin/tail", "-f", "{path}"]\n[worker.{name}.sandbox]\n'
-                           f'bind = [{{ source = "{self.home}/shown", target = "{target}" }}]\n' for name, (target, path) in places.items()))
+                           f'bind_read_only = [{{ source = "{self.home}/shown", target = "{target}" }}]\n' for name, (target, path) in places.items()))
         for name in places:
             wait_for(lambda name=name: "inside" in self.worker_log(name), f"{name} is shown: {self.log_text()[-2000:]}")
             items = self.report("show", name)["sandbox"]
@@ -196,7 +196,7 @@ class Shown(WarderTest):
                    "child, fd = pty.fork()\n"
                    "if child == 0: os.write(1, os.ttyname(0).encode()); os.open('/dev/tty', os.O_RDWR); os.write(1, b' controls'); os._exit(0)\n"
                    "print(os.read(fd, 99) + os.read(fd, 99), flush=True); import time; time.sleep(1000)")
-        sandbox = (f'secret_files = {{ "tls.key" = "{key}" }}\nptys = true\nhome = "{home}"\nshell = "/usr/bin/sh"\nbind = ["{home}"]\n')
+        sandbox = (f'secret_files = {{ "tls.key" = "{key}" }}\nptys = true\nhome = "{home}"\nshell = "/usr/bin/sh"\nbind_read_only = ["{home}"]\n')
         self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\n[worker.app.sandbox]\n{sandbox}')
         with contextlib.suppress(AssertionError):
             wait_for(lambda: "controls" in self.worker_log("app"), "all of it", 5)
@@ -225,7 +225,7 @@ class Shown(WarderTest):
     def test_a_bound_file_that_an_editor_replaced_is_seen_by_check_and_by_the_reload_s_plan(self):
         conf = self.make("conf/app.cfg", "old")
         config = (f'[worker.app]\nexec = ["{PYTHON}", "-c", "import time; print(open(\'{conf}\').read(), flush=True); time.sleep(1000)"]\n'
-                  f'[worker.app.sandbox]\nbind = ["{conf}"]\n')
+                  f'[worker.app.sandbox]\nbind_read_only = ["{conf}"]\n')
         self.start(config)
         wait_for(lambda: "old" in self.worker_log("app"), self.log_text()[-2000:])
         checked = self.ctl("check", "--config", self.path("warder.toml"))

@@ -131,7 +131,7 @@ class Starter(WarderTest):
     def both(self, before):
         self.before = before
         script = self.make("look/look.py", LOOK)
-        strict = worker("strict", script) + f'bind = ["{self.home}/look"]\nproc = "processes"\n'
+        strict = worker("strict", script) + f'bind_read_only = ["{self.home}/look"]\nproc = "processes"\n'
         self.start(strict + worker("open", script) + 'profile = "unconfined"\n')
         return self.facts("strict"), self.facts("open"), self.of_warderd()
 

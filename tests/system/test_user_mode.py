@@ -194,7 +194,7 @@ class UserModeTest(unittest.TestCase):
             ready = "libwarder"
             restart = "never"
             [worker.probe.sandbox]
-            bind = ["{self.path('probe.py')}", "{self.path('python')}"]
+            bind_read_only = ["{self.path('probe.py')}", "{self.path('python')}"]
             [worker.probe.grants]
             site = {{ read = "{self.path('site')}/" }}
             out = {{ append = "{self.path('user/out')}", owner = "worker", type = "file" }}
@@ -230,7 +230,7 @@ time.sleep(1000)
             exec = ["{PYTHON}", "{self.path('talk.py')}"]
             restart = "never"
             [worker.talker.sandbox]
-            bind = ["{self.path('talk.py')}"]
+            bind_read_only = ["{self.path('talk.py')}"]
             bind_writable = ["{runtime}"]
             """)
         self.ready("talker")
@@ -251,7 +251,7 @@ time.sleep(1000)
                 environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
                 restart = "never"
                 [worker.{name}.sandbox]
-                bind = ["{self.path('attacks.py')}", "{self.path('python')}"]
+                bind_read_only = ["{self.path('attacks.py')}", "{self.path('python')}"]
                 [worker.{name}.grants]
                 site = {{ read = "{self.path('site')}/" }}
                 out = {{ append = "{self.path('user')}/{name}.out", owner = "worker", type = "file" }}
@@ -288,7 +288,7 @@ time.sleep(1000)
                 restart = "never"
                 [worker.talker.sandbox]
                 profile = "service"
-                bind = ["{self.path('talk.py')}"]
+                bind_read_only = ["{self.path('talk.py')}"]
                 """)
             self.ready("talker")
             heard = wait_for(lambda: self.ctl("logs", "talker").stdout, "what the worker could do")
@@ -382,7 +382,7 @@ time.sleep(1000)
             environment = {{ PYTHONPATH = "{self.path('python')}", PYTHONDONTWRITEBYTECODE = "1" }}
             ready = "libwarder"
             [worker.asker.sandbox]
-            bind = ["{self.path('ask.py')}", "{self.path('python')}"]
+            bind_read_only = ["{self.path('ask.py')}", "{self.path('python')}"]
             directories = ["state", "cache"]
             [worker.asker.grants]
             whoami = {{ run = ["/usr/bin/id", "-u"] }}

@@ -248,9 +248,9 @@ TEST_CASE("what is bound into a sandbox must be there, and not the kernel's") {
              "w.toml:3:14: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
              "    3 | sandbox.bind = [\"/opt/app\"]\n"
              "      |              ^~~~~~~~~~\n");
-    CHECK_NE(said("[worker.web.sandbox]\nbind = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
+    CHECK_NE(said("[worker.web.sandbox]\nbind_read_only = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
              std::string::npos);
-    CHECK_NE(said("[worker.web.sandbox]\nbind = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no sandbox shows"),
+    CHECK_NE(said("[worker.web.sandbox]\nbind_read_only = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no sandbox shows"),
              std::string::npos);
 }
 

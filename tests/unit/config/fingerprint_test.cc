@@ -39,7 +39,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "sandbox = { directories = [{ kind = \"runtime\", mode = \"0750\", group = \"a\" }] }\n",
         "sandbox = { secret_files = { a = \"/a\" } }\n", "sandbox = { secret_files = { b = \"/a\" } }\n", "sandbox = { network = \"host\", names = \"host\" }\n",
         "sandbox = { ptys = true }\n", "sandbox = { home = \"/a\" }\n", "sandbox = { shell = \"/a\" }\n", "sandbox = { restrict_suid_sgid = false }\n",
-        "sandbox = { bind = [\"/a\"] }\n", "sandbox = { bind_writable = [\"/a\"] }\n", "sandbox = { execute = [\"/a\"] }\n",
+        "sandbox = { bind_read_only = [\"/a\"] }\n", "sandbox = { bind_writable = [\"/a\"] }\n", "sandbox = { execute = [\"/a\"] }\n",
         "sandbox = { tmp_size = \"1MiB\" }\n", "sandbox = { hostname = \"a\" }\n", "sandbox = { allow_calls = [\"bpf\"] }\n",
         "sandbox = { deny_calls = [\"bpf\"] }\n", "sandbox = { deny_calls = [\"bpf:EACCES\"] }\n", "sandbox = { kill_calls = [\"bpf\"] }\n",
         "sandbox = { log_calls = [\"bpf\"] }\n", "sandbox = { calls = [\"@default\"] }\n", "sandbox = { log_denied_calls = true }\n", "sandbox = { evidence = \"full\" }\n",
@@ -60,7 +60,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "sandbox = { time_offsets = { boottime = \"1s\" } }\n", "sandbox = { time_offsets = { monotonic = \"1s\" } }\n",
         "sandbox = { scope_signals = false }\n", "sandbox = { scope_abstract_sockets = false }\n", "sandbox = { preferred = [\"landlock\"] }\n",
         "sandbox = { network = \"host\", tcp_bind = [] }\n", "sandbox = { network = \"host\", tcp_connect = [1] }\n",
-        "sandbox = { network = \"/a\" }\n", "sandbox = { bind = [{ source = \"/a\", noexec = true }] }\n", "grants = { a = { read = \"/a\" } }\n", "grants = { b = { read = \"/a\" } }\n",
+        "sandbox = { network = \"/a\" }\n", "sandbox = { bind_read_only = [{ source = \"/a\", noexec = true }] }\n", "grants = { a = { read = \"/a\" } }\n", "grants = { b = { read = \"/a\" } }\n",
         "grants = { a = { write = \"/a\" } }\n", "grants = { a = { read = \"/a/\" } }\n", "grants = { a = { read = \"/b\" } }\n",
         "grants = { a = { read = \"/a\", as = \"root\" } }\n", "grants = { a = { read = \"/a\", owner = \"root\" } }\n",
         "grants = { a = { create = \"/a\", mode = \"0600\" } }\n", "grants = { a = { read = \"/a\", pin = true } }\n",
@@ -111,7 +111,7 @@ TEST_CASE("what a reload changes is told by the keys that stand in the file") {
     const std::vector<std::string> ours{"program", "argument", "argument.count", "limit", "limit.soft", "sandbox.bind.source", "sandbox.bind.target",
                                         "grant.right", "grant", "sandbox.calls.lent", "restart.delay", "environment.count", "environment",
                                         "sandbox.calls", "sandbox.bind: /srv/a is another file now"};
-    const std::vector<std::string> theirs{"exec", "limits", "sandbox.bind", "grants", "restart.delay", "environment", "sandbox.calls",
+    const std::vector<std::string> theirs{"exec", "limits", "sandbox.bind_read_only", "grants", "restart.delay", "environment", "sandbox.calls",
                                           "sandbox.bind: /srv/a is another file now"};
     CHECK(warder::config::keys_as_written(ours) == theirs);
 }

@@ -62,7 +62,7 @@ TEST_CASE("single keys differ from the profile, wherever the profile stands") {
 }
 
 TEST_CASE("binds are read-only unless they are said to be writable") {
-    const sandbox::Plan plan = sandbox("bind = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
+    const sandbox::Plan plan = sandbox("bind_read_only = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
                                     "bind_writable = [\"/var/cache/a\"]\nexecute = [\"/opt/a\", \"/usr/bin/env\"]\n");
     REQUIRE_EQ(plan.binds.size(), 4);
     CHECK_EQ(plan.binds[0].source, "/opt/a");
@@ -88,8 +88,8 @@ TEST_CASE("a program outside of the system's directories is shown in its sandbox
     CHECK_EQ(alone[0].target, "/opt/app/bin/web");
     CHECK(alone[0].execute);
     CHECK_FALSE(alone[0].writable);
-    CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/app\"]\n").size(), 1);
-    CHECK_EQ(shown("[worker.web.sandbox]\nbind = [\"/opt/ap\"]\n").size(), 2);
+    CHECK_EQ(shown("[worker.web.sandbox]\nbind_read_only = [\"/opt/app\"]\n").size(), 1);
+    CHECK_EQ(shown("[worker.web.sandbox]\nbind_read_only = [\"/opt/ap\"]\n").size(), 2);
     CHECK(shown("[worker.web.sandbox]\nprofile = \"unconfined\"\n").empty());
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1\""), "size"));
     CHECK(says(one("target = \"/usr/bin\", lower = [\"/b\"], size = \"1MiB\""), "add execute = true"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\" }, { target = \"/a/c\", lower = [\"/b\"], size = \"1MiB\""), "lie one in the other"));
-    CHECK(says(sandbox_complaints("bind = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
+    CHECK(says(sandbox_complaints("bind_read_only = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
                "\"/a/b\" would be hidden by the overlay at \"/a\""));
     CHECK(says(sandbox_complaints("profile = \"unconfined\"\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"), "needs root = \"system\""));
     CHECK(says(sandbox_complaints("overlays = [\"/a\"]\n"), "w.toml:4:13"));
@@ -323,9 +323,9 @@ TEST_CASE("the host's root goes with profile open only") {
 }
 
 TEST_CASE("a key that would do nothing is an error") {
-    CHECK_EQ(sandbox_complaints("profile = \"unconfined\"\nbind = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
-             "w.toml:5:1: error: \"bind\" has no effect here: it needs root = \"system\"\n"
-             "    5 | bind = [\"/opt/a\"]\n"
+    CHECK_EQ(sandbox_complaints("profile = \"unconfined\"\nbind_read_only = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
+             "w.toml:5:1: error: \"bind_read_only\" has no effect here: it needs root = \"system\"\n"
+             "    5 | bind_read_only = [\"/opt/a\"]\n"
              "      | ^~~~\n"
              "w.toml:6:1: error: \"deny_calls\" has no effect here: it needs another profile than \"open\"\n"
              "    6 | deny_calls = [\"ptrace\"]\n"
@@ -340,22 +340,22 @@ TEST_CASE("a pair of paths with a colon is an error that shows the table, and a 
         CAPTURE(keys);
         CHECK_NE(sandbox_complaints(keys).find(part), std::string::npos);
     };
-    CHECK_EQ(sandbox_complaints("bind = [\"/a:/b:ro\"]\n"),
-             "w.toml:4:9: error: \"/a:/b:ro\" is one path with a colon in it: \"bind\" takes paths, and tables where source and target differ\n"
-             "    4 | bind = [\"/a:/b:ro\"]\n"
-             "      |         ^~~~~~~~~~ write bind = [{ source = \"/a\", target = \"/b\" }]\n");
-    says("bind = [\"/a:/b\"]\n", "write bind = [{ source = \"/a\", target = \"/b\" }] (read-only; bind_writable is not)");
-    says("bind = [\"/a:/b:rw,z\"]\n", "write bind_writable = [{ source = \"/a\", target = \"/b\" }]");
-    says("bind_writable = [\"/a:/b:ro\"]\n", "write bind = [{");
+    CHECK_EQ(sandbox_complaints("bind_read_only = [\"/a:/b:ro\"]\n"),
+             "w.toml:4:9: error: \"/a:/b:ro\" is one path with a colon in it: \"bind_read_only\" takes paths, and tables where source and target differ\n"
+             "    4 | bind_read_only = [\"/a:/b:ro\"]\n"
+             "      |         ^~~~~~~~~~ write bind_read_only = [{ source = \"/a\", target = \"/b\" }]\n");
+    says("bind_read_only = [\"/a:/b\"]\n", "write bind_read_only = [{ source = \"/a\", target = \"/b\" }] (read-only; bind_writable is not)");
+    says("bind_read_only = [\"/a:/b:rw,z\"]\n", "write bind_writable = [{ source = \"/a\", target = \"/b\" }]");
+    says("bind_writable = [\"/a:/b:ro\"]\n", "write bind_read_only = [{");
     says("bind_writable = [\"/a:rw\"]\n", "write bind_writable = [\"/a\"]");
-    says("bind = [\"/a:/b:noexec\"]\n", "noexec = true }]");
+    says("bind_read_only = [\"/a:/b:noexec\"]\n", "noexec = true }]");
     says("execute = [\"/a:/b\"]\n", "and execute = [\"/b\"]");
-    CHECK_EQ(sandbox("bind = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
+    CHECK_EQ(sandbox("bind_read_only = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
 }
 
 TEST_CASE("what was written does not run in strict: no file below /tmp, a directory of its own or a writable bind is code") {
     const sandbox::Plan plan = sandbox("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexecute = [\"/opt/x/run\"]\n"
-                                    "directories = [\"state\"]\nbind = [\"/srv/c\"]\n");
+                                    "directories = [\"state\"]\nbind_read_only = [\"/srv/c\"]\n");
     const auto noexec = [&plan](const char* target) { return std::ranges::find(plan.binds, target, &sandbox::Bind::target)->no_execute; };
     CHECK(plan.tmp_no_execute);
     CHECK(noexec("/srv/a"));
@@ -397,18 +397,18 @@ TEST_CASE("D15: strict knows the requests of ioctl(2), and names of descriptors 
 }
 
 TEST_CASE("what is wrong with binds is told at the entry") {
-    CHECK_EQ(sandbox_complaints("bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
-             "w.toml:4:9: error: path of \"bind\" is not absolute\n"
-             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+    CHECK_EQ(sandbox_complaints("bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
+             "w.toml:4:9: error: path of \"bind_read_only\" is not absolute\n"
+             "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |         ^~~~~ write the whole path, from \"/\"\n"
-             "w.toml:4:16: error: an entry of \"bind\" is a whole number, but must be a path or { source = \"/a\", target = \"/b\" }\n"
-             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "w.toml:4:16: error: an entry of \"bind_read_only\" is a whole number, but must be a path or { source = \"/a\", target = \"/b\" }\n"
+             "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |                ^\n"
-             "w.toml:4:19: error: \"bind\" has no \"source\"\n"
-             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "w.toml:4:19: error: \"bind_read_only\" has no \"source\"\n"
+             "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |                   ^~~~~~~~~~~~~~~~~\n"
              "w.toml:4:38: error: \"/proc\" in the sandbox is the sandbox's own\n"
-             "    4 | bind = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
+             "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
              "      |                                      ^~~~~~~\n"
              "w.toml:5:18: error: \"/a\" is bound twice\n"
              "    5 | bind_writable = [\"/a\"]\n"

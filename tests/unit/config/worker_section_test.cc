@@ -291,9 +291,9 @@ TEST_CASE("keys of other supervisors are told by what they mean, and only then b
     says("volumes = []\n", "did you mean \"sandbox\"? bind and bind_writable in [worker.NAME.sandbox]");
     says("profile = \"strict\"\n", "\"profile\" stands in [worker.NAME.sandbox]");
     says("[worker.web.sandbox]\nbind_rw = []\n", "did you mean \"bind_writable\"?");
-    says("[worker.web.sandbox]\nbind_ro = []\n", "did you mean \"bind\"? it is read-only");
-    says("[worker.web.sandbox]\nvolumes = []\n", "did you mean \"bind\"? bind is read-only, bind_writable is not");
-    says("[worker.web.sandbox]\nmounts = []\n", "did you mean \"bind\"?");
+    says("[worker.web.sandbox]\nbind_ro = []\n", "did you mean \"bind_read_only\"? it is read-only");
+    says("[worker.web.sandbox]\nvolumes = []\n", "did you mean \"bind_read_only\"? bind is read-only, bind_writable is not");
+    says("[worker.web.sandbox]\nmounts = []\n", "did you mean \"bind_read_only\"?");
     says("[worker.web.sandbox]\ntmpfs = []\n", "did you mean \"memory_directories\"?");
     says("[worker.web.sandbox]\ncaps = []\n", "did you mean \"capabilities\"?");
     says("[worker.web.sandbox]\nnice = 1\n", "\"nice\" stands in [worker.NAME]");

@@ -31,7 +31,7 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
     CHECK(line(report, "sandbox.devices").origin == "w.toml:6");
     CHECK(line(report, "sandbox.network").value == "host");
     CHECK(line(report, "sandbox.network").origin == "profile service");
-    CHECK(line(report, "sandbox.bind").origin == "w.toml:7");
+    CHECK(line(report, "sandbox.bind_read_only").origin == "w.toml:7");
     CHECK(line(report, "sandbox.overlays").value == "none");
     CHECK(line(report, "sandbox.user_namespace").value == "none");
     CHECK(line(sandbox("[worker.web.sandbox]\nuser_namespace = \"root\"\n"), "sandbox.user_namespace").value == "root");

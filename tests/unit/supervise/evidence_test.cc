@@ -67,7 +67,7 @@ TEST_CASE("a program that its mode does not let the worker run says so, and one 
     ::chmod(script.path, 0755);
     suspects.program = look_at_program(plan);
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::exec, ENOENT), suspects),
-             std::string(script.path) + " is not in the sandbox: the sandbox has a /tmp of its own, which hides the host's: bind = [\"" + script.path +
+             std::string(script.path) + " is not in the sandbox: the sandbox has a /tmp of its own, which hides the host's: bind_read_only = [\"" + script.path +
                  "\"] in [worker.web.sandbox] (warder.toml:4) shows it");
     CHECK(evidence_in_words(setup(sandbox::Stage::exec, EACCES), suspects).ends_with("in [worker.web.sandbox] (warder.toml:4) lets it run"));
 }
@@ -76,7 +76,7 @@ TEST_CASE("a working directory that is not in the sandbox names the bind that wo
     auto plan = plan_of("/bin/true");
     plan.directory = "/srv/app";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::directory, ENOENT), suspects_of(plan)),
-             "the working directory /srv/app: bind = [\"/srv/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
+             "the working directory /srv/app: bind_read_only = [\"/srv/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
 }
 
 TEST_CASE("a set-up that fails names the path, the limit and the capability that it was about") {
@@ -87,7 +87,7 @@ TEST_CASE("a set-up that fails names the path, the limit and the capability that
              "/dev/shm/ring is not in the sandbox: the sandbox has a /dev of its own, which hides the host's");
     suspects.object = "/opt/app";
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::landlock, ENOENT), suspects),
-             "/opt/app is not in the sandbox: bind = [\"/opt/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
+             "/opt/app is not in the sandbox: bind_read_only = [\"/opt/app\"] in [worker.web.sandbox] (warder.toml:4) shows it");
     CHECK_EQ(evidence_in_words(setup(sandbox::Stage::mounts, EINVAL), suspects), "/opt/app");
     suspects.object = "nofile = 9000000000";
     CHECK_NE(evidence_in_words(setup(sandbox::Stage::limits, EPERM), suspects).find("limits = { nofile = 9000000000 } of [worker.web]: no process may have more than fs.nr_open, which is "), std::string::npos);
