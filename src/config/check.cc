@@ -173,7 +173,7 @@ private:
     void check_binds(const Worker& worker) {
         for (const sandbox::Bind& bind : worker.sandbox.binds) {
             if (bind.target == worker.sandbox.program) continue;   // check_program has looked
-            const std::string place = place_of_entry(worker.marks, {"sandbox.bind_read_only", "sandbox.bind_writable", "sandbox.execute"}, bind.source, "sandbox");
+            const std::string place = place_of_entry(worker.marks, {"sandbox.bind_read_only", "sandbox.bind_writable", "sandbox.exec_paths"}, bind.source, "sandbox");
             const PathFacts facts = lookup_.path(bind.source);
             const std::string path = "bound path " + quoted(bind.source);
             if (!facts.kernel_filesystem.empty()) {

@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 7> system_directories = {
 constexpr std::array<std::string_view, 4> sandboxes_own = {"/proc", "/sys", "/dev", "/tmp"};
 
 constexpr std::array<std::string_view, 14> of_a_mount_tree = {
-    "bind_read_only", "bind_writable", "execute", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
+    "bind_read_only", "bind_writable", "exec_paths", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
     "secret_files", "names", "ptys", "home", "shell",
 };
 
@@ -288,14 +288,12 @@ private:
 
     void read_memory_directory(const Node& item) {
         sandbox::MemoryDirectory one;
-        bool execute = false;
-        Section table(item, "a directory in memory of " + section_.what(), section_.complaints());
+            Section table(item, "a directory in memory of " + section_.what(), section_.complaints());
         table.path("target", one.target);
         table.size("size", one.size, 4096);
         table.mode("mode", one.mode);
-        table.flag("execute", execute);
+        table.flag("noexec", one.no_execute);
         table.refuse_the_rest();
-        one.no_execute = !execute;
         if (item.find("target") == nullptr || item.find("size") == nullptr) return error(item, "a directory in memory has a \"target\" and a \"size\"");
         const bool shared_memory = one.target == "/dev/shm";   // in a directory of its own, and of this size
         if (same_or_below("/tmp", one.target) || (same_or_below("/dev", one.target) && !shared_memory) || same_or_below("/proc", one.target)) {
@@ -316,15 +314,13 @@ private:
 
     void read_overlay(const Node& item) {
         sandbox::Overlay one;
-        bool execute = false;
-        Section table(item, "an overlay of " + section_.what(), section_.complaints());
+            Section table(item, "an overlay of " + section_.what(), section_.complaints());
         table.path("target", one.target);
         table.paths("lower", one.lower);
         table.size("size", one.size, 4096);
         table.mode("mode", one.mode);
-        table.flag("execute", execute);
+        table.flag("noexec", one.no_execute);
         table.refuse_the_rest();
-        one.no_execute = !execute;
         for (const std::string_view key : {"target", "lower", "size"}) {
             if (item.find(key) == nullptr) return error(item, "an overlay has a \"target\", a \"lower\" and a \"size\": " + quoted(key) + " is not there");
         }
@@ -366,7 +362,7 @@ private:
             if (hides(other.target) || same_or_below(other.target, one.target)) return refuse(quoted(one.target) + " and the overlay at " + quoted(other.target) + " lie one in the other");
         }
         const bool runs_from_it = !sandbox_.program.empty() && hides(sandbox_.program);
-        if (runs_from_it && one.no_execute) return refuse("the program " + quoted(sandbox_.program) + " lies in an overlay that runs nothing", "add execute = true");
+        if (runs_from_it && one.no_execute) return refuse("the program " + quoted(sandbox_.program) + " lies in an overlay that runs nothing", "add noexec = false");
         return true;
     }
 
@@ -546,10 +542,10 @@ private:
     static std::string remedy_for_pair(const std::string& source, const std::string& target, std::string_view option, std::string_view key) {
         const std::string entry = source == target ? quoted(source) : "{ source = " + quoted(source) + ", target = " + quoted(target) + (option == "noexec" ? ", noexec = true }" : " }");
         std::string list(key);
-        if (key == "execute") list = "bind_read_only";
+        if (key == "exec_paths") list = "bind_read_only";
         if (option == "ro" && key == "bind_writable") list = "bind_read_only";
         if (option == "rw") list = "bind_writable";
-        return "write " + list + " = [" + entry + "]" + (key == "execute" ? ", and execute = [" + quoted(target) + "]" : list == "bind_read_only" && option != "ro" ? " (read-only; bind_writable is not)" : "");
+        return "write " + list + " = [" + entry + "]" + (key == "exec_paths" ? ", and exec_paths = [" + quoted(target) + "]" : list == "bind_read_only" && option != "ro" ? " (read-only; bind_writable is not)" : "");
     }
 
     bool read_bind_table(const Node& item, std::string_view key, sandbox::Bind& bind) {
@@ -578,10 +574,10 @@ private:
     // A path that is bound already becomes executable; another is bound for it.
     void read_execute() {
         std::vector<std::string> paths;
-        const Node* list = section_.table().find("execute");
-        const auto pairs = [&](const Node& item) { return item.kind == Node::Kind::text && refuse_pair(item, "execute"); };
-        if (list != nullptr && list->kind == Node::Kind::list && std::ranges::any_of(list->items, pairs)) return void(section_.take("execute"));
-        section_.paths("execute", paths);
+        const Node* list = section_.table().find("exec_paths");
+        const auto pairs = [&](const Node& item) { return item.kind == Node::Kind::text && refuse_pair(item, "exec_paths"); };
+        if (list != nullptr && list->kind == Node::Kind::list && std::ranges::any_of(list->items, pairs)) return void(section_.take("exec_paths"));
+        section_.paths("exec_paths", paths);
         for (const std::string& path : paths) {
             const auto bound = std::find_if(sandbox_.binds.begin(), sandbox_.binds.end(),
                                             [&](const auto& bind) { return bind.target == path; });

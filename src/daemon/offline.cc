@@ -144,7 +144,7 @@ std::string key_of(const sandbox::Plan& sandbox, const std::string& item) {
 config::Mark mark_of(const config::Worker& worker, const std::string& key, const std::string& item) {
     const std::string named = item.starts_with("/dev/") ? item.substr(5) : item;   // as "devices" has it
     const std::string entry = config::place_of_entry(worker.marks, {key}, item, config::place_of_entry(worker.marks, {key}, named, key));
-    for (const std::string& one : {entry, key, std::string("sandbox.execute"), std::string("sandbox"), std::string("worker")}) {
+    for (const std::string& one : {entry, key, std::string("sandbox.exec_paths"), std::string("sandbox"), std::string("worker")}) {
         const auto found = worker.marks.find(one);
         if (found != worker.marks.end()) return found->second;
     }

@@ -59,7 +59,7 @@ std::string not_permitted(const ProgramFacts& program, const Suspects& suspects)
     const std::string what = (program.interpreter ? "its interpreter " : "") + program.path;
     if (!program.noexec.empty()) return what + " cannot be run: " + program.noexec + ", and execute changes nothing about that";
     if (!program.runnable) return what + " has a mode that does not let uid " + std::to_string(suspects.plan->uid) + " run it";
-    const std::string hint = "execute = [" + quoted(program.path) + "]" + in_sandbox_section(suspects) + " lets it run";
+    const std::string hint = "exec_paths = [" + quoted(program.path) + "]" + in_sandbox_section(suspects) + " lets it run";
     const bool passable = suspects.plan->landlock && !program.may_execute;
     return what + " may not be run: " + (passable ? hint : "a directory on the way to it cannot be passed");
 }
@@ -197,7 +197,7 @@ namespace {
 std::string noexec_of(const std::string& path, const std::string& there, const sandbox::Plan& plan) {
     const auto covers = [&](const std::string& target) { return sandbox::lies_below(path, target); };
     for (const auto& one : plan.memory_directories) {
-        if (covers(one.target) && one.no_execute) return "the directory in memory at " + one.target + " is noexec (execute = true in its table lets programs run)";
+        if (covers(one.target) && one.no_execute) return "the directory in memory at " + one.target + " is noexec (noexec = false in its table lets programs run)";
     }
     for (const auto& bind : plan.binds) {
         if (covers(bind.target) && bind.no_execute) return "the bind at " + bind.target + " is noexec (noexec = false in its table lets programs run)";
@@ -258,7 +258,7 @@ std::string by_symptom(const Exit& exit, const Suspects& suspects) {
     }
     if (exit.kind != Exit::Kind::code) return {};
     if (exit.value == 127) return "a shell ends with 127 when it does not find a program: bind or execute" + in_sandbox_section(suspects) + " shows it";
-    if (exit.value == 126) return "a shell ends with 126 when it may not run a program: execute = [\"/path/of/it\"]" + in_sandbox_section(suspects) + " lets it run";
+    if (exit.value == 126) return "a shell ends with 126 when it may not run a program: exec_paths = [\"/path/of/it\"]" + in_sandbox_section(suspects) + " lets it run";
     return {};
 }
 

@@ -376,7 +376,7 @@ class Paths(WarderTest):
         run = "os.posix_spawn('/usr/bin/true', ['true'], {})"
         steps = [run, "c.rename('drop', 'tools', 'old')", "os.symlink('/usr', '/data/tools')"]
         config = self.doer(steps, grants).replace(
-            'bind_read_only = ["', f'execute = ["/data/tools"]\nbind_read_only = [{{ source = "{self.home}/tools", target = "/data/tools" }}, "')
+            'bind_read_only = ["', f'exec_paths = ["/data/tools"]\nbind_read_only = [{{ source = "{self.home}/tools", target = "/data/tools" }}, "')
         self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "/data" }}]'))
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen], [errno.EACCES, 0, 0], seen)

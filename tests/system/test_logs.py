@@ -14,7 +14,7 @@ STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")
 
 def shell(name, script, extra=""):
     return (f'[worker.{name}]\nexec = ["/bin/sh", "-c", "{script}"]\n{extra}\n'
-            f'[worker.{name}.sandbox]\nexecute = ["/usr/bin/sleep"]\n')
+            f'[worker.{name}.sandbox]\nexec_paths = ["/usr/bin/sleep"]\n')
 
 
 class Logs(WarderTest):

@@ -126,7 +126,7 @@ class Naming(WarderTest):
             with open(self.path(f"tools/{name}"), "w") as file:
                 file.write(text + "\n")
             os.chmod(self.path(f"tools/{name}"), 0o755)
-        self.start(worker("runner", 'restart = "never"\n', f'execute = ["{self.home}/tools/outer", "{self.home}/tools/inner"]\n',
+        self.start(worker("runner", 'restart = "never"\n', f'exec_paths = ["{self.home}/tools/outer", "{self.home}/tools/inner"]\n',
                           words=[PYTHON, "-c", f"import os; os.execv('{self.home}/tools/outer', ['outer'])"]))
         text = wait_for(lambda: self.ctl("logs", "runner", check=False).stdout, "it has run")
         self.assertIn("inner", text)

@@ -215,7 +215,7 @@ class Gunicorn(ProgramTest):
         super().setUp()
         self.make("app/page.py", APPLICATION)
         self.start(f'[worker.gunicorn]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/gunicorn", "--workers", "2", '
-                   f'"--backlog", "7", "--chdir", "{self.home}/app", "page:app"]\n[worker.gunicorn.sandbox]\nallow_calls = ["fchmod"]\nexecute = ["/usr/bin/gunicorn", "/usr/bin/python3"]\n'
+                   f'"--backlog", "7", "--chdir", "{self.home}/app", "page:app"]\n[worker.gunicorn.sandbox]\nallow_calls = ["fchmod"]\nexec_paths = ["/usr/bin/gunicorn", "/usr/bin/python3"]\n'
                    f'bind_read_only = ["{self.home}/app"]\n[worker.gunicorn.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: self.worker_log("gunicorn").count("Booting worker") >= 2, f"its workers are there: {self.worker_log('gunicorn')}", 30)
 
@@ -238,7 +238,7 @@ class Node(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.make("app/page.js", NODE)
         self.start(f'[worker.node]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/bin/node", "{self.home}/app/page.js"]\n'
-                   f'[worker.node.sandbox]\nmemory_deny_write_execute = false\nexecute = ["/usr/bin/node"]\nbind_read_only = ["{self.home}/app"]\n'
+                   f'[worker.node.sandbox]\nmemory_deny_write_execute = false\nexec_paths = ["/usr/bin/node"]\nbind_read_only = ["{self.home}/app"]\n'
                    f'[worker.node.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: "listening" in self.worker_log("node"), f"it listens: {self.worker_log('node')}", 20)
         self.assertEqual(self.get(), (200, "a page\n"))
@@ -265,7 +265,7 @@ class Asyncio(ProgramTest):
     def test_it_serves_over_the_socket_that_warderd_bound(self):
         self.make("app/page.py", ASYNCIO)
         self.start(f'[worker.asyncio]\nexec = ["{HELPERS}warder-activate", "http", "--", "{PYTHON}", "{self.home}/app/page.py"]\n'
-                   f'[worker.asyncio.sandbox]\nexecute = ["{PYTHON}"]\nbind_read_only = ["{self.home}/app"]\n'
+                   f'[worker.asyncio.sandbox]\nexec_paths = ["{PYTHON}"]\nbind_read_only = ["{self.home}/app"]\n'
                    f'[worker.asyncio.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         wait_for(lambda: "listening" in self.worker_log("asyncio"), f"it listens: {self.worker_log('asyncio')}", 20)
         self.assertEqual(self.get(), (200, "a page\n"))
@@ -329,7 +329,7 @@ class Haproxy(ProgramTest):
     def proxy(self, sandbox):
         self.make("haproxy.cfg", HAPROXY.replace("HOME", self.home).replace("ALLOWED", str(self.allowed)).replace("DENIED", str(self.denied)))
         self.start(f'[worker.haproxy]\nexec = ["{HELPERS}warder-activate", "http", "--", "/usr/sbin/haproxy", "-db", "-f", "{self.home}/haproxy.cfg"]\n'
-                   f'[worker.haproxy.sandbox]\nprofile = "service"\nexecute = ["/usr/sbin/haproxy"]\nbind_read_only = ["{self.home}/haproxy.cfg", "{self.home}/backend"]\n{sandbox}'
+                   f'[worker.haproxy.sandbox]\nprofile = "service"\nexec_paths = ["/usr/sbin/haproxy"]\nbind_read_only = ["{self.home}/haproxy.cfg", "{self.home}/backend"]\n{sandbox}'
                    f'[worker.haproxy.grants]\nhttp = {{ listen = "tcp:127.0.0.1:{self.port}" }}\n')
         self.wait_state("haproxy", "ready")
 
@@ -370,7 +370,7 @@ class Activation(ProgramTest):
     def activated(self, *words, grants=""):
         line = ", ".join(f'"{word}"' for word in (f"{HELPERS}warder-activate", *words))
         self.start(f'[worker.told]\nexec = [{line}]\nrestart = "never"\n[worker.told.sandbox]\nproc = "processes"\n'
-                   f'execute = ["{PYTHON}"]\nbind_read_only = ["{self.home}/told.py"]\n[worker.told.grants]\n{grants}\n')
+                   f'exec_paths = ["{PYTHON}"]\nbind_read_only = ["{self.home}/told.py"]\n[worker.told.grants]\n{grants}\n')
         self.wait_state("told", "failed" if "nothing" in words else "stopped")
 
     def setUp(self):

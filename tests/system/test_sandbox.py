@@ -299,7 +299,7 @@ class Overlays(WarderTest):
         self.assertRegex(line["origin"], r"warder\.toml:\d+$")
         caps = self.ctl("check", "--caps", "--config", self.path("warder.toml")).stdout
         self.assertIn("worker layers has overlays", caps)
-        self.write_config(self.config(", execute = true"))
+        self.write_config(self.config(", noexec = false"))
         changes = self.ctl("reload", "--plan").stdout
         self.assertIn("sandbox.overlays", changes)
         self.ctl("reload")

@@ -153,7 +153,7 @@ TEST_CASE("grants that do not fit into one variable are refused before the progr
 TEST_CASE("a program in an overlay is looked for in its layers") {
     const auto with = [](const std::string& exec) {
         return shown(resolved_text("[worker.web]\nexec = \"" + exec + "\"\n[worker.web.sandbox]\n"
-                                   "overlays = [{ target = \"/app\", lower = [\"/srv\", \"/usr/bin\"], size = \"1MiB\", execute = true }]\n").problems);
+                                   "overlays = [{ target = \"/app\", lower = [\"/srv\", \"/usr/bin\"], size = \"1MiB\", noexec = false }]\n").problems);
     };
     CHECK_NE(with("/app/web").find("layer \"/usr/bin\" is not there"), std::string::npos);   // of this machine: a warning, and nothing else
     CHECK_EQ(with("/app/web").find("program"), std::string::npos);

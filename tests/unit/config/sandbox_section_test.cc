@@ -63,7 +63,7 @@ TEST_CASE("single keys differ from the profile, wherever the profile stands") {
 
 TEST_CASE("binds are read-only unless they are said to be writable") {
     const sandbox::Plan plan = sandbox("bind_read_only = [\"/opt/a\", { source = \"/opt/b\", target = \"/opt/c\" }]\n"
-                                    "bind_writable = [\"/var/cache/a\"]\nexecute = [\"/opt/a\", \"/usr/bin/env\"]\n");
+                                    "bind_writable = [\"/var/cache/a\"]\nexec_paths = [\"/opt/a\", \"/usr/bin/env\"]\n");
     REQUIRE_EQ(plan.binds.size(), 4);
     CHECK_EQ(plan.binds[0].source, "/opt/a");
     CHECK_EQ(plan.binds[0].target, "/opt/a");
@@ -136,7 +136,7 @@ TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processe
 
 TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is told at its place") {
     const sandbox::Plan plan = sandbox("overlays = [{ target = \"/srv/tree\", lower = [\"/opt/a:b\", \"/opt/b\"], size = \"16MiB\", mode = \"0750\" },\n"
-                                    " { target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n");
+                                    " { target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", noexec = false }]\n");
     REQUIRE_EQ(plan.overlays.size(), 2);
     CHECK_EQ(plan.overlays[0].target, "/srv/tree");
     CHECK_EQ(plan.overlays[0].lower, std::vector<std::string>{"/opt/a:b", "/opt/b"});
@@ -158,7 +158,7 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
     CHECK(says(one("target = \"/tmp/a\", lower = [\"/b\"], size = \"1MiB\""), "\"/tmp/a\" in the sandbox is the sandbox's own"));
     CHECK(says(one("target = \"/\", lower = [\"/b\"], size = \"1MiB\""), "w.toml:4:24"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1\""), "size"));
-    CHECK(says(one("target = \"/usr/bin\", lower = [\"/b\"], size = \"1MiB\""), "add execute = true"));
+    CHECK(says(one("target = \"/usr/bin\", lower = [\"/b\"], size = \"1MiB\""), "add noexec = false"));
     CHECK(says(one("target = \"/a\", lower = [\"/b\"], size = \"1MiB\" }, { target = \"/a/c\", lower = [\"/b\"], size = \"1MiB\""), "lie one in the other"));
     CHECK(says(sandbox_complaints("bind_read_only = [\"/a/b\"]\noverlays = [{ target = \"/a\", lower = [\"/c\"], size = \"1MiB\" }]\n"),
                "\"/a/b\" would be hidden by the overlay at \"/a\""));
@@ -168,7 +168,7 @@ TEST_CASE("an overlay has a place, layers and a size, and each mistake in one is
 
 TEST_CASE("a program in an overlay is not bound beside it") {
     const sandbox::Plan plan =
-        good("[worker.web]\nexec = \"/opt/app/web\"\n[worker.web.sandbox]\noverlays = [{ target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", execute = true }]\n")
+        good("[worker.web]\nexec = \"/opt/app/web\"\n[worker.web.sandbox]\noverlays = [{ target = \"/opt/app\", lower = [\"/opt/app\"], size = \"1MiB\", noexec = false }]\n")
             .workers.at(0)
             .sandbox;
     CHECK(plan.binds.empty());
@@ -349,12 +349,12 @@ TEST_CASE("a pair of paths with a colon is an error that shows the table, and a 
     says("bind_writable = [\"/a:/b:ro\"]\n", "write bind_read_only = [{");
     says("bind_writable = [\"/a:rw\"]\n", "write bind_writable = [\"/a\"]");
     says("bind_read_only = [\"/a:/b:noexec\"]\n", "noexec = true }]");
-    says("execute = [\"/a:/b\"]\n", "and execute = [\"/b\"]");
+    says("exec_paths = [\"/a:/b\"]\n", "and exec_paths = [\"/b\"]");
     CHECK_EQ(sandbox("bind_read_only = [\"/sys2/0000:00:1f\", { source = \"/a:/b\", target = \"/c:ro\" }]\n").binds.size(), 2);
 }
 
 TEST_CASE("what was written does not run in strict: no file below /tmp, a directory of its own or a writable bind is code") {
-    const sandbox::Plan plan = sandbox("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexecute = [\"/opt/x/run\"]\n"
+    const sandbox::Plan plan = sandbox("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexec_paths = [\"/opt/x/run\"]\n"
                                     "directories = [\"state\"]\nbind_read_only = [\"/srv/c\"]\n");
     const auto noexec = [&plan](const char* target) { return std::ranges::find(plan.binds, target, &sandbox::Bind::target)->no_execute; };
     CHECK(plan.tmp_no_execute);

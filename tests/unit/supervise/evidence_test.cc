@@ -125,7 +125,7 @@ TEST_CASE("ends that no filter has seen are told by what they look like") {
     plan.memory_deny_write_execute = true;
     CHECK_NE(evidence_in_words(killed(SIGTRAP), suspects_of(plan)).find("memory_deny_write_execute = false in [worker.web.sandbox] (warder.toml:4)"), std::string::npos);
     CHECK_NE(evidence_in_words({Exit::Kind::code, 127}, suspects_of(plan)).find("does not find a program"), std::string::npos);
-    CHECK_NE(evidence_in_words({Exit::Kind::code, 126}, suspects_of(plan)).find("execute = "), std::string::npos);
+    CHECK_NE(evidence_in_words({Exit::Kind::code, 126}, suspects_of(plan)).find("exec_paths = "), std::string::npos);
     plan.memory_deny_write_execute = false;
     CHECK_EQ(evidence_in_words(killed(SIGTRAP), suspects_of(plan)), "");
 }
