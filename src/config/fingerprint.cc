@@ -74,8 +74,8 @@ void add_mounts(Lines& lines, const sandbox::Plan& sandbox) {
         lines.add("sandbox.bind_read_only.noexec", bind.no_execute);
     }
     for (const auto& one : sandbox.memory_directories) {
-        lines.add("sandbox.memory_directories", one.target).add("sandbox.memory_directories", one.size);
-        lines.add("sandbox.memory_directories", one.mode).add("sandbox.memory_directories", one.no_execute);
+        lines.add("sandbox.tmpfs", one.target).add("sandbox.tmpfs", one.size);
+        lines.add("sandbox.tmpfs", one.mode).add("sandbox.tmpfs", one.no_execute);
     }
     for (const auto& one : sandbox.overlays) {
         lines.add("sandbox.overlays", one.target).add("sandbox.overlays", one.lower).add("sandbox.overlays", one.size);

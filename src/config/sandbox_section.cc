@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 7> system_directories = {
 constexpr std::array<std::string_view, 4> sandboxes_own = {"/proc", "/sys", "/dev", "/tmp"};
 
 constexpr std::array<std::string_view, 14> of_a_mount_tree = {
-    "bind_read_only", "bind_writable", "exec_paths", "tmp_size", "files", "memory_directories", "overlays", "devices", "proc",
+    "bind_read_only", "bind_writable", "exec_paths", "tmp_size", "files", "tmpfs", "overlays", "devices", "proc",
     "secret_files", "names", "ptys", "home", "shell",
 };
 
@@ -278,10 +278,10 @@ private:
     }
 
     void read_memory_directories() {
-        const Node* list = section_.take("memory_directories", Node::Kind::list, "write [{ target = \"/run/app\", size = \"1MiB\" }]");
+        const Node* list = section_.take("tmpfs", Node::Kind::list, "write [{ target = \"/run/app\", size = \"1MiB\" }]");
         if (list == nullptr) return;
         for (const Node& item : list->items) {
-            if (item.kind != Node::Kind::table) section_.refuse_entry(item, "memory_directories", "a table");
+            if (item.kind != Node::Kind::table) section_.refuse_entry(item, "tmpfs", "a table");
             else read_memory_directory(item);
         }
     }

@@ -74,7 +74,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"readonlyrootfs protectsystem", "", in_sandbox, "the root of a sandbox is always read-only: bind_writable and directories are not"},
     {"execpaths exec executable executables", "exec_paths", in_sandbox},
     {"noexecpaths", "bind_read_only", in_sandbox, "bind_read_only = [{ source = \"/a\", noexec = true }]"},
-    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "memory_directories", in_sandbox, "memory_directories = [{ target = \"/run/app\", size = \"1MiB\" }]"},
+    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "tmpfs", in_sandbox, "tmpfs = [{ target = \"/run/app\", size = \"1MiB\" }]"},
     {"tmpfs ramdisk temporaryfilesystem privatetmp", "sandbox", in_worker, "memory_directories in [worker.NAME.sandbox]"},
     {"privatetmp tmp", "tmp_size", in_sandbox, "each sandbox has a /tmp of its own"},
     {"caps cap capability capadd ambientcapabilities capabilityboundingset", "capabilities", in_sandbox},
@@ -112,7 +112,7 @@ constexpr auto table = std::to_array<Synonym>({
 
 // Keys of a sandbox, which are often written one table too high.
 constexpr auto of_a_sandbox = std::to_array<std::string_view>({
-    "profile", "root", "network", "bind_read_only", "bind_writable", "exec_paths", "files", "memory_directories", "overlays", "directories",
+    "profile", "root", "network", "bind_read_only", "bind_writable", "exec_paths", "files", "tmpfs", "overlays", "directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",

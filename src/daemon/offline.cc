@@ -132,7 +132,7 @@ namespace {
 std::string key_of(const sandbox::Plan& sandbox, const std::string& item) {
     const auto is = [&](const auto& one) { return one.target == item; };
     if (item.starts_with("/dev/") && std::ranges::find(sandbox.devices, item.substr(5)) != sandbox.devices.end()) return "sandbox.devices";
-    if (std::ranges::any_of(sandbox.memory_directories, is)) return "sandbox.memory_directories";
+    if (std::ranges::any_of(sandbox.memory_directories, is)) return "sandbox.tmpfs";
     if (std::ranges::any_of(sandbox.overlays, is)) return "sandbox.overlays";
     if (std::ranges::any_of(sandbox.files, is)) return "sandbox.files";
     if (std::ranges::find(sandbox.secret_files, item, &sandbox::SecretFile::source) != sandbox.secret_files.end()) return "sandbox.secret_files";

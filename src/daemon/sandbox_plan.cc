@@ -167,7 +167,7 @@ void add_mounts(Lines& lines, const Plan& plan) {
     lines.sandbox("root", root_in_words(plan.root));
     lines.sandbox("bind_read_only", {"bind_read_only", "bind_writable", "exec_paths"}, joined(plan.binds, bind_in_words));
     lines.sandbox("files", joined(plan.files, [](const sandbox::TextFile& file) { return file.target; }));
-    lines.sandbox("memory_directories", joined(plan.memory_directories, [](const sandbox::MemoryDirectory& one) {
+    lines.sandbox("tmpfs", joined(plan.memory_directories, [](const sandbox::MemoryDirectory& one) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
     lines.sandbox("overlays", joined(plan.overlays, overlay_in_words));

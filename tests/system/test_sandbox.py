@@ -29,7 +29,7 @@ class Sandboxes(WarderTest):
         seen = self.seen_by(
             'capabilities = ["net_bind_service"]\ndeny_calls = ["@sync:ENOTTY", "ptrace:EACCES"]\nhostname = "inside"\n'
             'devices = ["null", "urandom"]\nfiles = { "/etc/motd" = "hello" }\nproc = "processes"\n'
-            'memory_directories = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
+            'tmpfs = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
             'memory_deny_write_execute = false\n',
             'nice = 5\nscheduling = "batch"\ncpus = "0"\numask = "0027"\nlimits = { nofile = "64:128" }\n')
         self.assertEqual(
@@ -146,7 +146,7 @@ class Shown(WarderTest):
                 ('devices = ["stdout"]', '"/dev/stdout" leads to what warderd itself has open, and is no device'),
                 ('devices = ["nulll"]', '"/dev/nulll" is to be in the sandbox, but does not exist'),
                 (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
-                 'memory_directories = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the sandbox\'s own /run/app'),
+                 'tmpfs = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the sandbox\'s own /run/app'),
                 (f'proc = "processes"\nbind_read_only = [{{ source = "{shown}", target = "/proc/x" }}]', '"/proc/x" would be hidden'),
                 (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/var/tmp" }}, {{ source = "{self.home}/shown", target = "/run" }}]', ""),
                 (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/dev/shm" }}]', "")):

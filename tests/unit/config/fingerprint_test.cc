@@ -46,7 +46,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "sandbox = { call_rules = [{ call = \"prctl\", equals = 1 }] }\n", "sandbox = { call_rules = [{ call = \"prctl\", differs = 1 }] }\n",
         "sandbox = { root = \"minimal\" }\n", "sandbox = { root = \"minimal\", bind_read_only = [\"/a\"] }\n", "sandbox = { devices = [] }\n",
         "sandbox = { proc = \"processes\" }\n", "sandbox = { files = { \"/a\" = \"\" } }\n", "sandbox = { directories = [\"state\"] }\n",
-        "sandbox = { memory_directories = [{ target = \"/a\", size = \"1MiB\" }] }\n", "sandbox = { cgroup_namespace = false }\n",
+        "sandbox = { tmpfs = [{ target = \"/a\", size = \"1MiB\" }] }\n", "sandbox = { cgroup_namespace = false }\n",
         "sandbox = { user_namespace = \"self\" }\n", "sandbox = { user_namespace = \"root\" }\n",
         "sandbox = { user_namespace = { uid_map = [\"0:self:1\", \"1:100000:10\"], gid_map = [\"0:self:1\"] } }\n",
         "sandbox = { user_namespace = { uid_map = [\"0:self:1\", \"1:100000:11\"], gid_map = [\"0:self:1\"] } }\n",

@@ -113,7 +113,7 @@ TEST_CASE("a network is empty, the host's, or one that somebody else made") {
 
 TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processes") {
     const sandbox::Plan plan = sandbox("files = { \"/etc/motd\" = \"hi\" }\n"
-                                    "memory_directories = [{ target = \"/run/a\", size = \"1MiB\", mode = \"0750\" }]\n"
+                                    "tmpfs = [{ target = \"/run/a\", size = \"1MiB\", mode = \"0750\" }]\n"
                                     "devices = [\"null\", \"tty\"]\nproc = \"processes\"\nroot = \"minimal\"\nbind_read_only = [\"/usr/lib/a.so\"]\n");
     REQUIRE_EQ(plan.files.size(), 1);
     CHECK_EQ(plan.files[0].target, "/etc/motd");
@@ -126,8 +126,8 @@ TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processe
     CHECK_EQ(plan.proc, sandbox::ProcView::processes);
     CHECK_EQ(plan.root, sandbox::Root::minimal);
     CHECK_EQ(plan.binds.at(0).target, "/usr/lib/a.so");
-    for (const char* keys : {"files = { motd = \"\" }\n", "memory_directories = [{ target = \"/run/a\" }]\n",
-                             "memory_directories = [{ target = \"/tmp/a\", size = \"1MiB\" }]\n", "devices = [\"../sda\"]\n",
+    for (const char* keys : {"files = { motd = \"\" }\n", "tmpfs = [{ target = \"/run/a\" }]\n",
+                             "tmpfs = [{ target = \"/tmp/a\", size = \"1MiB\" }]\n", "devices = [\"../sda\"]\n",
                              "bind_read_only = [\"/a\"]\n", "profile = \"unconfined\"\nproc = \"processes\"\n"}) {
         CAPTURE(keys);
         CHECK_NE(sandbox_complaints(keys), "");

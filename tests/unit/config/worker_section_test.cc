@@ -294,7 +294,7 @@ TEST_CASE("keys of other supervisors are told by what they mean, and only then b
     says("[worker.web.sandbox]\nbind_ro = []\n", "did you mean \"bind_read_only\"? it is read-only");
     says("[worker.web.sandbox]\nvolumes = []\n", "did you mean \"bind_read_only\"? bind is read-only, bind_writable is not");
     says("[worker.web.sandbox]\nmounts = []\n", "did you mean \"bind_read_only\"?");
-    says("[worker.web.sandbox]\ntmpfs = []\n", "did you mean \"memory_directories\"?");
+    says("[worker.web.sandbox]\ntmpfs = []\n", "did you mean \"tmpfs\"?");
     says("[worker.web.sandbox]\ncaps = []\n", "did you mean \"capabilities\"?");
     says("[worker.web.sandbox]\nnice = 1\n", "\"nice\" stands in [worker.NAME]");
     says("[worker.web.sandbox]\nprivileged = true\n", "did you mean \"profile\"?");
