@@ -105,7 +105,7 @@ private:
         for (sandbox::OwnDirectory& own : worker.sandbox.own_directories) {
             if (own.group.empty()) continue;
             const auto gid = lookup_.group(own.group);
-            if (!gid) error(worker, "sandbox.directories", "there is no group " + quoted(own.group));
+            if (!gid) error(worker, "sandbox.managed_directories", "there is no group " + quoted(own.group));
             if (gid) own.gid = *gid;
         }
     }

@@ -82,8 +82,8 @@ void add_mounts(Lines& lines, const sandbox::Plan& sandbox) {
         lines.add("sandbox.overlays", one.mode).add("sandbox.overlays", one.no_execute);
     }
     for (const auto& own : sandbox.own_directories) {
-        lines.add("sandbox.directories", own.path).add("sandbox.directories", own.variable).add("sandbox.directories", own.no_execute);
-        lines.add("sandbox.directories", own.mode).add("sandbox.directories", own.group).add("sandbox.directories", own.gid);
+        lines.add("sandbox.managed_directories", own.path).add("sandbox.managed_directories", own.variable).add("sandbox.managed_directories", own.no_execute);
+        lines.add("sandbox.managed_directories", own.mode).add("sandbox.managed_directories", own.group).add("sandbox.managed_directories", own.gid);
     }
     for (const auto& one : sandbox.secret_files) lines.add("sandbox.secret_files", one.name).add("sandbox.secret_files", one.source);
     lines.add("sandbox.names", sandbox.names).add("sandbox.ptys", sandbox.ptys).add("sandbox.home", sandbox.home).add("sandbox.shell", sandbox.shell);

@@ -367,12 +367,12 @@ private:
     }
 
     void read_directories() {
-        const Node* list = section_.take("directories", Node::Kind::list, R"(write it like ["state", { kind = "runtime", mode = "0750", group = "web" }])");
+        const Node* list = section_.take("managed_directories", Node::Kind::list, R"(write it like ["state", { kind = "runtime", mode = "0750", group = "web" }])");
         if (list == nullptr) return;
         for (const Node& item : list->items) {
             if (item.kind == Node::Kind::table) read_directory_table(item);
             else if (item.kind == Node::Kind::text) add_directory(item, item.text, {});
-            else section_.refuse_entry(item, "directories", "a word or { kind = \"runtime\", mode = \"0750\", group = \"web\" }");
+            else section_.refuse_entry(item, "managed_directories", "a word or { kind = \"runtime\", mode = \"0750\", group = \"web\" }");
         }
     }
 
@@ -398,11 +398,11 @@ private:
         if (kind == own_kinds.end()) {
             std::vector<std::string_view> words;
             for (const auto& one : own_kinds) words.push_back(one.word);
-            return error(item, "\"directories\" cannot hold " + quoted(word), did_you_mean(word, words, "write of " + join(words)));
+            return error(item, "\"managed_directories\" cannot hold " + quoted(word), did_you_mean(word, words, "write of " + join(words)));
         }
         own.variable = kind->variable;
         if (std::ranges::find(sandbox_.own_directories, own.variable, &sandbox::OwnDirectory::variable) != sandbox_.own_directories.end()) {
-            return error(item, quoted(word) + " is there twice in \"directories\"");
+            return error(item, quoted(word) + " is there twice in \"managed_directories\"");
         }
         // Without a root of its own the worker walks there itself.
         own.entered = (own.mode & 0077) != 0 || !sandbox_.mount_namespace;

@@ -86,8 +86,8 @@ constexpr auto table = std::to_array<Synonym>({
     {"userns usernamespaces usernamespace privateusers", "user_namespace", in_sandbox},
     {"memorydenywriteexecute mdwe wx", "memory_deny_write_execute", in_sandbox},
     {"nonewprivs nonewprivileges", "no_new_privileges", in_sandbox},
-    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "directories", in_sandbox, "directories = [\"state\", \"runtime\"]"},
-    {"statedirectory cachedirectory logsdirectory runtimedirectory", "sandbox", in_worker, "directories = [\"state\"] in [worker.NAME.sandbox]"},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "managed_directories", in_sandbox, "managed_directories = [\"state\", \"runtime\"]"},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory", "sandbox", in_worker, "managed_directories = [\"state\"] in [worker.NAME.sandbox]"},
     {"deviceallow device", "devices", in_sandbox},
     {"tty pty console", "terminal", in_sandbox},
     {"rootfs rootdirectory chroot", "root", in_sandbox},
@@ -112,7 +112,7 @@ constexpr auto table = std::to_array<Synonym>({
 
 // Keys of a sandbox, which are often written one table too high.
 constexpr auto of_a_sandbox = std::to_array<std::string_view>({
-    "profile", "root", "network", "bind_read_only", "bind_writable", "exec_paths", "files", "tmpfs", "overlays", "directories",
+    "profile", "root", "network", "bind_read_only", "bind_writable", "exec_paths", "files", "tmpfs", "overlays", "managed_directories",
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",

@@ -171,7 +171,7 @@ void add_mounts(Lines& lines, const Plan& plan) {
                    return one.target + " of " + format_size(one.size) + (one.no_execute ? "" : " (execute)");
                }));
     lines.sandbox("overlays", joined(plan.overlays, overlay_in_words));
-    lines.sandbox("directories", joined(plan.own_directories, own_directory_in_words));
+    lines.sandbox("managed_directories", joined(plan.own_directories, own_directory_in_words));
     lines.sandbox("secret_files", joined(plan.secret_files, [](const sandbox::SecretFile& one) { return one.name + " from " + one.source; }));
     lines.sandbox("devices", plan.mount_namespace ? joined(plan.devices) : "the host's");
     lines.sandbox("proc", !plan.mount_namespace ? "the host's" : plan.proc == sandbox::ProcView::hidden ? "hidden" : "processes");

@@ -251,7 +251,7 @@ class NeverBlock(WarderTest):
     def own_directory(self, steps):
         os.makedirs(self.path("state"))
         os.symlink(self.path("far"), self.path("state/state"))
-        config = self.hanger("", steps).replace("[worker.hanger.sandbox]", '[worker.hanger.sandbox]\ndirectories = ["state"]')
+        config = self.hanger("", steps).replace("[worker.hanger.sandbox]", '[worker.hanger.sandbox]\nmanaged_directories = ["state"]')
         self.start(config + peaceful(self.home))
 
     def test_T6_nor_does_a_directory_of_its_own_on_a_silent_server_stop_warderd(self):

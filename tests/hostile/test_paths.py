@@ -344,7 +344,7 @@ class Paths(WarderTest):
                  "c.open('drop', 'made', 'x').close()", "c.chmod('drop', 'made', 0o4755)", "c.mkdir('drop', 'directory', 0o2755)"]
         config = self.doer(steps, grants).replace(
             "[worker.attacker.sandbox]\n", '[worker.attacker.sandbox]\nallow_calls = ["fchmod"]\n'
-            'directories = ["state", { kind = "runtime", mode = "0755" }]\n')
+            'managed_directories = ["state", { kind = "runtime", mode = "0755" }]\n')
         self.start(config)
         seen = self.results(count=len(steps))[:len(steps)]
         self.assertEqual([one.get("errno", 0) for one in seen],

@@ -46,7 +46,7 @@ time.sleep(1000)
 
 def worker(script, keys="", sandbox="", grants=""):
     return (f'[worker.web]\nexec = ["/usr/bin/python3", "-I", "-S", "{script}"]\nrestart = {{ policy = "always", delay = "20ms" }}\n{keys}\n'
-            f'[worker.web.sandbox]\nbind_read_only = ["{os.path.dirname(script)}"]\ndirectories = ["state"]\n{sandbox}\n[worker.web.grants]\n{grants}\n')
+            f'[worker.web.sandbox]\nbind_read_only = ["{os.path.dirname(script)}"]\nmanaged_directories = ["state"]\n{sandbox}\n[worker.web.grants]\n{grants}\n')
 
 
 class LeftOver(WarderTest):

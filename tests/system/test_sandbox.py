@@ -29,7 +29,7 @@ class Sandboxes(WarderTest):
         seen = self.seen_by(
             'capabilities = ["net_bind_service"]\ndeny_calls = ["@sync:ENOTTY", "ptrace:EACCES"]\nhostname = "inside"\n'
             'devices = ["null", "urandom"]\nfiles = { "/etc/motd" = "hello" }\nproc = "processes"\n'
-            'tmpfs = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\ndirectories = ["state"]\n'
+            'tmpfs = [{ target = "/run/app", size = "1MiB", mode = "0750" }]\nmanaged_directories = ["state"]\n'
             'memory_deny_write_execute = false\n',
             'nice = 5\nscheduling = "batch"\ncpus = "0"\numask = "0027"\nlimits = { nofile = "64:128" }\n')
         self.assertEqual(
@@ -172,7 +172,7 @@ class Shown(WarderTest):
         program = ("import os, socket, time; s = socket.socket(socket.AF_UNIX); s.bind(os.environ['RUNTIME_DIRECTORY'] + '/app.sock'); "
                    "s.listen(); print('listening', flush=True); c, _ = s.accept(); c.send(b'hello'); time.sleep(1000)")
         self.start(f'[worker.app]\nexec = ["{PYTHON}", "-c", {json.dumps(program)}]\numask = "0007"\n[worker.app.sandbox]\n'
-                   'directories = [{ kind = "runtime", mode = "0750", group = "games" }]\n')
+                   'managed_directories = [{ kind = "runtime", mode = "0750", group = "games" }]\n')
         path = self.path("run/public/app/app.sock")
         wait_for(lambda: os.path.exists(path) and "listening" in self.worker_log("app"), "the socket: " + self.log_text()[-2000:])
         client = ("import os, socket, sys; os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(12345); s = socket.socket(socket.AF_UNIX); "

@@ -383,7 +383,7 @@ time.sleep(1000)
             ready = "libwarder"
             [worker.asker.sandbox]
             bind_read_only = ["{self.path('ask.py')}", "{self.path('python')}"]
-            directories = ["state", "cache"]
+            managed_directories = ["state", "cache"]
             [worker.asker.grants]
             whoami = {{ run = ["/usr/bin/id", "-u"] }}
             """)

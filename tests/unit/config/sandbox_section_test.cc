@@ -215,19 +215,19 @@ TEST_CASE("each mistake in a user namespace is told at its place") {
 }
 
 TEST_CASE("directories of its own lie where their kind does, and are named to the program") {
-    const sandbox::Plan plan = sandbox("directories = [\"state\", \"cache\", \"logs\", \"runtime\"]\n");
+    const sandbox::Plan plan = sandbox("managed_directories = [\"state\", \"cache\", \"logs\", \"runtime\"]\n");
     REQUIRE_EQ(plan.own_directories.size(), 4);
     CHECK_EQ(plan.own_directories[0].path, "/var/lib/warder/state/web");
     CHECK_EQ(plan.own_directories[0].variable, "STATE_DIRECTORY");
     CHECK_EQ(plan.own_directories[1].path, "/var/cache/warder/private/web");
     CHECK_EQ(plan.own_directories[2].path, "/var/lib/warder/logs/web");
     CHECK_EQ(plan.own_directories[3].path, "/run/warder/worker/web");
-    CHECK_NE(sandbox_complaints("directories = [\"stat\"]\n").find("did you mean \"state\"?"), std::string::npos);
-    CHECK_NE(sandbox_complaints("directories = [\"state\", \"state\"]\n").find("twice"), std::string::npos);
+    CHECK_NE(sandbox_complaints("managed_directories = [\"stat\"]\n").find("did you mean \"state\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("managed_directories = [\"state\", \"state\"]\n").find("twice"), std::string::npos);
 }
 
 TEST_CASE("T47: a directory that others may enter lies beside the private ones, and what was kept moves along") {
-    const auto one = [](const std::string& table) { return sandbox("directories = [" + table + "]\n").own_directories.at(0); };
+    const auto one = [](const std::string& table) { return sandbox("managed_directories = [" + table + "]\n").own_directories.at(0); };
     const auto runtime = one("{ kind = \"runtime\", mode = \"0750\", group = \"www-data\" }");
     CHECK_EQ(runtime.path, "/run/warder/public/web");
     CHECK_EQ(runtime.mode, 0750);
@@ -238,9 +238,9 @@ TEST_CASE("T47: a directory that others may enter lies beside the private ones, 
     CHECK_EQ(state.former.at(0), "/var/lib/warder/state/web");
     CHECK_FALSE(one("{ kind = \"state\" }").entered);
     CHECK_EQ(one("\"cache\"").former.at(1), "/var/cache/warder/web");
-    CHECK_EQ(sandbox("profile = \"unconfined\"\ndirectories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
+    CHECK_EQ(sandbox("profile = \"unconfined\"\nmanaged_directories = [\"logs\"]\n").own_directories.at(0).path, "/var/lib/warder/public/logs/web");
     const auto says = [](const std::string& table, const char* what) {
-        return sandbox_complaints("directories = [" + table + "]\n").find(what) != std::string::npos;
+        return sandbox_complaints("managed_directories = [" + table + "]\n").find(what) != std::string::npos;
     };
     CHECK(says("{ mode = \"0750\" }", "has a \"kind\""));
     CHECK(says("{ kind = \"rumtime\" }", "did you mean \"runtime\"?"));
@@ -355,7 +355,7 @@ TEST_CASE("a pair of paths with a colon is an error that shows the table, and a 
 
 TEST_CASE("what was written does not run in strict: no file below /tmp, a directory of its own or a writable bind is code") {
     const sandbox::Plan plan = sandbox("bind_writable = [\"/srv/a\", { source = \"/srv/b\", noexec = false }, \"/opt/x\"]\nexec_paths = [\"/opt/x/run\"]\n"
-                                    "directories = [\"state\"]\nbind_read_only = [\"/srv/c\"]\n");
+                                    "managed_directories = [\"state\"]\nbind_read_only = [\"/srv/c\"]\n");
     const auto noexec = [&plan](const char* target) { return std::ranges::find(plan.binds, target, &sandbox::Bind::target)->no_execute; };
     CHECK(plan.tmp_no_execute);
     CHECK(noexec("/srv/a"));
@@ -364,7 +364,7 @@ TEST_CASE("what was written does not run in strict: no file below /tmp, a direct
     CHECK_FALSE(noexec("/srv/c"));
     CHECK(plan.own_directories.at(0).no_execute);
     CHECK(plan.calls.no_code_in_shared_memory);
-    const sandbox::Plan compiles = sandbox("memory_deny_write_execute = false\nbind_writable = [\"/srv/a\"]\ndirectories = [\"state\"]\n");
+    const sandbox::Plan compiles = sandbox("memory_deny_write_execute = false\nbind_writable = [\"/srv/a\"]\nmanaged_directories = [\"state\"]\n");
     CHECK_FALSE(compiles.tmp_no_execute);
     CHECK_FALSE(compiles.binds.at(0).no_execute);
     CHECK_FALSE(compiles.own_directories.at(0).no_execute);

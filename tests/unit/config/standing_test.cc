@@ -40,7 +40,7 @@ TEST_CASE("standing: of root nothing changes") {
 }
 
 TEST_CASE("standing: an ordinary user's worker has the profile user, warderd's own ids, niceness and directories") {
-    const Parsed parsed = worker_without_root("[worker.web.sandbox]\ndirectories = [\"state\", \"cache\", \"runtime\"]\n");
+    const Parsed parsed = worker_without_root("[worker.web.sandbox]\nmanaged_directories = [\"state\", \"cache\", \"runtime\"]\n");
     REQUIRE_EQ(testing::shown(parsed.problems), "");
     const Worker& web = parsed.config.workers.at(0);
     CHECK_EQ(web.profile, "user");
