@@ -140,7 +140,7 @@ void add_sandbox(Lines& lines, const sandbox::Plan& sandbox) {
 
 void add_process(Lines& lines, const sandbox::Plan& sandbox) {
     lines.add("program", sandbox.program).add("argument", sandbox.arguments).add("environment", sandbox.environment);
-    lines.add("directory", sandbox.directory).add("umask", sandbox.umask).add("nice", sandbox.nice);
+    lines.add("working_directory", sandbox.directory).add("umask", sandbox.umask).add("nice", sandbox.nice);
     lines.add("oom_score_adjust", sandbox.oom_score_adjust).add("cpus", sandbox.cpus);
     lines.add("io_priority", sandbox.io_priority.io_class).add("io_priority", sandbox.io_priority.level);
     lines.add("scheduling", sandbox.scheduling.scheduler).add("scheduling", sandbox.scheduling.priority);

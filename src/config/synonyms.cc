@@ -25,7 +25,7 @@ constexpr auto table = std::to_array<Synonym>({
     // Programs and who runs them
     {"command cmd run program execstart start entrypoint args arguments argv binary executable", "exec", in_worker},
     {"command cmd exec execute program", "run", in_grant},
-    {"cwd workdir workingdirectory workingdir chdir home", "directory", in_worker},
+    {"cwd workdir workingdirectory workingdir chdir home", "working_directory", in_worker},
     {"env environ environmentvariables vars variables setenv", "environment", in_worker},
     {"environmentfile environmentfiles envfile envfiles", "", in_worker, "no file of variables is read: write environment = { NAME = \"value\" }"},
     {"groups supplementarygroups extragroups groupadd additionalgroups", "supplementary_groups", in_worker},

@@ -156,9 +156,9 @@ void read_environment(Section& section, std::vector<std::string>& into) {
 }
 
 void read_directory(Section& section, std::string& into) {
-    const Node* node = section.take("directory", Node::Kind::text);
+    const Node* node = section.take("working_directory", Node::Kind::text);
     if (node == nullptr) return;
-    if (node->text == "/" || check_path(*node, "directory", section.complaints())) into = node->text;
+    if (node->text == "/" || check_path(*node, "working_directory", section.complaints())) into = node->text;
 }
 
 void read_identity(Section& section, Worker& worker) {

@@ -143,7 +143,7 @@ void add_process(Lines& lines, const config::Worker& worker) {
     const Plan& plan = worker.sandbox;
     lines.process("exec", joined(plan.arguments));
     lines.process("environment", joined(plan.environment));
-    lines.process("directory", plan.directory);
+    lines.process("working_directory", plan.directory);
     lines.process("user", worker.user.empty() ? "one of its own" : worker.user);
     lines.process("group", worker.group.empty() ? "the user's" : worker.group);
     lines.process("supplementary_groups", joined(worker.supplementary_groups));

@@ -306,7 +306,7 @@ class Paths(WarderTest):
         os.chmod(self.path("roots"), 0o700)
         os.makedirs(self.path("drop"))
         os.symlink("../roots/inner", self.path("drop/door"))
-        self.start(f'[worker.open]\nexec = ["/usr/bin/sleep", "1000"]\ndirectory = "{self.home}/drop/door"\n'
+        self.start(f'[worker.open]\nexec = ["/usr/bin/sleep", "1000"]\nworking_directory = "{self.home}/drop/door"\n'
                    '[worker.open.sandbox]\nprofile = "unconfined"\n')
         wait_for(lambda: "directory: Permission denied" in self.log_text(), "the start is refused: " + self.log_text())
 

@@ -76,7 +76,7 @@ class Naming(WarderTest):
 
     def test_a_working_directory_that_the_sandboxes_own_tmp_hides_is_named(self):
         os.mkdir(self.path("work"))
-        self.start(worker("lost", f'directory = "{self.home}/work"\nrestart = "never"\n'))
+        self.start(worker("lost", f'working_directory = "{self.home}/work"\nrestart = "never"\n'))
         self.said(f"the working directory {self.home}/work: the sandbox has a /tmp of its own, which hides the host's")
 
     def ends_at_load(self, workers):

@@ -21,7 +21,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
     std::set<std::string> seen = {fingerprint_of(worker(""))};
     const std::vector<std::string> changes = {
         "user = \"u\"\n", "group = \"u\"\n", "supplementary_groups = [\"a\"]\n", "environment = { A = \"1\" }\n",
-        "environment = { A = \"2\" }\n", "directory = \"/srv\"\n", "request_access = \"all\"\n", "door = \"python\"\n", "ready = \"notify\"\n",
+        "environment = { A = \"2\" }\n", "working_directory = \"/srv\"\n", "request_access = \"all\"\n", "door = \"python\"\n", "ready = \"notify\"\n",
         "autostart = false\n", "setup_timeout = \"1s\"\n", "ready_timeout = \"1s\"\n", "restart = \"never\"\n",
         "restart = { delay = \"1s\" }\n", "restart = { factor = 3 }\n", "restart = { cap = \"1s\" }\n",
         "restart = { jitter = 0.5 }\n", "restart = { reset_after = \"1s\" }\n", "restart = { limit = 1 }\n",

@@ -38,7 +38,7 @@ user = "www"
 group = "web"
 supplementary_groups = ["adm", "ssl"]
 environment = { B = "1", A = "x = y" }
-directory = "/srv"
+working_directory = "/srv"
 request_access = "all"
 ready = "notify"
 autostart = false
@@ -168,7 +168,7 @@ TEST_CASE("a NUL byte is refused wherever the kernel would end a string at it") 
              "      |                         ^~~~~~~~~~\n");
     CHECK_NE(worker_complaints("environment = { A = \"\\u0000\" }\n").find("\"A\" has a NUL byte"), std::string::npos);
     CHECK_NE(worker_complaints("user = \"root\\u0000x\"\n").find("\"user\" has a NUL byte"), std::string::npos);
-    CHECK_NE(worker_complaints("directory = \"/a\\u0000\"\n").find("\"directory\" has a NUL byte"), std::string::npos);
+    CHECK_NE(worker_complaints("working_directory = \"/a\\u0000\"\n").find("\"working_directory\" has a NUL byte"), std::string::npos);
 }
 
 TEST_CASE("the environment is of named strings, and some names are warderd's") {
@@ -280,7 +280,7 @@ TEST_CASE("keys of other supervisors are told by what they mean, and only then b
     };
     says("command = \"/bin/a\"\n", "did you mean \"exec\"?");
     says("ExecStart = \"/bin/a\"\n", "did you mean \"exec\"?");
-    says("cwd = \"/\"\n", "did you mean \"directory\"?");
+    says("cwd = \"/\"\n", "did you mean \"working_directory\"?");
     says("groups = []\n", "did you mean \"supplementary_groups\"?");
     says("depends_on = []\n", "workers start together and in no order");
     says("memory_max = \"64MiB\"\n", "did you mean \"limits\"? limits = { memory_max = \"64MiB\" }");
