@@ -80,13 +80,13 @@ void check_socket_length(Section& section, std::string_view key, std::size_t mor
 }
 
 void read_require(Section& section, std::vector<std::string>& into) {
-    section.texts("require", into);
-    const Node* node = section.table().find("require");
+    section.texts("required_features", into);
+    const Node* node = section.table().find("required_features");
     if (node == nullptr || node->kind != Node::Kind::list) return;
     const std::vector<std::string_view> known(sandbox::kernel_items.begin(), sandbox::kernel_items.end());
     for (const Node& item : node->items) {
         if (item.kind != Node::Kind::text || std::ranges::find(known, item.text) != known.end()) continue;
-        section.complaints().error(item.place, "\"require\" cannot hold " + quoted(item.text),
+        section.complaints().error(item.place, "\"required_features\" cannot hold " + quoted(item.text),
                                    did_you_mean(item.text, known, "write of " + join(known)));
     }
 }

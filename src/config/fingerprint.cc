@@ -130,7 +130,7 @@ void add_sandbox(Lines& lines, const sandbox::Plan& sandbox) {
         }
     }
     lines.add("sandbox.time_offsets", sandbox.boottime_offset).add("sandbox.scope_signals", sandbox.scope_signals);
-    lines.add("sandbox.scope_abstract_sockets", sandbox.scope_abstract_sockets).add("sandbox.preferred", sandbox.preferred);
+    lines.add("sandbox.scope_abstract_sockets", sandbox.scope_abstract_sockets).add("sandbox.optional_features", sandbox.preferred);
     lines.add("sandbox.tcp_bind", sandbox.tcp_bind.restricted).add("sandbox.tcp_bind", sandbox.tcp_bind.allowed);
     lines.add("sandbox.tcp_connect", sandbox.tcp_connect.restricted).add("sandbox.tcp_connect", sandbox.tcp_connect.allowed);
     lines.add("sandbox.private_keyring", sandbox.private_keyring).add("sandbox.terminal", sandbox.terminal);

@@ -70,7 +70,7 @@ private:
         for (const std::string_view item : {"landlock", "landlock_tcp"}) {
             const auto& preferred = worker_.sandbox.preferred;
             if (std::ranges::find(preferred, item) == preferred.end()) continue;
-            error(key, "connect is left only where Landlock holds its ports, and \"preferred\" lets the worker start without " + quoted(item),
+            error(key, "connect is left only where Landlock holds its ports, and \"optional_features\" lets the worker start without " + quoted(item),
                   "take " + quoted(item) + " out of preferred");
         }
         // Rules hold ports and not addresses, and lent sockets live in the host's network.

@@ -139,7 +139,7 @@ public:
         read_calls(section_, sandbox_.calls);
         hold_to_profile();
         warn_of_futile_calls();
-        read_known("preferred", sandbox::kernel_items, sandbox_.preferred);
+        read_known("optional_features", sandbox::kernel_items, sandbox_.preferred);
         prefer_what_is_young();
         refuse_idle();
         section_.refuse_the_rest();

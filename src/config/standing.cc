@@ -79,7 +79,7 @@ private:
         if (!sandbox.scope_signals) error("sandbox.scope_signals", "scope_signals = false cannot be had", its_wall);
         for (const auto* wall : {"pid_namespace", "landlock", "landlock_scope", "seccomp"}) {
             if (std::ranges::find(sandbox.preferred, wall) != sandbox.preferred.end()) {
-                error("sandbox.preferred", quoted(wall) + " is required", its_wall);
+                error("sandbox.optional_features", quoted(wall) + " is required", its_wall);
             }
         }
     }

@@ -116,7 +116,7 @@ constexpr auto of_a_sandbox = std::to_array<std::string_view>({
     "devices", "proc", "tmp_size", "hostname", "time_offsets", "user_namespace", "cgroup_namespace", "capabilities", "trusted_capabilities",
     "no_new_privileges", "memory_deny_write_execute", "core_dumps", "dumpable", "private_keyring", "terminal", "scope_signals",
     "scope_abstract_sockets", "tcp_bind", "tcp_connect", "calls", "allow_calls", "deny_calls", "kill_calls", "log_calls",
-    "log_denied_calls", "call_rules", "lock_personality", "evidence", "allow_ioctls", "preferred",
+    "log_denied_calls", "call_rules", "lock_personality", "evidence", "allow_ioctls", "optional_features",
 });
 
 std::string plain(std::string_view word) {

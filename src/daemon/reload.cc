@@ -134,7 +134,7 @@ void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& r
         {"request_timeout", next.request_timeout != before.request_timeout},
         {"log_keeper", next.log_keeper != before.log_keeper},
         {"logging", next.logging.max_size != before.logging.max_size || next.logging.keep != before.logging.keep},
-        {"require", next.require != before.require},
+        {"required_features", next.require != before.require},
         {"reserve_capabilities", next.reserve_capabilities != before.reserve_capabilities},
     }};
     for (const auto& [key, differs] : of_the_start) {

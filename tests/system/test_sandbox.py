@@ -348,7 +348,7 @@ class Plans(WarderTest):
         self.assertTrue(all(item["since"].startswith("Linux ") for item in report["items"]))
 
     def test_a_mistake_is_shown_at_its_place(self):
-        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\ncapabilities = ["sys_admin"]\npreferred = ["landlok"]\n')
+        self.write_config('[worker.web]\nexec = "/usr/bin/true"\n[worker.web.sandbox]\ncapabilities = ["sys_admin"]\noptional_features = ["landlok"]\n')
         done = subprocess.run([program("src/daemon/warderd"), "--check", "--config", self.path("warder.toml")],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 78)

@@ -406,7 +406,7 @@ time.sleep(1000)
             'sandbox = { profile = "unconfined" }': 'profile = "unconfined" cannot be had',
             'sandbox = { proc = "processes" }': "/proc cannot be mounted",
             'sandbox = { scope_signals = false }': "scope_signals = false cannot be had",
-            'sandbox = { preferred = ["landlock"] }': '"landlock" is required',
+            'sandbox = { optional_features = ["landlock"] }': '"landlock" is required',
             'sandbox = { network = "/run/netns/blue" }': "network namespace of the machine",
             'sandbox = { allow_calls = ["@keyring"] }': "keyrings cannot be had",
             'sandbox = { trusted_capabilities = ["CAP_SYS_TIME"] }': "no capability",

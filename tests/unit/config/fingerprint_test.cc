@@ -58,7 +58,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "sandbox = { overlays = [{ target = \"/a\", lower = [\"/b\"], size = \"1MiB\", mode = \"0700\" }] }\n",
         "sandbox = { overlays = [{ target = \"/a\", lower = [\"/b\"], size = \"1MiB\", noexec = false }] }\n",
         "sandbox = { time_offsets = { boottime = \"1s\" } }\n", "sandbox = { time_offsets = { monotonic = \"1s\" } }\n",
-        "sandbox = { scope_signals = false }\n", "sandbox = { scope_abstract_sockets = false }\n", "sandbox = { preferred = [\"landlock\"] }\n",
+        "sandbox = { scope_signals = false }\n", "sandbox = { scope_abstract_sockets = false }\n", "sandbox = { optional_features = [\"landlock\"] }\n",
         "sandbox = { network = \"host\", tcp_bind = [] }\n", "sandbox = { network = \"host\", tcp_connect = [1] }\n",
         "sandbox = { network = \"/a\" }\n", "sandbox = { bind_read_only = [{ source = \"/a\", noexec = true }] }\n", "grants = { a = { read = \"/a\" } }\n", "grants = { b = { read = \"/a\" } }\n",
         "grants = { a = { write = \"/a\" } }\n", "grants = { a = { read = \"/a/\" } }\n", "grants = { a = { read = \"/b\" } }\n",

@@ -46,7 +46,7 @@ TEST_CASE("connect is refused beside what could be connected elsewhere, naming t
         CHECK(says("beside_listeners = \"connect\"", std::string(listener) + "\n" + other, "connect cannot be left beside grant \"x\""));
     }
     CHECK(says("beside_listeners = \"listen\"", both, "listen cannot be left beside grant \"db\""));
-    CHECK(says("beside_listeners = \"connect\"\npreferred = [\"landlock_tcp\"]", listener, "only where Landlock holds its ports"));
+    CHECK(says("beside_listeners = \"connect\"\noptional_features = [\"landlock_tcp\"]", listener, "only where Landlock holds its ports"));
     CHECK(says("beside_listeners = \"connect\"\nnetwork = \"/run/netns/a\"\ntcp_connect = [80]", listener, "ports cannot be connected to beside lent listeners"));
     CHECK_EQ(said_of("beside_listeners = \"connect\"\nnetwork = \"/run/netns/a\"\ntcp_connect = []", listener), "");
     CHECK_EQ(said_of("beside_listeners = \"connect\"\nnetwork = \"host\"\ntcp_connect = [5432]", listener), "");

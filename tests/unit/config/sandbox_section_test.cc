@@ -297,12 +297,12 @@ TEST_CASE("clocks, ports and scopes are read") {
 
 TEST_CASE("preferred items are those that depend on the kernel") {
     const std::vector<std::string> both{"landlock", "memory_deny_write_execute"};
-    CHECK_EQ(sandbox("preferred = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
+    CHECK_EQ(sandbox("optional_features = [\"landlock\"]\n").preferred, both);   // what profile strict has where the kernel does
     CHECK(sandbox("memory_deny_write_execute = true\n").preferred.empty());
     CHECK(sandbox("profile = \"service\"\n").preferred.empty());
-    CHECK_NE(sandbox_complaints("preferred = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
-    CHECK_EQ(good("[daemon]\nrequire = [\"landlock\", \"seccomp\"]\n").daemon.require.size(), 2);
-    CHECK_NE(complaints("[daemon]\nrequire = [\"secomp\"]\n").find("did you mean \"seccomp\"?"), std::string::npos);
+    CHECK_NE(sandbox_complaints("optional_features = [\"landlok\"]\n").find("did you mean \"landlock\"?"), std::string::npos);
+    CHECK_EQ(good("[daemon]\nrequired_features = [\"landlock\", \"seccomp\"]\n").daemon.require.size(), 2);
+    CHECK_NE(complaints("[daemon]\nrequired_features = [\"secomp\"]\n").find("did you mean \"seccomp\"?"), std::string::npos);
 }
 
 TEST_CASE("lent sockets narrow the filter") {

@@ -76,13 +76,13 @@ TEST_CASE("standing: what keeps workers of one uid apart is not optional") {
     CHECK(says(said("[worker.web.sandbox]\nscope_signals = false\n"), "scope_signals = false cannot be had"));
     CHECK(says(said("[worker.web.sandbox]\nprofile = \"unconfined\"\n"), "profile = \"unconfined\" cannot be had"));
     for (const std::string wall : {"pid_namespace", "landlock", "landlock_scope", "seccomp"}) {
-        CHECK(says(said("[worker.web.sandbox]\npreferred = [\"" + wall + "\"]\n"), "\"" + wall + "\" is required"));
+        CHECK(says(said("[worker.web.sandbox]\noptional_features = [\"" + wall + "\"]\n"), "\"" + wall + "\" is required"));
     }
     // A keyring is its uid's.
     for (const std::string name : {"@keyring", "keyctl"}) {
         CHECK(says(said("[worker.web.sandbox]\nallow_calls = [\"" + name + "\"]\n"), "keyrings cannot be had"));
     }
-    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"service\"\npreferred = [\"memory_deny_write_execute\"]\n"), "");
+    CHECK_EQ(said("[worker.web.sandbox]\nprofile = \"service\"\noptional_features = [\"memory_deny_write_execute\"]\n"), "");
 }
 
 TEST_CASE("standing: an overlay takes rights over files, which warderd gives up without root") {

@@ -45,7 +45,7 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
 
 TEST_CASE("what a kernel lacks stops the worker that requires it, and not the one that prefers it") {
     const config::Config config = good("[worker.web]\nexec = \"/usr/bin/web\"\n[worker.web.sandbox]\nprofile = \"unconfined\"\nmemory_deny_write_execute = true\n"
-                                       "preferred = [\"memory_deny_write_execute\"]\n");
+                                       "optional_features = [\"memory_deny_write_execute\"]\n");
     sandbox::KernelFeatures kernel;
     kernel.close_range = true;
     const auto lenient = daemon::describe_kernel(config, kernel);
@@ -61,7 +61,7 @@ TEST_CASE("what a kernel lacks stops the worker that requires it, and not the on
 }
 
 TEST_CASE("what [daemon] requires of the kernel is a reason not to start") {
-    const config::Config config = good("[daemon]\nrequire = [\"landlock\", \"close_range\"]\n");
+    const config::Config config = good("[daemon]\nrequired_features = [\"landlock\", \"close_range\"]\n");
     sandbox::KernelFeatures kernel;
     kernel.close_range = true;
     const auto sentences = daemon::missing_of_daemon(config.daemon, kernel);

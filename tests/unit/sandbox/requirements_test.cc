@@ -99,7 +99,7 @@ TEST_CASE("a limit whose controller is missing is refused by name, or left out i
     REQUIRE(lacks.size() == 1);
     CHECK(lacks[0].item == "memory_controller");
     CHECK(lacks[0].why.find("Delegate=yes") != std::string::npos);
-    CHECK(lacks[0].instead.find("preferred = [\"memory_controller\"]") != std::string::npos);
+    CHECK(lacks[0].instead.find("optional_features = [\"memory_controller\"]") != std::string::npos);
     plan.preferred = {"memory_controller"};
     const Plan less = without_lacking(plan, kernel);
     REQUIRE(less.group_limits.size() == 1);
