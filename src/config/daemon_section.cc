@@ -102,7 +102,7 @@ void read_daemon(const Node& node, Complaints& complaints, Daemon& daemon) {
     read_cgroup(section, daemon);
     read_uid_range(section, daemon);
     read_capabilities(section, daemon);
-    section.number("openers", daemon.openers, 1, 64);
+    section.number("opener_processes", daemon.openers, 1, 64);
     section.number("spare_sandboxes", daemon.spare_sandboxes, 0, 1000);
     section.duration("request_timeout", daemon.request_timeout, std::chrono::milliseconds(1));
     section.flag("log_keeper", daemon.log_keeper);

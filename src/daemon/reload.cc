@@ -129,7 +129,7 @@ void Reload::compare_daemon(const config::Daemon& next, control::ReloadReport& r
         {"control_socket", next.control_socket != before.control_socket},
         {"cgroup", next.cgroup != before.cgroup},
         {"uid_range", next.uid_first != before.uid_first || next.uid_last != before.uid_last},
-        {"openers", next.openers != before.openers},
+        {"opener_processes", next.openers != before.openers},
         {"spare_sandboxes", next.spare_sandboxes != before.spare_sandboxes},
         {"request_timeout", next.request_timeout != before.request_timeout},
         {"log_keeper", next.log_keeper != before.log_keeper},

@@ -195,7 +195,7 @@ class Operators(WarderTest):
         wait_for(lambda: 'unknown key "exce"' in self.log_text(), "the mistake is in the log")
         with open(self.path("warder.toml")) as config:
             text = config.read().replace('[worker.other]\nexce = ["/bin/true"]\n', "")
-        text = text.replace('control_group = ""', 'control_group = "daemon"\nopeners = 3')
+        text = text.replace('control_group = ""', 'control_group = "daemon"\nopener_processes = 3')
         with open(self.path("warder.toml"), "w") as out:
             out.write(text)
         said = self.ctl("reload").stdout

@@ -17,7 +17,7 @@ control_socket = "/run/other.sock"
 control_group = "adm"
 cgroup = "/sys/fs/cgroup/warder"
 uid_range = "70000-70009"
-openers = 7
+opener_processes = 7
 spare_sandboxes = 3
 request_timeout = "250ms"
 log_keeper = false
@@ -114,9 +114,9 @@ TEST_CASE("sizes have units and a least value") {
 }
 
 TEST_CASE("numbers and words in quotes are told apart from strings") {
-    CHECK_EQ(daemon_complaints("openers = \"3\""),
-             "w.toml:2:11: error: \"openers\" is a string, but must be a whole number\n"
-             "    2 | openers = \"3\"\n"
+    CHECK_EQ(daemon_complaints("opener_processes = \"3\""),
+             "w.toml:2:11: error: \"opener_processes\" is a string, but must be a whole number\n"
+             "    2 | opener_processes = \"3\"\n"
              "      |           ^~~ write 3, without quotes\n");
     CHECK_EQ(daemon_complaints("log_keeper = \"yes\""),
              "w.toml:2:14: error: \"log_keeper\" is a string, but must be true or false\n"

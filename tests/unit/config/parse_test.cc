@@ -27,9 +27,9 @@ TEST_CASE("a syntax error is shown in its place") {
 }
 
 TEST_CASE("a key given twice is a syntax error") {
-    CHECK_EQ(complaints("[daemon]\nopeners = 1\nopeners = 2\n"),
+    CHECK_EQ(complaints("[daemon]\nopener_processes = 1\nopener_processes = 2\n"),
              "w.toml:3:11: error: syntax error: parsing key-value pair: cannot redefine existing integer 'openers'\n"
-             "    3 | openers = 2\n"
+             "    3 | opener_processes = 2\n"
              "      |           ^\n");
 }
 
@@ -66,7 +66,7 @@ TEST_CASE("of each file the first syntax error is told, and all else of the file
              "      |     ^\n"
              "b.toml:2:1: error: unknown key \"openerz\" in [daemon]\n"
              "    2 | openerz = 1\n"
-             "      | ^~~~~~~ did you mean \"openers\"?\n"
+             "      | ^~~~~~~ did you mean \"opener_processes\"?\n"
              "c.toml:1:5: error: syntax error: parsing key-value pair: expected value, saw '\\n'\n"
              "    1 | y = \n"
              "      |     ^\n");
@@ -80,7 +80,7 @@ TEST_CASE("all errors of a file come at once, in the order of their places") {
                         "[worker.web.grants]\n"
                         "http = { lisen = \"tcp:127.0.0.1:8080\" }\n"
                         "[daemon]\n"
-                        "openers = 0\n"),
+                        "opener_processes = 0\n"),
              "w.toml:3:1: error: unknown key \"redy\" in worker \"web\"\n"
              "    3 | redy = \"exec\"\n"
              "      | ^~~~ did you mean \"ready\"?\n"
@@ -90,8 +90,8 @@ TEST_CASE("all errors of a file come at once, in the order of their places") {
              "w.toml:6:10: error: unknown key \"lisen\" in grant \"http\" of worker \"web\"\n"
              "    6 | http = { lisen = \"tcp:127.0.0.1:8080\" }\n"
              "      |          ^~~~~ did you mean \"listen\"?\n"
-             "w.toml:8:11: error: \"openers\" must be from 1 to 64\n"
-             "    8 | openers = 0\n"
+             "w.toml:8:11: error: \"opener_processes\" must be from 1 to 64\n"
+             "    8 | opener_processes = 0\n"
              "      |           ^\n");
 }
 
@@ -116,8 +116,8 @@ TEST_CASE("workers and grants stand in the order of the files, not of their name
 }
 
 TEST_CASE("later files override keys of [daemon] one by one and add workers") {
-    const Parsed parsed = parse({{"a.toml", "[daemon]\nopeners = 3\ncontrol_group = \"a\"\n[worker.x]\nexec = \"/usr/bin/x\"\n"},
-                                 {"b.toml", "[daemon]\nopeners = 4\n[daemon.logging]\nkeep = 9\n"},
+    const Parsed parsed = parse({{"a.toml", "[daemon]\nopener_processes = 3\ncontrol_group = \"a\"\n[worker.x]\nexec = \"/usr/bin/x\"\n"},
+                                 {"b.toml", "[daemon]\nopener_processes = 4\n[daemon.logging]\nkeep = 9\n"},
                                  {"c.toml", "[worker.y]\nexec = \"/usr/bin/y\"\n"}});
     REQUIRE_EQ(shown(parsed.problems), "");
     CHECK_EQ(parsed.config.daemon.openers, 4);
