@@ -267,7 +267,7 @@ Result<Askers> askers_of(const Scratch& scratch) {
 Result<Section> kinds_section(const Programs& programs, const Effort& effort) {
     const Scratch scratch = TRY(Scratch::create());
     const Stage stage = TRY(Stage::create(scratch));
-    const std::string workers = worker_config(scratch, programs, "keeper", "", 1) + "[worker.keeper.grants.kept]\nstore = 4\n" +
+    const std::string workers = worker_config(scratch, programs, "keeper", "", 1) + "[worker.keeper.grants.kept]\nfd_store_max = 4\n" +
                                 worker_config(scratch, programs, "kinds", "", 1) + stage.grants() + "[worker.other]\nexec = [\"/usr/bin/sleep\", \"infinity\"]\nready = \"exec\"\n";
     Subject subject = TRY(Subject::start(scratch, programs, workers));
     Askers askers = TRY(askers_of(scratch));

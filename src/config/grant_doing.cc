@@ -302,7 +302,7 @@ bool read_store(GrantDraft& draft) {
     if (!draft.is(Node::Kind::integer, "write how many descriptors it may keep")) return false;
     constexpr std::int64_t most = 253;   // as many as one message carries back
     if (draft.target.integer < 1 || draft.target.integer > most) {
-        draft.refuse("\"store\" must be from 1 to " + std::to_string(most));
+        draft.refuse("\"fd_store_max\" must be from 1 to " + std::to_string(most));
         return false;
     }
     draft.grant.most = static_cast<std::uint32_t>(draft.target.integer);

@@ -39,7 +39,7 @@ constexpr std::array<Form, 26> forms{{
     {"netlink", Operation::netlink, read_netlink},
     {"device", Operation::device, read_device},
     {"channel", Operation::channel, read_channel},
-    {"store", Operation{}, read_store},
+    {"fd_store_max", Operation{}, read_store},
     {"lookup", Operation::lookup, read_lookup},
     {"sysctl", Operation::sysctl_read, read_sysctl},
     {"run", Operation::run, read_run},

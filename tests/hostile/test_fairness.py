@@ -117,7 +117,7 @@ class Fairness(WarderTest):
     def everything(self, port):
         self.make("keys/key", "the key", mode=0o600)
         return (f'{self.site}\nhttp = {{ listen = "tcp:127.0.0.1:{port}" }}\nkey = {{ secret = "{self.home}/keys/key" }}\n'
-                'mine = { store = 4 }\n')
+                'mine = { fd_store_max = 4 }\n')
 
     def do(self, name, grants, steps):
         out = f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}'

@@ -127,7 +127,7 @@ class Stored(Doing):
     def test_t48_descriptors_that_were_stored_do_not_outlive_the_grant_that_lent_them(self):
         self.make("secret/key", "the key")
         port = free_port()
-        store = "kept = { store = 8 }"
+        store = "kept = { fd_store_max = 8 }"
         lends = f'site = {{ read = "{self.home}/secret/" }}\nhttp = {{ listen = "tcp:127.0.0.1:{port}" }}\n{store}'
         put = ["(f := c.open('site', 'key')) and c.store.put('file', [f.fileno()])", "(s := c.listen('http')) and c.store.put('socket', [s.fileno()])"]
         self.start(self.worker_of("doer", lends, put))

@@ -242,7 +242,7 @@ class WarderdsOwnSandbox(WarderTest):
         site = self.make("site/index", "x")
         self.start(sleeper(extra='[worker.idle.grants]\n'
                                  f'http = {{ listen = "tcp:127.0.0.1:{port}" }}\nsite = {{ read = "{os.path.dirname(site)}/" }}\n'
-                                 'kept = { store = 4 }'))
+                                 'kept = { fd_store_max = 4 }'))
         self.wait_state("idle", "ready")
         wrong = []
         directory = f"/proc/{self.daemon.pid}/fdinfo"

@@ -45,13 +45,13 @@ class Store(Doing):
                  "c.store.put('pair', [s[0].fileno(), 0]) if not c.store.list() else "
                  "socket.socket(fileno=(g := c.store.fetch('pair'))[0]).recv(64)",
                  "c.store.list()"]
-        self.start(self.worker_of("doer", "keep = { store = 4 }", steps))
+        self.start(self.worker_of("doer", "keep = { fd_store_max = 4 }", steps))
         first, second = self.lives(2, steps)
         self.assertEqual([one["value"] for one in first], [[], 4, None, {"pair": 2}])
         self.assertEqual([one["value"] for one in second], [[["pair", 2]], None, "kept", {}])
 
     def test_quota_and_names(self):
-        seen = self.do("keep = { store = 2 }", "c.store.put('a', [0])", "c.store.put('a', [0])", "c.store.put('a b', [0])",
+        seen = self.do("keep = { fd_store_max = 2 }", "c.store.put('a', [0])", "c.store.put('a', [0])", "c.store.put('a b', [0])",
                        "c.store.put('b', [0, 1])", "c.store.fetch('none')", "c.store.put('b', [0])", "c.store.list()")
         self.assertEqual([one.get("errno") for one in seen],
                          [None, errno.EEXIST, errno.EINVAL, errno.EDQUOT, errno.ENOENT, None, None])
@@ -64,25 +64,25 @@ class Store(Doing):
 
     def test_it_survives_a_crash_and_a_reload_and_not_the_loss_of_its_grant(self):
         steps = ["c.store.list() or c.store.put('state', [0])"]
-        config = self.worker_of("doer", "keep = { store = 2 }", steps)
+        config = self.worker_of("doer", "keep = { fd_store_max = 2 }", steps)
         self.start(config)
         self.results("doer", 2)
         os.kill(self.worker("doer")["pid"], signal.SIGKILL)
         self.wait_state("doer", "failed")
         keeper = self.descriptor_store()
-        self.write_config(config.replace("store = 2", "store = 3"))
+        self.write_config(config.replace("fd_store_max = 2", "fd_store_max = 3"))
         self.ctl("reload")
         self.ctl("start", "doer")
         seen = [one for one in self.results("doer", 4) if "step" in one]
         self.assertEqual(seen[1]["value"], {"state": 1})
         self.assertEqual(self.descriptor_store(), keeper)
-        self.write_config(config.replace("keep = { store = 2 }", ""))
+        self.write_config(config.replace("keep = { fd_store_max = 2 }", ""))
         self.ctl("reload")
         wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the descriptor store ends")
 
     def test_a_descriptor_store_that_dies_is_recorded_and_the_next_life_has_an_empty_store(self):
         steps = ["c.store.list()", "c.store.put('state', [0])"]
-        self.start(self.worker_of("doer", "keep = { store = 2 }", steps))
+        self.start(self.worker_of("doer", "keep = { fd_store_max = 2 }", steps))
         self.results("doer", 3)
         time.sleep(0.3)   # it tells what it keeps at most ten times a second
         os.kill(self.descriptor_store(), signal.SIGKILL)
@@ -94,7 +94,7 @@ class Store(Doing):
 
     def test_t14_bytes_that_are_no_message_are_its_workers_violation(self):
         raw = "(s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE'])))).send(b'\\xff' * 40)"
-        self.start(self.worker_of("doer", "keep = { store = 2 }", [raw]) + self.worker_of("bystander", "", ["1"]))
+        self.start(self.worker_of("doer", "keep = { fd_store_max = 2 }", [raw]) + self.worker_of("bystander", "", ["1"]))
         self.audited(kind="violation", worker="doer")
         self.wait_state("bystander", "ready")
 
@@ -104,7 +104,7 @@ class Store(Doing):
                 "m := b'\\x08\\0\\0\\0\\x63\\0\\0\\0\\x08\\0\\0\\0\\0\\0\\0\\0' + b'\\0' * 8, "
                 "[socket.send_fds(s, [m], [0] * n) and s.recv(999) for n in (1, 2, 3, 253)]) and 'sent'")
         steps += [send, "c.store.list()"]
-        self.start(self.worker_of("doer", "keep = { store = 2 }", steps))
+        self.start(self.worker_of("doer", "keep = { fd_store_max = 2 }", steps))
         self.assertEqual(self.values([one for one in self.results("doer", 4) if "step" in one]), [{}, "sent", {}])
         keeper = self.descriptor_store()
         wait_for(lambda: len(os.listdir(f"/proc/{keeper}/fd")) == 5, "the descriptor store holds nothing of it")
@@ -124,9 +124,9 @@ class Store(Doing):
         send = (f"({stored}, s := socket.socket(fileno=os.dup(int(os.environ['WARDER_STORE'])))) and "
                 "socket.send_fds(s, [m], [r.fileno()]) and r.close()")
         steps = [linger, "time.sleep(1)", send, "len(s.recv(999)) > 0", "s.send(m) and s.settimeout(1)", "s.recv(999)"]
-        text = self.worker_of("doer", "keep = { store = 2 }", steps)
+        text = self.worker_of("doer", "keep = { fd_store_max = 2 }", steps)
         text = text.replace("[worker.doer.sandbox]\n", "[worker.doer.sandbox]\nnetwork = \"host\"\n", 1)
-        other = self.worker_of("other", "keep = { store = 2 }", ["c.store.list()"])
+        other = self.worker_of("other", "keep = { fd_store_max = 2 }", ["c.store.list()"])
         self.start(text + other)
         self.results("doer", 1)
         keepers = self.descriptor_stores()

@@ -76,7 +76,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "grants = { a = { raw = \"udp\", family = \"ipv6\" } }\n", "grants = { a = { packet = \"arp\" } }\n",
         "grants = { a = { packet = \"arp\", interface = \"eth0\" } }\n", "grants = { a = { netlink = \"route\" } }\n",
         "grants = { a = { device = \"/dev/a\" } }\n", "grants = { a = { device = \"/dev/a\", access = \"read-write\" } }\n",
-        "grants = { a = { store = 1 } }\n", "grants = { a = { store = 2 } }\n",
+        "grants = { a = { fd_store_max = 1 } }\n", "grants = { a = { fd_store_max = 2 } }\n",
         "grants = { a = { lookup = [\"user\"] } }\n", "grants = { a = { lookup = [\"group\"] } }\n",
         "grants = { a = { lookup = [\"user\"], names = [\"a\"] } }\n", "grants = { a = { sysctl = [\"a\"] } }\n",
         "grants = { a = { sysctl = [\"b\"] } }\n", "grants = { a = { sysctl = [\"a\"], write = true } }\n",

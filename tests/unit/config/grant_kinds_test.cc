@@ -238,12 +238,12 @@ TEST_CASE("a channel has two ends, each declared by its worker") {
 }
 
 TEST_CASE("descriptors may be sent by who has a store or a channel for them, and not beside a datagram socket") {
-    CHECK(worker("grants.s = { store = 16 }\n").sandbox.calls.may_send_descriptors);
-    CHECK_EQ(worker("grants.s = { store = 16 }\n").grants.at(0).most, 16);
+    CHECK(worker("grants.s = { fd_store_max = 16 }\n").sandbox.calls.may_send_descriptors);
+    CHECK_EQ(worker("grants.s = { fd_store_max = 16 }\n").grants.at(0).most, 16);
     CHECK_FALSE(worker("grants.s = { read = \"/a\" }\n").sandbox.calls.may_send_descriptors);
-    CHECK(has(grant_complaints("{ store = 0 }"), "\"store\" must be from 1 to 253"));
-    CHECK(has(grant_complaints("{ store = \"16\" }"), "write 16, without quotes"));
-    CHECK(has(testing::worker_complaints("grants.s = { store = 16 }\ngrants.d = { listen = \"udp:*:53\" }\n"),
+    CHECK(has(grant_complaints("{ fd_store_max = 0 }"), "\"fd_store_max\" must be from 1 to 253"));
+    CHECK(has(grant_complaints("{ fd_store_max = \"16\" }"), "write 16, without quotes"));
+    CHECK(has(testing::worker_complaints("grants.s = { fd_store_max = 16 }\ngrants.d = { listen = \"udp:*:53\" }\n"),
               "has a datagram socket lent, and so cannot send descriptors"));
 }
 
@@ -278,7 +278,7 @@ TEST_CASE("any grant that is asked for has a shape") {
         CAPTURE(table);
         CHECK_EQ(grant_complaints(table), "");
     }
-    CHECK(has(grant_complaints("{ store = 1, max_uses = 1 }"), "\"max_uses\" has no meaning"));
+    CHECK(has(grant_complaints("{ fd_store_max = 1, max_uses = 1 }"), "\"max_uses\" has no meaning"));
     CHECK(has(grant_complaints("{ read = \"/a\", max_uses = 0 }"), "\"max_uses\" must be from 1"));
     CHECK(has(grant_complaints("{ read = \"/a\", until = \"later\" }"), "\"until\" cannot be \"later\""));
     CHECK(has(grant_complaints("{ read = \"/a\", until = \"ready\" }"), "this grant is over before it begins"));
