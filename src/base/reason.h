@@ -20,7 +20,7 @@ enum class Reason : std::uint16_t {
     system = 9,              // the kernel's own errno
     not_regular = 10,        // EACCES  a directory, FIFO, socket or device where only regular files are lent
     refused_filesystem = 11, // EACCES  proc, sysfs, cgroup, debugfs, tracefs, securityfs: sysctl is the door to those
-    foreign_owner = 12,      // EACCES  under as = "root": more than one link, owned by neither root nor the owner, or behind another's symlink
+    foreign_owner = 12,      // EACCES  under open_as = "root": more than one link, owned by neither root nor the owner, or behind another's symlink
     would_block = 13,        // EAGAIN  cannot be done without waiting, and nothing here may wait
     deadline = 14,           // ETIMEDOUT  an opener did not finish in time
     too_many = 15,           // EDQUOT  over a quota

@@ -180,7 +180,7 @@ void add_grant(Lines& lines, const policy::Grant& grant) {
     for (const auto& entry : operation_names) {
         if (grant.rights.has(entry.operation)) lines.add("grant.right", entry.name);
     }
-    lines.add("grant.path", grant.path).add("grant.as", grant.as).add("grant.owner", grant.owner);
+    lines.add("grant.path", grant.path).add("grant.open_as", grant.as).add("grant.owner", grant.owner);
     lines.add("grant.mode", grant.mode).add("grant.names", grant.names).add("grant.pin", grant.pin);
     lines.add("grant.cross_mounts", grant.cross_mounts).add("grant.backlog", grant.backlog);
     lines.add("grant.reuse_port", grant.reuse_port).add("grant.v6_only", grant.v6_only);

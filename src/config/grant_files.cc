@@ -60,7 +60,7 @@ public:
         if (!long_form_) grant_.rights = rights_of(draft_.operation);
         take_path();
         if (!long_form_) take_type();
-        section_.choice("as", grant_.as, as_choices);
+        section_.choice("open_as", grant_.as, as_choices);
         section_.choice("owner", grant_.owner, owner_choices);
         if (long_form_) take_rights("rights");
         take_rights("also");

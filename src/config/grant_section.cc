@@ -60,7 +60,7 @@ struct Option {
 
 constexpr std::array<Option, 26> options{{
     {"type", "files, trees and channels"},
-    {"as", "files, trees and unix sockets"},
+    {"open_as", "files, trees and unix sockets"},
     {"owner", "files, trees and unix listeners"},
     {"mode", "files, trees and unix listeners"},
     {"names", "trees and lookups"},

@@ -137,7 +137,7 @@ void take_listener_options(GrantDraft& draft) {
     Grant& grant = draft.grant;
     if (inet(grant.address)) section.flag("reuse_port", grant.reuse_port);
     if (of_unix(grant.address)) {
-        section.choice("as", grant.as, as_choices);
+        section.choice("open_as", grant.as, as_choices);
     } else {
         grant.as = policy::As::root;
     }
@@ -180,7 +180,7 @@ bool read_peer(GrantDraft& draft) {
     if (!address) return refuse_address(draft), false;
     draft.grant.address = *address;
     if (address->family == Family::host) draft.section.flag("private", draft.grant.private_addresses);
-    if (of_unix(*address)) draft.section.choice("as", draft.grant.as, as_choices);
+    if (of_unix(*address)) draft.section.choice("open_as", draft.grant.as, as_choices);
     return true;
 }
 
@@ -215,7 +215,7 @@ bool read_syslog(GrantDraft& draft) {
     draft.grant.rights = {Operation::syslog};
     draft.grant.path = "/dev/log";
     if (draft.target.kind == Node::Kind::boolean && draft.target.boolean) {
-        draft.section.choice("as", draft.grant.as, as_choices);
+        draft.section.choice("open_as", draft.grant.as, as_choices);
         return true;
     }
     if (draft.target.kind != Node::Kind::text) {
@@ -228,7 +228,7 @@ bool read_syslog(GrantDraft& draft) {
         return false;
     }
     draft.grant.path = draft.target.text;
-    draft.section.choice("as", draft.grant.as, as_choices);
+    draft.section.choice("open_as", draft.grant.as, as_choices);
     return true;
 }
 

@@ -153,7 +153,7 @@ private:
             case Kind::command: check_command(grant.command, refuse); break;
             default: break;
         }
-        if (is_file(grant) && grant.as == policy::As::root) refuse("nothing can be done as root", "leave out as = \"root\"");
+        if (is_file(grant) && grant.as == policy::As::root) refuse("nothing can be done as root", "leave out open_as = \"root\"");
         if (is_file(grant) && grant.owner == policy::Owner::root) refuse("nothing can be given to root", "write owner = \"worker\"");
     }
 
@@ -226,7 +226,7 @@ std::vector<std::string> lacks_without_root(const Standing& standing) {
     std::vector<std::string> lacks = {
         "uid not separated: every worker, and warderd, is uid " + std::to_string(standing.uid) +
             "; pid namespaces, roots of their own, Landlock and seccomp are what keeps workers apart, and are not optional",
-        "as = \"worker\" and as = \"root\" are the same: what is lent is what this user may open",
+        "open_as = \"worker\" and open_as = \"root\" are the same: what is lent is what this user may open",
         "no ports below 1024, no raw sockets, devices, sysctls, other users, capabilities or real-time scheduling (refused by line)",
         "request_access = \"main\" only; limits of groups only where this user's cgroup is delegated",
         "warderd is protected from root and other users, not from the other processes of this user",

@@ -104,7 +104,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"maxuses", "max_uses", in_grant},
     {"maxrate", "max_rate", in_grant},
     {"recursive", "", in_grant, "a path that ends in \"/\" is a tree"},
-    {"openas", "as", in_grant},
+    {"openas", "open_as", in_grant},
     // Others
     {"workers service services", "worker", "the file", "each worker is a table [worker.NAME]"},
     {"settings global general supervisor warderd", "daemon", "the file"},

@@ -50,7 +50,7 @@ class Paths(WarderTest):
                         os.rename(f"{tree}/{real}", f"{tree}/{target}")
                         os.rename(f"{tree}/{target}", f"{tree}/{real}")
 
-        script = self.script("attacker", "T23_racing", f'tree = {{ read = "{self.home}/tree/", as = "root" }}')
+        script = self.script("attacker", "T23_racing", f'tree = {{ read = "{self.home}/tree/", open_as = "root" }}')
         script = script.replace('"T23_racing"', f'"T23_racing", "{seconds}"')
         friend = threading.Thread(target=swap)
         friend.start()
@@ -84,7 +84,7 @@ class Paths(WarderTest):
         seconds = 10 if LONG else 3
         operations = ["stat", "access", "readlink", "list", "mkdir", "rmdir", "rename", "unlink", "link", "symlink", "chmod", "truncate",
                       "watch", "write", "append"]
-        grants = f'tree = {{ create = "{tree}/", as = "root", also = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in operations)}] }}'
+        grants = f'tree = {{ create = "{tree}/", open_as = "root", also = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in operations)}] }}'
         inodes = ", ".join(f'"{one[1]}"' for one in before)
         script = self.script("attacker", "T23_every_operation", grants).replace(
             '"T23_every_operation"', f'"T23_every_operation", "{seconds}", {inodes}')
@@ -138,7 +138,7 @@ class Paths(WarderTest):
         own = self.make("own", "", mode=0o666)
         os.rename(own, self.path("drop/own"))
         grants = (f'as_worker = {{ write = "{self.home}/drop/" }}\n'
-                  f'as_root = {{ write = "{self.home}/drop/", as = "root" }}')
+                  f'as_root = {{ write = "{self.home}/drop/", open_as = "root" }}')
         self.start(self.script("attacker", "T25_hard_links", grants))
         seen = {(one["grant"], one["name"]): one["result"] for one in self.results(count=4)}
         self.assertEqual(seen["as_worker", "planted"]["errno"], "EACCES")
@@ -159,7 +159,7 @@ class Paths(WarderTest):
         os.makedirs(self.path("drop"))
         drop = self.path("drop")
         grants = (f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink"] }}\n'
-                  f'read = {{ read = "{drop}/door/", as = "root" }}\n'
+                  f'read = {{ read = "{drop}/door/", open_as = "root" }}\n'
                   f'key = {{ secret = "{drop}/door/file" }}\n'
                   f'log = {{ append = "{drop}/gate/planted", owner = "worker", type = "file" }}\n')
         steps = [f"c.symlink('drop', 'door', '{self.home}/roots')", f"os.symlink('../roots', '{drop}/door')",

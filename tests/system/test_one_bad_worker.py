@@ -220,7 +220,7 @@ class Alone(WarderTest):
     def test_t54_a_kept_unix_listener_whose_path_is_gone_is_told_and_bound_again(self):
         path = self.path("sock/web")
         os.makedirs(os.path.dirname(path))
-        self.start(worker("web", grants=f'http = {{ listen = "unix:{path}", as = "root" }}'))
+        self.start(worker("web", grants=f'http = {{ listen = "unix:{path}", open_as = "root" }}'))
         pid = self.wait_state("web", "ready")["pid"]
         os.unlink(path)
         self.ctl("reload")

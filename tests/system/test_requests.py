@@ -54,7 +54,7 @@ class Requests(WarderTest):
 
     def test_permissions_of_the_workers_own_uid_still_count(self):
         self.make("tree/private", "SECRET", mode=0o600)
-        seen = self.ask(f'tree = {{ read = "{self.home}/tree/" }}\nrooted = {{ read = "{self.home}/tree/", as = "root" }}',
+        seen = self.ask(f'tree = {{ read = "{self.home}/tree/" }}\nrooted = {{ read = "{self.home}/tree/", open_as = "root" }}',
                         "read tree private", "read rooted private")
         self.assertEqual(seen[0]["errno"], errno.EACCES)
         self.assertEqual(seen[1]["value"], "SECRET")

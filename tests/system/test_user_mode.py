@@ -411,7 +411,7 @@ time.sleep(1000)
             'sandbox = { allow_calls = ["@keyring"] }': "keyrings cannot be had",
             'sandbox = { trusted_capabilities = ["CAP_SYS_TIME"] }': "no capability",
             'grants = { http = { listen = "tcp:127.0.0.1:80" } }': "port 80 cannot be listened on",
-            'grants = { f = { read = "/etc/hostname", as = "root" } }': "nothing can be done as root",
+            'grants = { f = { read = "/etc/hostname", open_as = "root" } }': "nothing can be done as root",
             'grants = { f = { read = "/etc/hostname", owner = "root" } }': "nothing can be given to root",
             'grants = { f = { device = "null" } }': "devices cannot be lent",
             'grants = { f = { raw = "icmp" } }': "raw and packet sockets cannot be lent",

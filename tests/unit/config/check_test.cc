@@ -75,7 +75,7 @@ TEST_CASE("layers of an overlay are directories that are there, and of no view o
 TEST_CASE("T25: where root acts a symlink that is not root's is told") {
     const std::string warning = "the way to \"/srv/current\" leads through a symlink that is not root's";
     CHECK_EQ(said_of("{ read = \"/srv/current/\" }"), "");
-    CHECK_NE(said_of("{ read = \"/srv/current\", as = \"root\" }").find(warning), std::string::npos);
+    CHECK_NE(said_of("{ read = \"/srv/current\", open_as = \"root\" }").find(warning), std::string::npos);
     CHECK_NE(said_of("{ create = \"/srv/current\", owner = \"worker\" }").find("chown -h root"), std::string::npos);
 }
 

@@ -62,7 +62,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "sandbox = { network = \"host\", tcp_bind = [] }\n", "sandbox = { network = \"host\", tcp_connect = [1] }\n",
         "sandbox = { network = \"/a\" }\n", "sandbox = { bind_read_only = [{ source = \"/a\", noexec = true }] }\n", "grants = { a = { read = \"/a\" } }\n", "grants = { b = { read = \"/a\" } }\n",
         "grants = { a = { write = \"/a\" } }\n", "grants = { a = { read = \"/a/\" } }\n", "grants = { a = { read = \"/b\" } }\n",
-        "grants = { a = { read = \"/a\", as = \"root\" } }\n", "grants = { a = { read = \"/a\", owner = \"root\" } }\n",
+        "grants = { a = { read = \"/a\", open_as = \"root\" } }\n", "grants = { a = { read = \"/a\", owner = \"root\" } }\n",
         "grants = { a = { create = \"/a\", mode = \"0600\" } }\n", "grants = { a = { read = \"/a\", pin = true } }\n",
         "grants = { a = { read = \"/a/\", names = [\"a\"] } }\n", "grants = { a = { read = \"/a/\", cross_mounts = true } }\n",
         "grants = { a = { listen = \"tcp:*:80\" } }\n", "grants = { a = { listen = \"tcp:*:80\", backlog = 1 } }\n",

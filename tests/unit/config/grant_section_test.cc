@@ -46,7 +46,7 @@ TEST_CASE("file or tree is written down, by a slash, a word or type, and by noth
 }
 
 TEST_CASE("a file or a tree may be named first, and its rights in one list") {
-    const Grant file = grant("{ file = \"/etc/a\", rights = [\"read\", \"stat\"], as = \"root\" }");
+    const Grant file = grant("{ file = \"/etc/a\", rights = [\"read\", \"stat\"], open_as = \"root\" }");
     CHECK_EQ(file.kind, Kind::file);
     CHECK_EQ(file.path, "/etc/a");
     CHECK_EQ(file.rights, Operations{Operation::read, Operation::stat});
@@ -85,7 +85,7 @@ TEST_CASE("each operation on files gives its rights") {
 }
 
 TEST_CASE("options of files are read") {
-    const Grant log = grant("{ append = \"/var/log/a.log\", owner = \"worker\", mode = \"0640\", as = \"root\", pin = true }");
+    const Grant log = grant("{ append = \"/var/log/a.log\", owner = \"worker\", mode = \"0640\", open_as = \"root\", pin = true }");
     CHECK_EQ(log.owner, Owner::worker);
     CHECK_EQ(log.mode, 0640);
     CHECK_EQ(log.as, As::root);
@@ -120,7 +120,7 @@ TEST_CASE("a peer may be a range") {
     CHECK_EQ(peer.kind, Kind::peer);
     CHECK_EQ(peer.rights, Operations{Operation::connect});
     CHECK_EQ(peer.address.prefix_bits, 8);
-    CHECK_EQ(grant("{ connect = \"unix:/run/db.sock\", as = \"root\" }").as, As::root);
+    CHECK_EQ(grant("{ connect = \"unix:/run/db.sock\", open_as = \"root\" }").as, As::root);
     CHECK_EQ(grant("{ connect = \"unix:@db\" }").as, As::worker);
 }
 
@@ -140,9 +140,9 @@ TEST_CASE("a misspelt operation is told as what was meant, and no more is said")
 }
 
 TEST_CASE("a grant has one operation") {
-    CHECK_EQ(grant_complaints("{ as = \"root\" }"),
+    CHECK_EQ(grant_complaints("{ open_as = \"root\" }"),
              "w.toml:4:1: error: grant \"g\" of worker \"web\" says no operation\n"
-             "    4 | g = { as = \"root\" }\n"
+             "    4 | g = { open_as = \"root\" }\n"
              "      | ^ one of read, write, append, create, stat, access, readlink, list, watch, file, tree, listen, connect, secret, raw, "
              "packet, netlink, device, channel, store, lookup, sysctl, run, signal, restart, syslog\n");
     CHECK_EQ(grant_complaints("{ read = \"/a\", write = \"/a\" }"),
@@ -175,10 +175,10 @@ TEST_CASE("an option that has no meaning here says where it has one") {
              "w.toml:4:20: error: \"backlog\" has no meaning in grant \"g\" of worker \"web\"\n"
              "    4 | g = { read = \"/a\", backlog = 3 }\n"
              "      |                    ^~~~~~~ it goes with listeners of tcp, unix and unix-seqpacket\n");
-    for (const char* table : {"{ secret = \"/a\", owner = \"root\" }", "{ secret = \"/a\", as = \"root\" }",
-                              "{ listen = \"tcp:*:80\", mode = \"0600\" }", "{ listen = \"tcp:*:80\", as = \"worker\" }",
+    for (const char* table : {"{ secret = \"/a\", owner = \"root\" }", "{ secret = \"/a\", open_as = \"root\" }",
+                              "{ listen = \"tcp:*:80\", mode = \"0600\" }", "{ listen = \"tcp:*:80\", open_as = \"worker\" }",
                               "{ listen = \"udp:*:80\", backlog = 1 }", "{ listen = \"tcp:*:80\", v6_only = true }",
-                              "{ listen = \"unix:@a\", mode = \"0600\" }", "{ connect = \"tcp:*:80\", as = \"root\" }",
+                              "{ listen = \"unix:@a\", mode = \"0600\" }", "{ connect = \"tcp:*:80\", open_as = \"root\" }",
                               "{ read = \"/a\", type = \"file\", names = [\"a\"] }",
                               "{ read = \"/a\", type = \"file\", cross_mounts = true }"}) {
         CAPTURE(table);

@@ -106,7 +106,7 @@ TEST_CASE("standing: what is better than warderd's own is refused, what is not i
 }
 
 TEST_CASE("standing: nothing is done as root, nor given to root") {
-    CHECK(says(said("[worker.web.grants]\nf = { listen = \"unix:/srv/s\", as = \"root\" }\n"), "nothing can be done as root"));
+    CHECK(says(said("[worker.web.grants]\nf = { listen = \"unix:/srv/s\", open_as = \"root\" }\n"), "nothing can be done as root"));
     CHECK(says(said("[worker.web.grants]\nf = { listen = \"unix:/srv/s\", owner = \"root\" }\n"), "nothing can be given to root"));
     CHECK_EQ(said("[worker.web.grants]\nf = { listen = \"unix:/srv/s\", owner = \"worker\" }\n"), "");
     const Parsed parsed = worker_without_root("[worker.web.grants]\nf = { run = [\"/usr/bin/id\"] }\n");
