@@ -209,7 +209,7 @@ Result<Visitor> next_visitor(const Scratch& scratch, Duration patience) {
 std::string worker_config(const Scratch& scratch, const Programs& programs, std::string_view name, std::string_view sandbox,
                           std::size_t grants) {
     std::string text = "[worker." + std::string(name) + "]\nexec = [\"" + programs.worker + "\"]\nready = \"libwarder\"\n";
-    text += "restart = { policy = \"always\", delay = \"0s\", jitter = 0.0, limit = 0 }\n";
+    text += "restart = { policy = \"always\", delay = \"0s\", jitter = 0.0, start_limit_burst = 0 }\n";
     text += "max_request_rate = 1000000\n";   // the cost of requests is measured, not their quota
     if (!sandbox.empty()) text += "sandbox = { profile = \"" + std::string(sandbox) + "\" }\n";
     text += "[worker." + std::string(name) + ".grants]\nbench = { connect = \"unix:" + scratch.socket() + "\" }\n";

@@ -37,7 +37,7 @@ constexpr auto table = std::to_array<Synonym>({
      "workers start together and in no order: each waits for what it needs, or is told by a channel"},
     {"restartpolicy respawn autorestart", "restart", in_worker},
     {"restartsec restartdelay backoff restarttimeout startlimitburst startlimitinterval startlimitintervalsec maxrestarts", "restart", in_worker,
-     "restart = { policy = \"on-failure\", delay = \"1s\", limit = 5, window = \"1min\" }"},
+     "restart = { policy = \"on-failure\", delay = \"1s\", start_limit_burst = 5, start_limit_interval = \"1min\" }"},
     {"killsignal stopsig stopsignal", "stop_signal", in_worker},
     {"timeoutstopsec timeoutstop stopgraceperiod stopwaitsecs killtimeout stoptimeout", "stop_timeout", in_worker},
     {"timeoutstartsec starttimeout startsecs", "ready_timeout", in_worker},

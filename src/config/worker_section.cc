@@ -233,12 +233,12 @@ void read_success(Section& section, std::vector<int>& into) {
 void read_restart_table(Section& section, supervise::Restart& into) {
     section.choice("policy", into.policy, policy_choices);
     section.duration("delay", into.delay, Duration(0));
-    section.share("factor", into.factor, 1.0, 100.0);
-    section.duration("cap", into.cap, Duration(0));
+    section.share("backoff_factor", into.factor, 1.0, 100.0);
+    section.duration("max_delay", into.cap, Duration(0));
     section.share("jitter", into.jitter, 0.0, 1.0);
     section.duration("reset_after", into.reset_after, Duration(0));
-    section.number("limit", into.limit, 0, 63);   // a life remembers its latest 64 starts
-    section.duration("window", into.window, above_zero);
+    section.number("start_limit_burst", into.limit, 0, 63);   // a life remembers its latest 64 starts
+    section.duration("start_limit_interval", into.window, above_zero);
     read_success(section, into.success);
     section.refuse_the_rest();
 }

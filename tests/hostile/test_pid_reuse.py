@@ -58,7 +58,7 @@ class Inside(WarderTest):
     STEPS = ("c.open('victims', 'a').read()", "c.open('attackers', 'a').read()")
 
     def worker_named(self, name, requesters):
-        again = 'restart = { policy = "always", delay = "300ms", jitter = 0.0, factor = 1.0, limit = 0 }'
+        again = 'restart = { policy = "always", delay = "300ms", jitter = 0.0, backoff_factor = 1.0, start_limit_burst = 0 }'
         return (f"[worker.{name}]\n{python_worker(f'{ROOT}/tests/system/doer.py', *self.STEPS)}ready = \"libwarder\"\n{again}\n"
                 f'request_access = "{requesters}"\n[worker.{name}.sandbox]\n{SANDBOX}\n[worker.{name}.grants]\n'
                 f'out = {{ append = "{self.home}/out/{name}", owner = "worker", type = "file" }}\n'

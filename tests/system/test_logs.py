@@ -36,7 +36,7 @@ class Logs(WarderTest):
 
     def test_the_last_words_of_a_run_are_a_line_of_their_own(self):
         self.start(shell("web", "printf begins; printf 'fatal: x'; exit 3",
-                         'restart = { policy = "always", delay = "20ms", cap = "20ms", jitter = 0.0, limit = 0 }'))
+                         'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }'))
         wait_for(lambda: len(self.lines()) >= 5, "five runs")
         self.assertEqual(set(self.lines()), {"beginsfatal: x"})
 
@@ -46,13 +46,13 @@ class Logs(WarderTest):
                   "fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)\\n"
                   "fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT | os.O_WRONLY)\\n")
         self.start(f'[worker.web]\nexec = ["/usr/bin/python3", "-c", "{script}"]\n'
-                   'restart = { policy = "always", delay = "20ms", cap = "20ms", jitter = 0.0, limit = 0 }\n')
+                   'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }\n')
         wait_for(lambda: len(self.lines()) >= 3, "three runs", 30)
         self.assertEqual(set(self.lines()), {"65536 0"})
 
     def test_what_was_said_while_the_keeper_was_away_comes_in_order(self):
         self.start(shell("web", "echo one; echo two; printf three; sleep 0.05; exit 1",
-                         'restart = { policy = "always", delay = "20ms", cap = "20ms", jitter = 0.0, limit = 0 }'))
+                         'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }'))
         wait_for(lambda: len(self.lines()) >= 3, "a run")
         os.kill(self.keeper()["pid"], signal.SIGKILL)
         before = len(self.lines())

@@ -11,7 +11,7 @@ from harness import WarderTest, wait_for
 SAYS_ITS_GROUP = """\
 [worker.{name}]
 exec = ["/usr/bin/python3", "-I", "-S", "-c", "print(open('/proc/self/cgroup').read(), flush=True); import time; time.sleep(1000)"]
-restart = {{ policy = "always", delay = "0s", jitter = 0.0, limit = 0 }}
+restart = {{ policy = "always", delay = "0s", jitter = 0.0, start_limit_burst = 0 }}
 {extra}
 [worker.{name}.sandbox]
 proc = "processes"

@@ -64,7 +64,7 @@ class UnderLoad(WarderTest):
         for name, content in pages.items():
             with open(self.make(f"site/{name}"), "wb") as out:
                 out.write(content)
-        self.start(web(self.home, port, 'restart = { policy = "always", delay = "10ms", factor = 1.0, limit = 0 }'))
+        self.start(web(self.home, port, 'restart = { policy = "always", delay = "10ms", backoff_factor = 1.0, start_limit_burst = 0 }'))
         self.wait_state("web", "ready")
         stop = threading.Event()
         warm = Client(port, pages, stop)
@@ -113,7 +113,7 @@ class UnderLoad(WarderTest):
     def test_wrk_sees_no_refused_connection_while_the_worker_is_killed(self):
         port = free_port()
         self.make("site/index.html", "x" * 2000)
-        self.start(web(self.home, port, 'restart = { policy = "always", delay = "10ms", factor = 1.0, limit = 0 }'))
+        self.start(web(self.home, port, 'restart = { policy = "always", delay = "10ms", backoff_factor = 1.0, start_limit_burst = 0 }'))
         self.wait_state("web", "ready")
         load = subprocess.Popen(["wrk", "-t1", "-c8", f"-d{20 if LONG else 4}s", f"http://127.0.0.1:{port}/"],
                                 stdout=subprocess.PIPE, text=True)

@@ -53,12 +53,12 @@ oom_score_adjust = 500
 [worker.web.restart]
 policy = "on-failure"
 delay = "1s"
-factor = 1.5
-cap = "1min"
+backoff_factor = 1.5
+max_delay = "1min"
 jitter = 0
 reset_after = "1h"
-limit = 3
-window = "10s"
+start_limit_burst = 3
+start_limit_interval = "10s"
 success = [0, 75]
 [worker.web.logging]
 max_size = "1MiB"
@@ -109,21 +109,21 @@ TEST_CASE("restart may be one word") {
 }
 
 TEST_CASE("the keys of restart are held to their ranges") {
-    CHECK_EQ(worker_complaints("restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"),
+    CHECK_EQ(worker_complaints("restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"),
              "w.toml:3:11: error: \"cap\" of restart is shorter than its \"delay\"\n"
-             "    3 | restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"
+             "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |           ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
              "w.toml:3:38: error: \"jitter\" must be from 0 to 1\n"
-             "    3 | restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"
+             "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |                                      ^~~\n"
              "w.toml:3:51: error: \"limit\" must be from 0 to 63\n"
-             "    3 | restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"
+             "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |                                                   ^~\n"
              "w.toml:3:66: error: exit codes are from 0 to 255\n"
-             "    3 | restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"
+             "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |                                                                  ^~~\n"
              "w.toml:3:71: error: an entry of \"success\" is a string, but must be an exit code from 0 to 255\n"
-             "    3 | restart = { delay = \"1min\", jitter = 1.5, limit = 64, success = [256, \"0\"] }\n"
+             "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |                                                                       ^~~\n");
     CHECK_NE(worker_complaints("restart = { factor = nan }\n").find("must be from 1 to 100"), std::string::npos);
 }
