@@ -122,7 +122,7 @@ public:
         const std::string port = std::to_string(port_);
         return "reads = { read = \"" + tree_ + "/\" }\nwrites = { write = \"" + tree_ + "/\" }\nappends = { append = \"" + tree_ +
                "/\" }\nspare = { read = \"" + tree_ + "/\" }\ntree = { create = \"" + tree_ +
-               "/\", also = [\"read\", \"stat\", \"access\", \"readlink\", \"list\", \"mkdir\", \"rmdir\", \"unlink\", \"rename\", "
+               "/\", rights = [\"read\", \"stat\", \"access\", \"readlink\", \"list\", \"mkdir\", \"rmdir\", \"unlink\", \"rename\", "
                "\"link\", \"symlink\", \"chmod\", \"truncate\", \"watch\"] }\ndoor = { listen = \"unix:@\" }\nlocal = { connect = "
                "\"unix:" + tree_ + "/socket\" }\npeer = { connect = \"tcp:127.0.0.1:" + port +
                "\" }\ndatagrams = { connect = \"udp:127.0.0.1:" + port + "\" }\nnamed = { connect = \"udp:localhost:" + port +

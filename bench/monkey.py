@@ -34,7 +34,7 @@ environment = {{ PYTHONPATH = "{root}/python", PYTHONDONTWRITEBYTECODE = "1" }}
 [worker.bench.sandbox]
 bind_read_only = ["{root}/python", "{home}/app"]
 [worker.bench.grants]
-site = {{ read = "{home}/site/", also = ["stat", "list"] }}
+site = {{ read = "{home}/site/", rights = ["stat", "list"] }}
 """
 
 

@@ -294,7 +294,7 @@ private:
         const bool opened = grant.kind == Kind::tree && grant.rights.has(Operation::read);
         if (!opened || grant.rights.has(Operation::stat)) return;
         warning(worker, "grants." + grant.name, "programs look at files before they open them, and grant " + quoted(grant.name) +
-                                                    " has no right to that", "add also = [\"stat\", \"list\"]");
+                                                    " has no right to that", "add rights = [\"stat\", \"list\"]");
     }
 
     void resolve_grant(Worker& worker, Grant& grant) {

@@ -62,8 +62,7 @@ public:
         if (!long_form_) take_type();
         section_.choice("open_as", grant_.as, as_choices);
         section_.choice("owner", grant_.owner, owner_choices);
-        if (long_form_) take_rights("rights");
-        take_rights("also");
+        take_rights();
         take_mode();
         section_.flag("pin", grant_.pin);
         take_names();
@@ -133,13 +132,14 @@ private:
         if (node->items.empty()) complaints().error(node->place, "\"names\" is empty: no file could be asked for");
     }
 
-    void take_rights(std::string_view key) {
+    void take_rights() {
+        constexpr std::string_view key = "rights";
         const Node* list = section_.take(key, Node::Kind::list, "write " + std::string(key) + " = [\"read\"]");
         if (list != nullptr) {
             for (const Node& item : list->items) take_entry(item, key);
         }
         if (!long_form_) refuse_of_trees(target_, draft_.operation);
-        const bool none = key == "rights" && (list == nullptr ? section_.table().find(key) == nullptr : list->items.empty());
+        const bool none = long_form_ && (list == nullptr ? section_.table().find(key) == nullptr : list->items.empty());
         if (none) complaints().error(target_.key_place, section_.what() + " says no right", "add rights = [\"read\"]");
     }
 

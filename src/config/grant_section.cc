@@ -16,7 +16,7 @@ struct Form {
     std::string_view key;
     Operation operation;
     bool (*read)(GrantDraft&);
-    bool of_files = false;   // several of these are one grant, with `also`
+    bool of_files = false;   // several of these are one grant, with `rights`
 };
 
 constexpr std::array<Form, 26> forms{{
@@ -48,7 +48,7 @@ constexpr std::array<Form, 26> forms{{
     {"syslog", Operation::syslog, read_syslog},
 }};
 
-// Rights that stand in `also`, beside one of the keys of files.
+// Rights that stand in `rights`, beside one of the keys of files.
 constexpr std::array<std::string_view, 8> additions = {"rename", "unlink",  "mkdir", "rmdir",
                                                        "link",   "symlink", "chmod", "truncate"};
 
@@ -66,8 +66,7 @@ constexpr std::array<Option, 26> options{{
     {"names", "trees and lookups"},
     {"pin", "files and trees"},
     {"cross_mounts", "trees"},
-    {"also", "files and trees"},
-    {"rights", "files and trees that are written as file = or tree ="},
+    {"rights", "files and trees"},
     {"backlog", "listeners of tcp, unix and unix-seqpacket"},
     {"reuse_port", "listeners of tcp and udp"},
     {"v6_only", "listeners of IPv6"},
@@ -110,7 +109,7 @@ void refuse_second(Section& section, const Found& first, const Form& form, const
     const std::string what = section.what() + " has two operations: " + quoted(first.form->key) + " and " + quoted(node.key);
     const bool beside = form.of_files && first.form->of_files;
     section.complaints().error(node.key_place, what,
-                               beside ? "write also = [" + quoted(node.key) + "]" : "make two grants of it");
+                               beside ? "write rights = [" + quoted(node.key) + "]" : "make two grants of it");
 }
 
 // What the grant is about: exactly one key. Nothing, with a complaint where nothing else explains it.
@@ -136,7 +135,7 @@ bool refuse_additions(Section& section) {
         const Node* node = section.take(key);
         if (node == nullptr) continue;
         section.complaints().error(node->key_place, quoted(key) + " comes beside another operation",
-                                   "write also = [" + quoted(key) + "]");
+                                   "write rights = [" + quoted(key) + "]");
         found = true;
     }
     return found;

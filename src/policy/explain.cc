@@ -688,7 +688,7 @@ private:
         FixedString<max_path + 1> tree(directory);
         toml.append(" = { read = ");
         append_quoted(toml, tree.append('/').view());
-        toml.append(", also = [\"").append(name_of(request_.operation)).append("\"] }");
+        toml.append(", rights = [\"").append(name_of(request_.operation)).append("\"] }");
         return true;
     }
 
@@ -707,12 +707,12 @@ private:
         const bool fits = grant()->kind == Kind::tree || (grant()->kind == Kind::file && !of_trees(request_.operation));
         if (!of_paths(request_.operation) || !fits) return suggest_grant({});
         Sentence toml("; to allow ");
-        toml.append(words_.doing).append(", give it also = [");
+        toml.append(words_.doing).append(", give it rights = [");
         append_rights_beside(toml);
         suggest(toml.append("]"));
     }
 
-    // What must stand in `also`: every right but that which the grant's own key gives, where it is plain which it is.
+    // What must stand in `rights`: every right but that which the grant's own key gives, where it is plain which it is.
     void append_rights_beside(Sentence& toml) const {
         Operations rights = grant()->rights;
         rights.add(request_.operation);

@@ -27,7 +27,7 @@ class Attempts(World, WarderTest):
     def files(self, name):
         return [f'readable = {{ read = "{self.home}/lent/readable" }}',
                 f'appendable = {{ append = "{self.home}/lent/{name}.a", owner = "worker", type = "file" }}',
-                f'writable = {{ create = "{self.home}/lent/{name}.w", owner = "worker", type = "file", also = ["write"] }}',
+                f'writable = {{ create = "{self.home}/lent/{name}.w", owner = "worker", type = "file", rights = ["write"] }}',
                 f'secret = {{ secret = "{self.home}/lent/secret" }}',
                 f'stream = {{ connect = "unix:{self.home}/door" }}',
                 f'terminal = {{ device = "{self.terminal}" }}']

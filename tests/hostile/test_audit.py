@@ -15,7 +15,7 @@ class Audit(WarderTest):
     def setUp(self):
         super().setUp()
         self.make("site/a", "bystander")
-        self.site = f'site = {{ read = "{self.home}/site/", also = ["stat"] }}'
+        self.site = f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}'
 
     def kept(self, *names):
         """Every record that is in files of these names, whatever was rotated."""

@@ -48,7 +48,7 @@ class Messages(WarderTest):
 
     def test_T14_T20_wrong_lengths_end_the_session_that_sent_them_and_no_other(self):
         self.make("count", "0", mode=0o666)
-        self.begin("T14_lengths", grants=f'\ncount = {{ write = "{self.home}/count", also = ["read"], type = "file" }}',
+        self.begin("T14_lengths", grants=f'\ncount = {{ write = "{self.home}/count", rights = ["read"], type = "file" }}',
                    ready="exec")
         # Each life ends by its own message; a person starts the next.
         sent = 0

@@ -121,7 +121,7 @@ class NeverBlock(WarderTest):
         os.makedirs(self.path("tree"))
         os.mkfifo(self.path("tree/fifo"))
         os.chmod(self.path("tree/fifo"), 0o666)
-        self.begin(f'tree = {{ write = "{self.home}/tree/", also = ["read"] }}',
+        self.begin(f'tree = {{ write = "{self.home}/tree/", rights = ["read"] }}',
                    "[c.open('tree', 'fifo') for _ in range(500)]", times=1)
         results, times = self.seen()
         self.assertEqual(results[0]["errno"], errno.EACCES, "not a regular file")
@@ -129,7 +129,7 @@ class NeverBlock(WarderTest):
 
     def gate(self):
         os.makedirs(self.path("gate"), exist_ok=True)
-        return f'gate = {{ read = "{self.home}/gate/", also = ["list"] }}\n'
+        return f'gate = {{ read = "{self.home}/gate/", rights = ["list"] }}\n'
 
     def leased(self):
         """A file, on which another process of the worker's uid holds a lease as soon as the worker runs."""

@@ -84,7 +84,7 @@ class Paths(WarderTest):
         seconds = 10 if LONG else 3
         operations = ["stat", "access", "readlink", "list", "mkdir", "rmdir", "rename", "unlink", "link", "symlink", "chmod", "truncate",
                       "watch", "write", "append"]
-        grants = f'tree = {{ create = "{tree}/", open_as = "root", also = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in operations)}] }}'
+        grants = f'tree = {{ create = "{tree}/", open_as = "root", rights = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in operations)}] }}'
         inodes = ", ".join(f'"{one[1]}"' for one in before)
         script = self.script("attacker", "T23_every_operation", grants).replace(
             '"T23_every_operation"', f'"T23_every_operation", "{seconds}", {inodes}')
@@ -158,7 +158,7 @@ class Paths(WarderTest):
         self.make("roots/file", "SECRET", mode=0o600)
         os.makedirs(self.path("drop"))
         drop = self.path("drop")
-        grants = (f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink"] }}\n'
+        grants = (f'drop = {{ create = "{drop}/", owner = "worker", rights = ["symlink"] }}\n'
                   f'read = {{ read = "{drop}/door/", open_as = "root" }}\n'
                   f'key = {{ secret = "{drop}/door/file" }}\n'
                   f'log = {{ append = "{drop}/gate/planted", owner = "worker", type = "file" }}\n')
@@ -207,7 +207,7 @@ class Paths(WarderTest):
     def lead_the_next_bind_astray(self, place, says):
         """In a tree that the worker may write to: its next life would have it over the programs, or what else it wants."""
         drop = self.path("drop")
-        grants = f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink", "rename"] }}'
+        grants = f'drop = {{ create = "{drop}/", owner = "worker", rights = ["symlink", "rename"] }}'
         steps = [f"os.listdir('{place}/inner')", "c.rename('drop', 'inner', 'old')", f"os.symlink('/usr/bin', '{place}/inner')"]
         config = self.doer(steps, grants).replace('bind_read_only = ["', f'bind_read_only = [{{ source = "{self.home}/shown", target = "{place}/inner" }}, "')
         self.start(config.replace(f'bind_writable = ["{drop}"]', f'bind_writable = [{{ source = "{drop}", target = "{place}" }}]'))
@@ -283,7 +283,7 @@ class Paths(WarderTest):
         os.chmod(self.path("roots/inner/socket"), 0o666)
         server.listen()
         drop = self.path("drop")
-        grants = (f'tree = {{ read = "{drop}/door/inner/", also = ["stat", "list"] }}\n'
+        grants = (f'tree = {{ read = "{drop}/door/inner/", rights = ["stat", "list"] }}\n'
                   f'file = {{ read = "{drop}/door/inner/file", type = "file" }}\n'
                   f'across = {{ read = "{drop}/door/inner/", cross_mounts = true }}\n'
                   f'peer = {{ connect = "unix:{drop}/door/inner/socket" }}\n'
@@ -318,7 +318,7 @@ class Paths(WarderTest):
         os.chmod(f"{drop}/private-tree", 0o700)
         os.chmod(drop, 0o777)
         grants = (f'tree = {{ read = "{drop}/tree/", owner = "worker" }}\n'
-                  f'log = {{ append = "{drop}/log", owner = "worker", type = "file", also = ["read"] }}\n')
+                  f'log = {{ append = "{drop}/log", owner = "worker", type = "file", rights = ["read"] }}\n')
         steps = [f"os.rename('{drop}/tree', '{drop}/old-tree')", f"os.rename('{drop}/log', '{drop}/old-log')",
                  f"os.rename('{drop}/private-tree', '{drop}/tree')", f"os.rename('{drop}/private-log', '{drop}/log')"]
         self.start(self.doer(steps, grants))
@@ -335,7 +335,7 @@ class Paths(WarderTest):
         drop = self.path("drop")
         os.makedirs(drop)
         os.chmod(drop, 0o777)
-        grants = f'drop = {{ create = "{drop}/", also = ["mkdir", "chmod"] }}'
+        grants = f'drop = {{ create = "{drop}/", rights = ["mkdir", "chmod"] }}'
         state = "os.environ['STATE_DIRECTORY']"
         shared = "os.environ['RUNTIME_DIRECTORY']"
         steps = [f"os.chmod({state}, 0o777)", f"os.close(os.open({state} + '/program', os.O_CREAT | os.O_WRONLY, 0o755))",
@@ -371,7 +371,7 @@ class Paths(WarderTest):
         os.makedirs(self.path("drop/tools"))
         os.chmod(self.path("drop"), 0o777)
         drop = self.path("drop")
-        grants = f'drop = {{ create = "{drop}/", owner = "worker", also = ["symlink", "rename"] }}'
+        grants = f'drop = {{ create = "{drop}/", owner = "worker", rights = ["symlink", "rename"] }}'
         os.chmod(f"{drop}/tools", 0o777)
         run = "os.posix_spawn('/usr/bin/true', ['true'], {})"
         steps = [run, "c.rename('drop', 'tools', 'old')", "os.symlink('/usr', '/data/tools')"]

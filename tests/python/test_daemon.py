@@ -207,7 +207,7 @@ class Requests(DaemonTest):
         self.worker(
             "tester", "/opt/warder/tests/sandbox_worker.py", "tester", self.home + "/www", requesters=requesters,
             grants=[
-                'data = {{ create = "{home}/data/", owner = "worker", also = ["rename", "unlink"] }}',
+                'data = {{ create = "{home}/data/", owner = "worker", rights = ["rename", "unlink"] }}',
                 'report = {{ append = "{home}/report", type = "file", owner = "worker" }}',
                 'key = {{ secret = "{home}/key" }}',
                 f'tcp = {{{{ listen = "tcp:127.0.0.1:{port}" }}}}',

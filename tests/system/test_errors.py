@@ -75,7 +75,7 @@ class Errors(Doing):
         except OSError as error:
             self.skipTest(f"no FUSE here: {error}")
         self.addCleanup(mounted.end)
-        return f'fuse = {{ write = "{self.home}/fuse/", also = ["read", "unlink"] }}\n'
+        return f'fuse = {{ write = "{self.home}/fuse/", rights = ["read", "unlink"] }}\n'
 
     def said_by_the_file_system(self, number):
         self.assertEqual(self.errno_of(self.fuse(), f"c.open('fuse', '{number}')"), number)
@@ -91,14 +91,14 @@ class Errors(Doing):
 
     def gate(self):
         os.makedirs(self.path("gate"))
-        return f'gate = {{ read = "{self.home}/gate/", also = ["list"] }}\n'
+        return f'gate = {{ read = "{self.home}/gate/", rights = ["list"] }}\n'
 
     def tree(self, also="", **files):
         os.makedirs(self.path("tree"), exist_ok=True)
         os.chmod(self.path("tree"), 0o777)
         for name, text in files.items():
             self.make(f"tree/{name}", text, mode=0o666, directory_mode=0o777)
-        return f'tree = {{ create = "{self.home}/tree/", also = ["read"{also}] }}\n'
+        return f'tree = {{ create = "{self.home}/tree/", rights = ["read"{also}] }}\n'
 
 
 class InTheReply(Errors):

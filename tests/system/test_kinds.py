@@ -34,7 +34,7 @@ class Paths(Doing):
         os.symlink("a", self.path("tree/way"))
         for directory in ("tree", "tree/sub"):
             os.chmod(self.path(directory), 0o777)
-        grants = (f'tree = {{ create = "{self.home}/tree/", also = ["read", "stat", "access", "readlink", "list", "mkdir", "rmdir", '
+        grants = (f'tree = {{ create = "{self.home}/tree/", rights = ["read", "stat", "access", "readlink", "list", "mkdir", "rmdir", '
                   '"link", "symlink", "chmod", "truncate", "watch", "rename", "unlink"] }')
         seen = self.values(self.do(
             grants,
@@ -59,13 +59,13 @@ class Paths(Doing):
                  "c.chmod('tree', 'a', 0o600)", "c.truncate('tree', 'a', 0)", "c.watch('tree', 'a')"]
         for one in self.do(f'tree = {{ read = "{self.home}/tree/" }}', *steps):
             self.assertEqual(one.get("errno"), errno.EACCES, one)
-            self.assertIn("also = [", one["denied"])
+            self.assertIn("rights = [", one["denied"])
         self.assertEqual(os.listdir(self.path("tree")), ["a"])
 
     def test_links_lead_nowhere_outside(self):
         os.makedirs(self.path("tree"))
         os.chmod(self.path("tree"), 0o777)
-        grants = f'tree = {{ read = "{self.home}/tree/", also = ["symlink", "link", "readlink"] }}'
+        grants = f'tree = {{ read = "{self.home}/tree/", rights = ["symlink", "link", "readlink"] }}'
         for one in self.do(grants, "c.symlink('tree', 'x', '/etc/shadow')", "c.symlink('tree', 'x', '../secret')",
                            "c.link('tree', '../a', 'x')", "c.link('tree', 'x', '/etc/x')"):
             self.assertIn(one.get("errno"), (errno.EACCES, errno.EINVAL), one)
@@ -243,7 +243,7 @@ class Shapes(Doing):
         self.make("tree/in/b", "b")
         tree = f'read = "{self.home}/tree/"'
         grants = (f'once = {{ {tree}, max_uses = 1 }}\nearly = {{ {tree}, until = "ready" }}\nslowly = {{ {tree}, max_rate = 2 }}\n'
-                  f'wide = {{ {tree}, also = ["stat", "list"] }}')
+                  f'wide = {{ {tree}, rights = ["stat", "list"] }}')
         seen = self.do(grants, "c.open('once', 'a').read()", "c.open('once', 'a')", "c.open('early', 'a').read()", "c.ready()",
                        "c.open('early', 'a')", "[c.open('slowly', 'a').read() for _ in range(2)]", "c.open('slowly', 'a')",
                        "time.sleep(0.6)", "c.open('slowly', 'a').read()",

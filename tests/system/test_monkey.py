@@ -61,7 +61,7 @@ class Files(MonkeyTest):
                 open("{self.home}/site/index.html", "w")
             except PermissionError as error:
                 print(json.dumps([error.errno, error.strerror, error.filename]))
-            """, f'site = {{ read = "{self.home}/site/", also = ["stat", "list"] }}')
+            """, f'site = {{ read = "{self.home}/site/", rights = ["stat", "list"] }}')
         self.assertEqual(said[:3], ["a page\n", ["index.html"], [False, True]])
         self.assertEqual((said[3][0], said[3][2]), (13, f"{self.home}/site/index.html"))
         self.assertIn("site", said[3][1])
@@ -72,7 +72,7 @@ class Files(MonkeyTest):
         rights = '["read", "write", "append", "stat", "access", "readlink", "list", "rename", "unlink", "mkdir", "rmdir", "link", "symlink", "chmod", "truncate"]'
         calls = 60000 if LONG else 3000
         self.start(self.behind_the_door("differ", [*MONKEY, f"{self.home}/app/differ.py", f"{self.home}/data", str(calls)],
-                   f'data = {{ create = "{self.home}/data", type = "tree", owner = "worker", also = {rights} }}', 'umask = "0027"\n'))
+                   f'data = {{ create = "{self.home}/data", type = "tree", owner = "worker", rights = {rights} }}', 'umask = "0027"\n'))
         (said,) = self.said("differ")
         self.assertEqual(said["differences"], [], json.dumps(said, indent=1))
         self.assertEqual(said["calls"], calls)
@@ -118,7 +118,7 @@ class Examples(MonkeyTest):
 
     def test_http_server_on_a_kept_listener_and_a_granted_directory(self):
         self.both("web", ["-m", "http.server", str(self.port), "--bind", "127.0.0.1", "--directory", f"{self.home}/site"],
-                  f'site = {{ read = "{self.home}/site/", also = ["stat", "list"] }}')
+                  f'site = {{ read = "{self.home}/site/", rights = ["stat", "list"] }}')
         self.assertEqual(self.served("web"), "a page\n")
         os.rename(self.path("site/index.html"), self.path("site/page.html"))
         self.assertIn("page.html", self.get())
@@ -166,7 +166,7 @@ class Examples(MonkeyTest):
 
     def test_an_asyncio_server(self):
         # asyncio takes a socket that is refused for a family that there is not, says so, and serves on none.
-        self.both("web", [self.asyncio_server()], f'site = {{ read = "{self.home}/site/", also = ["stat"] }}', plain_ends=False)
+        self.both("web", [self.asyncio_server()], f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}', plain_ends=False)
         wait_for(lambda: "PermissionError" in self.worker_log("plain"), "the unpatched one has no socket")
         self.assertEqual(self.served("web"), "a page\n")
 
@@ -183,7 +183,7 @@ class Examples(MonkeyTest):
 
             StreamServer(("127.0.0.1", {self.port}), serve).serve_forever()
             """)
-        self.both("web", [path], f'site = {{ read = "{self.home}/site/", also = ["stat"] }}')
+        self.both("web", [path], f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}')
         self.assertEqual(self.served("web"), "a page\n")
 
     def application(self):
@@ -206,7 +206,7 @@ class Examples(MonkeyTest):
         self.application()
         options = ["-b", f"127.0.0.1:{self.port}", "--chdir", f"{self.home}/app", "--worker-class", kind, "--workers", "2", "--log-level", "debug"]
         self.both("web", ["/usr/bin/gunicorn", *options, "application:application"],
-                  f'site = {{ read = "{self.home}/site/", also = ["stat", "access"] }}', extra='request_access = "all"\n',
+                  f'site = {{ read = "{self.home}/site/", rights = ["stat", "access"] }}', extra='request_access = "all"\n',
                   monkey=MONKEY[2:], sandbox='allow_calls = ["fchmod"]\n')   # bottle's own warnings are not ours
         self.assertEqual(self.served("web", "/index.html"), "a page\n")
         try:
@@ -337,7 +337,7 @@ class WithGevent(MonkeyTest):
             took = time.monotonic() - begun
             heart.kill()
             print(json.dumps([[one.value for one in looks], took, len(beats)]))
-            """, f'site = {{ read = "{self.home}/site/", also = ["stat"] }}\nnames = {{ lookup = ["host"] }}\n', **more)
+            """, f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}\nnames = {{ lookup = ["host"] }}\n', **more)
         self.wait_state("resolver", "ready")
         resolver = self.worker("resolver")["pid"]
         os.kill(resolver, signal.SIGSTOP)
@@ -637,7 +637,7 @@ class Others(MonkeyTest):
                 assert not os.path.exists("{self.home}/site/a")
             print(json.dumps(warder.monkey.saved))
             """)
-        self.start(self.behind_the_door("script", ["-W", "error", path], f'site = {{ read = "{self.home}/site/", also = ["stat"] }}'))
+        self.start(self.behind_the_door("script", ["-W", "error", path], f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}'))
         self.assertEqual(self.said("script"), [{}])
 
     def test_servers_are_made_by_what_the_socket_module_has_for_it(self):
@@ -679,7 +679,7 @@ class Others(MonkeyTest):
                 print(json.dumps(file.read()))
             """)
         self.start(self.behind_the_door("script", [*MONKEY, "--only", "socket,os", path, "--only", "x", "-m"],
-                                        f'site = {{ read = "{self.home}/site/", also = ["stat"] }}'))
+                                        f'site = {{ read = "{self.home}/site/", rights = ["stat"] }}'))
         self.assertEqual(self.said("script"), [["__main__", ["--only", "x", "-m"], True, "script.py"], [True, True, True, False], True, "a"])
 
     def test_what_came_too_late_is_told(self):
@@ -696,7 +696,7 @@ class Others(MonkeyTest):
             go_on.set()
             print(json.dumps([str(one.message) for one in told]))
             """)
-        self.start(self.behind_the_door("script", [path], 'site = { read = "/srv/www/", also = ["stat"] }'))
+        self.start(self.behind_the_door("script", [path], 'site = { read = "/srv/www/", rights = ["stat"] }'))
         (told,) = self.said("script")
         self.assertEqual(len(told), 2)
         self.assertIn("other threads run", told[0])
@@ -709,9 +709,9 @@ class Others(MonkeyTest):
             time.sleep(1000)
             """
         command = [*MONKEY, self.program("script", text)]
-        self.start(self.behind_the_door("script", command, 'one = { read = "/srv/www/", also = ["stat"] }'))
+        self.start(self.behind_the_door("script", command, 'one = { read = "/srv/www/", rights = ["stat"] }'))
         wait_for(lambda: '["one"]' in self.worker_log("script"), "it is told")
-        self.write_config(self.behind_the_door("script", command, 'one = { read = "/srv/www/", also = ["stat"] }\ntwo = { read = "/srv/two/" }'))
+        self.write_config(self.behind_the_door("script", command, 'one = { read = "/srv/www/", rights = ["stat"] }\ntwo = { read = "/srv/two/" }'))
         changes = self.report("reload")["changes"]
         self.assertEqual([(change["worker"], change["kind"]) for change in changes], [("script", "restart")])
         wait_for(lambda: '["one", "two"]' in self.worker_log("script"), "it is told again", 20)

@@ -26,14 +26,14 @@ class Requests(WarderTest):
         os.makedirs(self.path("drop"))
         os.chmod(self.path("drop"), 0o777)
         seen = self.ask(f'tree = {{ read = "{self.home}/tree/" }}\ndata = {{ create = "{self.home}/data/", owner = "worker", mode = "0640" }}\n'
-                        f'drop = {{ create = "{self.home}/drop/", also = ["read"] }}\nlog = {{ append = "{self.home}/log/own.log", owner = "worker", type = "file" }}',
+                        f'drop = {{ create = "{self.home}/drop/", rights = ["read"] }}\nlog = {{ append = "{self.home}/log/own.log", owner = "worker", type = "file" }}',
                         "read tree a", "read tree deep/er/b", f"read-path {self.home}/tree/a", "w data new.txt hello", "x data new.txt",
                         "w drop page one", "read drop page", "a log - line\n", "read tree absent", "w tree a", "read data new.txt")
         self.assertEqual([one.get("value") for one in seen[:4]], ["content of a", "content of b", "content of a", "written"])
         self.assertEqual(seen[4]["errno"], errno.EEXIST)
         self.assertEqual([one.get("value") for one in seen[5:8]], ["written", "one", "written"])
         self.assertEqual(seen[8]["errno"], errno.ENOENT)
-        self.assertIn('also = ["create"]', seen[9]["denied"])
+        self.assertIn('rights = ["create"]', seen[9]["denied"])
         self.assertIn("denied", seen[10], "create does not lend plain reading")
         about = os.stat(self.path("data/new.txt"))
         self.assertEqual((about.st_uid, about.st_mode & 0o777), (self.uids()["asker"], 0o640))
@@ -43,7 +43,7 @@ class Requests(WarderTest):
     def test_rename_and_unlink_need_their_own_rights(self):
         self.make("mine/.keep")
         os.chmod(self.path("mine"), 0o777)
-        seen = self.ask(f'full = {{ create = "{self.home}/mine/", also = ["rename", "unlink"] }}\n'
+        seen = self.ask(f'full = {{ create = "{self.home}/mine/", rights = ["rename", "unlink"] }}\n'
                         f'less = {{ create = "{self.home}/mine/sub/", owner = "worker" }}',
                         "w full a one", "rename full a b", "unlink full b", "unlink full b", "w less c one", "unlink less c",
                         "rename full ../x y")

@@ -112,7 +112,7 @@ TEST_CASE("a worker with a door is told its grants, with what lies on the disk d
         REQUIRE_FALSE(web.sandbox.environment.empty());
         return web.sandbox.environment.back();
     };
-    CHECK_EQ(told("site = { read = \"/srv/\", also = [\"stat\"] }\n"),
+    CHECK_EQ(told("site = { read = \"/srv/\", rights = [\"stat\"] }\n"),
              R"(WARDER_GRANTS=[{"name":"site","kind":"tree","operations":["read","stat"],"path":"/srv"}])");
     CHECK_EQ(told("http = { listen = \"tcp:127.0.0.1:80\" }\n"),
              R"(WARDER_GRANTS=[{"name":"http","kind":"listener","operations":["listen"],"address":"tcp:127.0.0.1:80"}])");
@@ -127,9 +127,9 @@ TEST_CASE("a worker with a door is told its grants, with what lies on the disk d
 
 TEST_CASE("what an unmodified program would miss behind its door is told") {
     const auto of = [](const std::string& keys) { return said("door = \"python\"\n" + keys); };
-    CHECK_EQ(of("grants.g = { read = \"/srv/\", also = [\"stat\"] }\n"), "");
+    CHECK_EQ(of("grants.g = { read = \"/srv/\", rights = [\"stat\"] }\n"), "");
     CHECK_EQ(of("grants.g = { read = \"/srv/a.txt\" }\n"), "");
-    CHECK_NE(of("grants.g = { read = \"/srv/\" }\n").find("add also = [\"stat\", \"list\"]"), std::string::npos);
+    CHECK_NE(of("grants.g = { read = \"/srv/\" }\n").find("add rights = [\"stat\", \"list\"]"), std::string::npos);
     CHECK_NE(of("ready = \"libwarder\"\n").find("does not say that it is ready"), std::string::npos);
     const auto run = [](const std::string& exec, const std::string& keys) {
         return shown(resolved_text("[worker.web]\nexec = [\"/usr/bin/web\", " + exec + "]\n" + keys).problems);

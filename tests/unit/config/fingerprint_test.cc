@@ -71,7 +71,7 @@ TEST_CASE("every key of a worker changes its fingerprint") {
         "grants = { a = { connect = \"tcp:*:80\" } }\n", "max_request_rate = 1\n", "max_fds_in_flight = 1\n",
         "grants = { a = { read = \"/a\", max_uses = 1 } }\n", "grants = { a = { read = \"/a\", max_rate = 1 } }\n",
         "ready = \"notify\"\ngrants = { a = { read = \"/a\", until = \"ready\" } }\n",
-        "grants = { a = { read = \"/a\", also = [\"stat\"] } }\n", "grants = { a = { list = \"/a/\" } }\n",
+        "grants = { a = { read = \"/a\", rights = [\"stat\"] } }\n", "grants = { a = { list = \"/a/\" } }\n",
         "grants = { a = { raw = \"icmp\" } }\n", "grants = { a = { raw = \"udp\" } }\n",
         "grants = { a = { raw = \"udp\", family = \"ipv6\" } }\n", "grants = { a = { packet = \"arp\" } }\n",
         "grants = { a = { packet = \"arp\", interface = \"eth0\" } }\n", "grants = { a = { netlink = \"route\" } }\n",

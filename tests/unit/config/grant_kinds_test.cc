@@ -32,16 +32,16 @@ bool has(const std::string& text, std::string_view part) { return text.find(part
 
 TEST_CASE("operations on paths stand alone or beside others") {
     CHECK_EQ(grant("{ list = \"/a/\" }").rights, Operations{Operation::list});
-    CHECK_EQ(grant("{ stat = \"/a\", also = [\"access\", \"readlink\", \"chmod\", \"truncate\", \"watch\"] }").rights,
+    CHECK_EQ(grant("{ stat = \"/a\", rights = [\"access\", \"readlink\", \"chmod\", \"truncate\", \"watch\"] }").rights,
              Operations{Operation::stat, Operation::access, Operation::readlink, Operation::chmod, Operation::truncate,
                         Operation::watch});
-    CHECK_EQ(grant("{ read = \"/a/\", also = [\"mkdir\", \"rmdir\", \"link\", \"symlink\", \"list\"] }").rights,
+    CHECK_EQ(grant("{ read = \"/a/\", rights = [\"mkdir\", \"rmdir\", \"link\", \"symlink\", \"list\"] }").rights,
              Operations{Operation::read, Operation::mkdir, Operation::rmdir, Operation::link, Operation::symlink,
                         Operation::list});
-    CHECK_EQ(grant("{ read = \"/a/\", also = [\"mkdir\"], mode = \"0700\" }").mode, 0700);
+    CHECK_EQ(grant("{ read = \"/a/\", rights = [\"mkdir\"], mode = \"0700\" }").mode, 0700);
     CHECK(has(grant_complaints("{ list = \"/a\", type = \"file\" }"), "\"list\" goes with trees, and this is a file"));
     CHECK(has(grant_complaints("{ mkdir = \"/a\" }"), "\"mkdir\" comes beside another operation"));
-    CHECK(has(grant_complaints("{ read = \"/a\", list = \"/a\" }"), "write also = [\"list\"]"));
+    CHECK(has(grant_complaints("{ read = \"/a\", list = \"/a\" }"), "write rights = [\"list\"]"));
 }
 
 TEST_CASE("sockets of vsock, and one whose name the kernel chooses") {

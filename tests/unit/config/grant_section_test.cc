@@ -63,7 +63,7 @@ TEST_CASE("a file or a tree may be named first, and its rights in one list") {
     CHECK(says("{ file = \"/a\", rights = [\"raed\"] }", "did you mean \"read\"?"));
     CHECK(says("{ read = \"/a\", rights = [\"stat\"] }", "\"rights\" has no meaning in grant"));
     // The hint of a denial says `also`, whatever the form.
-    CHECK_EQ(grant("{ file = \"/a\", rights = [\"read\"], also = [\"stat\"] }").rights, Operations{Operation::read, Operation::stat});
+    CHECK_EQ(grant("{ file = \"/a\", rights = [\"read\"], rights = [\"stat\"] }").rights, Operations{Operation::read, Operation::stat});
     CHECK(says("{ file = \"/a\", rights = [\"read\"], type = \"file\" }", "\"type\" has no meaning in grant"));
     CHECK(says("{ file = \"/a\", read = \"/b\" }", "has two operations"));
 }
@@ -78,9 +78,9 @@ TEST_CASE("each operation on files gives its rights") {
     CHECK_EQ(grant("{ write = \"/a\" }").rights, Operations{Operation::write});
     CHECK_EQ(grant("{ append = \"/a\" }").rights, Operations{Operation::append});
     CHECK_EQ(grant("{ create = \"/a\" }").rights, Operations{Operation::create, Operation::write});
-    CHECK_EQ(grant("{ append = \"/a/\", also = [\"read\", \"rename\", \"unlink\"] }").rights,
+    CHECK_EQ(grant("{ append = \"/a/\", rights = [\"read\", \"rename\", \"unlink\"] }").rights,
              Operations{Operation::append, Operation::read, Operation::rename, Operation::unlink});
-    CHECK_EQ(grant("{ read = \"/a\", also = [\"create\"] }").rights,
+    CHECK_EQ(grant("{ read = \"/a\", rights = [\"create\"] }").rights,
              Operations{Operation::read, Operation::create, Operation::write});
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("a grant has one operation") {
     CHECK_EQ(grant_complaints("{ read = \"/a\", write = \"/a\" }"),
              "w.toml:4:20: error: grant \"g\" of worker \"web\" has two operations: \"read\" and \"write\"\n"
              "    4 | g = { read = \"/a\", write = \"/a\" }\n"
-             "      |                    ^~~~~ write also = [\"write\"]\n");
+             "      |                    ^~~~~ write rights = [\"write\"]\n");
     CHECK_EQ(grant_complaints("{ read = \"/a\", secret = \"/a\" }"),
              "w.toml:4:20: error: grant \"g\" of worker \"web\" has two operations: \"read\" and \"secret\"\n"
              "    4 | g = { read = \"/a\", secret = \"/a\" }\n"
@@ -156,7 +156,7 @@ TEST_CASE("a grant has one operation") {
     CHECK_EQ(grant_complaints("{ unlink = \"/a\" }"),
              "w.toml:4:7: error: \"unlink\" comes beside another operation\n"
              "    4 | g = { unlink = \"/a\" }\n"
-             "      |       ^~~~~~ write also = [\"unlink\"]\n");
+             "      |       ^~~~~~ write rights = [\"unlink\"]\n");
 }
 
 TEST_CASE("a grant is a table of strings") {
@@ -231,12 +231,12 @@ TEST_CASE("a path that ends in a slash is no file") {
 }
 
 TEST_CASE("rename and unlink need a tree") {
-    CHECK_EQ(grant_complaints("{ write = \"/a\", type = \"file\", also = [\"unlink\", \"exec\"] }"),
+    CHECK_EQ(grant_complaints("{ write = \"/a\", type = \"file\", rights = [\"unlink\", \"exec\"] }"),
              "w.toml:4:44: error: \"unlink\" goes with trees, and this is a file\n"
-             "    4 | g = { write = \"/a\", type = \"file\", also = [\"unlink\", \"exec\"] }\n"
+             "    4 | g = { write = \"/a\", type = \"file\", rights = [\"unlink\", \"exec\"] }\n"
              "      |                                            ^~~~~~~~\n"
-             "w.toml:4:54: error: \"also\" cannot be \"exec\"\n"
-             "    4 | g = { write = \"/a\", type = \"file\", also = [\"unlink\", \"exec\"] }\n"
+             "w.toml:4:54: error: \"rights\" cannot be \"exec\"\n"
+             "    4 | g = { write = \"/a\", type = \"file\", rights = [\"unlink\", \"exec\"] }\n"
              "      |                                                      ^~~~~~ write one such as \"read\", \"write\", "
              "\"append\", \"create\", \"rename\", \"unlink\", \"stat\", \"access\", \"readlink\", \"list\", \"mkdir\", "
              "\"rmdir\", \"link\", \"symlink\", \"chmod\", \"truncate\", \"watch\"\n");

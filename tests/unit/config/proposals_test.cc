@@ -21,8 +21,8 @@ std::string behind(const std::string& sentence, std::string_view words) {
 
 // The grants as the sentence would have them; empty: it proposes nothing.
 std::string proposed(const std::string& sentence, const std::string& key, const std::string& path, const std::string& line) {
-    if (const auto also = behind(sentence, "give it also = "); !also.empty()) {
-        return "g = { " + key + " = \"" + path + "\", also = " + also + " }\n";
+    if (const auto also = behind(sentence, "give it rights = "); !also.empty()) {
+        return "g = { " + key + " = \"" + path + "\", rights = " + also + " }\n";
     }
     std::string own = behind(sentence, "add to [worker.w.grants]: ");
     if (own.starts_with("NAME")) own.replace(0, 4, "name");   // which is the reader's to choose

@@ -299,7 +299,7 @@ TEST_CASE("keys of other supervisors are told by what they mean, and only then b
     says("[worker.web.sandbox]\nnice = 1\n", "\"nice\" stands in [worker.NAME]");
     says("[worker.web.sandbox]\nprivileged = true\n", "did you mean \"profile\"?");
     says("[worker.web.grants]\na = { path = \"/a\" }\n", "did you mean \"file\"?");
-    says("[worker.web.grants]\na = { read = \"/a\", permissions = [] }\n", "did you mean \"also\"?");
+    says("[worker.web.grants]\na = { read = \"/a\", permissions = [] }\n", "did you mean \"rights\"?");
     says("limits = { cpu_quota = 3 }\n", "did you mean \"cpu_max\"?");
 }
 

@@ -83,11 +83,11 @@ TEST_CASE("a grant that is not there comes with the line that would make it") {
 TEST_CASE("a grant that lacks the right is named, with the right that it has and the line that would give it") {
     CHECK(
         said(Operation::write, "/srv/www/a") ==
-        "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing, give it also = [\"write\"]");
+        "grant \"site\" (demo.toml:14) lends /srv/www for reading only; to allow writing, give it rights = [\"write\"]");
     CHECK(said(Operation::read, "a", "data") ==
           "grant \"data\" (demo.toml:14) lends /var/lib/site for writing, creating only (which with the flag read_too "
           "reads as "
-          "well); to allow reading, give it also = [\"read\"]");
+          "well); to allow reading, give it rights = [\"read\"]");
     CHECK(said(Operation::connect, "tcp:127.0.0.1:8080") ==
           "grant \"http\" (demo.toml:14) lends tcp:127.0.0.1:8080 for listening only; to allow it, add to "
           "[worker.web.grants]: "
@@ -98,15 +98,15 @@ TEST_CASE("the rights that a grant has are not lost with the one that it is to g
     const GrantSet grants("w", {grant("a", Kind::tree, {Operation::create, Operation::write, Operation::rename}, "/d"),
                                 grant("b", Kind::tree, {Operation::read, Operation::append}, "/e")});
     CHECK(said(Request{Operation::unlink, 0, 0, "a", "x", {}}, grants)
-              .ends_with("give it also = [\"rename\", \"unlink\"]"));
+              .ends_with("give it rights = [\"rename\", \"unlink\"]"));
     CHECK(said(Request{Operation::write, 0, 0, "b", "x", {}}, grants)
-              .ends_with("give it also = [\"read\", \"write\", \"append\"]"));
+              .ends_with("give it rights = [\"read\", \"write\", \"append\"]"));
 }
 
 TEST_CASE("renaming and removing are suggested beside another right on the directory") {
-    CHECK(said(Operation::unlink, "/tmp/x").ends_with("NAME = { read = \"/tmp/\", also = [\"unlink\"] }"));
+    CHECK(said(Operation::unlink, "/tmp/x").ends_with("NAME = { read = \"/tmp/\", rights = [\"unlink\"] }"));
     CHECK(
-        said(Operation::rename, "/tmp/x", {}, "/tmp/y").ends_with("NAME = { read = \"/tmp/\", also = [\"rename\"] }"));
+        said(Operation::rename, "/tmp/x", {}, "/tmp/y").ends_with("NAME = { read = \"/tmp/\", rights = [\"rename\"] }"));
     CHECK(said(Operation::rename, "/tmp/x", {}, "/var/y") == "no grant of web covers renaming /tmp/x");
     CHECK(said(Operation::unlink, "/x") == "no grant of web covers removing /x");
 }
