@@ -12,6 +12,8 @@ namespace {
 constexpr std::string_view in_worker = "[worker.NAME]";
 constexpr std::string_view in_sandbox = "[worker.NAME.sandbox]";
 constexpr std::string_view in_grant = "a grant";
+constexpr std::string_view in_daemon = "[daemon]";
+constexpr std::string_view in_restart = "restart";
 
 struct Synonym {
     std::string_view words;   // lower case, without "_" and "-", with a space between
@@ -22,10 +24,38 @@ struct Synonym {
 
 // Some words mean different things in different tables: the first row whose key may stand there is taken.
 constexpr auto table = std::to_array<Synonym>({
+    // As they were called before 0.2.0
+    {"roomsahead", "spare_sandboxes", in_daemon},
+    {"openers", "opener_processes", in_daemon},
+    {"requestdeadline", "request_timeout", in_daemon},
+    {"require", "required_features", in_daemon},
+    {"requesters", "request_access", in_worker, "\"main\" or \"all\""},
+    {"maxoutstanding", "max_pending_requests", in_worker},
+    {"requestspersecond", "max_request_rate", in_worker},
+    {"descriptorsinflight", "max_fds_in_flight", in_worker},
+    {"directory", "working_directory", in_worker},
+    {"factor", "backoff_factor", in_restart},
+    {"cap", "max_delay", in_restart},
+    {"limit", "start_limit_burst", in_restart},
+    {"window", "start_limit_interval", in_restart},
+    {"bind", "bind_read_only", in_sandbox, "or bind_writable: which of the two is always said"},
+    {"execute", "exec_paths", in_sandbox},
+    {"textfiles", "files", in_sandbox},
+    {"memorydirectories", "tmpfs", in_sandbox},
+    {"directories", "managed_directories", in_sandbox},
+    {"refuseexecutablememory", "memory_deny_write_execute", in_sandbox},
+    {"preferred", "optional_features", in_sandbox},
+    {"execute", "noexec", "a table of tmpfs and overlays", "noexec = false lets programs run"},
+    {"uses", "max_uses", in_grant},
+    {"rate", "max_rate", in_grant},
+    {"atonce", "max_concurrent", in_grant},
+    {"store", "fd_store_max", in_grant},
+    {"as", "open_as", in_grant},
+    {"also", "rights", in_grant},
     // Programs and who runs them
     {"command cmd run program execstart start entrypoint args arguments argv binary executable", "exec", in_worker},
     {"command cmd exec execute program", "run", in_grant},
-    {"cwd workdir workingdirectory workingdir chdir home", "working_directory", in_worker},
+    {"cwd workdir workingdir chdir home", "working_directory", in_worker},
     {"env environ environmentvariables vars variables setenv", "environment", in_worker},
     {"environmentfile environmentfiles envfile envfiles", "", in_worker, "no file of variables is read: write environment = { NAME = \"value\" }"},
     {"groups supplementarygroups extragroups groupadd additionalgroups", "supplementary_groups", in_worker},
@@ -70,11 +100,11 @@ constexpr auto table = std::to_array<Synonym>({
     {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind_read_only", in_sandbox, "bind is read-only, bind_writable is not"},
     {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "sandbox", in_worker, "bind and bind_writable in [worker.NAME.sandbox]"},
     {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_sandbox},
-    {"bindro ro robind readonly readonlypaths bindreadonly bindreadonlypaths robinds", "bind_read_only", in_sandbox, "it is read-only"},
+    {"bindro ro robind readonly readonlypaths bindreadonlypaths robinds", "bind_read_only", in_sandbox, "it is read-only"},
     {"readonlyrootfs protectsystem", "", in_sandbox, "the root of a sandbox is always read-only: bind_writable and directories are not"},
-    {"execpaths exec executable executables", "exec_paths", in_sandbox},
+    {"exec executable executables", "exec_paths", in_sandbox},
     {"noexecpaths", "bind_read_only", in_sandbox, "bind_read_only = [{ source = \"/a\", noexec = true }]"},
-    {"tmpfs tmpfss ramdisk temporaryfilesystem memorydirectory", "tmpfs", in_sandbox, "tmpfs = [{ target = \"/run/app\", size = \"1MiB\" }]"},
+    {"tmpfss ramdisk temporaryfilesystem memorydirectory", "tmpfs", in_sandbox, "tmpfs = [{ target = \"/run/app\", size = \"1MiB\" }]"},
     {"tmpfs ramdisk temporaryfilesystem privatetmp", "sandbox", in_worker, "memory_directories in [worker.NAME.sandbox]"},
     {"privatetmp tmp", "tmp_size", in_sandbox, "each sandbox has a /tmp of its own"},
     {"caps cap capability capadd ambientcapabilities capabilityboundingset", "capabilities", in_sandbox},
@@ -84,9 +114,9 @@ constexpr auto table = std::to_array<Synonym>({
     {"ioctls allowioctl ioctl", "allow_ioctls", in_sandbox},
     {"net networkmode networking privatenetwork", "network", in_sandbox},
     {"userns usernamespaces usernamespace privateusers", "user_namespace", in_sandbox},
-    {"memorydenywriteexecute mdwe wx", "memory_deny_write_execute", in_sandbox},
+    {"mdwe wx", "memory_deny_write_execute", in_sandbox},
     {"nonewprivs nonewprivileges", "no_new_privileges", in_sandbox},
-    {"statedirectory cachedirectory logsdirectory runtimedirectory manageddirectories", "managed_directories", in_sandbox, "managed_directories = [\"state\", \"runtime\"]"},
+    {"statedirectory cachedirectory logsdirectory runtimedirectory", "managed_directories", in_sandbox, "managed_directories = [\"state\", \"runtime\"]"},
     {"statedirectory cachedirectory logsdirectory runtimedirectory", "sandbox", in_worker, "managed_directories = [\"state\"] in [worker.NAME.sandbox]"},
     {"deviceallow device", "devices", in_sandbox},
     {"tty pty console", "terminal", in_sandbox},
@@ -96,15 +126,11 @@ constexpr auto table = std::to_array<Synonym>({
     // Grants
     {"path filename", "file", in_grant, "file for one file, tree for a directory"},
     {"dir directory folder", "tree", in_grant},
-    {"permissions perm perms access allow", "rights", in_grant, "beside file and tree; also, beside read and its like"},
-    {"permissions perm perms allow rights", "rights", in_grant, "rights = [\"stat\"]: more rights on the same file"},
+    {"permissions perm perms allow", "rights", in_grant, "rights = [\"stat\"]: more rights on the same file"},
     {"delete remove rm", "rights", in_grant, "rights = [\"unlink\"]"},
     {"port address bind socket", "listen", in_grant, "or connect"},
     {"url host peer", "connect", in_grant},
-    {"maxuses", "max_uses", in_grant},
-    {"maxrate", "max_rate", in_grant},
     {"recursive", "", in_grant, "a path that ends in \"/\" is a tree"},
-    {"openas", "open_as", in_grant},
     // Others
     {"workers service services", "worker", "the file", "each worker is a table [worker.NAME]"},
     {"settings global general supervisor warderd", "daemon", "the file"},
