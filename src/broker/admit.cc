@@ -134,7 +134,7 @@ Result<void> Broker::open_again(const Principal& principal, const policy::Grant&
 void Broker::withdraw_what_changed(Principal& principal, const policy::GrantSet& next, Instant now) {
     if (!principal.session) return;
     const auto& before = principal.settings.grants;
-    outside_.openers.withdraw(principal.settings.id, [&](std::string_view name) {
+    dependencies_.openers.withdraw(principal.settings.id, [&](std::string_view name) {
         const auto old_id = before.named(name);
         const auto new_id = next.named(name);
         return old_id && new_id && same_grant(before.at(*old_id), next.at(*new_id));
@@ -158,14 +158,14 @@ void Broker::let_go(Held& held) {
     int domain = 0;
     socklen_t size = sizeof domain;
     const bool is_unix = ::getsockopt(held.listener.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-    if (is_unix) outside_.openers.dispose(std::move(held.listener));
+    if (is_unix) dependencies_.openers.dispose(std::move(held.listener));
     close_listener(held, privileges_);
 }
 
 void Broker::end_session(WorkerId worker) {
     Principal* principal = find(worker);
     if (principal == nullptr) return;
-    outside_.runner.session_ended(worker);
+    dependencies_.runner.session_ended(worker);
     abandon_wide(worker);
     if (principal->session) {
         poller_.forget(principal->session->channel->get());

@@ -253,7 +253,7 @@ const Knowledge::Entry* Broker::knowledge_of(const Principal& principal, Answeri
     one.awaits = known != nullptr ? known->query : knowledge_.one_too_many_of(principal.settings.id);
     if (one.awaits != 0) return nullptr;
     one.awaits = knowledge_.asked(key, principal.settings.id, now);
-    if (one.awaits != 0 && outside_.resolver.look_up(one.awaits, key)) return nullptr;
+    if (one.awaits != 0 && dependencies_.resolver.look_up(one.awaits, key)) return nullptr;
     knowledge_.forget(one.awaits);
     one.awaits = 0;
     settle(one, Reason::unavailable, EAGAIN, "the resolver cannot be asked now");
@@ -284,8 +284,8 @@ void Broker::reach_worker(Principal& principal, Answering& one) {
     const policy::Grant& grant = principal.grants().at(one.decision.grant);
     privileges_.become_root();
     const auto done = one.request.operation == Operation::signal
-                          ? outside_.workers.signal(grant.peer, static_cast<int>(one.request.argument))
-                          : outside_.workers.restart(grant.peer);
+                          ? dependencies_.workers.signal(grant.peer, static_cast<int>(one.request.argument))
+                          : dependencies_.workers.restart(grant.peer);
     if (!done) return settle(one, Reason::system, done.error().number, {});
     settle(one, Reason::ok, 0, {});
 }

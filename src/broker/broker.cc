@@ -8,8 +8,8 @@
 #include "broker/watch.h"
 
 namespace warder::broker {
-Broker::Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Outside outside)
-    : poller_(poller), audit_(audit), privileges_(privileges), outside_(outside) {}
+Broker::Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Dependencies dependencies)
+    : poller_(poller), audit_(audit), privileges_(privileges), dependencies_(dependencies) {}
 
 Principal* Broker::find(WorkerId worker) {
     const auto found = principals_.find(number(worker));
@@ -159,7 +159,7 @@ void Broker::greet(Principal& principal, const protocol::Message& message) {
     const bool first = common && !principal.session->greeted;
     principal.session->greeted = common;
     reply(principal, protocol::encode_hello_reply(outgoing_, message.id, answer));
-    if (first && principal.session) outside_.listener.said_hello(principal.settings.id);
+    if (first && principal.session) dependencies_.listener.said_hello(principal.settings.id);
 }
 
 // Only the resolver is asked, so only the resolver answers.
@@ -179,8 +179,8 @@ void Broker::hear_text(Principal& principal, const protocol::Message& message) {
     const WorkerId worker = principal.settings.id;
     const bool ready = message.type == protocol::Type::ready;
     if (ready) principal.session->ready = true;
-    if (!text->empty()) outside_.listener.said_status(worker, *text);
-    if (ready) outside_.listener.said_ready(worker);
+    if (!text->empty()) dependencies_.listener.said_status(worker, *text);
+    if (ready) dependencies_.listener.said_ready(worker);
 }
 
 void Broker::reply(Principal& principal, const Result<Bytes>& message) {
@@ -205,7 +205,7 @@ void Broker::violate(Principal& principal, std::string_view how) {
     abandon_wide(worker);
     poller_.forget(principal.session->channel->get());
     principal.session.reset();
-    outside_.listener.broke_protocol(worker, how);
+    dependencies_.listener.broke_protocol(worker, how);
 }
 
 }  // namespace warder::broker

@@ -15,7 +15,7 @@
 #include "broker/attention.h"
 #include "broker/authenticate.h"
 #include "broker/knowledge.h"
-#include "broker/outside.h"
+#include "broker/dependencies.h"
 #include "broker/rotation.h"
 #include "broker/session.h"
 #include "broker/task.h"
@@ -28,7 +28,7 @@
 namespace warder::broker {
 
 // Everybody whom the broker needs; all outlive it.
-struct Outside {
+struct Dependencies {
     Openers& openers;
     Runner& runner;
     Resolver& resolver;
@@ -45,7 +45,7 @@ struct Trouble {
 
 class Broker {
 public:
-    Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Outside outside);
+    Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Dependencies dependencies);
 
     // Knows a worker from here on, or knows it anew after a reload: directories are held, files with an owner made,
     // listeners opened. Listeners of grants that did not change are kept. What could not be had is told and tried again
@@ -286,7 +286,7 @@ private:
     Poller& poller_;
     audit::Trail& audit_;
     Privileges& privileges_;
-    Outside outside_;
+    Dependencies dependencies_;
     std::unordered_map<std::uint32_t, std::unique_ptr<Principal>> principals_;
 
     Knowledge knowledge_;

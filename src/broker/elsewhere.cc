@@ -54,7 +54,7 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
     }
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.unanswered() < principal.settings.max_pending_requests) taken = outside_.openers.take(job);
+    if (session.unanswered() < principal.settings.max_pending_requests) taken = dependencies_.openers.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += lent_by(items);
@@ -72,7 +72,7 @@ void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant
     CommandJob job{principal.settings.id, session.generation, id, session.channel->get(), one.decision.grant, grant.name,
                    &grant.command, std::span(words_.words).first(words_.count), ends, one.taken};
     Result<void> taken = failure(EDQUOT, "outstanding requests");
-    if (session.unanswered() < principal.settings.max_pending_requests) taken = outside_.runner.take(job);
+    if (session.unanswered() < principal.settings.max_pending_requests) taken = dependencies_.runner.take(job);
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += ends;
@@ -284,7 +284,7 @@ void Broker::resume(std::uint64_t query, Instant now) {
 }
 
 void Broker::resolver_began(Instant) {
-    knowledge_.for_each_open([&](std::uint64_t query, std::string_view key) { (void)outside_.resolver.look_up(query, key); });
+    knowledge_.for_each_open([&](std::uint64_t query, std::string_view key) { (void)dependencies_.resolver.look_up(query, key); });
 }
 
 // Asks whose time is over are answered without what they waited for; the question stays open for others, and for its own worker
@@ -394,7 +394,7 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
     item.shown = principal.held[number(*id)].shown;
     const Job job{principal.settings.id, session.generation, RequestId{0}, &principal.settings.identity, session.channel->get(),
                   std::span(job_items_).first(1)};
-    if (outside_.openers.take(job)) {
+    if (dependencies_.openers.take(job)) {
         ++session.outstanding;
         session.pushing.push_back({.grant = std::string(grant)});
     } else {

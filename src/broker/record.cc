@@ -54,7 +54,7 @@ void Broker::dispose_of_unlinked(std::size_t first, std::size_t last) {
     for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
         if (!one.performed.large || !one.performed.fd) continue;
         struct stat about;
-        if (::fstat(one.performed.fd.get(), &about) == 0 && about.st_nlink == 0) outside_.openers.dispose(std::move(one.performed.fd));
+        if (::fstat(one.performed.fd.get(), &about) == 0 && about.st_nlink == 0) dependencies_.openers.dispose(std::move(one.performed.fd));
     }
 }
 

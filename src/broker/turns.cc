@@ -179,7 +179,7 @@ void Broker::hold_back(Principal& principal, Credentials sender, Instant now) {
     Session& session = *principal.session;
     const Duration wait = std::max(session.requests.until(std::exchange(desk_->charged, 0), now), least_rest);
     keep_first(session, desk_->asked, sender);
-    outside_.listener.held_back(principal.settings.id, wait);
+    dependencies_.listener.held_back(principal.settings.id, wait);
     pause(principal, now + wait);
 }
 
@@ -188,7 +188,7 @@ void Broker::rest_if_spent(Principal& principal, Instant now) {
     Session& session = *principal.session;
     const Duration wait = session.requests.until(1, now);
     if (wait == Duration::zero() || session.resting || session.closed) return;
-    outside_.listener.held_back(principal.settings.id, std::max(wait, least_rest));
+    dependencies_.listener.held_back(principal.settings.id, std::max(wait, least_rest));
     pause(principal, now + std::max(wait, least_rest));
 }
 

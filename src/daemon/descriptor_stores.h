@@ -11,7 +11,7 @@
 
 #include "audit/trail.h"
 #include "base/ids.h"
-#include "broker/outside.h"
+#include "broker/dependencies.h"
 #include "opener/descriptor_store.h"
 #include "policy/grant.h"
 #include "sys/channel.h"

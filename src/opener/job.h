@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "broker/memory_account.h"
-#include "broker/outside.h"
+#include "broker/dependencies.h"
 #include "sys/fd.h"
 #include "sys/kernel.h"
 

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "broker/broker.h"
-#include "broker/outside.h"
+#include "broker/dependencies.h"
 #include "opener/board.h"
 #include "opener/job.h"
 #include "sys/channel.h"

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/outside.h"
+#include "broker/dependencies.h"
 #include "opener/runner_process.h"
 #include "sys/channel.h"
 #include "sys/poller.h"

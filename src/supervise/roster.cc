@@ -19,7 +19,7 @@ std::uint32_t seed_or_random(std::uint32_t seed) {
 }  // namespace
 
 Roster::Roster(RosterSettings settings, Poller& poller, Observer& observer)
-    : around_{poller, observer, {}, std::minstd_rand(seed_or_random(settings.seed)),
+    : dependencies_{poller, observer, {}, std::minstd_rand(seed_or_random(settings.seed)),
               std::move(settings.runtime_directory), std::move(settings.cgroup_directory), std::move(settings.controllers),
               {settings.spare_sandboxes}} {}
 
@@ -29,7 +29,7 @@ Result<WorkerId> Roster::add(WorkerSettings settings, Fd output, std::string& wh
     if (names_.contains(settings.name)) return failure(EEXIST, "adding a worker");
     if (is_leaving(settings.name)) return failure(EBUSY, "adding a worker");   // its group and its NOTIFY_SOCKET are still there
     const WorkerId id{next_id_++};
-    auto worker = Worker::create(id, std::move(settings), std::move(output), around_, why);
+    auto worker = Worker::create(id, std::move(settings), std::move(output), dependencies_, why);
     names_.emplace(worker->name(), id);
     workers_.emplace(number(id), std::move(worker));
     return id;
@@ -84,7 +84,7 @@ void Roster::run_due(Instant now) {
     const Turn turn(*this);
     WorkerId id{};
     const Instant began = monotonic_now();
-    while (around_.deadlines.take_due(now, id)) {
+    while (dependencies_.deadlines.take_due(now, id)) {
         if (Worker* worker = find(id)) worker->wake(now);
         if (monotonic_now() - began >= share_of_a_turn) break;
     }
@@ -113,7 +113,7 @@ bool Roster::is_gone(WorkerId id) {
     if (found == workers_.end()) return true;
     Worker& worker = *found->second;
     if (!worker.gone() || worker.busy()) return false;
-    around_.observer.removed(worker);
+    dependencies_.observer.removed(worker);
     workers_.erase(found);
     return true;
 }

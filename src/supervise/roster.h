@@ -39,7 +39,7 @@ public:
     bool is_leaving(std::string_view name) const;
 
     // What groups have from now on: for workers that are added or changed later.
-    void set_controllers(std::string controllers) { around_.controllers = std::move(controllers); }
+    void set_controllers(std::string controllers) { dependencies_.controllers = std::move(controllers); }
 
     Worker* find(WorkerId id);
     Worker* find(std::string_view name);   // not those that are being removed
@@ -53,7 +53,7 @@ public:
     bool handle(const PollEvent& event, Instant now);
 
     // When run_due() must be called next; never: not until something else happens. For the daemon's one timer.
-    Instant next_deadline() const { return around_.deadlines.next(); }
+    Instant next_deadline() const { return dependencies_.deadlines.next(); }
 
     // Wakes those who are due, one at least, for two milliseconds in one turn: next_deadline() then stays in the past.
     void run_due(Instant now);
@@ -85,7 +85,7 @@ private:
     void sweep();
     bool is_gone(WorkerId id);
 
-    Surroundings around_;
+    Dependencies dependencies_;
     int turns_ = 0;
     std::uint32_t next_id_ = 1;
     std::map<std::uint32_t, std::unique_ptr<Worker>> workers_;

@@ -45,12 +45,12 @@ std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_p
 
 // --- what is made once -------------------------------------------------------------------------------------------
 
-Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around)
-    : id_(id), settings_(std::move(settings)), around_(around), output_(Output(std::move(output))),
-      spare_(around.poller, around.spare_sandboxes, tag(Watch::spare_sandbox)) {}
+Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies)
+    : id_(id), settings_(std::move(settings)), dependencies_(dependencies), output_(Output(std::move(output))),
+      spare_(dependencies.poller, dependencies.spare_sandboxes, tag(Watch::spare_sandbox)) {}
 
-std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why) {
-    std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), around));
+std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies, std::string& why) {
+    std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), dependencies));
     if (!worker->renew_sandbox()) why = worker->problem_;
     worker->problem_.clear();
     return worker;
@@ -58,7 +58,7 @@ std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd 
 
 Worker::~Worker() {
     kill_all();
-    around_.deadlines.set(id_, Instant::never());
+    dependencies_.deadlines.set(id_, Instant::never());
     for (const int fd : {stub_.pidfd(), main_.pidfd(), stub_status_.get(), main_status_.get()}) unwatch(fd);
     if (notify_) unwatch(notify_->get());
     if (group_) unwatch(group_->events());
@@ -69,7 +69,7 @@ Result<void> Worker::prepare(const WorkerSettings& settings, sandbox::Unfit& unf
     const sandbox::Plan& plan = settings.plan;
     const bool notifies = settings.rule.ready == ReadyBy::notify;
     if (notifies) TRY(prepare_notify(plan));
-    const std::string controllers = group_ ? around_.controllers : std::string();
+    const std::string controllers = group_ ? dependencies_.controllers : std::string();
     auto prepared = TRY(sandbox::prepare(notifies ? plan_with_notify(settings) : plan, unfit, {}, controllers));
     const sandbox::Plan& carried_out = sandbox::plan_of(*prepared);
     const bool ahead = sandbox::may_be_made_ahead(*prepared);
@@ -85,13 +85,13 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings, sandbox::Unfi
     const bool for_requests = settings.group == GroupWish::required;
     const bool required = for_requests || !settings.plan.pid_namespace;
     if (group_ || (settings.group == GroupWish::none && !required)) return {};
-    if (around_.cgroup_directory.empty()) {
+    if (dependencies_.cgroup_directory.empty()) {
         if (!required) return {};
         unfit = for_requests ? sandbox::Unfit{"request_access", "\"all\" needs a cgroup, and warderd has none"}
                              : sandbox::Unfit{"pid_namespace", std::string(sandbox::needs_group_to_end)};
         return failure(ENOTSUP, "a cgroup of its own");
     }
-    auto group = Group::create(around_.cgroup_directory, settings.name);
+    auto group = Group::create(dependencies_.cgroup_directory, settings.name);
     if (!group) return required ? Failure(group.error()) : Result<void>();
     TRY(watch_group(*group));
     group_ = std::move(*group);
@@ -100,7 +100,7 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings, sandbox::Unfi
 
 // Only changes wake us: cgroup.events is always readable.
 Result<void> Worker::watch_group(const Group& group) {
-    return around_.poller.watch_hangup(group.events(), tag(Watch::group));
+    return dependencies_.poller.watch_hangup(group.events(), tag(Watch::group));
 }
 
 Result<void> Worker::prepare_notify(const sandbox::Plan& plan) {
@@ -109,10 +109,10 @@ Result<void> Worker::prepare_notify(const sandbox::Plan& plan) {
 }
 
 Result<void> Worker::make_notify() {
-    const std::string directory = around_.runtime_directory + "/notify";
+    const std::string directory = dependencies_.runtime_directory + "/notify";
     TRY(make_directories(directory, 0711));
     NotifySocket socket = TRY(NotifySocket::create(directory + "/" + settings_.name));
-    TRY(around_.poller.watch(socket.get(), tag(Watch::notify)));
+    TRY(dependencies_.poller.watch(socket.get(), tag(Watch::notify)));
     notify_ = std::move(socket);
     return {};
 }
@@ -196,7 +196,7 @@ void Worker::feed(const Event& event, Instant now) {
 void Worker::run(const Event& event, Instant now) {
     if (event.kind == Event::Kind::exited) record_death(now);
     Event with_chance = event;
-    with_chance.chance = std::uniform_real_distribution<double>(0.0, 1.0)(around_.random);
+    with_chance.chance = std::uniform_real_distribution<double>(0.0, 1.0)(dependencies_.random);
     const State before = life_.state;
     const Step next = step(life_, with_chance, settings_.rule, now);
     life_ = next.life;
@@ -220,7 +220,7 @@ void Worker::announce(State before, Instant now) {
     if (life_.state == State::waiting) plan_spare(now, Duration::zero());
     if (at_rest()) spare_.put_away();
     why_ = why_in_words(life_, settings_.rule, end_in_words());
-    around_.observer.state_changed(*this, before, life_.state, why_);
+    dependencies_.observer.state_changed(*this, before, life_.state, why_);
 }
 
 // A failure of ours to spawn is told in more words than its errno.
@@ -248,7 +248,7 @@ void Worker::was_held_back(Duration by, Instant now) {
 
 void Worker::said_status(std::string_view text) {
     status_text_ = printable_status(text);
-    around_.observer.status_text(*this, status_text_.view());
+    dependencies_.observer.status_text(*this, status_text_.view());
 }
 
 // --- a life begins -----------------------------------------------------------------------------------------------
@@ -331,9 +331,9 @@ Result<void> Worker::begin_stub() {
 
 Result<void> Worker::begin_main() {
     ChannelPair pair = TRY(make_session());
-    Fd store = around_.observer.store_socket(*this);
+    Fd store = dependencies_.observer.store_socket(*this);
     Fd syscall_monitor;
-    if (sandbox_->monitored) syscall_monitor = TRY(around_.observer.syscall_monitor_socket(*this, sandbox::filter_of(*sandbox_->prepared)));
+    if (sandbox_->monitored) syscall_monitor = TRY(dependencies_.observer.syscall_monitor_socket(*this, sandbox::filter_of(*sandbox_->prepared)));
     const int inside = stub_ ? stub_.pidfd() : -1;
     const auto& plan = sandbox::plan_of(*sandbox_->prepared);
     if (!plan.terminal.empty()) terminal_ = BorrowedTerminal::look_at(plan.terminal, sandbox_->uid);
@@ -348,7 +348,7 @@ Result<void> Worker::begin_main() {
     session_ = std::move(pair.ours);
     watch(main_.pidfd(), Watch::main_exit);
     watch(main_status_.get(), Watch::main_status);
-    around_.observer.session_begins(*this, session_, {main_.pid(), sandbox_->uid, sandbox_->gid});
+    dependencies_.observer.session_begins(*this, session_, {main_.pid(), sandbox_->uid, sandbox_->gid});
     return {};
 }
 
@@ -367,7 +367,7 @@ Result<ChannelPair> Worker::make_session() const {
 // Looked for when a life has ended, and only where the end is one that a sandbox can bring about.
 std::string Worker::evidence_for(const Exit& exit, std::string_view object) {
     Suspects suspects{.worker = settings_.name, .origin = settings_.origin, .plan = &settings_.plan, .program = {}, .object = object, .memory = {}};
-    if (sandbox_ && sandbox_->monitored) suspects.calls = around_.observer.seen_calls(*this);
+    if (sandbox_ && sandbox_->monitored) suspects.calls = dependencies_.observer.seen_calls(*this);
     if (exit.kind == Exit::Kind::setup) suspects.program = look_at_program(settings_.plan);
     if (exit.kind == Exit::Kind::signal || exit.kind == Exit::Kind::code) suspects.memory = look_at_memory(group_ ? group_->path() : std::string());
     if (suspects.memory) suspects.memory->kills -= std::min(suspects.memory->kills, oom_kills_before_);
@@ -418,7 +418,7 @@ void Worker::made_fatal_call(Instant now) {
 
 void Worker::end_session() {
     if (!session_) return;
-    around_.observer.session_ends(*this);
+    dependencies_.observer.session_ends(*this);
     session_.close();
 }
 
@@ -559,7 +559,7 @@ void Worker::on_notify(Instant now) {
     on_main_status(now);
     int budget = notifications_per_turn;
     while (const auto said = notify_->receive_from(pid(), budget)) take(*said, now);
-    if (const auto other = notify_->take_unheard()) around_.observer.ready_unheard(*this, *other);
+    if (const auto other = notify_->take_unheard()) dependencies_.observer.ready_unheard(*this, *other);
 }
 
 void Worker::take(const Notification& said, Instant now) {
@@ -609,16 +609,16 @@ PollTag Worker::tag(Watch what) const {
 
 // Out of memory or of watches: the life goes on, and is looked at by the clock.
 void Worker::watch(int fd, Watch what) {
-    if (!around_.poller.watch(fd, tag(what))) poller_failed_ = true;
+    if (!dependencies_.poller.watch(fd, tag(what))) poller_failed_ = true;
 }
 
 void Worker::unwatch(int fd) {
-    if (fd >= 0) around_.poller.forget(fd);
+    if (fd >= 0) dependencies_.poller.forget(fd);
 }
 
 void Worker::arm(Instant now) {
     const bool looks = poller_failed_ && !empty_told_;
-    around_.deadlines.set(id_, std::min({life_.deadline, spare_at_, looks ? now + look_interval : Instant::never()}));
+    dependencies_.deadlines.set(id_, std::min({life_.deadline, spare_at_, looks ? now + look_interval : Instant::never()}));
 }
 
 // What has happened by now counts before what is late: when the loop itself was held up, that is not the program's fault.

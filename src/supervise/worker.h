@@ -53,7 +53,7 @@ struct WorkerSettings {
 };
 
 // What all workers share. Lives as long as the roster.
-struct Surroundings {
+struct Dependencies {
     Poller& poller;
     Observer& observer;
     Deadlines deadlines;
@@ -73,7 +73,7 @@ public:
     // environment). `output` becomes 1 and 2 of each life; empty: /dev/null. What cannot be prepared here and now is no error:
     // `why` then says what, and each start tries again. It fails at its first start for what this machine has not (its policy is
     // asked only where a server is silent or something has run out), so that one bad worker never keeps others from theirs.
-    static std::unique_ptr<Worker> create(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around, std::string& why);
+    static std::unique_ptr<Worker> create(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies, std::string& why);
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
     // Kills what is left, without waiting for it: a worker should be at rest by now.
@@ -143,7 +143,7 @@ public:
     // An event of the poller whose tag names this worker.
     void handle(const PollEvent& event, Instant now);
 
-    // Its moment in Surroundings::deadlines has come.
+    // Its moment in Dependencies::deadlines has come.
     void wake(Instant now);
 
     // Inside feed() just now: must not be destroyed.
@@ -167,7 +167,7 @@ private:
         bool ahead = false;                 // its spare sandbox may be made
     };
 
-    Worker(WorkerId id, WorkerSettings settings, Fd output, Surroundings& around);
+    Worker(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies);
     static std::shared_ptr<const sandbox::Prepared> prepared_of(const std::shared_ptr<const Sandbox>& sandbox);
 
     // Everything that is made from settings; what is there already is kept.
@@ -228,7 +228,7 @@ private:
 
     WorkerId id_;
     WorkerSettings settings_;
-    Surroundings& around_;
+    Dependencies& dependencies_;
     Output output_;
     std::optional<BorrowedTerminal> terminal_;   // of the present life
     std::shared_ptr<const Sandbox> next_sandbox_;   // for the lives to come

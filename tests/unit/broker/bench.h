@@ -97,7 +97,7 @@ struct NotedOpeners : broker::Openers {
 };
 
 // Notes what was asked of those outside, and answers as the test says.
-struct NotedOutside : broker::Runner, broker::Resolver, broker::Workers {
+struct NotedDependencies : broker::Runner, broker::Resolver, broker::Workers {
     int error = 0;
     std::vector<std::string> words;              // of the last command
     std::vector<std::pair<std::uint64_t, std::string>> asked;
@@ -146,9 +146,9 @@ struct Bench {
     Privileges privileges;
     NotedOpeners openers;
     NotedListener listener;
-    NotedOutside outside;
+    NotedDependencies outside;
     std::unique_ptr<broker::Broker> broker = std::make_unique<broker::Broker>(
-        poller, audit, privileges, broker::Outside{openers, outside, outside, outside, listener});
+        poller, audit, privileges, broker::Dependencies{openers, outside, outside, outside, listener});
     ChannelPair pair = make_channel_pair().value();
     Credentials us{::getpid(), ::getuid(), ::getgid()};
     std::unique_ptr<std::array<std::byte, max_message>> buffer = std::make_unique<std::array<std::byte, max_message>>();
