@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "config/standing.h"
+#include "config/run_mode.h"
 #include "policy/grant.h"
 #include "sandbox/plan.h"
 #include "supervise/rule.h"
@@ -95,7 +95,7 @@ struct Daemon {
     std::vector<std::string> require;       // of sandbox::kernel_items: without them nothing is started
     bool log_keeper = true;                 // false: workers write to warderd's own standard error
     std::uint64_t reserve_capabilities = 0; // bit by number: kept by warderd although nothing in the config needs them
-    Standing standing;                      // no file says it: how warderd was started
+    RunMode run_mode;                      // no file says it: how warderd was started
     Marks marks;
 };
 

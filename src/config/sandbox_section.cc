@@ -119,7 +119,7 @@ public:
 
     void read() {
         section_.choice("profile", profile_, profile_choices);
-        choose_by_standing();
+        choose_by_run_mode();
         apply(profile_, sandbox_);
         worker_.profile = profile_choices[static_cast<std::size_t>(profile_)].name;
         read_root();
@@ -150,8 +150,8 @@ private:
         section_.complaints().error(node.place, std::move(what), std::move(suggestion));
     }
 
-    void choose_by_standing() {
-        const bool without_root = daemon_.standing.without_root;
+    void choose_by_run_mode() {
+        const bool without_root = daemon_.run_mode.without_root;
         if (without_root && profile_ == Profile::strict) profile_ = Profile::user;
         const Node* node = section_.table().find("profile");
         if (without_root || profile_ != Profile::user || node == nullptr) return;

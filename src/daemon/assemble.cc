@@ -58,13 +58,13 @@ Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid) {
 }
 
 // For what warderd brings along, which no file names, as well.
-Assembled assemble_without_root(const config::Worker& worker, const config::Standing& standing) {
-    Assembled made = assemble(worker, standing.uid, standing.gid);
+Assembled assemble_without_root(const config::Worker& worker, const config::RunMode& run_mode) {
+    Assembled made = assemble(worker, run_mode.uid, run_mode.gid);
     auto& plan = made.life.plan;
     plan.without_root = true;
-    plan.groups = standing.groups;
-    plan.nice = std::max(plan.nice, standing.nice);
-    plan.oom_score_adjust = std::max(plan.oom_score_adjust, standing.oom_score_adjust);
+    plan.groups = run_mode.groups;
+    plan.nice = std::max(plan.nice, run_mode.nice);
+    plan.oom_score_adjust = std::max(plan.oom_score_adjust, run_mode.oom_score_adjust);
     return made;
 }
 

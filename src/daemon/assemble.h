@@ -17,7 +17,7 @@ struct Assembled {
 Assembled assemble(const config::Worker& worker, uid_t uid, gid_t gid);
 
 // Without root: its ids are warderd's own.
-Assembled assemble_without_root(const config::Worker& worker, const config::Standing& standing);
+Assembled assemble_without_root(const config::Worker& worker, const config::RunMode& run_mode);
 
 // The worker that keeps the logs: pipes in, files out, nothing else.
 config::Worker log_keeper(const config::Daemon& daemon, const std::string& program);

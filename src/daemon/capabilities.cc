@@ -40,7 +40,7 @@ void add_namespaces(Needs& needs, const std::string& worker, const sandbox::Plan
 }
 
 // What is lower than warderd's own has to be lowered.
-void add_priorities(Needs& needs, const std::string& worker, const sandbox::Plan& sandbox, const config::Standing& own) {
+void add_priorities(Needs& needs, const std::string& worker, const sandbox::Plan& sandbox, const config::RunMode& own) {
     const auto lower_than = [&worker](const char* what, int than) {
         return worker + " has a lower " + what + " than warderd's own, " + std::to_string(than);
     };
@@ -99,7 +99,7 @@ void add_grant(Needs& needs, const std::string& who, const policy::Grant& grant)
     }
 }
 
-void add_worker(Needs& needs, const config::Worker& worker, const config::Standing& own) {
+void add_worker(Needs& needs, const config::Worker& worker, const config::RunMode& own) {
     const std::string name = "worker " + worker.name;
     add_sandbox(needs, name, worker.sandbox);
     add_priorities(needs, name, worker.sandbox, own);
@@ -138,15 +138,15 @@ std::string Needs::reason_for(int capability) const {
 }
 
 Needs needed_by(const config::Config& config) {
-    if (config.daemon.standing.without_root) return needed_without_root(config);
+    if (config.daemon.run_mode.without_root) return needed_without_root(config);
     Needs needs;
     add_always(needs);
     if (config.daemon.log_keeper) {
         add_keeper(needs);
         add_sandbox(needs, "the log keeper", sandbox::Plan{});
-        add_priorities(needs, "the log keeper", sandbox::Plan{}, config.daemon.standing);
+        add_priorities(needs, "the log keeper", sandbox::Plan{}, config.daemon.run_mode);
     }
-    for (const auto& worker : config.workers) add_worker(needs, worker, config.daemon.standing);
+    for (const auto& worker : config.workers) add_worker(needs, worker, config.daemon.run_mode);
     for (int capability = 0; capability < 64; ++capability) {
         const bool reserved = (config.daemon.reserve_capabilities & capabilities::bit(capability)) != 0;
         if (reserved) needs.add(capability, "[daemon] reserve_capabilities");

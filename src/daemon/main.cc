@@ -4,7 +4,7 @@
 #include "daemon/log.h"
 #include "daemon/offline.h"
 #include "daemon/options.h"
-#include "daemon/standing.h"
+#include "daemon/run_mode.h"
 
 #include <unistd.h>
 

@@ -17,7 +17,7 @@
 #include "daemon/sandbox_plan.h"
 #include "daemon/cgroups.h"
 #include "daemon/own_sandbox.h"
-#include "daemon/standing.h"
+#include "daemon/run_mode.h"
 #include "daemon/uids.h"
 #include "daemon/unit_limits.h"
 #include "sandbox/spawn.h"
@@ -73,8 +73,8 @@ void print_lacks(const std::vector<control::KernelLack>& lacks) {
     }
 }
 
-void print_what_is_lacking(const config::Standing& standing) {
-    for (const auto& lack : config::lacks_without_root(standing)) std::printf("without root: %s\n", lack.c_str());
+void print_what_is_lacking(const config::RunMode& run_mode) {
+    for (const auto& lack : config::lacks_without_root(run_mode)) std::printf("without root: %s\n", lack.c_str());
 }
 
 }  // namespace
@@ -173,7 +173,7 @@ void try_sandboxes(const config::Config& config, std::vector<config::Problem>& p
 
 // What beside its mounts keeps a sandbox from being made here: limits without a controller, a group, what the program runs with.
 void rehearse_sandboxes(Loaded& loaded) {
-    if (!loaded.ok || loaded.config.daemon.standing.without_root || ::geteuid() != 0) return;
+    if (!loaded.ok || loaded.config.daemon.run_mode.without_root || ::geteuid() != 0) return;
     const GroupProspect groups = group_prospect(loaded.config.daemon.cgroup);
     const auto warn = [&](const config::Worker& worker, const std::string& why) {
         const auto place = worker.marks.find("worker");
@@ -201,7 +201,7 @@ void rehearse_sandboxes(Loaded& loaded) {
 // What the record of uids says against the config, as far as we may read it.
 void look_at_uids(Loaded& loaded) {
     const auto& daemon = loaded.config.daemon;
-    if (!loaded.ok || daemon.standing.without_root || ::geteuid() != 0) return;
+    if (!loaded.ok || daemon.run_mode.without_root || ::geteuid() != 0) return;
     const std::string record = daemon.state_directory + "/uids";
     const auto tell = [&](config::Severity severity, std::string what) {
         const auto mark = daemon.marks.find("uid_range");
@@ -243,7 +243,7 @@ int check(const Options& options) {
     } else {
         print_problems(loaded.problems);
         if (loaded.ok) std::printf("%s: %zu workers, no errors\n", options.config.c_str(), loaded.config.workers.size());
-        if (loaded.ok && options.user) print_what_is_lacking(loaded.config.daemon.standing);
+        if (loaded.ok && options.user) print_what_is_lacking(loaded.config.daemon.run_mode);
     }
     return loaded.ok ? EX_OK : exit_config;
 }

@@ -321,7 +321,7 @@ control::SecurityReport Operators::security_of(const Daemon::Member& member) con
     const sandbox::Score score = sandbox::score_of(receipt);
     control::SecurityReport report{member.config.name, receipt.taken, score.exposure_tenths(), {}};
     for (const auto& item : score.items) {
-        const bool of_mode = daemon_.config_.daemon.standing.without_root && item.weight.item == "uid";
+        const bool of_mode = daemon_.config_.daemon.run_mode.without_root && item.weight.item == "uid";
         const std::string_view raise = of_mode ? "run warderd as root, not with --user: a number of its own is given" : item.weight.raise;
         report.items.push_back({std::string(item.weight.item), item.weight.weight, item.confined, std::string(raise)});
     }

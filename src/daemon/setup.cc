@@ -143,15 +143,15 @@ bool Daemon::prepare() {
     if (wants_resolver(config_)) (void)add_resolver();
     for (const auto& worker : config_.workers) (void)add(worker);   // one that cannot run keeps no other from it
     config_.workers = {};   // each is a member now
-    if (const auto warning = uids_.shortage(); !warning.empty() && !config_.daemon.standing.without_root) log_warning(warning);
+    if (const auto warning = uids_.shortage(); !warning.empty() && !config_.daemon.run_mode.without_root) log_warning(warning);
     return true;
 }
 
 // Without root there is nobody else's credentials to take, and no groups can be given up: what that leaves open is said.
 bool Daemon::give_up_groups() {
-    const auto& standing = config_.daemon.standing;
-    if (standing.without_root) {
-        for (const auto& lack : config::lacks_without_root(standing)) log_warning("without root: " + lack);
+    const auto& run_mode = config_.daemon.run_mode;
+    if (run_mode.without_root) {
+        for (const auto& lack : config::lacks_without_root(run_mode)) log_warning("without root: " + lack);
         return true;
     }
     if (::setgroups(0, nullptr) != 0) return said("leaving supplementary groups", failure("setgroups"));
@@ -217,8 +217,8 @@ bool Daemon::open_control() {
     options.group = control_gid(daemon.control_group);
     options.access = options.group == 0 ? control::Access::root_only()
                                         : control::Access::root_and(options.group, daemon.control_group);
-    if (daemon.standing.without_root) {
-        options.access = control::Access::only(daemon.standing.uid);
+    if (daemon.run_mode.without_root) {
+        options.access = control::Access::only(daemon.run_mode.uid);
         options.only_own_pid_namespace = true;
     }
     if (options.group == 0 && !daemon.control_group.empty() && daemon.control_group != "root") {
@@ -231,7 +231,7 @@ bool Daemon::open_control() {
 }
 
 std::string Daemon::let_in(const std::string& control_group) {
-    if (config_.daemon.standing.without_root || !control_) return {};
+    if (config_.daemon.run_mode.without_root || !control_) return {};
     const gid_t group = control_gid(control_group);
     if (group == 0 && !control_group.empty() && control_group != "root") {
         log_warning("no group \"" + control_group + "\": only root may use warderctl");
@@ -278,8 +278,8 @@ Result<Fd> Daemon::open_audit_file(std::string_view name) {
 // The log directory is the keeper's to write and the operators' group's to read: the directory's group passes to the files
 // (setgid), and others see nothing.
 bool Daemon::make_log_directory(uid_t keeper) {
-    const auto& standing = config_.daemon.standing;
-    const gid_t gid = standing.without_root ? standing.gid : control_gid(config_.daemon.control_group);
+    const auto& run_mode = config_.daemon.run_mode;
+    const gid_t gid = run_mode.without_root ? run_mode.gid : control_gid(config_.daemon.control_group);
     const std::string& directory = config_.daemon.log_directory;
     const auto made = made_directory_as_root(directory, 0755);
     if (!made) return said("making " + directory, Failure(made.error()));
@@ -290,8 +290,8 @@ bool Daemon::make_log_directory(uid_t keeper) {
 bool Daemon::add_keeper() {
     const std::string program = find_program("helpers/warder-log-keeper", WARDER_LIBEXECDIR "/warder-log-keeper");
     config::Worker keeper = log_keeper(config_.daemon, program);
-    const auto& standing = config_.daemon.standing;
-    const auto uid = standing.without_root ? Result<uid_t>(standing.uid) : uids_.number_of(keeper.name);
+    const auto& run_mode = config_.daemon.run_mode;
+    const auto uid = run_mode.without_root ? Result<uid_t>(run_mode.uid) : uids_.number_of(keeper.name);
     if (!uid) return said(keeper.name, Failure(uid.error()));
     if (!make_log_directory(*uid)) return false;
     if (!add(keeper).empty()) return false;
@@ -312,8 +312,8 @@ Assembled Daemon::assembled(const config::Worker& worker) {
 }
 
 Result<Assembled> Daemon::with_its_numbers(const config::Worker& worker) {
-    const auto& standing = config_.daemon.standing;
-    if (standing.without_root) return assemble_without_root(worker, standing);
+    const auto& run_mode = config_.daemon.run_mode;
+    if (run_mode.without_root) return assemble_without_root(worker, run_mode);
     if (!worker.user.empty()) return assemble(worker, worker.sandbox.uid, worker.sandbox.gid);
     const uid_t uid = TRY(uids_.number_of(worker.name));
     return assemble(worker, uid, worker.group.empty() ? static_cast<gid_t>(uid) : worker.sandbox.gid);

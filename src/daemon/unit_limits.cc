@@ -123,7 +123,7 @@ const OwnLimits& own_limits() {
 }
 
 void complain_of_limits(config::Config& config, const OwnLimits& limits, std::vector<config::Problem>& problems) {
-    if (config.daemon.standing.without_root) return;
+    if (config.daemon.run_mode.without_root) return;
     Complainer complainer(limits, problems);
     for (auto& worker : config.workers) complainer.look_at(worker);
 }

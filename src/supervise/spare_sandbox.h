@@ -50,7 +50,7 @@ public:
     bool is_for(const std::shared_ptr<const sandbox::Prepared>& sandbox) const { return sandbox_ == sandbox && sandbox_; }
     bool gone() const { return !stub_; }
     // The pid of its stub, if it is ready to be taken; -1: it is not.
-    pid_t standing() const { return sandbox_ && !status_ ? stub_.pid() : -1; }
+    pid_t waiting_pid() const { return sandbox_ && !status_ ? stub_.pid() : -1; }
     // False: the poller did not take it, so it was put away; look() from time to time.
     bool watched() const { return watched_; }
 

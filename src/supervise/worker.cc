@@ -655,7 +655,7 @@ Snapshot Worker::snapshot() const {
     seen.since = life_.since;
     seen.pid = pid();
     seen.stub = stub_ ? stub_.pid() : -1;
-    seen.spare_sandbox = spare_.standing();
+    seen.spare_sandbox = spare_.waiting_pid();
     seen.uid = settings_.plan.uid;
     seen.gid = settings_.plan.gid;
     seen.life = life_number_;

@@ -82,8 +82,8 @@ TEST_CASE("each item of a sandbox says which capability it needs") {
     plan.oom_score_adjust = -100;
     CHECK(needs(config_with({}, plan), CAP_SYS_RESOURCE));
     auto slowed = config_with({}, open);
-    slowed.daemon.standing.nice = 5;
-    slowed.daemon.standing.oom_score_adjust = 300;
+    slowed.daemon.run_mode.nice = 5;
+    slowed.daemon.run_mode.oom_score_adjust = 300;
     CHECK_EQ(needed_by(slowed).reason_for(CAP_SYS_NICE), "worker web has a lower niceness than warderd's own, 5");
     CHECK_EQ(needed_by(slowed).reason_for(CAP_SYS_RESOURCE), "worker web has a lower oom score than warderd's own, 300");
     CHECK_FALSE(needs(config_with({}), CAP_DAC_OVERRIDE));
@@ -135,7 +135,7 @@ TEST_CASE("without root nothing is kept that reaches over files or ids, whatever
     file.as = policy::As::worker;
     config::Config config = config_with({file, grant_of(policy::Kind::secret), listener_on(8080)});
     config.daemon.log_keeper = true;
-    config.daemon.standing.without_root = true;
+    config.daemon.run_mode.without_root = true;
     const auto kept = needed_by(config).set();
     CHECK(kept == (capabilities::bit(CAP_SETPCAP) | capabilities::bit(CAP_SYS_ADMIN) | capabilities::bit(CAP_SYS_CHROOT)));
     config.workers.at(0).sandbox.time_namespace = true;

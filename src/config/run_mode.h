@@ -1,4 +1,4 @@
-// Standing: whether warderd is root or an ordinary user (--user), and what follows for a config. Known before a file is read, so
+// RunMode: whether warderd is root or an ordinary user (--user), and what follows for a config. Known before a file is read, so
 // that its defaults are right; what an ordinary user cannot have is refused here, by line, so that nothing later has to be skipped.
 #pragma once
 
@@ -13,7 +13,7 @@ struct Config;
 struct Daemon;
 struct Problem;
 
-struct Standing {
+struct RunMode {
     bool without_root = false;   // an ordinary user, in a user namespace with one uid and gid: every worker has these
     uid_t uid = 0;
     gid_t gid = 0;
@@ -30,13 +30,13 @@ struct Places {
 };
 
 // What [daemon] is before a file says otherwise. Root's places are fixed.
-Daemon initial_daemon(const Standing& standing, const Places& places);
+Daemon initial_daemon(const RunMode& run_mode, const Places& places);
 
 // Without root: adds an error for each thing that takes it, and gives every worker warderd's own ids, niceness and oom score
 // where its file says nothing else. Otherwise nothing. Call after resolve().
 void settle(Config& config, std::vector<Problem>& problems);
 
 // What the profile "user" lacks beside "strict", a sentence a line, for whoever starts warderd.
-std::vector<std::string> lacks_without_root(const Standing& standing);
+std::vector<std::string> lacks_without_root(const RunMode& run_mode);
 
 }  // namespace warder::config

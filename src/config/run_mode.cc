@@ -1,4 +1,4 @@
-#include "config/standing.h"
+#include "config/run_mode.h"
 
 #include <sys/resource.h>
 
@@ -44,8 +44,8 @@ void check_daemon(const Config& config, std::vector<Problem>& problems) {
 // Refuses what takes root. A class only to keep the worker and the list of problems at hand.
 class Checker {
 public:
-    Checker(Worker& worker, const Standing& standing, std::vector<Problem>& problems)
-        : worker_(worker), standing_(standing), problems_(problems) {}
+    Checker(Worker& worker, const RunMode& run_mode, std::vector<Problem>& problems)
+        : worker_(worker), run_mode_(run_mode), problems_(problems) {}
 
     void run() {
         check_identity();
@@ -117,11 +117,11 @@ private:
 
     void check_process() {
         const auto& sandbox = worker_.sandbox;
-        if (worker_.marks.contains("nice") && sandbox.nice < standing_.nice) {
-            error("nice", "its niceness cannot be below warderd's own, " + std::to_string(standing_.nice), "write a higher one");
+        if (worker_.marks.contains("nice") && sandbox.nice < run_mode_.nice) {
+            error("nice", "its niceness cannot be below warderd's own, " + std::to_string(run_mode_.nice), "write a higher one");
         }
-        if (worker_.marks.contains("oom_score_adjust") && sandbox.oom_score_adjust < standing_.oom_score_adjust) {
-            error("oom_score_adjust", "its oom score cannot be below warderd's own, " + std::to_string(standing_.oom_score_adjust),
+        if (worker_.marks.contains("oom_score_adjust") && sandbox.oom_score_adjust < run_mode_.oom_score_adjust) {
+            error("oom_score_adjust", "its oom score cannot be below warderd's own, " + std::to_string(run_mode_.oom_score_adjust),
                   "write a higher one");
         }
         const auto scheduler = sandbox.scheduling.scheduler;
@@ -177,30 +177,30 @@ private:
     template <typename Refuse>
     void check_command(policy::Command& command, const Refuse& refuse) {
         if (!command.user.empty()) refuse("a command runs as warderd's own user", "leave out user");
-        command.uid = standing_.uid;
-        command.gid = standing_.gid;
+        command.uid = run_mode_.uid;
+        command.gid = run_mode_.gid;
     }
 
     Worker& worker_;
-    const Standing& standing_;
+    const RunMode& run_mode_;
     std::vector<Problem>& problems_;
 };
 
-void take_own(Worker& worker, const Standing& standing) {
+void take_own(Worker& worker, const RunMode& run_mode) {
     auto& sandbox = worker.sandbox;
     sandbox.without_root = true;
-    sandbox.uid = standing.uid;
-    sandbox.gid = standing.gid;
-    if (!worker.marks.contains("nice")) sandbox.nice = standing.nice;
-    if (!worker.marks.contains("oom_score_adjust")) sandbox.oom_score_adjust = standing.oom_score_adjust;
+    sandbox.uid = run_mode.uid;
+    sandbox.gid = run_mode.gid;
+    if (!worker.marks.contains("nice")) sandbox.nice = run_mode.nice;
+    if (!worker.marks.contains("oom_score_adjust")) sandbox.oom_score_adjust = run_mode.oom_score_adjust;
 }
 
 }  // namespace
 
-Daemon initial_daemon(const Standing& standing, const Places& places) {
+Daemon initial_daemon(const RunMode& run_mode, const Places& places) {
     Daemon daemon;
-    daemon.standing = standing;
-    if (!standing.without_root) return daemon;
+    daemon.run_mode = run_mode;
+    if (!run_mode.without_root) return daemon;
     daemon.runtime_directory = places.runtime;
     daemon.state_directory = places.state;
     daemon.cache_directory = places.cache;
@@ -210,21 +210,21 @@ Daemon initial_daemon(const Standing& standing, const Places& places) {
 }
 
 void settle(Config& config, std::vector<Problem>& problems) {
-    const Standing& standing = config.daemon.standing;
-    if (!standing.without_root) return;
+    const RunMode& run_mode = config.daemon.run_mode;
+    if (!run_mode.without_root) return;
     check_daemon(config, problems);
     for (auto& worker : config.workers) {
-        Checker(worker, standing, problems).run();
-        take_own(worker, standing);
+        Checker(worker, run_mode, problems).run();
+        take_own(worker, run_mode);
     }
     sort_problems(problems, config.files);
 }
 
-std::vector<std::string> lacks_without_root(const Standing& standing) {
+std::vector<std::string> lacks_without_root(const RunMode& run_mode) {
     std::string groups;
-    for (const gid_t gid : standing.groups) groups += " " + std::to_string(gid);
+    for (const gid_t gid : run_mode.groups) groups += " " + std::to_string(gid);
     std::vector<std::string> lacks = {
-        "uid not separated: every worker, and warderd, is uid " + std::to_string(standing.uid) +
+        "uid not separated: every worker, and warderd, is uid " + std::to_string(run_mode.uid) +
             "; pid namespaces, roots of their own, Landlock and seccomp are what keeps workers apart, and are not optional",
         "open_as = \"worker\" and open_as = \"root\" are the same: what is lent is what this user may open",
         "no ports below 1024, no raw sockets, devices, sysctls, other users, capabilities or real-time scheduling (refused by line)",

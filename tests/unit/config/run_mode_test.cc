@@ -1,4 +1,4 @@
-#include "config/standing.h"
+#include "config/run_mode.h"
 
 #include "config/check.h"
 #include "unit/config/one.h"
@@ -6,8 +6,8 @@
 namespace warder::config {
 namespace {
 
-Standing ordinary() {
-    Standing standing;
+RunMode ordinary() {
+    RunMode standing;
     standing.without_root = true;
     standing.uid = 1000;
     standing.gid = 1001;
@@ -134,7 +134,7 @@ TEST_CASE("standing: the profile user goes with warderd --user only") {
 }
 
 TEST_CASE("standing: groups that cannot be given up are told") {
-    Standing standing = ordinary();
+    RunMode standing = ordinary();
     const std::size_t before = lacks_without_root(standing).size();
     standing.groups = {27, 998};
     const auto lacks = lacks_without_root(standing);

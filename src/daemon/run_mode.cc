@@ -1,4 +1,4 @@
-#include "daemon/standing.h"
+#include "daemon/run_mode.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -46,18 +46,18 @@ bool has_uids(std::uint64_t first, std::uint64_t last) {
     return false;
 }
 
-config::Standing own_standing(bool without_root) {
-    config::Standing standing;
-    standing.nice = ::getpriority(PRIO_PROCESS, 0);
-    standing.oom_score_adjust = own_oom_score();
-    if (!without_root) return standing;
-    standing.without_root = true;
-    standing.nice = std::max(standing.nice, 0);   // what an administrator gave warderd is not handed on
-    standing.oom_score_adjust = std::max(standing.oom_score_adjust, 0);
-    standing.uid = ::getuid();
-    standing.gid = ::getgid();
-    standing.groups = own_groups();
-    return standing;
+config::RunMode own_run_mode(bool without_root) {
+    config::RunMode run_mode;
+    run_mode.nice = ::getpriority(PRIO_PROCESS, 0);
+    run_mode.oom_score_adjust = own_oom_score();
+    if (!without_root) return run_mode;
+    run_mode.without_root = true;
+    run_mode.nice = std::max(run_mode.nice, 0);   // what an administrator gave warderd is not handed on
+    run_mode.oom_score_adjust = std::max(run_mode.oom_score_adjust, 0);
+    run_mode.uid = ::getuid();
+    run_mode.gid = ::getgid();
+    run_mode.groups = own_groups();
+    return run_mode;
 }
 
 }  // namespace
@@ -74,14 +74,14 @@ bool enter_user_mode() {
 }
 
 config::Daemon initial_daemon(const Options& options) {
-    const config::Standing standing = own_standing(options.user);
+    const config::RunMode run_mode = own_run_mode(options.user);
     if (!options.user) {
-        config::Daemon daemon = config::initial_daemon(standing, {});
+        config::Daemon daemon = config::initial_daemon(run_mode, {});
         if (!has_uids(daemon.uid_first, daemon.uid_last)) std::tie(daemon.uid_first, daemon.uid_last) = uids_of_small_namespaces;
         return daemon;
     }
     const UserDirectories mine = user_directories(::getuid());
-    return config::initial_daemon(standing, {mine.runtime, mine.state, mine.cache});
+    return config::initial_daemon(run_mode, {mine.runtime, mine.state, mine.cache});
 }
 
 }  // namespace warder::daemon
