@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "broker/broker.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::broker {
 namespace {

@@ -17,7 +17,7 @@
 #include "broker/socket_name.h"
 #include "policy/path.h"
 #include "sys/kernel.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::broker {
 namespace {

@@ -8,7 +8,7 @@
 #include "policy/path.h"
 #include "sys/fd.h"
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::broker {
 namespace {

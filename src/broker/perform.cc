@@ -10,7 +10,7 @@
 
 #include <optional>
 
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::broker {
 namespace {

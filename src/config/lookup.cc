@@ -13,7 +13,7 @@
 #include "config/check.h"
 #include "policy/path.h"
 #include "sys/own_limits.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::config {
 namespace {

@@ -22,7 +22,7 @@
 #include "base/mount_table.h"
 #include "sys/fd.h"
 #include "sys/process.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::config {
 namespace {

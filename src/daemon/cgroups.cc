@@ -20,7 +20,7 @@
 #include "sandbox/group_limits.h"
 #include "sys/cgroup.h"
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::daemon {
 namespace {

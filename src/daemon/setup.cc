@@ -17,7 +17,7 @@
 #include "daemon/operators.h"
 #include "daemon/reload.h"
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::daemon {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "sys/fd.h"
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::sandbox {
 namespace {

@@ -18,7 +18,7 @@
 #include "sys/namespaces.h"
 #include "sys/files.h"
 #include "sys/process.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::sandbox {
 namespace {

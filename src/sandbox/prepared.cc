@@ -27,7 +27,7 @@
 #include "sys/namespaces.h"
 #include "sys/own_limits.h"
 #include "sys/user_namespace.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::sandbox {
 namespace {

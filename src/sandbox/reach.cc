@@ -19,7 +19,7 @@
 #include "sandbox/program.h"
 #include "sys/files.h"
 #include "sys/process.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::sandbox {
 namespace {

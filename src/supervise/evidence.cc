@@ -14,7 +14,7 @@
 #include "sandbox/stage.h"
 #include "sys/capabilities.h"
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::supervise {
 namespace {

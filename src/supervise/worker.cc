@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "sys/files.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 namespace warder::supervise {
 namespace {

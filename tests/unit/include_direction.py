@@ -23,7 +23,7 @@ ALLOWED = {
     "supervise": {"sandbox", "sys", "base"},
     "broker": {"audit", "policy", "protocol", "sys", "base"},
     "opener": {"broker", "policy", "protocol", "sys", "base"},
-    "config": {"policy", "sandbox/plan.h", "sandbox/call_groups.h", "sys/socket_options.h", "sandbox/ioctls.h", "supervise/rule.h", "sys/fd.h", "sys/own_limits.h", "sys/process.h", "sys/where_it_leads.h", "base"},
+    "config": {"policy", "sandbox/plan.h", "sandbox/call_groups.h", "sys/socket_options.h", "sandbox/ioctls.h", "supervise/rule.h", "sys/fd.h", "sys/own_limits.h", "sys/process.h", "sys/path_walk.h", "base"},
     "control": {"supervise", "audit", "policy", "protocol", "sys", "base"},
     "daemon": {"control", "broker", "opener", "supervise", "sandbox", "config", "audit", "policy", "protocol", "sys", "base"},
     "client": {"protocol", "sys", "base", "warder"},

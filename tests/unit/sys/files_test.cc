@@ -8,7 +8,7 @@
 #include <filesystem>
 
 #include "sys/kernel.h"
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 using namespace warder;
 

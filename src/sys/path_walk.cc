@@ -1,4 +1,4 @@
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -44,7 +44,7 @@ struct Handing {
     const Identity& whom;
 };
 
-struct Manner {
+struct WalkOptions {
     std::uint64_t also = 0;              // further RESOLVE bits
     std::optional<mode_t> making = {};   // the mode of what is absent and is to be made
     bool any_kind = false;               // the end need not be a directory, and may be led to by a symlink of its owner
@@ -52,7 +52,7 @@ struct Manner {
     Handing* handing = nullptr;          // whose permissions count where root's directories end
 };
 
-struct Way {
+struct PathWalk {
     Fd at;
     std::array<char, 2 * PATH_MAX> rest;   // ends with 0
     std::size_t begin = 0;
@@ -65,7 +65,7 @@ struct Way {
     bool at_end() const { return rest[begin] == 0; }
 };
 
-Result<void> Way::put_before_rest(std::string_view target) {
+Result<void> PathWalk::put_before_rest(std::string_view target) {
     const std::string_view left(rest.data() + begin);
     if (target.size() + 1 + left.size() + 1 > rest.size()) return failure(ENAMETOOLONG, "following symlinks");
     std::memmove(rest.data() + target.size() + 1, left.data(), left.size() + 1);
@@ -76,7 +76,7 @@ Result<void> Way::put_before_rest(std::string_view target) {
 }
 
 // The next one, which stays where it is; nullptr at the end.
-const char* Way::take_name() {
+const char* PathWalk::take_name() {
     while (rest[begin] == '/') ++begin;
     if (at_end()) return nullptr;
     const char* name = rest.data() + begin;
@@ -105,24 +105,24 @@ Result<Kind> kind_of(int fd) {
 Failure not_roots() { return failure(EPERM, "following a symlink that is not root's"); }
 
 // Without root, and of whom the way is for, the kernel's own permissions decide.
-bool may_lead(Way& way, uid_t owner, const Manner& manner) {
-    if (::getuid() != 0 || owner == 0 || way.handed) return true;
-    if (!manner.any_kind || way.led_by.value_or(owner) != owner) return false;
-    way.led_by = owner;
+bool may_lead(PathWalk& walk, uid_t owner, const WalkOptions& options) {
+    if (::getuid() != 0 || owner == 0 || walk.handed) return true;
+    if (!options.any_kind || walk.led_by.value_or(owner) != owner) return false;
+    walk.led_by = owner;
     return true;
 }
 
-Result<void> hand_over(Way& way, const Manner& manner) {
-    TRY(manner.handing->privileges.become(manner.handing->whom));
-    way.handed = true;
+Result<void> hand_over(PathWalk& walk, const WalkOptions& options) {
+    TRY(options.handing->privileges.become(options.handing->whom));
+    walk.handed = true;
     return {};
 }
 
-Result<void> follow(Way& way, int link, uid_t owner, const Manner& manner) {
-    if (manner.handing != nullptr && !way.handed && owner != 0) TRY(hand_over(way, manner));
-    if (!may_lead(way, owner, manner)) return not_roots();
-    if (++way.links > most_symlinks) return failure(ELOOP, "following symlinks");
-    if ((manner.also & RESOLVE_CACHED) != 0) {
+Result<void> follow(PathWalk& walk, int link, uid_t owner, const WalkOptions& options) {
+    if (options.handing != nullptr && !walk.handed && owner != 0) TRY(hand_over(walk, options));
+    if (!may_lead(walk, owner, options)) return not_roots();
+    if (++walk.links > most_symlinks) return failure(ELOOP, "following symlinks");
+    if ((options.also & RESOLVE_CACHED) != 0) {
         const auto type = file_system_in_memory(link);
         if (!type || !is_local(*type)) return failure(EAGAIN, "reading a symlink");
     }
@@ -130,9 +130,9 @@ Result<void> follow(Way& way, int link, uid_t owner, const Manner& manner) {
     const ssize_t size = ::readlinkat(link, "", text.data(), text.size());
     if (size < 0) return failure("readlinkat");
     const std::string_view target(text.data(), static_cast<std::size_t>(size));
-    if (target.starts_with('/')) way.at = beginning_of(target);
-    if (!way.at) return failure("open");
-    return way.put_before_rest(target);
+    if (target.starts_with('/')) walk.at = beginning_of(target);
+    if (!walk.at) return failure("open");
+    return walk.put_before_rest(target);
 }
 
 // What the umask took away is given back, unless somebody has put another directory in its place.
@@ -153,27 +153,27 @@ bool lies_in_kernel_view(int fd) {
 }
 
 // A name that is no directory: a symlink, or the end.
-Result<void> pass(Way& way, const char* name, const Manner& manner) {
-    Fd other = TRY(open_at(way.at.get(), name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS | manner.also));
+Result<void> pass(PathWalk& walk, const char* name, const WalkOptions& options) {
+    Fd other = TRY(open_at(walk.at.get(), name, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS | options.also));
     const Kind kind = TRY(kind_of(other.get()));
-    if (kind.symlink && manner.by_kernel && !way.led_by && lies_in_kernel_view(other.get())) {
-        way.at = TRY(open_at(way.at.get(), name, O_PATH, 0, 0));
+    if (kind.symlink && options.by_kernel && !walk.led_by && lies_in_kernel_view(other.get())) {
+        walk.at = TRY(open_at(walk.at.get(), name, O_PATH, 0, 0));
         return {};
     }
-    if (kind.symlink) return follow(way, other.get(), kind.owner, manner);
-    if (!manner.any_kind || !way.at_end()) return failure(ENOTDIR, "openat2");
-    way.at = std::move(other);
+    if (kind.symlink) return follow(walk, other.get(), kind.owner, options);
+    if (!options.any_kind || !walk.at_end()) return failure(ENOTDIR, "openat2");
+    walk.at = std::move(other);
     return {};
 }
 
 // O_DIRECTORY lets what mounts itself do so.
-Result<void> step(Way& way, const char* name, const Manner& manner) {
-    if (manner.handing != nullptr && !way.handed && !names_are_roots(way.at.get())) TRY(hand_over(way, manner));
-    auto next = open_at(way.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | manner.also);
-    if (!next && next.error().number == ENOENT && manner.making) next = make_directory(way.at.get(), name, *manner.making);
-    if (!next && next.error().number == ENOTDIR) return pass(way, name, manner);
+Result<void> step(PathWalk& walk, const char* name, const WalkOptions& options) {
+    if (options.handing != nullptr && !walk.handed && !names_are_roots(walk.at.get())) TRY(hand_over(walk, options));
+    auto next = open_at(walk.at.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | options.also);
+    if (!next && next.error().number == ENOENT && options.making) next = make_directory(walk.at.get(), name, *options.making);
+    if (!next && next.error().number == ENOTDIR) return pass(walk, name, options);
     if (!next) return Failure(next.error());
-    way.at = std::move(*next);
+    walk.at = std::move(*next);
     return {};
 }
 
@@ -184,15 +184,15 @@ bool belongs_to(int fd, uid_t owner) {
     return kind && kind->owner == owner && type && !is_kernel_view(*type);
 }
 
-Result<Fd> go(std::string_view path, const Manner& manner) {
-    Way way;
-    way.at = beginning_of(path);
-    if (!way.at) return failure("open");
-    way.rest[0] = 0;
-    TRY(way.put_before_rest(path));
-    while (const char* name = way.take_name()) TRY(step(way, name, manner));
-    if (way.led_by && !belongs_to(way.at.get(), *way.led_by)) return not_roots();
-    return std::move(way.at);
+Result<Fd> go(std::string_view path, const WalkOptions& options) {
+    PathWalk walk;
+    walk.at = beginning_of(path);
+    if (!walk.at) return failure("open");
+    walk.rest[0] = 0;
+    TRY(walk.put_before_rest(path));
+    while (const char* name = walk.take_name()) TRY(step(walk, name, options));
+    if (walk.led_by && !belongs_to(walk.at.get(), *walk.led_by)) return not_roots();
+    return std::move(walk.at);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "sys/where_it_leads.h"
+#include "sys/path_walk.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
