@@ -68,7 +68,7 @@ private:
 
 // Whether it is worth looking for the next ask where the last one came from, before the kernel is asked who speaks. A worker on
 // the same CPU has often asked again before we have gone on, and then the look saves a system call; in vain it is one more.
-class Guess {
+class BusyPoll {
 public:
     // For so long others are not looked for: what they ask waits no longer than for a few asks.
     static constexpr Duration reach = std::chrono::microseconds(100);

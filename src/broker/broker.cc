@@ -50,8 +50,8 @@ Result<void> Broker::begin_session(WorkerId worker, const Channel& channel, Cred
 }
 
 void Broker::handle(const PollEvent& event, Instant now) {
-    const bool guessed = std::exchange(guessed_, false);
-    if (!guessed) guess_.looked_around(now);
+    const bool likely = std::exchange(likely_, false);
+    if (!likely) busy_poll_.looked_around(now);
     Principal* principal = find(static_cast<WorkerId>(event.tag.id));
     if (principal == nullptr || !principal->session) return;
     if (event.tag.generation != (principal->session->generation & 0xffffffU)) return;
@@ -65,9 +65,9 @@ void Broker::handle(const PollEvent& event, Instant now) {
     if (answer(*principal, now)) {
         spoke_ = event.tag;
         spoke_at_ = now;
-        if (guessed) guess_.was_right();
-    } else if (guessed) {
-        guess_.was_in_vain();
+        if (likely) busy_poll_.was_right();
+    } else if (likely) {
+        busy_poll_.was_in_vain();
     }
     if (attention_.others_speak(session.worker, now)) charge(session, now);
     if (principal->session) rest_if_spent(*principal, now);

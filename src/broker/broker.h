@@ -69,7 +69,7 @@ public:
 
     // What the loop may handle before it waits for events: that the session which was handled in the turn that began at `now` has
     // asked again (attention.h). Nothing while anything else is to be done.
-    std::optional<PollEvent> expected(Instant now);
+    std::optional<PollEvent> next_likely(Instant now);
 
     // What is still to be done without waiting for anything: the rest of a wide ask, sessions whose pause is over. To be called
     // once in each turn.
@@ -297,8 +297,8 @@ private:
 
     Attention attention_;                // who speaks
     Attention patient_;                  // who of them waits for its answers, as far as was looked at
-    Guess guess_;
-    bool guessed_ = false;               // the event that is handled next is one of expected()
+    BusyPoll busy_poll_;
+    bool likely_ = false;               // the event that is handled next is one of next_likely()
     PollTag spoke_;                      // the session that was heard last
     Instant spoke_at_ = Instant::never();   // ... and in which turn
     Instant served_until_{};             // the moment when the last who was charged had been served

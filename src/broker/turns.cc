@@ -38,10 +38,10 @@ void Broker::go_on(Instant now) {
     if (!postponed_.empty()) take_up_postponed(now);
 }
 
-std::optional<PollEvent> Broker::expected(Instant now) {
+std::optional<PollEvent> Broker::next_likely(Instant now) {
     if (spoke_at_ != now || patience() != Duration::max()) return std::nullopt;
-    if (!guess_.is_worth_it(now)) return std::nullopt;
-    guessed_ = true;
+    if (!busy_poll_.is_worth_it(now)) return std::nullopt;
+    likely_ = true;
     return PollEvent{.tag = spoke_, .readable = true};
 }
 

@@ -73,10 +73,10 @@ void Daemon::turn() {
 
 // What the broker expects is looked at in the moment in which the turn before ended; the timer matters only where we wait.
 Result<std::span<const PollEvent>> Daemon::next_events() {
-    expected_ = broker_.expected(now_);
-    if (expected_) {
+    likely_ = broker_.next_likely(now_);
+    if (likely_) {
         now_ = turn_ended_;
-        return std::span<const PollEvent>(&*expected_, 1);
+        return std::span<const PollEvent>(&*likely_, 1);
     }
     arm_timer();
     const auto events = poller_.wait(audit_behind_ ? Duration::zero() : broker_.patience());

@@ -210,7 +210,7 @@ private:
 
     Instant now_{};
     Instant turn_ended_{};
-    std::optional<PollEvent> expected_;   // of the turn that begins, where the broker knows without asking the poller
+    std::optional<PollEvent> likely_;   // of the turn that begins, where the broker knows without asking the poller
     Instant started_{};
     Instant armed_ = Instant::never();
     Instant audit_due_ = Instant::never();

@@ -85,30 +85,30 @@ TEST_CASE("who was found to wait for its answers is trusted for some asks, and t
     CHECK(share.charge(at, at + 1ms) == at + Share::whole * 1ms);
 }
 
-TEST_CASE("a guess is worth it until it is time to look for others") {
-    Guess guess;
-    guess.looked_around(start);
-    CHECK(guess.is_worth_it(start));
-    CHECK(guess.is_worth_it(start + (Guess::reach - 1us)));
-    CHECK_FALSE(guess.is_worth_it(start + Guess::reach));
-    guess.looked_around(start + Guess::reach);
-    CHECK(guess.is_worth_it(start + Guess::reach));
+TEST_CASE("a poll is worth it until it is time to look for others") {
+    BusyPoll poll;
+    poll.looked_around(start);
+    CHECK(poll.is_worth_it(start));
+    CHECK(poll.is_worth_it(start + (BusyPoll::reach - 1us)));
+    CHECK_FALSE(poll.is_worth_it(start + BusyPoll::reach));
+    poll.looked_around(start + BusyPoll::reach);
+    CHECK(poll.is_worth_it(start + BusyPoll::reach));
 }
 
-TEST_CASE("guesses in vain become rare, and one that was right brings them back") {
-    Guess guess;
+TEST_CASE("polls in vain become rare, and one that was right brings them back") {
+    BusyPoll poll;
     const auto asks_to_next = [&] {
         unsigned asks = 1;
-        for (; !guess.is_worth_it(start); ++asks) {}
+        for (; !poll.is_worth_it(start); ++asks) {}
         return asks;
     };
-    guess.looked_around(start);
+    poll.looked_around(start);
     for (const unsigned rest : {1U, 2U, 4U, 8U, 16U, 32U, 64U, 64U}) {
         CHECK(asks_to_next() <= rest);
-        guess.was_in_vain();
+        poll.was_in_vain();
         CHECK(asks_to_next() == rest + 1);
     }
-    guess.was_right();
-    guess.was_in_vain();
+    poll.was_right();
+    poll.was_in_vain();
     CHECK(asks_to_next() == 2);
 }

@@ -349,7 +349,7 @@ TEST_CASE("who has just been answered is expected to ask again, and is answered 
     street.send(street.pair, 1);
     street.turn();
     CHECK(street.answered(street.pair) == 1);
-    const auto guessed = street.broker->expected(street.now);
+    const auto guessed = street.broker->next_likely(street.now);
     REQUIRE(guessed);
     street.send(street.pair, 1);
     street.broker->handle(*guessed, street.now);
@@ -364,37 +364,37 @@ TEST_CASE("who had not asked again after all is not thought to have, for a while
         CHECK(street.answered(street.pair) == 1);
     };
     ask();
-    const auto guessed = street.broker->expected(street.now);
+    const auto guessed = street.broker->next_likely(street.now);
     REQUIRE(guessed);
     street.broker->handle(*guessed, street.now);   // in vain
     CHECK_FALSE(street.answered(street.pair));
     ask();
-    CHECK_FALSE(street.broker->expected(street.now));
+    CHECK_FALSE(street.broker->next_likely(street.now));
     ask();
-    CHECK(street.broker->expected(street.now));
+    CHECK(street.broker->next_likely(street.now));
 }
 
 TEST_CASE("nobody is expected in a turn in which nobody spoke, nor while something else is to be done") {
     Street street;
     street.send(street.pair, 1);
     street.turn();
-    CHECK_FALSE(street.broker->expected(street.now + 1ns));
+    CHECK_FALSE(street.broker->next_likely(street.now + 1ns));
     street.send(street.line, 60);
     street.take_turn();
     CHECK(street.broker->patience() == Duration::zero());
-    CHECK_FALSE(street.broker->expected(street.now));
+    CHECK_FALSE(street.broker->next_likely(street.now));
 }
 
 TEST_CASE("who is expected may be gone") {
     Street street;
     street.send(street.pair, 1);
     street.turn();
-    const auto guessed = street.broker->expected(street.now);
+    const auto guessed = street.broker->next_likely(street.now);
     REQUIRE(guessed);
     SUBCASE("its life is over") { street.broker->end_session(Bench::worker); }
     SUBCASE("it closed its end") { street.pair.theirs.close(); }
     street.now = street.now + 1us;   // the next turn
     street.broker->handle(*guessed, street.now);
     CHECK(street.listener.broken == std::string());
-    CHECK_FALSE(street.broker->expected(street.now));
+    CHECK_FALSE(street.broker->next_likely(street.now));
 }
