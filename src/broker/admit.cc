@@ -53,7 +53,7 @@ std::vector<Trouble> Broker::admit(PrincipalSettings settings, Instant now) {
     Principal& principal = *place;
     if (principal.account == audit::own_account) principal.account = audit_.open(settings.name);
     finish_wide(settings.id, now);
-    if (principals_.size() > 1 && aside_ == nullptr) aside_ = std::make_unique<Desk>();
+    if (principals_.size() > 1 && deferred_batch_ == nullptr) deferred_batch_ = std::make_unique<Batch>();
     paused_.reserve(principals_.size());
     postponed_.reserve(principals_.size());
     std::vector<Trouble> troubles;

@@ -37,21 +37,21 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
     const auto requests = protocol::decode_ask(message);
     if (!requests) return violate(principal, requests.error().doing);
     const std::size_t whole = sizeof(protocol::Header) + message.body.size() + message.strings.size();
-    const Bytes datagram = Bytes(desk_->incoming).first(whole);
-    desk_->asked = datagram;
-    desk_->requests = *requests;
-    desk_->count = requests->size();
+    const Bytes datagram = Bytes(batch_->incoming).first(whole);
+    batch_->asked = datagram;
+    batch_->requests = *requests;
+    batch_->count = requests->size();
     principal.session->last_size = datagram.size();
-    desk_->deadline = again ? *again : now + request_deadline_;
-    desk_->again = again.has_value();
+    batch_->deadline = again ? *again : now + request_deadline_;
+    batch_->again = again.has_value();
     if (!within_rate(principal, message.id, sender, now)) return;
     if (too_wide(principal, now)) return begin_wide(principal, message.id, sender, now);
-    desk_->texts.clear();
-    decide_some(principal, 0, desk_->count, now);
-    if (const auto query = awaited(0, desk_->count); query != 0) return await(principal, query, datagram, sender, now);
-    const Answering& first = desk_->work[0];
+    batch_->texts.clear();
+    decide_some(principal, 0, batch_->count, now);
+    if (const auto query = awaited(0, batch_->count); query != 0) return await(principal, query, datagram, sender, now);
+    const Answering& first = batch_->work[0];
     if (first.request.operation == Operation::run && !first.settled) return run(principal, message.id, sender, now);
-    if (!perform_some(principal, 0, desk_->count)) return delegate(principal, message.id, sender, now);
+    if (!perform_some(principal, 0, batch_->count)) return delegate(principal, message.id, sender, now);
     say_failures(principal);
     if (send_answer(principal, message.id, datagram, sender, now)) record_all(principal, sender, now);
 }
@@ -59,9 +59,9 @@ void Broker::answer_ask(Principal& principal, const protocol::Message& message, 
 // False: it is kept until the worker's requests per second have room for it, or refused because they never will.
 bool Broker::within_rate(Principal& principal, RequestId id, Credentials sender, Instant now) {
     Rate& rate = principal.session->requests;
-    desk_->charged = static_cast<std::uint32_t>(desk_->count);
-    if (rate.take(desk_->charged, now)) return true;
-    if (rate.can_hold(desk_->charged)) {
+    batch_->charged = static_cast<std::uint32_t>(batch_->count);
+    if (rate.take(batch_->charged, now)) return true;
+    if (rate.can_hold(batch_->charged)) {
         hold_back(principal, sender, now);
     } else {
         refuse_wider_than_rate(principal, id, sender, now);
@@ -71,27 +71,27 @@ bool Broker::within_rate(Principal& principal, RequestId id, Credentials sender,
 
 // At once, and for what a full second of requests costs: asking so is no way to ask more often. Of them all one record is made.
 void Broker::refuse_wider_than_rate(Principal& principal, RequestId id, Credentials sender, Instant now) {
-    principal.session->requests.owe(desk_->charged, now);
-    desk_->charged = 0;   // which is not given back
+    principal.session->requests.owe(batch_->charged, now);
+    batch_->charged = 0;   // which is not given back
     const std::string_view text = "more requests at once than the worker's max_request_rate: ask for fewer in one message, or raise it in its table";
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         one = Answering{};
-        one.request = request_of(desk_->requests.at(i));
+        one.request = request_of(batch_->requests.at(i));
         settle(one, Reason::too_many, EDQUOT, i == 0 ? text : std::string_view());
         outcomes_[i] = outcome_of(one);
     }
-    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(batch_->count));
     if (!message) return violate(principal, "a reply that does not fit");
     const auto sent = principal.session->channel->send(*message);
-    if (!sent && sent.error().number == EAGAIN) return park(principal, desk_->asked, sender);
-    record_refused(principal, sender, desk_->work[0], now);
-    principal.denied += desk_->count;
+    if (!sent && sent.error().number == EAGAIN) return park(principal, batch_->asked, sender);
+    record_refused(principal, sender, batch_->work[0], now);
+    principal.denied += batch_->count;
 }
 
 // The question to the resolver that one of them waits for, or 0.
 std::uint64_t Broker::awaited(std::size_t first, std::size_t last) const {
-    for (const auto& one : std::span(desk_->work).subspan(first, last - first)) {
+    for (const auto& one : std::span(batch_->work).subspan(first, last - first)) {
         if (one.awaits != 0) return one.awaits;
     }
     return 0;
@@ -99,8 +99,8 @@ std::uint64_t Broker::awaited(std::size_t first, std::size_t last) const {
 
 void Broker::decide_some(Principal& principal, std::size_t first, std::size_t last, Instant now) {
     for (std::size_t i = first; i < last; ++i) {
-        Answering& one = desk_->work[i];
-        one.request = request_of(desk_->requests.at(i));
+        Answering& one = batch_->work[i];
+        one.request = request_of(batch_->requests.at(i));
         one.decision = {};
         one.performed = Performed{};
         one.borrowed = -1;
@@ -108,7 +108,7 @@ void Broker::decide_some(Principal& principal, std::size_t first, std::size_t la
         one.taken = 0;
         one.awaits = 0;
         one.text = {};
-        if (desk_->count > 1 && stands_alone(one.request.operation)) {
+        if (batch_->count > 1 && stands_alone(one.request.operation)) {
             settle(one, Reason::bad_argument, EINVAL, "run, signal and restart are asked for alone in their message");
         } else {
             decide_one(principal, one, now);
@@ -121,10 +121,10 @@ void Broker::decide_one(Principal& principal, Answering& one, Instant now) {
     one.decision = policy::decide(grants, one.request);
     if (one.decision.verdict == policy::Verdict::deny) {
         const auto sentence = policy::explain(grants, one.request, one.decision);
-        return settle(one, one.decision.reason, errno_of(one.decision.reason), desk_->texts.keep(sentence.view()));
+        return settle(one, one.decision.reason, errno_of(one.decision.reason), batch_->texts.keep(sentence.view()));
     }
     if (one.request.operation == Operation::narrow) return narrow(principal, one);
-    if (take_use(principal, one, now)) carry_out(principal, one, now);
+    if (take_use(principal, one, now)) build_task(principal, one, now);
 }
 
 // The policy allows it; the grant's shape has the last word.
@@ -139,11 +139,11 @@ bool Broker::take_use(Principal& principal, Answering& one, Instant now) {
     one.decision.verdict = policy::Verdict::deny;
     one.decision.reason = reason;
     const auto sentence = policy::explain(grants, one.request, one.decision);
-    settle(one, reason, errno_of(reason), desk_->texts.keep(sentence.view()));
+    settle(one, reason, errno_of(reason), batch_->texts.keep(sentence.view()));
     return false;
 }
 
-void Broker::carry_out(Principal& principal, Answering& one, Instant now) {
+void Broker::build_task(Principal& principal, Answering& one, Instant now) {
     switch (one.request.operation) {
         case Operation::listen: return lend_listener(principal, one);
         case Operation::lookup: return look_up(principal, one, now);
@@ -151,14 +151,14 @@ void Broker::carry_out(Principal& principal, Answering& one, Instant now) {
         case Operation::restart: return reach_worker(principal, one);
         case Operation::run: return;   // its own way: run()
         case Operation::connect:
-            if (one.decision.address.family == policy::Family::host) return aim_by_name(principal, one, now);
+            if (one.decision.address.family == policy::Family::host) return prepare_by_name(principal, one, now);
             [[fallthrough]];
-        default: return aim(principal, one, now);
+        default: return prepare(principal, one, now);
     }
 }
 
 // Fills in the task: what is held for the grant that allowed it, and whose credentials count.
-void Broker::aim(Principal& principal, Answering& one, Instant now) {
+void Broker::prepare(Principal& principal, Answering& one, Instant now) {
     const policy::Grant& grant = principal.grants().at(one.decision.grant);
     Held& held = principal.held[number(one.decision.grant)];
     Task& task = one.task;
@@ -180,17 +180,17 @@ void Broker::aim(Principal& principal, Answering& one, Instant now) {
     task.address = one.decision.address;
     task.family = grant.address.family;
     task.protocol = grant.protocol;
-    // Of the config's, which stay where they are: an ask may narrow a grant behind a request that is already aimed by it. No
+    // Of the config's, which stay where they are: an ask may narrow a grant behind a request that is already prepared by it. No
     // narrowing gives another name (covers() in policy/address.h).
     const policy::Grant& lasting = principal.settings.grants.at(one.decision.grant);
     task.interface = lasting.interface;
     if (one.request.target.empty() && !task.address.name.empty()) task.address.name = lasting.address.name;
     task.writes = grant.writes;
-    if (!held.directory_path.empty()) aim_below(principal, one, held, now);
+    if (!held.directory_path.empty()) prepare_below(principal, one, held, now);
 }
 
 // What is named by a path is done below the directory that is held for it.
-void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant now) {
+void Broker::prepare_below(Principal& principal, Answering& one, Held& held, Instant now) {
     const policy::Grant& grant = principal.grants().at(one.decision.grant);
     const Recheck seen = recheck(held, grant, privileges_, principal.settings.identity, now);
     if (seen == Recheck::changed) {
@@ -214,7 +214,7 @@ void Broker::aim_below(Principal& principal, Answering& one, Held& held, Instant
 }
 
 // A connection by name goes to an address that the resolver found for that name, and to no other.
-void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
+void Broker::prepare_by_name(Principal& principal, Answering& one, Instant now) {
     FixedString<Knowledge::max_key> key("host:");
     key.append(one.decision.address.name);
     const auto* known = knowledge_of(principal, one, key.view(), now);
@@ -228,14 +228,14 @@ void Broker::aim_by_name(Principal& principal, Answering& one, Instant now) {
     }
     if (!address) return settle(one, Reason::system, EADDRNOTAVAIL, "the name has no address of that number");
     one.decision.address = *address;
-    aim(principal, one, now);
+    prepare(principal, one, now);
 }
 
 void Broker::look_up(const Principal& principal, Answering& one, Instant now) {
     const auto* known = knowledge_of(principal, one, one.request.target, now);
     if (known == nullptr) return;
     if (known->error != 0) return settle(one, Reason::system, known->error, {});
-    const auto kept = desk_->texts.keep(known->data);
+    const auto kept = batch_->texts.keep(known->data);
     if (kept.size() != known->data.size()) return settle(one, Reason::system, EMSGSIZE, "no room for it in this reply: ask for less at once");
     settle(one, Reason::ok, 0, {});
     one.performed.data = kept;
@@ -245,7 +245,7 @@ void Broker::look_up(const Principal& principal, Answering& one, Instant now) {
 const Knowledge::Entry* Broker::knowledge_of(const Principal& principal, Answering& one, std::string_view key, Instant now) {
     const auto* known = knowledge_.find(key, now);
     if (known != nullptr && known->known) return known;
-    if (desk_->deadline <= now) {
+    if (batch_->deadline <= now) {
         settle(one, Reason::system, ETIMEDOUT, {});
         return nullptr;
     }
@@ -295,7 +295,7 @@ void Broker::narrow(Principal& principal, Answering& one) {
     Session& session = *principal.session;
     const auto id = one.decision.grant;
     // An ask that had to wait is decided anew: what it gave up is given up.
-    if (desk_->again && std::ranges::any_of(session.narrowings, [&](const auto& done) { return done.is_of(one.request); })) {
+    if (batch_->again && std::ranges::any_of(session.narrowings, [&](const auto& done) { return done.is_of(one.request); })) {
         return settle(one, Reason::ok, 0, {});
     }
     Result<void> result = failure(EDQUOT, "narrowing");
@@ -313,9 +313,9 @@ void Broker::narrow(Principal& principal, Answering& one) {
 
 // False at the first that cannot be done here: an opener does that one and the rest. What was done is not done again.
 bool Broker::perform_some(Principal& principal, std::size_t first, std::size_t last) {
-    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
+    for (auto& one : std::span(batch_->work).subspan(first, last - first)) {
         if (one.settled) continue;
-        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, desk_->texts);
+        one.performed = perform(one.task, Patience::never, privileges_, principal.settings.identity, batch_->texts);
         one.done = one.performed.reason != Reason::would_block;
         if (one.done) continue;
         one.performed = Performed{};
@@ -324,7 +324,7 @@ bool Broker::perform_some(Principal& principal, std::size_t first, std::size_t l
     return true;
 }
 void Broker::say_failures(const Principal& principal) {
-    for (auto& one : std::span(desk_->work).first(desk_->count)) {
+    for (auto& one : std::span(batch_->work).first(batch_->count)) {
         if (one.performed.reason != Reason::ok && one.text.empty()) say_failure(principal, one);
     }
 }
@@ -335,7 +335,7 @@ void Broker::say_failure(const Principal& principal, Answering& one) {
     const auto shown = shown_target(principal, one.request, one.decision.grant);
     const auto sentence =
         failure_sentence(grant.name, one.request.operation, shown, one.performed.reason, one.performed.error);
-    one.text = desk_->texts.keep(sentence.view());
+    one.text = batch_->texts.keep(sentence.view());
 }
 
 namespace {
@@ -378,8 +378,8 @@ bool Broker::room_beyond_quotas(const Principal& principal, std::size_t fds) {
 bool Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now) {
     WARDER_UNINITIALIZED std::array<int, protocol::max_requests> fds;
     std::size_t fd_count = 0;
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         outcomes_[i] = outcome_of(one);
         if (outcomes_[i].fds == 1) fds[fd_count++] = one.borrowed >= 0 ? one.borrowed : one.performed.fd.get();
     }
@@ -388,8 +388,8 @@ bool Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
         answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
         return false;
     }
-    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
-    if (!message || acts_at_once(desk_->work[0].request.operation)) {
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(batch_->count));
+    if (!message || acts_at_once(batch_->work[0].request.operation)) {
         reply(principal, message);
         return principal.session.has_value();
     }
@@ -398,7 +398,7 @@ bool Broker::send_answer(Principal& principal, RequestId id, Bytes datagram, Cre
         if (fd_count > 0) session.in_flight.sent(fd_count);
         return true;
     }
-    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();
+    for (auto& one : std::span(batch_->work).first(batch_->count)) one.performed.fd.reset();
     const int error = sent.error().number;
     if (error == EPIPE || error == ECONNRESET) return true;
     // The socket is full: the worker must read first, and then its ask is answered anew.

@@ -42,7 +42,7 @@ public:
     static constexpr Duration tolerance = std::chrono::microseconds(40);
     static constexpr int whole = 16;   // of which it has one
     // Asks that are not looked at after one was found to wait for its answers: looking is a system call.
-    static constexpr unsigned trust = 16;
+    static constexpr unsigned trusted_batches = 16;
 
     // It was served from `began` to `ended`. Returns until when it must pause; `ended` or earlier: it need not.
     Instant charge(Instant began, Instant ended) {
@@ -56,9 +56,9 @@ public:
     // Nobody had to wait for it after all.
     void forgive() { paid_ = Instant{}; }
     // Nor will anybody: it was seen to wait for its answers.
-    void believe() {
+    void trust() {
         forgive();
-        trusted_ = trust;
+        trusted_ = trusted_batches;
     }
 
 private:

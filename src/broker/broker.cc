@@ -83,7 +83,7 @@ void Broker::hang_up(Principal& principal) {
 
 // False when nothing had been said.
 bool Broker::answer(Principal& principal, Instant now) {
-    const auto received = principal.session->channel->receive(desk_->incoming);
+    const auto received = principal.session->channel->receive(batch_->incoming);
     if (!received) {
         violate(principal, "its socket failed");
         return false;
@@ -134,17 +134,17 @@ void Broker::refuse_relative(Principal& principal, const protocol::Message& mess
     if (message.type != protocol::Type::ask || !requests) {
         return reply(principal, protocol::encode_done(outgoing_, message.id, {EPERM, Reason::not_requester, text}));
     }
-    desk_->count = requests->size();
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    batch_->count = requests->size();
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         one = Answering{};
         one.request = request_of(requests->at(i));
         settle(one, Reason::not_requester, EPERM, i == 0 ? text : std::string_view());
         outcomes_[i] = outcome_of(one);
         record_request(principal, sender, one, wall_clock_now(), now);
     }
-    principal.denied += desk_->count;
-    reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(desk_->count)));
+    principal.denied += batch_->count;
+    reply(principal, protocol::encode_answer(outgoing_, message.id, std::span(outcomes_).first(batch_->count)));
 }
 
 void Broker::greet(Principal& principal, const protocol::Message& message) {

@@ -151,7 +151,7 @@ private:
     };
     // What one ask needs while it is answered. What an ask of one request touches lies together: each page more is one more that
     // is not in the processor's tables after the worker ran.
-    struct Desk {
+    struct Batch {
         Texts texts;
         std::size_t count = 0;
         Bytes asked;   // the ask that is being answered, in incoming
@@ -167,7 +167,7 @@ private:
         std::uint32_t generation = 0;
         bool operator==(const SessionId&) const = default;
     };
-    // An ask that is carried out in parts; it lies on `aside_`. All of it is decided, then all of it is performed, then it is
+    // An ask that is carried out in parts; it lies on `deferred_batch_`. All of it is decided, then all of it is performed, then it is
     // answered, then our copies of what was lent are closed and all of it is recorded.
     struct WideAsk {
         enum class Stage : std::uint8_t { deciding, performing, recording };
@@ -208,10 +208,10 @@ private:
     std::uint64_t awaited(std::size_t first, std::size_t last) const;
     void decide_one(Principal& principal, Answering& one, Instant now);
     bool take_use(Principal& principal, Answering& one, Instant now);
-    void carry_out(Principal& principal, Answering& one, Instant now);
-    void aim(Principal& principal, Answering& one, Instant now);
-    void aim_below(Principal& principal, Answering& one, Held& held, Instant now);
-    void aim_by_name(Principal& principal, Answering& one, Instant now);
+    void build_task(Principal& principal, Answering& one, Instant now);
+    void prepare(Principal& principal, Answering& one, Instant now);
+    void prepare_below(Principal& principal, Answering& one, Held& held, Instant now);
+    void prepare_by_name(Principal& principal, Answering& one, Instant now);
     void look_up(const Principal& principal, Answering& one, Instant now);
     const Knowledge::Entry* knowledge_of(const Principal& principal, Answering& one, std::string_view key, Instant now);
     void watch_rotation(const Principal& principal, GrantId id);
@@ -228,7 +228,7 @@ private:
     bool room_beyond_quotas(const Principal& principal, std::size_t fds);
     bool send_answer(Principal& principal, RequestId id, Bytes datagram, Credentials sender, Instant now);
 
-    // elsewhere.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
+    // deferred.cc: asks that are not answered at once: by an opener, by the runner, after the resolver, after the worker reads.
     void delegate(Principal& principal, RequestId id, Credentials sender, Instant now);
     void run(Principal& principal, RequestId id, Credentials sender, Instant now);
     void tell_later(Principal& principal, const Result<Bytes>& message);
@@ -257,8 +257,8 @@ private:
     void finish_wide(WorkerId worker, Instant now);
     void abandon_wide(WorkerId worker);
     void charge(SessionId session, Instant began);
-    bool presses(const Principal& principal) const;
-    void press_on(Principal& principal, Instant until, Instant now);
+    bool is_flooding(const Principal& principal) const;
+    void throttle(Principal& principal, Instant until, Instant now);
     void hold_back(Principal& principal, Credentials sender, Instant now);
     void rest_if_spent(Principal& principal, Instant now);
     void pause(Principal& principal, Instant until);
@@ -307,8 +307,8 @@ private:
     std::vector<Paused> paused_;
 
     // Working memory. Members, so that it is neither cleared nor allocated for each ask; the large last.
-    std::unique_ptr<Desk> desk_ = std::make_unique<Desk>();
-    std::unique_ptr<Desk> aside_;   // where a wide ask lies meanwhile; made with the second worker
+    std::unique_ptr<Batch> batch_ = std::make_unique<Batch>();
+    std::unique_ptr<Batch> deferred_batch_;   // where a wide ask lies meanwhile; made with the second worker
     std::array<protocol::Outcome, protocol::max_requests> outcomes_;
     std::array<JobItem, protocol::max_requests> job_items_;
     policy::Filled words_;   // of a command

@@ -30,16 +30,16 @@ protocol::Outcome Broker::outcome_of(const Answering& one) const {
 }
 
 void Broker::record_all(Principal& principal, Credentials sender, Instant now) {
-    conclude(principal, sender, 0, desk_->count, now);
+    conclude(principal, sender, 0, batch_->count, now);
 }
 
 // Our copies of what was lent. Opened one after the other they mostly have numbers in a row, and a row is one call.
 void Broker::close_lent(std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last;) {
-        const int from = desk_->work[i++].performed.fd.release();
+        const int from = batch_->work[i++].performed.fd.release();
         if (from < 0) continue;
         int to = from;
-        while (i < last && desk_->work[i].performed.fd.get() == to + 1) to = desk_->work[i++].performed.fd.release();
+        while (i < last && batch_->work[i].performed.fd.get() == to + 1) to = batch_->work[i++].performed.fd.release();
         if (to == from) {
             ::close(from);
         } else {
@@ -51,7 +51,7 @@ void Broker::close_lent(std::size_t first, std::size_t last) {
 // By now a worker may have closed its copies and unlinked the files, and who closes a file last waits for its blocks to be freed.
 // Only large ones are looked at: a look at each would cost a tenth of opening it in a wide ask.
 void Broker::dispose_of_unlinked(std::size_t first, std::size_t last) {
-    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
+    for (auto& one : std::span(batch_->work).subspan(first, last - first)) {
         if (!one.performed.large || !one.performed.fd) continue;
         struct stat about;
         if (::fstat(one.performed.fd.get(), &about) == 0 && about.st_nlink == 0) dependencies_.openers.dispose(std::move(one.performed.fd));
@@ -63,7 +63,7 @@ void Broker::conclude(Principal& principal, Credentials sender, std::size_t firs
     const std::int64_t wall = wall_clock_now();
     dispose_of_unlinked(first, last);
     close_lent(first, last);
-    for (auto& one : std::span(desk_->work).subspan(first, last - first)) {
+    for (auto& one : std::span(batch_->work).subspan(first, last - first)) {
         record_request(principal, sender, one, wall, now);
         const bool allowed = one.performed.reason == Reason::ok;
         ++(allowed ? principal.allowed : failed_beyond_policy(one.performed.reason) ? principal.failed : principal.denied);
@@ -87,7 +87,7 @@ void Broker::record_request(const Principal& principal, Credentials sender, cons
 
 // All of an ask, for one reason.
 void Broker::record_refused(const Principal& principal, Credentials sender, const Answering& first, Instant now) {
-    audit::Record* record = audit_.push_refused(principal.account, static_cast<std::uint32_t>(desk_->count), now);
+    audit::Record* record = audit_.push_refused(principal.account, static_cast<std::uint32_t>(batch_->count), now);
     if (record == nullptr) return;
     record->kind = audit::Record::Kind::refusals;
     fill_in(*record, principal, sender, first, wall_clock_now());

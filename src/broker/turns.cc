@@ -48,22 +48,22 @@ std::optional<PollEvent> Broker::next_likely(Instant now) {
 // ---- Wide asks ----
 
 bool Broker::too_wide(const Principal& principal, Instant now) const {
-    return desk_->count > part && aside_ != nullptr && attention_.others_speak(principal.settings.id, now);
+    return batch_->count > part && deferred_batch_ != nullptr && attention_.others_speak(principal.settings.id, now);
 }
 
 // Nothing of it is done in this turn, in which it was received.
 void Broker::begin_wide(Principal& principal, RequestId id, Credentials sender, Instant now) {
     if (wide_) return postpone(principal, sender);
-    desk_->texts.clear();
+    batch_->texts.clear();
     wide_ = WideAsk{session_id(principal), id, sender, now, WideAsk::Stage::deciding, 0};
-    std::swap(desk_, aside_);
+    std::swap(batch_, deferred_batch_);
 }
 
 // One at a time: this one is kept as it came, like that of a worker that does not read, and answered anew.
 void Broker::postpone(Principal& principal, Credentials sender) {
     Session& session = *principal.session;
-    session.requests.give_back(std::exchange(desk_->charged, 0));
-    keep_first(session, desk_->asked, sender);
+    session.requests.give_back(std::exchange(batch_->charged, 0));
+    keep_first(session, batch_->asked, sender);
     postponed_.push_back(session_id(principal));
     // It may have come from a socket that was watched for room; nobody waits for that now.
     if (session.resting) return;
@@ -85,48 +85,48 @@ void Broker::take_part(bool whole, Instant now) {
     const Instant began = monotonic_now();
     const SessionId session = wide_->session;
     Principal& principal = *find(session);   // whose end would have ended this: abandon_wide
-    std::swap(desk_, aside_);
-    const auto last = [&](std::size_t most) { return whole ? desk_->count : std::min(wide_->next + most, desk_->count); };
+    std::swap(batch_, deferred_batch_);
+    const auto last = [&](std::size_t most) { return whole ? batch_->count : std::min(wide_->next + most, batch_->count); };
     switch (wide_->stage) {
         case Stage::deciding: decide_part(principal, last(decided_part), now); break;
         case Stage::performing: perform_part(principal, last(part), now); break;
         case Stage::recording: record_part(principal, last(recorded_part), now); break;
     }
-    std::swap(desk_, aside_);
+    std::swap(batch_, deferred_batch_);
     if (attention_.others_speak(session.worker, now)) charge(session, began);
 }
 
 void Broker::decide_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
-    // All of it at the moment of the first part: what one part has aimed at is not looked up anew for another.
+    // All of it at the moment of the first part: what one part has prepared at is not looked up anew for another.
     decide_some(principal, first, last, wide_->began);
     if (const auto query = awaited(first, last); query != 0) {
-        decide_some(principal, last, desk_->count, wide_->began);   // so that the resolver is asked for as many names as may be
+        decide_some(principal, last, batch_->count, wide_->began);   // so that the resolver is asked for as many names as may be
         const WideAsk whole = *std::exchange(wide_, std::nullopt);
-        return await(principal, query, desk_->asked, whole.sender, now);
+        return await(principal, query, batch_->asked, whole.sender, now);
     }
-    if (last == desk_->count) wide_ = WideAsk{wide_->session, wide_->id, wide_->sender, wide_->began, WideAsk::Stage::performing, 0};
+    if (last == batch_->count) wide_ = WideAsk{wide_->session, wide_->id, wide_->sender, wide_->began, WideAsk::Stage::performing, 0};
 }
 
 void Broker::perform_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
     const bool here = perform_some(principal, first, last);
-    if (here && last < desk_->count) return;
+    if (here && last < batch_->count) return;
     // From here on it is an ask like others, and whatever becomes of it ends it.
     const WideAsk whole = *std::exchange(wide_, std::nullopt);
     if (!here) return delegate(principal, whole.id, whole.sender, now);
     say_failures(principal);
-    if (!send_answer(principal, whole.id, desk_->asked, whole.sender, now)) return;
+    if (!send_answer(principal, whole.id, batch_->asked, whole.sender, now)) return;
     wide_ = WideAsk{whole.session, whole.id, whole.sender, whole.began, WideAsk::Stage::recording, 0};
 }
 
 void Broker::record_part(Principal& principal, std::size_t last, Instant now) {
     const std::size_t first = std::exchange(wide_->next, last);
     conclude(principal, wide_->sender, first, last, now);
-    if (last == desk_->count) wide_.reset();
+    if (last == batch_->count) wide_.reset();
 }
 
-// What it asked for is decided and aimed at: before anything else happens to its worker, that is carried out.
+// What it asked for is decided and prepared at: before anything else happens to its worker, that is carried out.
 void Broker::finish_wide(WorkerId worker, Instant now) {
     while (wide_ && wide_->session.worker == worker) take_part(true, now);
 }
@@ -135,12 +135,12 @@ void Broker::finish_wide(WorkerId worker, Instant now) {
 void Broker::abandon_wide(WorkerId worker) {
     if (!wide_ || wide_->session.worker != worker) return;
     const WideAsk whole = *std::exchange(wide_, std::nullopt);
-    std::swap(desk_, aside_);
+    std::swap(batch_, deferred_batch_);
     if (whole.stage == WideAsk::Stage::recording) {
-        conclude(*find(whole.session), whole.sender, whole.next, desk_->count, monotonic_now());
+        conclude(*find(whole.session), whole.sender, whole.next, batch_->count, monotonic_now());
     }
-    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();
-    std::swap(desk_, aside_);
+    for (auto& one : std::span(batch_->work).first(batch_->count)) one.performed.fd.reset();
+    std::swap(batch_, deferred_batch_);
 }
 
 // ---- Shares of the time ----
@@ -153,20 +153,20 @@ void Broker::charge(SessionId session, Instant began) {
     served_until_ = ended;
     if (principal->session->clogged) return;
     if (until > ended) {
-        if (presses(*principal)) return press_on(*principal, until, ended);
-        principal->session->share.believe();
+        if (is_flooding(*principal)) return throttle(*principal, until, ended);
+        principal->session->share.trust();
     }
     patient_.hear(session.worker, ended);
 }
 
 // Those that press keep only each other waiting, and take turns anyway: were they to pause, nobody would have their time.
-void Broker::press_on(Principal& principal, Instant until, Instant now) {
+void Broker::throttle(Principal& principal, Instant until, Instant now) {
     if (patient_.others_speak(principal.settings.id, now)) return pause(principal, until);
     principal.session->share.forgive();
 }
 
 // More lies in its socket than one ask: it does not wait for its answers. Who does is never in the way for longer than one.
-bool Broker::presses(const Principal& principal) const {
+bool Broker::is_flooding(const Principal& principal) const {
     const Session& session = *principal.session;
     int waiting = 0;
     return ::ioctl(session.channel->get(), SIOCINQ, &waiting) == 0 && static_cast<std::size_t>(waiting) > session.last_size;
@@ -177,8 +177,8 @@ bool Broker::presses(const Principal& principal) const {
 // The ask that does not fit into the worker's requests per second now: it is kept, and answered when it does.
 void Broker::hold_back(Principal& principal, Credentials sender, Instant now) {
     Session& session = *principal.session;
-    const Duration wait = std::max(session.requests.until(std::exchange(desk_->charged, 0), now), least_rest);
-    keep_first(session, desk_->asked, sender);
+    const Duration wait = std::max(session.requests.until(std::exchange(batch_->charged, 0), now), least_rest);
+    keep_first(session, batch_->asked, sender);
     dependencies_.listener.held_back(principal.settings.id, wait);
     pause(principal, now + wait);
 }

@@ -79,9 +79,9 @@ TEST_CASE("what is forgiven is not owed") {
 
 TEST_CASE("who was found to wait for its answers is trusted for some asks, and then looked at again") {
     Share share;
-    share.believe();
+    share.trust();
     Instant at = start;
-    for (unsigned i = 0; i < Share::trust; ++i, at = at + 1ms) CHECK(share.charge(at, at + 1ms) <= at + 1ms);
+    for (unsigned i = 0; i < Share::trusted_batches; ++i, at = at + 1ms) CHECK(share.charge(at, at + 1ms) <= at + 1ms);
     CHECK(share.charge(at, at + 1ms) == at + Share::whole * 1ms);
 }
 

@@ -30,8 +30,8 @@ std::size_t ends_of(const policy::Command& command) {
 
 void Broker::delegate(Principal& principal, RequestId id, Credentials sender, Instant now) {
     say_failures(principal);
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         JobItem& item = job_items_[i];
         item.settled = one.settled || one.done;
         // What failed here is over, and its use not used.
@@ -48,7 +48,7 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
         item.shown = shown_target(principal, one.request, item.grant);
     }
     Session& session = *principal.session;
-    const auto items = std::span(job_items_).first(desk_->count);
+    const auto items = std::span(job_items_).first(batch_->count);
     Job job{principal.settings.id, session.generation, id, &principal.settings.identity, session.channel->get(), items};
     if (!room_in_flight(principal, lent_by(items))) {
         return answer_with_failure(principal, id, sender, EDQUOT, now, in_flight_sentence);
@@ -58,12 +58,12 @@ void Broker::delegate(Principal& principal, RequestId id, Credentials sender, In
     if (!taken) return answer_with_failure(principal, id, sender, taken.error().number, now);
     ++session.outstanding;
     session.promised += lent_by(items);
-    for (auto& one : std::span(desk_->work).first(desk_->count)) one.performed.fd.reset();   // theirs now
+    for (auto& one : std::span(batch_->work).first(batch_->count)) one.performed.fd.reset();   // theirs now
 }
 
 // A command is asked for alone, and the runner answers.
 void Broker::run(Principal& principal, RequestId id, Credentials sender, Instant now) {
-    Answering& one = desk_->work[0];
+    Answering& one = batch_->work[0];
     Session& session = *principal.session;
     const policy::Grant& grant = principal.settings.grants.at(one.decision.grant);
     policy::fill(grant.command, one.request.target, words_);
@@ -85,9 +85,9 @@ void Broker::command_begun(WorkerId worker, std::uint32_t generation, const Begu
     if (session.outstanding > 0) --session.outstanding;
     session.promised -= std::min(session.promised, begun.ends);
     if (begun.error == 0) session.in_flight.sent(begun.ends);
-    desk_->count = 1;
-    desk_->texts.clear();
-    Answering& one = desk_->work[0];
+    batch_->count = 1;
+    batch_->texts.clear();
+    Answering& one = batch_->work[0];
     one = Answering{};
     one.request.operation = Operation::run;
     one.decision.grant = principal->settings.grants.named(begun.grant).value_or(GrantId::none);
@@ -136,19 +136,19 @@ void Broker::tell_untold(Principal& principal, Instant now) {
 void Broker::answer_with_failure(Principal& principal, RequestId id, Credentials sender, int error, Instant now,
                                  std::string_view text) {
     const Reason reason = error == EDQUOT ? Reason::too_many : error == EAGAIN ? Reason::unavailable : Reason::system;
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         if (one.performed.reason == Reason::ok) {
             settle(one, reason, error, text);
             if (text.empty()) say_failure(principal, one);
         }
         outcomes_[i] = outcome_of(one);
     }
-    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(desk_->count));
+    const auto message = protocol::encode_answer(outgoing_, id, std::span(outcomes_).first(batch_->count));
     if (!message) return violate(principal, "a reply that does not fit");
     const auto sent = principal.session->channel->send(*message);
     // It may have hundreds of answers unread, and yet read: those that lend are many and large.
-    if (!sent && sent.error().number == EAGAIN) return park(principal, desk_->asked, sender);
+    if (!sent && sent.error().number == EAGAIN) return park(principal, batch_->asked, sender);
     record_all(principal, sender, now);
 }
 
@@ -171,10 +171,10 @@ void Broker::job_done(WorkerId worker, std::uint32_t generation, std::span<const
     if (!principal->session || principal->session->generation != generation) return;
     if (principal->session->outstanding > 0) --principal->session->outstanding;
     principal->session->promised -= std::min(principal->session->promised, lent_by(items));
-    desk_->count = std::min({items.size(), results.size(), desk_->work.size()});
+    batch_->count = std::min({items.size(), results.size(), batch_->work.size()});
     std::size_t sent = 0;
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         one = Answering{};
         one.request.operation = items[i].task.operation;
         one.request.target = items[i].shown;
@@ -222,10 +222,10 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
-    desk_->count = std::min(items.size(), desk_->work.size());
-    desk_->texts.clear();
-    for (std::size_t i = 0; i < desk_->count; ++i) {
-        Answering& one = desk_->work[i];
+    batch_->count = std::min(items.size(), batch_->work.size());
+    batch_->texts.clear();
+    for (std::size_t i = 0; i < batch_->count; ++i) {
+        Answering& one = batch_->work[i];
         one = Answering{};
         one.decision.grant = items[i].grant;
         if (items[i].settled && items[i].lend < 0) {
@@ -234,10 +234,10 @@ void Broker::job_failed(WorkerId worker, std::uint32_t generation, RequestId req
         }
         const auto sentence = failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown, reason,
                                                errno_of(reason));
-        settle(one, reason, errno_of(reason), desk_->texts.keep(sentence.view()));
+        settle(one, reason, errno_of(reason), batch_->texts.keep(sentence.view()));
         outcomes_[i] = outcome_of(one);
     }
-    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
+    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(batch_->count)));
     tell_untold(*principal, now);
 }
 
@@ -246,9 +246,9 @@ void Broker::job_unanswered(WorkerId worker, std::uint32_t generation, RequestId
     Principal* principal = find(worker);
     if (principal == nullptr || !principal->session || principal->session->generation != generation) return;
     if (items.size() == 1 && is_push(items[0].task)) return;   // nobody asked
-    desk_->count = std::min({items.size(), results.size(), desk_->work.size()});
-    desk_->texts.clear();
-    for (std::size_t i = 0; i < desk_->count; ++i) {
+    batch_->count = std::min({items.size(), results.size(), batch_->work.size()});
+    batch_->texts.clear();
+    for (std::size_t i = 0; i < batch_->count; ++i) {
         protocol::Outcome& outcome = outcomes_[i];
         outcome = items[i].settled ? items[i].outcome : protocol::Outcome{};
         outcome.fds = 0;
@@ -257,10 +257,10 @@ void Broker::job_unanswered(WorkerId worker, std::uint32_t generation, RequestId
         outcome.grant = items[i].grant;
         if (items[i].settled && items[i].lend < 0) continue;
         if (results[i].reason == Reason::ok) continue;
-        outcome.text = desk_->texts.keep(failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown,
+        outcome.text = batch_->texts.keep(failure_sentence(items[i].grant_name, items[i].task.operation, items[i].shown,
                                                           results[i].reason, results[i].error).view());
     }
-    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(desk_->count)));
+    tell_later(*principal, protocol::encode_answer(outgoing_, request, std::span(outcomes_).first(batch_->count)));
     tell_untold(*principal, now);
 }
 
@@ -274,8 +274,8 @@ void Broker::await(Principal& principal, std::uint64_t query, Bytes datagram, Cr
     }
     give_back_uses(principal);
     ++session.outstanding;
-    session.awaiting.push_back({query, {{datagram.begin(), datagram.end()}, sender, desk_->deadline}});
-    next_deadline_ = std::min(next_deadline_, desk_->deadline);
+    session.awaiting.push_back({query, {{datagram.begin(), datagram.end()}, sender, batch_->deadline}});
+    next_deadline_ = std::min(next_deadline_, batch_->deadline);
 }
 
 // Everybody who waited for the answer is answered anew; an ask that needs another name waits again.
@@ -329,18 +329,18 @@ void Broker::answer_those_of(const std::function<bool(const Awaiting&)>& chosen,
 void Broker::answer_again(Principal& principal, const KeptAsk& ask, Instant now) {
     finish_wide(principal.settings.id, now);
     if (!principal.session) return;
-    std::copy(ask.datagram.begin(), ask.datagram.end(), desk_->incoming.begin());
-    const auto message = protocol::decode(Bytes(desk_->incoming).first(ask.datagram.size()));
+    std::copy(ask.datagram.begin(), ask.datagram.end(), batch_->incoming.begin());
+    const auto message = protocol::decode(Bytes(batch_->incoming).first(ask.datagram.size()));
     if (!message) return violate(principal, message.error().doing);
     answer_ask(principal, *message, ask.sender, now, ask.deadline);
 }
 
 // What was decided is decided again later: until then nothing of it is used.
 void Broker::give_back_uses(Principal& principal) {
-    for (auto& one : std::span(desk_->work).first(desk_->count)) {
+    for (auto& one : std::span(batch_->work).first(batch_->count)) {
         if (const auto use = std::exchange(one.taken, 0); use != 0) principal.session->allowances.give_back(one.decision.grant, use);
     }
-    principal.session->requests.give_back(std::exchange(desk_->charged, 0));
+    principal.session->requests.give_back(std::exchange(batch_->charged, 0));
 }
 
 // ---- Secrets that are rotated ----
@@ -377,13 +377,13 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
     }
     finish_wide(principal.settings.id, now);
     if (!principal.session) return;
-    desk_->count = 1;
-    Answering& one = desk_->work[0];
+    batch_->count = 1;
+    Answering& one = batch_->work[0];
     one = Answering{};
     one.request.operation = Operation::secret;
     one.request.grant = grant;
     one.decision.grant = *id;
-    aim(principal, one, now);
+    prepare(principal, one, now);
     if (one.settled) one.task.prefix = principal.held[number(*id)].directory_path;   // gone: the opener finds it absent
     one.task.argument = ++principal.rotations;
     JobItem& item = job_items_[0];
@@ -407,7 +407,7 @@ void Broker::push_secret(Principal& principal, std::string_view grant, Instant n
 // The ask that is being answered is the next one.
 void Broker::keep_first(Session& session, Bytes datagram, Credentials sender) {
     session.clogged = true;
-    session.parked.push_front({{datagram.begin(), datagram.end()}, sender, desk_->deadline});
+    session.parked.push_front({{datagram.begin(), datagram.end()}, sender, batch_->deadline});
 }
 
 // Its ask is kept and its socket watched for room only, so that it costs no turn until it reads.
