@@ -167,7 +167,7 @@ Result<Fd> spawn_bare_program(const Prepared& prepared, const Fd& reaper) {
     Pipe pipe = TRY(make_pipe());
     Cloned child;
     {
-        const BirthInside inside = TRY(BirthInside::enter(reaper.get(), prepared.own_pid_namespace));
+        const PidNamespaceScope inside = TRY(PidNamespaceScope::enter(reaper.get(), prepared.own_pid_namespace));
         child = TRY(clone_process(0, -1));
         if (child.pid == 0) be_program(prepared, reaper.get(), pipe.writing.get());
     }

@@ -226,7 +226,7 @@ Result<void> remember_bound(Held& held, const Privileges& privileges) {
 // The path of a listener with an `owner` is given to it by root, whoever bound it; the credentials are then as they
 // were, since listen(2) is yet to come.
 Result<void> give_path(Held& held, const policy::Grant& grant, Privileges& privileges, const Identity& worker) {
-    if (grant.owner == policy::Owner::nobody_in_particular) return {};
+    if (grant.owner == policy::Owner::unset) return {};
     privileges.become_root();
     const Fd path = TRY(open_name(held.bound.directory.get(), held.bound.leaf));
     if (TRY(identify(path.get())) != held.bound.made) return failure(EPERM, "giving a socket's path to its owner");

@@ -51,7 +51,7 @@ Result<void> make_file(int parent, const char* name, mode_t mode, const Identity
 }  // namespace
 
 Making making_of(const policy::Grant& grant) {
-    if (grant.owner == policy::Owner::nobody_in_particular) return Making::nothing;
+    if (grant.owner == policy::Owner::unset) return Making::nothing;
     if (grant.kind == policy::Kind::tree) return Making::tree;
     return grant.kind == policy::Kind::file ? Making::file : Making::nothing;
 }

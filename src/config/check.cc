@@ -349,7 +349,7 @@ private:
         }
         check_kind(worker, grant, key, facts);
         if (facts.type == Type::absent) check_absent(worker, grant, key, facts);
-        const bool root_acts = grant.as == policy::As::root || grant.owner != policy::Owner::nobody_in_particular;
+        const bool root_acts = grant.as == policy::As::root || grant.owner != policy::Owner::unset;
         if (facts.led_by_another && root_acts) {
             warning(worker, key, "the way to " + quoted(grant.path) + " leads through a symlink that is not root's, which root does not follow",
                     name_the_place);
@@ -376,7 +376,7 @@ private:
 
     // What warderd or the worker makes need not be there, but the directory that it is made in must.
     void check_absent(const Worker& worker, const Grant& grant, const std::string& key, const PathFacts& facts) {
-        const bool made_at_start = grant.owner != Owner::nobody_in_particular;
+        const bool made_at_start = grant.owner != Owner::unset;
         const bool made_on_asking = grant.kind == Kind::file && grant.rights.has(Operation::create);
         if (!made_at_start && !made_on_asking) {
             warning(worker, key, quoted(grant.path) + " " + fault_of(facts) + ": asking for it answers ENOENT until it is");

@@ -108,7 +108,7 @@ private:
 
     bool makes_something() const {
         return grant_.rights.has(Operation::create) || grant_.rights.has(Operation::mkdir) ||
-               grant_.owner != policy::Owner::nobody_in_particular;
+               grant_.owner != policy::Owner::unset;
     }
 
     void take_mode() {

@@ -93,7 +93,7 @@ struct GrantReport {
     Operations rights;
     std::string target;               // path, or address as text
     policy::As as = policy::As::worker;
-    policy::Owner owner = policy::Owner::nobody_in_particular;
+    policy::Owner owner = policy::Owner::unset;
     std::vector<std::string> names;   // tree: patterns for the last component; empty: every name
     std::string origin;               // "warder.toml:12"
     std::uint64_t uses = 0;           // requests that it allowed

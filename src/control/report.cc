@@ -42,7 +42,7 @@ std::string_view word_of(policy::As as) { return as == policy::As::root ? "root"
 void put_owner(JsonWriter& json, policy::Owner owner) {
     json.key("owner");
     switch (owner) {
-        case policy::Owner::nobody_in_particular: json.null(); return;
+        case policy::Owner::unset: json.null(); return;
         case policy::Owner::worker: json.string("worker"); return;
         case policy::Owner::root: json.string("root"); return;
     }

@@ -89,7 +89,7 @@ struct Shape {
 enum class As : std::uint8_t { worker, root };
 
 // Who is to own what the grant names; made at the start of the worker if absent.
-enum class Owner : std::uint8_t { nobody_in_particular, worker, root };
+enum class Owner : std::uint8_t { unset, worker, root };
 
 struct Grant {
     std::string name;
@@ -98,7 +98,7 @@ struct Grant {
     std::string path;                       // absolute, clean: file, tree, secret
     AddressPattern address;                 // listener, peer
     As as = As::worker;
-    Owner owner = Owner::nobody_in_particular;
+    Owner owner = Owner::unset;
     std::uint32_t mode = 0;                 // permission bits of what is made; 0: 0640 for files, 0750 for directories
     std::vector<std::string> names;         // tree: patterns for the last component; empty: every name. sysctl, lookup: of keys
     bool pin = false;                       // keep the directory held at load even if its name is given to another

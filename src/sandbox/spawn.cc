@@ -40,7 +40,7 @@ struct Birth {
     bool by_helper = false;         // in the pid namespace of the stub, where warderd itself cannot go and come back
 };
 
-Result<Cloned> give_birth(const Birth& birth, int stub) {
+Result<Cloned> clone_child(const Birth& birth, int stub) {
     return birth.by_helper ? clone_through_helper(stub, birth.cgroup) : clone_process(birth.namespaces, birth.cgroup);
 }
 
@@ -51,7 +51,7 @@ Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, 
     given.status = pipe.writing.get();
     given.parent = self.get();
     const SignalsBlocked blocked;
-    Cloned child = TRY(give_birth(birth, given.stub));
+    Cloned child = TRY(clone_child(birth, given.stub));
     if (child.pid == 0) {
         entrance(prepared, given);
         ::_exit(exit_status_of(Stage::exec));   // never reached, and never into the parent's code
@@ -118,7 +118,7 @@ Result<Spawned> spawn_worker(const Prepared& prepared, const Descriptors& descri
     given.stub = stub_pidfd;
     birth.by_helper = prepared.plan.without_root;
     if (birth.by_helper) return start(prepared, given, enter_as_worker, birth);
-    const BirthInside inside = TRY(BirthInside::enter(stub_pidfd, prepared.own_pid_namespace));
+    const PidNamespaceScope inside = TRY(PidNamespaceScope::enter(stub_pidfd, prepared.own_pid_namespace));
     return start(prepared, given, enter_as_worker, birth);
 }
 

@@ -26,12 +26,12 @@ Result<Fd> open_mount_namespace(int child_pid) {
     return open_namespace(path.c_str());
 }
 
-Result<BirthInside> BirthInside::enter(int pidfd, const Fd& own_pid_namespace) {
+Result<PidNamespaceScope> PidNamespaceScope::enter(int pidfd, const Fd& own_pid_namespace) {
     if (::setns(pidfd, CLONE_NEWPID) != 0) return failure("setns(CLONE_NEWPID)");
-    return BirthInside(own_pid_namespace.get());
+    return PidNamespaceScope(own_pid_namespace.get());
 }
 
-BirthInside::~BirthInside() {
+PidNamespaceScope::~PidNamespaceScope() {
     if (back_ >= 0 && ::setns(back_, CLONE_NEWPID) != 0) std::abort();
 }
 

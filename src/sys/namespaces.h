@@ -14,18 +14,18 @@ Result<Fd> open_mount_namespace(int child_pid);
 
 // While it lives, children are born in the pid namespace of `pidfd`'s process. Nothing else changes for this process.
 // Going back must work: a parent that lost its own pid namespace could never fork for itself again, so it aborts.
-class BirthInside {
+class PidNamespaceScope {
 public:
     // Errors: EPERM (needs CAP_SYS_ADMIN, and CAP_SYS_PTRACE for a process of another uid), ESRCH.
-    static Result<BirthInside> enter(int pidfd, const Fd& own_pid_namespace);
-    ~BirthInside();
-    BirthInside(BirthInside&& other) noexcept : back_(other.back_) { other.back_ = -1; }
-    BirthInside(const BirthInside&) = delete;
-    BirthInside& operator=(const BirthInside&) = delete;
-    BirthInside& operator=(BirthInside&&) = delete;
+    static Result<PidNamespaceScope> enter(int pidfd, const Fd& own_pid_namespace);
+    ~PidNamespaceScope();
+    PidNamespaceScope(PidNamespaceScope&& other) noexcept : back_(other.back_) { other.back_ = -1; }
+    PidNamespaceScope(const PidNamespaceScope&) = delete;
+    PidNamespaceScope& operator=(const PidNamespaceScope&) = delete;
+    PidNamespaceScope& operator=(PidNamespaceScope&&) = delete;
 
 private:
-    explicit BirthInside(int back) : back_(back) {}
+    explicit PidNamespaceScope(int back) : back_(back) {}
     int back_;
 };
 

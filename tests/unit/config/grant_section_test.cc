@@ -18,7 +18,7 @@ TEST_CASE("a grant to read covers the one file that it names") {
     CHECK_EQ(site.rights, Operations{Operation::read});
     CHECK_EQ(site.path, "/srv/www");
     CHECK_EQ(site.as, As::worker);
-    CHECK_EQ(site.owner, Owner::nobody_in_particular);
+    CHECK_EQ(site.owner, Owner::unset);
     CHECK_EQ(site.mode, 0);
     CHECK_EQ(site.origin, "w.toml:4");
 }

@@ -35,7 +35,7 @@ TEST_CASE("children are born inside while it lasts, and at home afterwards") {
     }
     const std::string home = children_born_in();
     {
-        const auto inside = BirthInside::enter(init->pidfd.get(), *own);
+        const auto inside = PidNamespaceScope::enter(init->pidfd.get(), *own);
         REQUIRE(inside);
         CHECK(children_born_in() != home);
     }
@@ -43,7 +43,7 @@ TEST_CASE("children are born inside while it lasts, and at home afterwards") {
     CHECK(send_signal(init->pidfd.get(), SIGKILL));
     CHECK(ended_within(init->pidfd.get(), 10'000));
     CHECK(reap(init->pidfd.get()));
-    const auto gone = BirthInside::enter(init->pidfd.get(), *own);
+    const auto gone = PidNamespaceScope::enter(init->pidfd.get(), *own);
     CHECK_FALSE(gone);
     CHECK(children_born_in() == home);
 }
