@@ -35,8 +35,8 @@ namespace {
 // The sizes of a question and an answer in protocol version 1, so that the kernel copies as much.
 constexpr std::size_t question_size = 80;
 constexpr std::size_t answer_size = 56;
-constexpr std::size_t most_data = 4096;
-constexpr std::size_t most_fds = 4;
+constexpr std::size_t max_data = 4096;
+constexpr std::size_t max_fds = 4;
 
 struct Question {
     Kind kind{};
@@ -47,12 +47,12 @@ struct Answer {
     int error = 0;
     std::uint32_t size = 0;   // of the data behind this
     char rest[answer_size - 8]{};
-    char data[most_data];
+    char data[max_data];
 };
 
 // What an operation gives.
 struct Done {
-    std::array<Fd, most_fds> fds;
+    std::array<Fd, max_fds> fds;
     std::size_t count = 0;
     std::size_t size = 0;   // bytes in the answer's data
 
@@ -193,7 +193,7 @@ private:
 
     bool readlink(Done& done, char* data) {
         const Fd link = open_below(kind_link, O_PATH | O_NOFOLLOW, RESOLVE_CACHED);
-        const ssize_t size = link ? ::readlinkat(link.get(), "", data, most_data) : -1;
+        const ssize_t size = link ? ::readlinkat(link.get(), "", data, max_data) : -1;
         done.size = size > 0 ? static_cast<std::size_t>(size) : 0;
         return size > 0;
     }
@@ -316,7 +316,7 @@ private:
     static bool lookup(Done& done, char* data) {
         const passwd* user = ::getpwnam("root");
         if (user == nullptr) return false;
-        done.size = static_cast<std::size_t>(std::snprintf(data, most_data, "%s:x:%u:%u:%s:%s:%s\n", user->pw_name, user->pw_uid,
+        done.size = static_cast<std::size_t>(std::snprintf(data, max_data, "%s:x:%u:%u:%s:%s:%s\n", user->pw_name, user->pw_uid,
                                                            user->pw_gid, user->pw_gecos, user->pw_dir, user->pw_shell));
         return true;
     }
@@ -329,7 +329,7 @@ private:
 
     bool sysctl_read(Done& done, char* data) {
         const Fd key = open_key(O_RDONLY);
-        const ssize_t size = key ? ::read(key.get(), data, most_data) : -1;
+        const ssize_t size = key ? ::read(key.get(), data, max_data) : -1;
         value_.assign(data, size > 0 ? static_cast<std::size_t>(size) : 0);
         done.size = value_.size();
         return size > 0;
@@ -375,7 +375,7 @@ private:
     bool root_ = true;
 };
 
-alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int) * most_fds)];
+alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int) * max_fds)];
 
 // The first descriptor that came, if one did; false without credentials.
 bool read_control(msghdr& message, Fd& received) {

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t itself = O_PATH | O_NOFOLLOW;   // with NO_SYMLINKS: a symlink at the end is what is looked up
 constexpr std::uint32_t permission_bits = 0777;
-constexpr std::size_t most_listed = 16 << 20;           // bytes of a list
+constexpr std::size_t max_listed = 16 << 20;           // bytes of a list
 
 // A symlink is never followed, so IN_DONT_FOLLOW asks for what is done anyway. Not taken: IN_MASK_ADD and IN_MASK_CREATE are about
 // a watch that is there already, and each descriptor that is lent has one.
@@ -95,7 +95,7 @@ Result<std::uint64_t> write_list(const Task& task, int directory, int memory) {
         if (size == 0) return total;
         const std::size_t used = rewrite(std::span(entries).first(static_cast<std::size_t>(size)), names.data());
         total += used;
-        if (total > most_listed) return failure(EOVERFLOW, "listing a directory");
+        if (total > max_listed) return failure(EOVERFLOW, "listing a directory");
         if (!has_memory_for(task, total)) return failure(EDQUOT, "listing a directory");
         const ssize_t written = ::write(memory, names.data(), used);
         if (written != static_cast<ssize_t>(used)) return failure(written < 0 ? errno : ENOSPC, "write");

@@ -17,7 +17,7 @@
 namespace warder::broker {
 namespace {
 
-constexpr std::size_t most_read = 4096;   // bytes of a key's value
+constexpr std::size_t max_read = 4096;   // bytes of a key's value
 
 // ---- Devices ----
 
@@ -110,11 +110,11 @@ Performed open_device(const Task& task, Texts& texts) {
 Performed read_sysctl(const Task& task, Texts& texts) {
     auto key = find_key(task, O_RDONLY);
     if (!key) return std::move(key.error());
-    WARDER_UNINITIALIZED std::array<char, most_read + 1> value;
+    WARDER_UNINITIALIZED std::array<char, max_read + 1> value;
     const ssize_t size = ::read(key->get(), value.data(), value.size());
     if (size < 0) return failed(errno);
     std::string_view text(value.data(), static_cast<std::size_t>(size));
-    if (text.size() > most_read) return failed(EFBIG);
+    if (text.size() > max_read) return failed(EFBIG);
     if (text.ends_with('\n')) text.remove_suffix(1);
     return told(texts, text, text.size());
 }

@@ -117,9 +117,9 @@ private:
     const Resource& resource_;
 };
 
-constexpr std::int64_t most_weight = 10'000;
-constexpr std::int64_t most_tasks = 4'194'304;   // the kernel's PID_MAX_LIMIT
-constexpr std::int64_t most_operations = 4'294'967'295;
+constexpr std::int64_t max_weight = 10'000;
+constexpr std::int64_t max_tasks = 4'194'304;   // the kernel's PID_MAX_LIMIT
+constexpr std::int64_t max_operations = 4'294'967'295;
 
 class GroupReader {
 public:
@@ -131,10 +131,10 @@ public:
         read_size("memory_swap_max", 0);
         refuse_high_above_max();
         read_share();
-        read_number("cpu_weight", "cpu.weight", "", 1, most_weight);
-        read_number("io_weight", "io.weight", "default ", 1, most_weight);
+        read_number("cpu_weight", "cpu.weight", "", 1, max_weight);
+        read_number("io_weight", "io.weight", "default ", 1, max_weight);
         read_devices();
-        read_number("pids_max", "pids.max", "", 1, most_tasks);
+        read_number("pids_max", "pids.max", "", 1, max_tasks);
     }
 
 private:
@@ -237,7 +237,7 @@ private:
 
     static void read_count(Section& table, std::string_view key, std::string_view word, std::string& into) {
         std::int64_t value = 0;
-        table.number(key, value, 1, most_operations);
+        table.number(key, value, 1, max_operations);
         if (value != 0) append(into, word, static_cast<std::uint64_t>(value));
     }
 

@@ -37,7 +37,7 @@ struct ParserStuck {};
 namespace warder::config {
 namespace {
 
-constexpr std::uint32_t most_dots = 32;   // in one key; toml++ walks and frees dotted tables by recursion
+constexpr std::uint32_t max_dots = 32;   // in one key; toml++ walks and frees dotted tables by recursion
 
 // Follows the text just so far that dots outside strings and comments can be counted.
 class DotCounter {
@@ -47,7 +47,7 @@ public:
         while (!text.empty()) {
             const Place place = here_;
             text.remove_prefix(quote_.empty() ? outside(text) : inside(text));
-            if (dots_ > most_dots) return place;
+            if (dots_ > max_dots) return place;
         }
         return std::nullopt;
     }
@@ -204,7 +204,7 @@ std::optional<Node> read_toml(const Source& source, Complaints& complaints) {
     std::string_view text = source.text;
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     if (const auto deep = DotCounter().first_too_deep(text)) {
-        complaints.error(*deep, "a key of more than " + std::to_string(most_dots) + " parts");
+        complaints.error(*deep, "a key of more than " + std::to_string(max_dots) + " parts");
         return std::nullopt;
     }
     Reading reading = attempt_toml(text);

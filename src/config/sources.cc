@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::size_t largest_file = 16U << 20;    // bytes: a config is read whole into memory
 constexpr std::size_t largest_sum = 64U << 20;
-constexpr std::size_t most_files = 4096;
+constexpr std::size_t max_files = 4096;
 constexpr int dies_within_ms = 100;
 
 // ---- What the child says ----
@@ -205,8 +205,8 @@ private:
         while (const dirent* entry = ::readdir(listing)) {
             const std::string name = entry->d_name;
             if (name[0] != '.' && name.size() > ending.size() && name.ends_with(ending)) names.push_back(name);
-            if (names.size() > most_files) {
-                unreadable(path, "it has more than " + std::to_string(most_files) + " files");
+            if (names.size() > max_files) {
+                unreadable(path, "it has more than " + std::to_string(max_files) + " files");
                 return {};
             }
         }

@@ -10,7 +10,7 @@ namespace {
 using sandbox::IdRange;
 using sandbox::own_id;
 
-constexpr std::size_t most_ranges = 340;   // the kernel's (user_namespaces(7))
+constexpr std::size_t max_ranges = 340;   // the kernel's (user_namespaces(7))
 constexpr const char* example = "write it like [\"0:self:1\", \"1:100000:65536\"]";
 
 // Where a range begins, and where it ends.
@@ -59,7 +59,7 @@ public:
             else if (!range) error(item, quoted(item.text) + " is no range of numbers, inside:outside:count", example);
             else if (may_be_mapped(item, *range, into)) into.push_back(*range);
         }
-        if (list->items.empty() || list->items.size() > most_ranges) error(*list, quoted(key) + " has from 1 to 340 ranges", example);
+        if (list->items.empty() || list->items.size() > max_ranges) error(*list, quoted(key) + " has from 1 to 340 ranges", example);
     }
 
 private:

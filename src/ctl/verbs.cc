@@ -26,7 +26,7 @@ using protocol::Verb;
 
 constexpr int answer_time = 10'000;       // milliseconds for what warderd answers at once
 constexpr int reload_time = 120'000;      // it starts what is new, one after the other, before it answers
-constexpr std::size_t most_asked = 64;    // commands on their way at once: more would fill both directions
+constexpr std::size_t max_asked = 64;    // commands on their way at once: more would fill both directions
 
 int said_error = 0;   // errno of the first write to standard output that failed
 
@@ -192,7 +192,7 @@ int change_lives(const Options& options, const Voice& voice) {
     int worst = exit_done;
     std::size_t asked = 0;
     for (std::size_t answered = 0; answered < options.workers.size(); ++answered) {
-        for (; asked < options.workers.size() && asked - answered < most_asked; ++asked) {
+        for (; asked < options.workers.size() && asked - answered < max_asked; ++asked) {
             command.worker = options.workers[asked];
             const auto sent = connection->send(static_cast<RequestId>(asked + 1), command);
             if (!sent) return no_answer(options, voice, sent.error());

@@ -7,7 +7,7 @@
 namespace warder::daemon {
 namespace {
 
-constexpr std::size_t most_reasons = 4;
+constexpr std::size_t max_reasons = 4;
 constexpr std::uint32_t first_free_port = 1024;
 
 void add_always(Needs& needs) {
@@ -121,7 +121,7 @@ void Needs::add(int capability, std::string reason) {
     const auto at = std::ranges::lower_bound(needs_, capability, {}, &Need::capability);
     if (at == needs_.end() || at->capability != capability) {
         needs_.insert(at, {capability, {std::move(reason)}});
-    } else if (at->reasons.size() < most_reasons) {
+    } else if (at->reasons.size() < max_reasons) {
         at->reasons.push_back(std::move(reason));
     }
 }

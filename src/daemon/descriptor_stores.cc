@@ -11,7 +11,7 @@ namespace warder::daemon {
 namespace {
 
 // Several grants of this kind are one store.
-std::uint32_t most_of(const std::vector<policy::Grant>& grants) {
+std::uint32_t max_of(const std::vector<policy::Grant>& grants) {
     std::uint32_t most = 0;
     for (const auto& grant : grants) {
         if (grant.kind == policy::Kind::store) most += grant.most;
@@ -24,7 +24,7 @@ constexpr std::string_view taken_away = "grants that may have lent what it kept 
 }  // namespace
 
 void DescriptorStores::admit(WorkerId id, const std::string& name, uid_t uid, gid_t gid, const std::vector<policy::Grant>& grants) {
-    const std::uint32_t most = most_of(grants);
+    const std::uint32_t most = max_of(grants);
     if (most == 0) return dismiss(id);
     Place& place = places_[number(id)];
     const bool another_user = place.descriptor_store && (place.uid != uid || place.gid != gid);

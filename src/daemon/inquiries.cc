@@ -23,9 +23,9 @@ namespace {
 constexpr std::size_t piece = 64 * 1024;         // bytes read in one turn
 constexpr int lowered = 10;                      // niceness
 #if defined(__SANITIZE_ADDRESS__)
-constexpr rlim_t most_memory = RLIM_INFINITY;    // what the sanitizer maps for itself counts as data
+constexpr rlim_t max_memory = RLIM_INFINITY;    // what the sanitizer maps for itself counts as data
 #else
-constexpr rlim_t most_memory = 512UL << 20;      // bytes of data, with what it was forked with
+constexpr rlim_t max_memory = 512UL << 20;      // bytes of data, with what it was forked with
 #endif
 
 // To look at the tables of other users' processes.
@@ -49,7 +49,7 @@ void confine(rlim_t seconds) {
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     const rlimit no_files{0, 0};
     const rlimit time{seconds, seconds};
-    const rlimit memory{most_memory, most_memory};
+    const rlimit memory{max_memory, max_memory};
     ::setrlimit(RLIMIT_FSIZE, &no_files);
     ::setrlimit(RLIMIT_CORE, &no_files);
     ::setrlimit(RLIMIT_CPU, &time);
@@ -121,7 +121,7 @@ void Inquiries::read_some(Inquiry& inquiry) {
     const ssize_t size = ::read(inquiry.output.get(), buffer, sizeof buffer);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size > 0) inquiry.text.append(buffer, static_cast<std::size_t>(size));
-    if (inquiry.text.size() > most_text) return fail(inquiry, EFBIG, "the answer is longer than 8MiB: ask about one worker");
+    if (inquiry.text.size() > max_text) return fail(inquiry, EFBIG, "the answer is longer than 8MiB: ask about one worker");
     if (size > 0) return;
     int error = 0;
     if (size < 0 || inquiry.text.size() < sizeof error) return fail(inquiry, EIO, "the process that was to answer said nothing");

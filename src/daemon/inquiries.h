@@ -16,7 +16,7 @@ namespace warder::daemon {
 class Inquiries {
 public:
     static constexpr std::size_t max_concurrent = 4;
-    static constexpr std::size_t most_text = 8UL << 20;              // bytes of an answer
+    static constexpr std::size_t max_text = 8UL << 20;              // bytes of an answer
     static constexpr Duration deadline = std::chrono::seconds(5);
 
     using Done = std::function<void(const control::Ticket&, control::Reported)>;

@@ -9,8 +9,8 @@
 namespace warder::daemon {
 namespace {
 
-constexpr int most_on_their_way = 16;
-constexpr std::size_t most_former = 4;   // pipes of runs that are over, of one worker
+constexpr int max_on_their_way = 16;
+constexpr std::size_t max_former = 4;   // pipes of runs that are over, of one worker
 
 // Limits of a log as one number, in the event that carries its pipe: bytes of a file below, files to keep in the top 16 bits.
 std::uint64_t pack(const config::Logging& limits) {
@@ -53,7 +53,7 @@ Result<Fd> LogPipes::renew(const std::string& name) {
         return ::ioctl(reader.fd.get(), FIONREAD, &left) == 0 && left == 0;
     };
     std::erase_if(pipe.former, is_empty);
-    if (pipe.former.size() < most_former) {
+    if (pipe.former.size() < max_former) {
         Pipe next;
         TRY(open(next));
         Reader last = std::exchange(pipe.reader, std::move(next.reader));
@@ -96,7 +96,7 @@ LogPipes::Sent LogPipes::send_all(broker::Broker& broker, const std::string& nam
 
 LogPipes::Sent LogPipes::send(broker::Broker& broker, const std::string& name, const Pipe& pipe, Reader& reader) {
     if (reader.delivered) return Sent::yes;
-    if (on_their_way_ == most_on_their_way) return Sent::later;
+    if (on_their_way_ == max_on_their_way) return Sent::later;
     const protocol::Event event{name, pack(pipe.limits), 1};
     const auto sent = broker.send_event(keeper_, protocol::Type::channel, event, reader.fd.get());
     if (!sent) return sent.error().number == EAGAIN ? Sent::full : Sent::later;

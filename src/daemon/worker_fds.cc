@@ -17,7 +17,7 @@
 namespace warder::daemon {
 namespace {
 
-constexpr std::size_t most_descriptors = 64 * 1024;   // looked at
+constexpr std::size_t max_descriptors = 64 * 1024;   // looked at
 
 struct TableEntry {
     int number = -1;
@@ -61,7 +61,7 @@ std::optional<Table> table_of(pid_t pid, std::span<const broker::Lent> lent) {
         const char* const name = entry->d_name;
         TableEntry one;
         if (std::from_chars(name, name + std::strlen(name), one.number).ec != std::errc{}) continue;
-        if (++looked_at > most_descriptors) {
+        if (++looked_at > max_descriptors) {
             table.whole = false;
             break;
         }

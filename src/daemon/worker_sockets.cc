@@ -17,10 +17,10 @@ namespace warder::daemon {
 namespace {
 
 // However many sockets there are, whoever asks is answered soon.
-constexpr std::size_t most_of_process = 1024;          // descriptors looked at
-constexpr std::size_t most_processes = 32;             // of one worker
-constexpr std::size_t most_examined = 20'000;          // of the kernel's tables
-constexpr std::size_t most_of_proc = 256 * 1024;       // bytes of /proc/PID/net/unix
+constexpr std::size_t max_of_process = 1024;          // descriptors looked at
+constexpr std::size_t max_processes = 32;             // of one worker
+constexpr std::size_t max_examined = 20'000;          // of the kernel's tables
+constexpr std::size_t max_of_proc = 256 * 1024;       // bytes of /proc/PID/net/unix
 
 struct Entry {
     const SocketHolder* holder = nullptr;   // null: warderd
@@ -60,8 +60,8 @@ public:
 private:
     void look_into_processes() {
         for (const SocketHolder& holder : holders_) {
-            if (holder.processes.size() > most_processes) complete_ = false;
-            for (const pid_t pid : std::span(holder.processes).first(std::min(holder.processes.size(), most_processes))) {
+            if (holder.processes.size() > max_processes) complete_ = false;
+            for (const pid_t pid : std::span(holder.processes).first(std::min(holder.processes.size(), max_processes))) {
                 look_into(&holder, pid);
             }
         }
@@ -73,7 +73,7 @@ private:
         if (!directory) return;
         std::size_t looked_at = 0;
         while (const dirent* entry = ::readdir(directory.get())) {
-            if (holder != nullptr && ++looked_at > most_of_process) {
+            if (holder != nullptr && ++looked_at > max_of_process) {
                 complete_ = false;
                 return;
             }
@@ -103,7 +103,7 @@ private:
                 }
                 return unknown > 0;
             },
-            most_examined);
+            max_examined);
         complete_ = complete_ && complete && *complete;
     }
 
@@ -116,7 +116,7 @@ private:
             std::array<char, 64> link{};
             const ssize_t size = ::readlink((process + "/ns/net").c_str(), link.data(), link.size());
             if (size <= 0 || !asked.emplace(std::string(link.data(), static_cast<std::size_t>(size)), true).second) continue;
-            const auto text = read_file(process + "/net/unix", most_of_proc);
+            const auto text = read_file(process + "/net/unix", max_of_proc);
             if (text) take_unix(*text);
             else complete_ = complete_ && text.error().number != EFBIG;
         }

@@ -23,8 +23,8 @@ constexpr int exit_usage = 2;
 constexpr int exit_not_run = 127;
 
 constexpr int first_passed = 3;
-constexpr std::size_t most_passed = 64;
-constexpr int above_all_passed = first_passed + static_cast<int>(most_passed);
+constexpr std::size_t max_passed = 64;
+constexpr int above_all_passed = first_passed + static_cast<int>(max_passed);
 
 struct Task {
     bool nginx = false;
@@ -39,7 +39,7 @@ bool read_task(char** words, Task& task) {
     }
     if (*words == nullptr || words[1] == nullptr) return false;
     task.program = words + 1;
-    return !task.grants.empty() && task.grants.size() <= most_passed;
+    return !task.grants.empty() && task.grants.size() <= max_passed;
 }
 
 int failed(const std::string& what, const char* why) {

@@ -30,7 +30,7 @@ void LogFile::set_limits(Limits limits) {
     if (limits == limits_) return;
     limits_ = limits;
     rotate_at_ = limits.max_size;
-    rotated_ = most_kept;
+    rotated_ = max_kept;
     tidy_ = false;
 }
 
@@ -103,7 +103,7 @@ bool LogFile::shift_rotated() {
 
 void LogFile::remove_beyond() {
     tidy_ = true;
-    for (std::uint32_t number = limits_.keep + 1; number <= most_kept; ++number) {
+    for (std::uint32_t number = limits_.keep + 1; number <= max_kept; ++number) {
         if (warder_unlink(connection_, grant, rotated_name(place_.file, number).c_str()) != 0) return;
     }
 }

@@ -54,7 +54,7 @@ private:
     bool out_of_descriptors_ = false;
     std::uint64_t size_ = 0;               // as it was at the last look
     std::uint64_t rotate_at_ = Limits{}.max_size;   // bytes; more than that after a rotation that failed
-    std::uint32_t rotated_ = most_kept;    // how many rotated files there may be; most_kept until one rotation has looked
+    std::uint32_t rotated_ = max_kept;    // how many rotated files there may be; max_kept until one rotation has looked
     bool tidy_ = false;                    // nothing is left of a time when more were kept
     std::uint64_t lost_ = 0;               // lines
     int why_lost_ = 0;                     // errno

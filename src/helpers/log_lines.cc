@@ -34,7 +34,7 @@ std::string timestamp(std::int64_t nanoseconds) {
 
 Limits unpack_limits(std::uint64_t value) {
     const auto keep = static_cast<std::uint32_t>(value >> 48);
-    return {value & ((std::uint64_t{1} << 48) - 1), std::min(keep, most_kept)};
+    return {value & ((std::uint64_t{1} << 48) - 1), std::min(keep, max_kept)};
 }
 
 std::optional<Place> place_of(std::string_view name) {

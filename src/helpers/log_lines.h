@@ -12,7 +12,7 @@
 namespace warder::helpers {
 
 inline constexpr std::size_t longest_line = 16 * 1024;   // bytes; a longer line becomes several
-inline constexpr std::uint32_t most_kept = 999;          // rotated files
+inline constexpr std::uint32_t max_kept = 999;          // rotated files
 
 // "2026-01-31T12:00:00.123456Z" from nanoseconds since 1970.
 std::string timestamp(std::int64_t nanoseconds);

@@ -27,9 +27,9 @@
 
 namespace {
 
-constexpr std::size_t most_threads = 64;   // begun when there is a name for one more
-constexpr std::size_t most_waiting = 4096;
-constexpr std::size_t most_addresses = 16;
+constexpr std::size_t max_threads = 64;   // begun when there is a name for one more
+constexpr std::size_t max_waiting = 4096;
+constexpr std::size_t max_addresses = 16;
 constexpr std::size_t answer_buffer = 64 * 1024;   // of the C library's functions that end in _r
 
 struct Question {
@@ -76,7 +76,7 @@ Finding find_host(const std::string& name) {
     if (code != 0) return {errno_of_lookup(code), {}};
     Finding found;
     std::size_t count = 0;
-    for (const addrinfo* one = list; one != nullptr && count < most_addresses; one = one->ai_next) {
+    for (const addrinfo* one = list; one != nullptr && count < max_addresses; one = one->ai_next) {
         if (one->ai_family != AF_INET && one->ai_family != AF_INET6) continue;
         found.text += text_of(*one) + "\n";
         ++count;
@@ -176,7 +176,7 @@ public:
     enum class Put { taken, needs_a_thread, too_many };
     Put put(Question question) {
         const std::lock_guard lock(mutex_);
-        if (waiting_.size() >= most_waiting) return Put::too_many;
+        if (waiting_.size() >= max_waiting) return Put::too_many;
         waiting_.push_back(std::move(question));
         some_.notify_one();
         return waiting_.size() > idle_ ? Put::needs_a_thread : Put::taken;
@@ -216,7 +216,7 @@ public:
         const std::uint64_t number = question.number;
         const auto put = questions_.put(std::move(question));
         if (put == Questions::Put::too_many) (void)warder_found(connection_, number, EAGAIN, "");
-        if (put == Questions::Put::needs_a_thread && begun_ < most_threads) begin_one();
+        if (put == Questions::Put::needs_a_thread && begun_ < max_threads) begin_one();
     }
 
 private:

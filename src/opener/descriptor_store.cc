@@ -10,7 +10,7 @@ namespace {
 
 using namespace descriptor_store_wire;
 
-constexpr std::uint32_t most_unanswered = 4;   // sockets that lie in the queue of one that hangs
+constexpr std::uint32_t max_unanswered = 4;   // sockets that lie in the queue of one that hangs
 constexpr int patience_ms = 20;
 
 const char* in_words(Fault fault) {
@@ -55,7 +55,7 @@ Result<void> DescriptorStore::tell(const Order& order, std::span<const int> fds)
 }
 
 Result<Fd> DescriptorStore::adopt() {
-    if (life_ - adopted_ >= most_unanswered) return failure(EAGAIN, "the descriptor store hangs");
+    if (life_ - adopted_ >= max_unanswered) return failure(EAGAIN, "the descriptor store hangs");
     ChannelPair pair = TRY(make_channel_pair());
     const int end = pair.ours.get();
     Order order{.kind = Kind::adopt, .life = life_ + 1, .most = most_};
@@ -86,7 +86,7 @@ DescriptorStore::News DescriptorStore::hear() {
         violation_ = in_words(report.fault);
         return News::violated;
     }
-    if (report.kind != Kind::held || report.entries > most_names_told) return News::nothing;
+    if (report.kind != Kind::held || report.entries > max_names_told) return News::nothing;
     adopted_ = std::min(report.life, life_);
     take_list(report, reader.left());
     return News::changed;

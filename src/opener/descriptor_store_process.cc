@@ -142,7 +142,7 @@ private:
         Writer writer(outgoing_);
         Report head{.kind = Kind::held, .life = life_, .fault = Fault::none, .names = static_cast<std::uint32_t>(kept_.size()),
                     .total = total_, .entries = 0, .refused = refused_, .strays = strays_};
-        head.entries = std::min<std::uint32_t>(head.names, most_names_told);
+        head.entries = std::min<std::uint32_t>(head.names, max_names_told);
         writer.put(head);
         for (const auto& kept : std::span(kept_).first(head.entries)) {
             Entry entry;
@@ -294,7 +294,7 @@ private:
     std::array<std::byte, max_message> incoming_;
     std::array<std::byte, max_message> outgoing_;
 };
-static_assert(sizeof(Report) + most_names_told * sizeof(Entry) <= max_message);
+static_assert(sizeof(Report) + max_names_told * sizeof(Entry) <= max_message);
 
 // What a descriptor store needs: to receive, to send, to wait, memory and the time. It opens nothing, and can signal nobody.
 Result<seccomp::Program> few_calls() {

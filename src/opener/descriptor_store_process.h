@@ -28,7 +28,7 @@ struct Order {
     std::uint32_t gid = 65534;
 };
 
-inline constexpr std::size_t most_names_told = 512;
+inline constexpr std::size_t max_names_told = 512;
 inline constexpr std::size_t name_room = 64;
 
 // From the descriptor store, at most ten times a second: `entries` of these follow.

@@ -14,7 +14,7 @@ namespace {
 // there already, and each descriptor that is lent has its one.
 constexpr std::uint64_t watch_events = 0x87000fff;
 constexpr std::uint64_t last_signal = 64;
-constexpr std::uint64_t most_addresses = 16;    // of one name that may be tried
+constexpr std::uint64_t max_addresses = 16;    // of one name that may be tried
 
 Decision deny(Reason reason, GrantId grant = GrantId::none) { return {Verdict::deny, reason, grant, {}, {}, {}}; }
 
@@ -47,7 +47,7 @@ bool argument_fits(Operation operation, std::uint64_t argument) {
         case Operation::narrow: return true;
         case Operation::watch: return (argument & ~watch_events) == 0;
         case Operation::signal: return argument >= 1 && argument <= last_signal;
-        case Operation::connect: return argument < most_addresses;
+        case Operation::connect: return argument < max_addresses;
         default: return argument == 0;
     }
 }

@@ -8,10 +8,10 @@
 namespace warder::sandbox::elf {
 namespace {
 
-constexpr std::size_t most_segments = 128;
-constexpr std::size_t most_entries = 4096;
-constexpr std::size_t most_strings = 256;
-constexpr std::size_t most_text = 4095;
+constexpr std::size_t max_segments = 128;
+constexpr std::size_t max_entries = 4096;
+constexpr std::size_t max_strings = 256;
+constexpr std::size_t max_text = 4095;
 
 // ---- ELF ----
 
@@ -57,7 +57,7 @@ bool Decoder::read_header() {
 }
 
 bool Decoder::read_segments() {
-    if (header_.e_phnum > most_segments || (header_.e_phnum != 0 && header_.e_phentsize != sizeof(Elf64_Phdr))) return false;
+    if (header_.e_phnum > max_segments || (header_.e_phnum != 0 && header_.e_phentsize != sizeof(Elf64_Phdr))) return false;
     segments_.resize(header_.e_phnum);
     const std::size_t size = segments_.size() * sizeof(Elf64_Phdr);
     return size == 0 || read_(header_.e_phoff, segments_.data(), size);
@@ -71,7 +71,7 @@ void Decoder::read_loader() {
 void Decoder::read_dynamic() {
     const auto found = std::ranges::find(segments_, std::uint32_t{PT_DYNAMIC}, &Elf64_Phdr::p_type);
     if (found == segments_.end()) return;
-    const std::uint64_t count = std::min<std::uint64_t>(found->p_filesz / sizeof(Elf64_Dyn), most_entries);
+    const std::uint64_t count = std::min<std::uint64_t>(found->p_filesz / sizeof(Elf64_Dyn), max_entries);
     for (std::uint64_t i = 0; i < count; ++i) {
         Elf64_Dyn entry;
         std::uint64_t offset = 0;
@@ -84,7 +84,7 @@ void Decoder::read_dynamic() {
 
 void Decoder::note(const Elf64_Dyn& entry) {
     const auto add = [&](std::vector<std::uint64_t>& to) {
-        if (to.size() < most_strings) to.push_back(entry.d_un.d_val);
+        if (to.size() < max_strings) to.push_back(entry.d_un.d_val);
     };
     switch (entry.d_tag) {
         case DT_NEEDED: return add(needed_);
@@ -123,7 +123,7 @@ std::optional<std::uint64_t> Decoder::offset_of(std::uint64_t address, std::uint
 std::optional<std::string> Decoder::text_at(std::uint64_t offset, std::uint64_t room) const {
     std::string text;
     char piece[64];
-    while (text.size() < room && text.size() <= most_text) {
+    while (text.size() < room && text.size() <= max_text) {
         std::uint64_t at = 0;
         const std::size_t size = std::min<std::uint64_t>(room - text.size(), sizeof piece);
         if (__builtin_add_overflow(offset, text.size(), &at) || !read_(at, piece, size)) return std::nullopt;
@@ -144,7 +144,7 @@ std::vector<std::string> Decoder::directories(const std::vector<std::uint64_t>& 
     std::vector<std::string> all;
     for (const auto index : indices) {
         const std::string text = named(index).value_or("");
-        for (std::size_t at = 0; at < text.size() && all.size() < most_strings;) {
+        for (std::size_t at = 0; at < text.size() && all.size() < max_strings;) {
             const std::size_t end = std::min(text.find(':', at), text.size());
             if (end > at) all.push_back(text.substr(at, end - at));
             at = end + 1;
@@ -194,7 +194,7 @@ std::string_view newer_part(std::string_view cache) {
 
 std::optional<std::string_view> text_in(std::string_view cache, std::uint32_t offset) {
     if (offset >= cache.size()) return std::nullopt;
-    const std::string_view rest = cache.substr(offset, most_text + 1);
+    const std::string_view rest = cache.substr(offset, max_text + 1);
     const std::size_t end = rest.find('\0');
     return end == rest.npos ? std::nullopt : std::optional(rest.substr(0, end));
 }
@@ -210,7 +210,7 @@ std::vector<std::string> find_in_cache(std::string_view cache, std::string_view 
     CacheHead head;
     std::memcpy(&head, part.data(), sizeof head);
     const std::size_t count = std::min<std::size_t>(head.count, (part.size() - sizeof head) / sizeof(CacheEntry));
-    for (std::size_t i = 0; i < count && paths.size() < most_strings; ++i) {
+    for (std::size_t i = 0; i < count && paths.size() < max_strings; ++i) {
         CacheEntry entry;
         std::memcpy(&entry, part.data() + sizeof head + i * sizeof entry, sizeof entry);
         if (text_in(part, entry.name) != name) continue;

@@ -13,8 +13,8 @@
 namespace warder::sandbox {
 namespace {
 
-constexpr std::size_t most_libraries = 512;
-constexpr std::size_t most_cache = 16 << 20;
+constexpr std::size_t max_libraries = 512;
+constexpr std::size_t max_cache = 16 << 20;
 
 // Built into loaders, after all else: Debian's, and everybody's.
 std::vector<std::string> last_directories(std::uint16_t machine) {
@@ -39,12 +39,12 @@ std::vector<std::string> library_path_of(const std::vector<std::string>& environ
 class Collector {
 public:
     Collector(const Plan& plan, const MayLook& may, Chain& chain)
-        : plan_(plan), may_(may), chain_(chain), cache_(read_file("/etc/ld.so.cache", most_cache).value_or("")),
+        : plan_(plan), may_(may), chain_(chain), cache_(read_file("/etc/ld.so.cache", max_cache).value_or("")),
           library_path_(library_path_of(plan.environment)) {}
 
     void run() {
         for (const auto& file : chain_.files) waiting_.push_back({file, {}});
-        while (!waiting_.empty() && chain_.libraries.size() < most_libraries) {
+        while (!waiting_.empty() && chain_.libraries.size() < max_libraries) {
             const Object object = std::move(waiting_.back());
             waiting_.pop_back();
             look_at_needs(object);
@@ -111,7 +111,7 @@ private:
     }
 
     void add(const std::string& path, const std::vector<std::string>& inherited) {
-        if (chain_.libraries.size() >= most_libraries || !known_.insert(path).second) return;
+        if (chain_.libraries.size() >= max_libraries || !known_.insert(path).second) return;
         const std::string end = follow_links(path, plan_, may_, chain_.links);
         chain_.libraries.push_back(path);
         if (end != path && known_.insert(end).second) chain_.libraries.push_back(end);

@@ -34,7 +34,7 @@ constexpr const char* could_not = "could not be made part of the sandbox";
 constexpr const char* foreign_link =
     "is reached through a symlink that is not root's and leads to what is not its owner's: name the place, or chown -h root the symlink";
 constexpr const char* link_in_bind = "lies behind a symlink in a tree that is bound: name the place that it leads to";
-constexpr std::uint64_t most_copied = 256ULL << 20;
+constexpr std::uint64_t max_copied = 256ULL << 20;
 
 Failure refuse(Unfit& unfit, std::string item, std::string why, int error) {
     unfit = {std::move(item), std::move(why)};
@@ -450,7 +450,7 @@ Result<void> Layout::make_unreadable(const Chain& chain, Unfit& unfit) {
         struct stat status;
         if (::stat(source.c_str(), &status) != 0) return refuse(unfit, source, "cannot be copied", errno);
         const auto size = static_cast<std::uint64_t>(status.st_size);
-        if (size > most_copied) return refuse(unfit, source, "is too large for a copy in memory, which dumpable = false takes", EFBIG);
+        if (size > max_copied) return refuse(unfit, source, "is too large for a copy in memory, which dumpable = false takes", EFBIG);
         if (hidden(file)) return refuse(unfit, file, "lies below the private /tmp: put it elsewhere for dumpable = false", EINVAL);
         if (overlaid(file)) return refuse(unfit, file, "lies in an overlay: put it elsewhere for dumpable = false", EINVAL);
         const std::string copy = copies_aside + ("/" + std::to_string(tree_.unreadable.size()));

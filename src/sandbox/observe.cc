@@ -21,14 +21,14 @@
 namespace warder::sandbox {
 namespace {
 
-constexpr std::size_t most_text = 256 * 1024;
-constexpr std::size_t most_descriptors = 1024;
+constexpr std::size_t max_text = 256 * 1024;
+constexpr std::size_t max_descriptors = 1024;
 
 std::string read_at(const Fd& directory, const char* name) {
     std::string text;
     const Fd file(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC));
     char buffer[8192];
-    for (ssize_t size = 0; file && text.size() < most_text && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
+    for (ssize_t size = 0; file && text.size() < max_text && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
         text.append(buffer, static_cast<std::size_t>(size));
     }
     return text;
@@ -61,7 +61,7 @@ std::optional<std::vector<int>> descriptors_at(const Fd& process) {
     if (stream == nullptr) return std::nullopt;
     std::vector<int> numbers;
     // The program may have opened any number by now.
-    while (numbers.size() < most_descriptors) {
+    while (numbers.size() < max_descriptors) {
         const dirent* entry = ::readdir(stream);
         if (entry == nullptr) break;
         const std::string_view name = entry->d_name;

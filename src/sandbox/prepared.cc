@@ -101,9 +101,9 @@ bool clean_path(const std::string& path) {
     return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
 }
 
-constexpr std::size_t most_layers = 64;   // whose names fit into a page
+constexpr std::size_t max_layers = 64;   // whose names fit into a page
 
-constexpr unsigned most_cpus = 8192;   // CONFIG_NR_CPUS goes no further
+constexpr unsigned max_cpus = 8192;   // CONFIG_NR_CPUS goes no further
 
 // What makes no sense anywhere.
 Result<void> check_values(const Plan& plan, Unfit& unfit) {
@@ -124,14 +124,14 @@ Result<void> check_values(const Plan& plan, Unfit& unfit) {
     if (plan.uid == static_cast<uid_t>(-1)) return refuse(unfit, "uid", "-1 means \"unchanged\" to the kernel", EINVAL);
     if (plan.gid == static_cast<gid_t>(-1)) return refuse(unfit, "gid", "-1 means \"unchanged\" to the kernel", EINVAL);
     for (const unsigned cpu : plan.cpus) {
-        if (cpu >= most_cpus) return refuse(unfit, "cpus", "no kernel counts that many", EINVAL);
+        if (cpu >= max_cpus) return refuse(unfit, "cpus", "no kernel counts that many", EINVAL);
     }
     for (const auto& one : plan.memory_directories) {
         if (!clean_path(one.target) || one.target == "/") return refuse(unfit, one.target, "is no place for a directory in memory", EINVAL);
     }
     for (const auto& one : plan.overlays) {
         if (!clean_path(one.target) || one.target == "/") return refuse(unfit, one.target, "is no place for an overlay", EINVAL);
-        if (one.lower.empty() || one.lower.size() > most_layers) return refuse(unfit, one.target, "is an overlay of 1 to 64 layers", EINVAL);
+        if (one.lower.empty() || one.lower.size() > max_layers) return refuse(unfit, one.target, "is an overlay of 1 to 64 layers", EINVAL);
         for (const auto& layer : one.lower) {
             if (!clean_path(layer)) return refuse(unfit, layer, "is not an absolute path", EINVAL);
         }
@@ -218,7 +218,7 @@ std::vector<std::string> memory_options_of(const Plan& plan) {
 }
 
 // Of these there may be many in a config, and the kernel counts them all together (pty(7)).
-constexpr int most_ptys = 64;
+constexpr int max_ptys = 64;
 
 std::vector<std::string> memory_targets_of(const Plan& plan) {
     std::vector<std::string> targets;
@@ -479,7 +479,7 @@ Prepared::Prepared(const Plan& from)
       memory_targets(memory_targets_of(from)),
       secrets_options(secrets_options_of(from)),
       secrets_in_memory(secrets_options + ",noswap"),
-      ptys_options("newinstance,ptmxmode=0666,mode=0620,max=" + std::to_string(most_ptys) + ",gid=" + std::to_string(from.gid)),
+      ptys_options("newinstance,ptmxmode=0666,mode=0620,max=" + std::to_string(max_ptys) + ",gid=" + std::to_string(from.gid)),
       inside_uid(from.uid),
       inside_gid(from.gid),
       time_offsets("monotonic " + std::to_string(from.monotonic_offset) + " 0\nboottime " + std::to_string(from.boottime_offset) + " 0\n"),

@@ -19,8 +19,8 @@ namespace warder::sandbox {
 namespace {
 
 // A script's interpreter may be a script, but not for ever.
-constexpr std::size_t most_files = 12;
-constexpr int most_links = 16;
+constexpr std::size_t max_files = 12;
+constexpr int max_links = 16;
 constexpr std::size_t head_size = 4096;
 
 std::string read_at(const Fd& file, std::size_t size, off_t offset) {
@@ -144,7 +144,7 @@ elf::Reader reader_of(const Fd& file) {
 }
 
 std::string follow_links(std::string path, const Plan& plan, const MayLook& may, std::vector<FollowedLink>& links) {
-    for (int i = 0; i < most_links; ++i) {
+    for (int i = 0; i < max_links; ++i) {
         const std::string text = link_text(host_path(path, plan), may);
         if (text.empty()) break;
         links.push_back({path, text});
@@ -158,7 +158,7 @@ namespace {
 // Adds `program` and what it runs with, as far as that is not known yet.
 void follow(const std::string& program, const Plan& plan, const MayLook& may, Chain& chain) {
     std::vector<std::string> waiting{program};
-    const std::size_t most = chain.files.size() + most_files;
+    const std::size_t most = chain.files.size() + max_files;
     const auto known = [&chain](const std::string& path) { return std::ranges::find(chain.files, path) != chain.files.end(); };
     while (!waiting.empty() && chain.files.size() < most) {
         const std::string path = std::move(waiting.back());

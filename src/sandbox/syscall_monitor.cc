@@ -87,7 +87,7 @@ bool SyscallMonitor::hear() {
     if (!received || received->kind != Received::Kind::message) return false;
     Reader reader(received->bytes);
     const auto report = reader.take<Report>();
-    if (!reader.ok() || report.kind != Kind::seen || report.life != life_ || report.entries > most_calls) return false;
+    if (!reader.ok() || report.kind != Kind::seen || report.life != life_ || report.entries > max_calls) return false;
     SeenCalls seen{.list = {}, .others = report.others, .killed = report.killed != 0};
     for (std::uint32_t i = 0; i < report.entries; ++i) {
         const auto entry = reader.take<Entry>();

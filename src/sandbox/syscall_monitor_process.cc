@@ -110,7 +110,7 @@ private:
 
     void obey(const Order& order, Reader& reader, Fd end) {
         if (order.kind == Kind::over && order.life == life_) return let_go();
-        if (order.kind != Kind::adopt || order.length > most_instructions) return;
+        if (order.kind != Kind::adopt || order.length > max_instructions) return;
         seccomp::Program program(order.length);
         for (auto& one : program) one = reader.take<sock_filter>();
         if (!reader.ok()) return;
@@ -205,7 +205,7 @@ private:
         });
         const std::int64_t now = wall_clock_now();
         if (found != seen_.end()) return count(*found, asked, now);
-        if (seen_.size() == most_calls) {
+        if (seen_.size() == max_calls) {
             ++others_;
             return tell_soon(report_at_);
         }
@@ -247,8 +247,8 @@ private:
     std::array<std::byte, max_message> incoming_;
     std::array<std::byte, max_message> outgoing_;
 };
-static_assert(sizeof(Report) + most_calls * sizeof(Entry) <= max_message);
-static_assert(sizeof(Order) + most_instructions * sizeof(sock_filter) <= max_message);
+static_assert(sizeof(Report) + max_calls * sizeof(Entry) <= max_message);
+static_assert(sizeof(Order) + max_instructions * sizeof(sock_filter) <= max_message);
 
 // What a syscall monitor needs: its three descriptors, memory and the time. It opens nothing, and can signal nobody.
 Result<seccomp::Program> few_calls() {

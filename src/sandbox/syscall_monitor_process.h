@@ -26,9 +26,9 @@ struct Order {
     std::uint32_t length = 0;
     std::uint32_t reserved = 0;
 };
-inline constexpr std::size_t most_instructions = BPF_MAXINSNS;
+inline constexpr std::size_t max_instructions = BPF_MAXINSNS;
 
-inline constexpr std::size_t most_calls = 64;
+inline constexpr std::size_t max_calls = 64;
 inline constexpr std::size_t name_room = 32;
 
 struct Entry {

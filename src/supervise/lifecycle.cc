@@ -47,7 +47,7 @@ void spawn(Turn& turn, Cause cause) {
     life.restart_asked = false;
     life.killed = false;
     life.end_known = false;
-    life.starts[life.starts_count++ % most_counted_starts] = turn.now;
+    life.starts[life.starts_count++ % max_counted_starts] = turn.now;
     enter(turn, State::starting, cause, turn.now + turn.rule.setup_timeout);
     turn.actions.add(Do::spawn);
 }
@@ -110,9 +110,9 @@ void stop_waiting_for_it(Turn& turn) {
 
 // Whether a start at `at` would be one more than the limit allows within the window.
 bool is_one_too_many(const Life& life, const Restart& rule, Instant at) {
-    const std::size_t limit = std::min<std::size_t>(rule.limit, most_counted_starts);
+    const std::size_t limit = std::min<std::size_t>(rule.limit, max_counted_starts);
     if (limit == 0 || life.starts_count < limit) return false;
-    return at - life.starts[(life.starts_count - limit) % most_counted_starts] < rule.window;
+    return at - life.starts[(life.starts_count - limit) % max_counted_starts] < rule.window;
 }
 
 // The limit is looked at now rather than when the wait is over: the time of the next start is known.

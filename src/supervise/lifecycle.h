@@ -61,7 +61,7 @@ enum class Cause : std::uint8_t {
 };
 
 // The most starts that a start limit can count.
-inline constexpr std::size_t most_counted_starts = 64;
+inline constexpr std::size_t max_counted_starts = 64;
 
 struct Life {
     State state = State::stopped;
@@ -77,7 +77,7 @@ struct Life {
     Instant since{};                 // when the present state began
     std::uint32_t restarts = 0;      // by policy, since a person's last start
     Duration next_delay{};           // the wait before the last restart, without jitter; 0: none yet
-    std::array<Instant, most_counted_starts> starts{};   // the latest starts, a ring, for the start limit
+    std::array<Instant, max_counted_starts> starts{};   // the latest starts, a ring, for the start limit
     std::size_t starts_count = 0;    // since a person's last start
     Exit last_exit;
 };

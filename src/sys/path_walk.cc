@@ -16,8 +16,8 @@
 namespace warder {
 namespace {
 
-constexpr int most_symlinks = 40;
-constexpr std::size_t most_mounts = 16 << 20;   // bytes of the table
+constexpr int max_symlinks = 40;
+constexpr std::size_t max_mounts = 16 << 20;   // bytes of the table
 
 // nullopt: no symlink, or nothing at all.
 std::optional<std::string> target_of_link(const std::string& path) {
@@ -121,7 +121,7 @@ Result<void> hand_over(PathWalk& walk, const WalkOptions& options) {
 Result<void> follow(PathWalk& walk, int link, uid_t owner, const WalkOptions& options) {
     if (options.handing != nullptr && !walk.handed && owner != 0) TRY(hand_over(walk, options));
     if (!may_lead(walk, owner, options)) return not_roots();
-    if (++walk.links > most_symlinks) return failure(ELOOP, "following symlinks");
+    if (++walk.links > max_symlinks) return failure(ELOOP, "following symlinks");
     if ((options.also & RESOLVE_CACHED) != 0) {
         const auto type = file_system_in_memory(link);
         if (!type || !is_local(*type)) return failure(EAGAIN, "reading a symlink");
@@ -197,7 +197,7 @@ Result<Fd> go(std::string_view path, const WalkOptions& options) {
 
 }  // namespace
 
-std::string mount_table() { return read_file("/proc/self/mountinfo", most_mounts).value_or(std::string()); }
+std::string mount_table() { return read_file("/proc/self/mountinfo", max_mounts).value_or(std::string()); }
 
 // `at` is free of symlinks; `rest` is still to be walked from there. A name's mount is looked up before the name is.
 Mount mount_behind(std::string_view mountinfo, std::string_view path) {
@@ -217,7 +217,7 @@ Mount mount_behind(std::string_view mountinfo, std::string_view path) {
         Mount mount = perhaps ? mount_of(mountinfo, next) : Mount();
         if (answered_by_others(mount.type)) return mount;
         const auto target = target_of_link(next);
-        if (target && ++links > most_symlinks) break;
+        if (target && ++links > max_symlinks) break;
         if (target && target->starts_with('/')) at.clear();
         if (target) rest = *target + rest;   // rest begins with a slash, or is empty
         if (!target) at = next;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int warm_up = 100;
 constexpr int answers = 1000;
-constexpr int most_asks = 3000;
+constexpr int max_asks = 3000;
 
 struct Count {
     int whole = 0;              // asks of which every request ended as it must
@@ -64,7 +64,7 @@ int main() {
     for (int i = 0; i < warm_up; ++i) ask_once(bench, requests, warm);
     Count count;
     int asks = 0;
-    for (; count.whole < answers && asks < most_asks; ++asks) ask_once(bench, requests, count);
+    for (; count.whole < answers && asks < max_asks; ++asks) ask_once(bench, requests, count);
     std::printf("%d asks, %d answered here, %d elsewhere, %zu allocations\n", asks, count.whole, count.elsewhere,
                 count.allocations);
     if (allocations() < 10) return std::puts("operator new is not counted"), 1;

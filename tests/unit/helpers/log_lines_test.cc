@@ -16,7 +16,7 @@ std::string fed(LineSplitter& splitter, std::string_view bytes) {
 
 // Carries out a rotation on a directory that is a map from name to content.
 void rotate(std::map<std::string, std::string>& directory, const std::string& file, std::uint32_t keep) {
-    for (const auto& step : rotation(file, keep, most_kept)) {
+    for (const auto& step : rotation(file, keep, max_kept)) {
         const auto found = directory.find(step.from);
         if (found == directory.end()) continue;
         directory[step.to] = found->second;
@@ -105,7 +105,7 @@ TEST_CASE("log lines: a worker's name makes a file name, and nothing else does")
 TEST_CASE("log lines: limits are two numbers in one") {
     CHECK(unpack_limits((5ULL << 48) | (10ULL << 20)) == Limits{10ULL << 20, 5});
     CHECK(unpack_limits(0) == Limits{0, 0});
-    CHECK(unpack_limits(~0ULL) == Limits{(1ULL << 48) - 1, most_kept});
+    CHECK(unpack_limits(~0ULL) == Limits{(1ULL << 48) - 1, max_kept});
 }
 
 TEST_CASE("log lines: what was lost is told in the file's own language") {
@@ -130,8 +130,8 @@ TEST_CASE("log lines: a rotation moves the oldest first and overwrites only what
 TEST_CASE("log lines: a rotation asks only for the files that there may be, and keeps none where none is wanted") {
     CHECK(rotation("a.log", 5, 0) == std::vector<Rename>{{"a.log", "a.log.1"}});
     CHECK(rotation("a.log", 5, 1) == std::vector<Rename>{{"a.log.1", "a.log.2"}, {"a.log", "a.log.1"}});
-    CHECK(rotation("a.log", 1, most_kept) == std::vector<Rename>{{"a.log", "a.log.1"}});
-    CHECK(rotation("a.log", 0, most_kept).empty());
+    CHECK(rotation("a.log", 1, max_kept) == std::vector<Rename>{{"a.log", "a.log.1"}});
+    CHECK(rotation("a.log", 0, max_kept).empty());
 }
 
 TEST_CASE("T41: a line that is over its worker's share goes to a file of that worker's, and to no other place") {

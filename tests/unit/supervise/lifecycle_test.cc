@@ -325,7 +325,7 @@ TEST_CASE("a limit beyond what is counted acts as the most that is counted") {
     Story story = ready_story();
     story.rule.restart.limit = 1000;
     story.rule.restart.cap = 1ms;
-    for (std::size_t life = 1; life < most_counted_starts; ++life) {
+    for (std::size_t life = 1; life < max_counted_starts; ++life) {
         story.dies(code(1));
         REQUIRE(story.life.state == State::waiting);
         story.at_deadline().on(Kind::program_runs);
