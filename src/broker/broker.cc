@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "broker/request_of.h"
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 
 namespace warder::broker {
 Broker::Broker(Poller& poller, audit::Trail& audit, Privileges& privileges, Dependencies dependencies)

@@ -6,7 +6,7 @@
 #include "broker/broker.h"
 #include "broker/request_of.h"
 #include "broker/sentence.h"
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 
 namespace warder::broker {
 namespace {
@@ -347,7 +347,7 @@ void Broker::give_back_uses(Principal& principal) {
 
 Result<void> Broker::watch_rotations() {
     TRY(rotations_.open());
-    return poller_.watch(rotations_.get(), {static_cast<std::uint8_t>(Watch::rotation), 0, 0});
+    return poller_.watch(rotations_.get(), {static_cast<std::uint8_t>(PollKind::rotation), 0, 0});
 }
 
 // What cannot be watched is still there when it is asked for.

@@ -5,7 +5,7 @@
 
 #include "broker/session.h"
 #include "policy/request.h"
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "protocol/message.h"
 #include "sys/poller.h"
 
@@ -24,7 +24,7 @@ inline std::string_view shown_target(const Principal& principal, const policy::R
 
 // How the poller names a session.
 inline PollTag tag_of(const Principal& principal) {
-    return {static_cast<std::uint8_t>(Watch::session), number(principal.settings.id), principal.session->generation};
+    return {static_cast<std::uint8_t>(PollKind::session), number(principal.settings.id), principal.session->generation};
 }
 
 }  // namespace warder::broker

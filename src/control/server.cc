@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "control/command.h"
-#include "control/watch.h"
+#include "sys/poll_kind.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
 
@@ -177,7 +177,7 @@ struct Server::State {
 
     PollTag tag_of(const Client& client) const {
         const auto place = static_cast<std::uint32_t>(&client - places.data());
-        return {static_cast<std::uint8_t>(Watch::client), place, client.generation};
+        return {static_cast<std::uint8_t>(PollKind::control_client), place, client.generation};
     }
 
     bool owns_its_name() const;
@@ -237,7 +237,7 @@ void Server::State::accept_all(const Clock& clock) {
 
 // Without descriptors the listener would wake us for ever; it is left alone for a moment.
 void Server::State::rest_listener(const Clock& clock) {
-    const PollTag tag{static_cast<std::uint8_t>(Watch::listener), 0, 0};
+    const PollTag tag{static_cast<std::uint8_t>(PollKind::control_listener), 0, 0};
     if (poller.change_to_hangup(listener.get(), tag)) accept_again = clock.now + pause;
 }
 
@@ -538,7 +538,7 @@ void Server::State::timer_event(const Clock& clock) {
         if (client.channel && client.deadline <= clock.now) drop_hostile(client, "it does not read its reports");
     }
     if (accept_again <= clock.now) {
-        const PollTag tag{static_cast<std::uint8_t>(Watch::listener), 0, 0};
+        const PollTag tag{static_cast<std::uint8_t>(PollKind::control_listener), 0, 0};
         accept_again = poller.change_to_read(listener.get(), tag) ? Instant::never() : clock.now + pause;
     }
 }
@@ -569,8 +569,8 @@ Result<Server> Server::create(ServerOptions options, Operator& operators, Poller
     Timer timer = TRY(Timer::create());
     struct stat made{};
     if (::lstat(options.path.c_str(), &made) != 0) return failure("lstat");
-    TRY(poller.watch(listener.get(), {static_cast<std::uint8_t>(Watch::listener), 0, 0}));
-    TRY(poller.watch(timer.get(), {static_cast<std::uint8_t>(Watch::timer), 0, 0}));
+    TRY(poller.watch(listener.get(), {static_cast<std::uint8_t>(PollKind::control_listener), 0, 0}));
+    TRY(poller.watch(timer.get(), {static_cast<std::uint8_t>(PollKind::control_timer), 0, 0}));
     auto state = std::make_unique<State>(std::move(options), operators, poller, std::move(listener), std::move(timer));
     state->device = made.st_dev;
     state->inode = made.st_ino;
@@ -579,10 +579,10 @@ Result<Server> Server::create(ServerOptions options, Operator& operators, Poller
 
 void Server::handle(const PollEvent& event, const Clock& clock) {
     if (!state_->listener) return;
-    switch (static_cast<Watch>(event.tag.kind)) {
-        case Watch::listener: state_->accept_all(clock); break;
-        case Watch::client: state_->client_event(event, clock); break;
-        case Watch::timer: state_->timer_event(clock); break;
+    switch (static_cast<PollKind>(event.tag.kind)) {
+        case PollKind::control_listener: state_->accept_all(clock); break;
+        case PollKind::control_client: state_->client_event(event, clock); break;
+        case PollKind::control_timer: state_->timer_event(clock); break;
     }
     state_->arm(clock);
 }
@@ -615,7 +615,7 @@ Result<bool> Server::bind_again() {
     Channel listener = TRY(make_listener(state_->options));
     struct stat made{};
     if (::lstat(state_->options.path.c_str(), &made) != 0) return failure("lstat");
-    TRY(state_->poller.watch(listener.get(), {static_cast<std::uint8_t>(Watch::listener), 0, 0}));
+    TRY(state_->poller.watch(listener.get(), {static_cast<std::uint8_t>(PollKind::control_listener), 0, 0}));
     state_->poller.forget(state_->listener.get());
     state_->listener = std::move(listener);
     state_->accept_again = Instant::never();

@@ -31,7 +31,7 @@ struct ServerOptions {
 
 class Server {
 public:
-    // Binds and listens; everything is watched by `poller`, with tags of control/watch.h. A socket that is left over is
+    // Binds and listens; everything is watched by `poller`, with tags of sys/poll_kind.h. A socket that is left over is
     // removed if nobody answers on it. `operators` and `poller` outlive the server. Errors: EADDRINUSE (another warderd
     // answers there), ENAMETOOLONG, those of bind(2).
     static Result<Server> create(ServerOptions options, Operator& operators, Poller& poller);

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <utility>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "daemon/log.h"
 
 namespace warder::daemon {
@@ -137,7 +137,7 @@ Result<void> Channels::begin_join(Link& link) {
     link.two.joined_life = member_of(link.two)->life;
     link.joiner = std::move(joiner.pidfd);
     ++link.attempt;
-    return poller_.watch(link.joiner.get(), {static_cast<std::uint8_t>(broker::Watch::joiner_exit), link.number, link.attempt});
+    return poller_.watch(link.joiner.get(), {static_cast<std::uint8_t>(PollKind::joiner_exit), link.number, link.attempt});
 }
 
 void Channels::handle(const PollEvent& event, Instant now) {

@@ -37,7 +37,7 @@ public:
     void greeted(WorkerId id, Instant now);
     void session_ended(WorkerId id);
 
-    // Events of broker::Watch::joiner_exit.
+    // Events of PollKind::joiner_exit.
     void handle(const PollEvent& event, Instant now);
     Instant next_deadline() const;
     void run_due(Instant now);

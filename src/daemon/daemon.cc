@@ -7,14 +7,12 @@
 
 #include <algorithm>
 
-#include "broker/watch.h"
-#include "control/watch.h"
+#include "sys/poll_kind.h"
 #include "daemon/cgroups.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
 #include "daemon/reload.h"
-#include "supervise/watch.h"
 #include "sys/path_walk.h"
 
 namespace warder::daemon {
@@ -23,8 +21,7 @@ namespace {
 constexpr Duration audit_delay = std::chrono::milliseconds(200);
 constexpr Duration retry_delay = std::chrono::milliseconds(20);
 
-bool is(std::uint8_t kind, broker::Watch watch) { return kind == static_cast<std::uint8_t>(watch); }
-bool is(std::uint8_t kind, Watch watch) { return kind == static_cast<std::uint8_t>(watch); }
+bool is(std::uint8_t kind, PollKind watch) { return kind == static_cast<std::uint8_t>(watch); }
 
 }  // namespace
 
@@ -95,29 +92,29 @@ void Daemon::count_turn() {
 void Daemon::dispatch(const PollEvent& event) {
     const std::uint8_t kind = event.tag.kind;
     // The broker takes the credentials that its next operation needs; all others act as root.
-    if (is(kind, broker::Watch::session)) return broker_.handle(event, now_);
+    if (is(kind, PollKind::session)) return broker_.handle(event, now_);
     privileges_.become_root();
-    if (supervise::is_watch(event.tag)) {
+    if (is_of_supervise(kind)) {
         roster_->handle(event, now_);
-    } else if (is(kind, broker::Watch::opener) || is(kind, broker::Watch::opener_exit)) {
+    } else if (is(kind, PollKind::opener) || is(kind, PollKind::opener_exit)) {
         pool_.handle(event, now_);
-    } else if (is(kind, broker::Watch::rotation)) {
+    } else if (is(kind, PollKind::rotation)) {
         broker_.handle_rotations(now_);
-    } else if (is(kind, broker::Watch::runner) || is(kind, broker::Watch::runner_exit)) {
+    } else if (is(kind, PollKind::runner) || is(kind, PollKind::runner_exit)) {
         runner_.handle(event, now_);
-    } else if (is(kind, broker::Watch::descriptor_store) || is(kind, broker::Watch::descriptor_store_exit)) {
+    } else if (is(kind, PollKind::descriptor_store) || is(kind, PollKind::descriptor_store_exit)) {
         descriptor_stores_.handle(event);
-    } else if (is(kind, broker::Watch::syscall_monitor) || is(kind, broker::Watch::syscall_monitor_exit)) {
+    } else if (is(kind, PollKind::syscall_monitor) || is(kind, PollKind::syscall_monitor_exit)) {
         syscall_monitors_.handle(event);
-    } else if (is(kind, broker::Watch::joiner_exit)) {
+    } else if (is(kind, PollKind::joiner_exit)) {
         channels_.handle(event, now_);
-    } else if (control::is_ours(kind)) {
+    } else if (is_of_control(kind)) {
         if (control_) control_->handle(event, {now_, wall_clock_now()});
-    } else if (is(kind, Watch::inquiry) || is(kind, Watch::inquiry_exit)) {
+    } else if (is(kind, PollKind::inquiry) || is(kind, PollKind::inquiry_exit)) {
         inquiries_.handle(event);
-    } else if (is(kind, Watch::signals)) {
+    } else if (is(kind, PollKind::signals)) {
         while (const auto signal = signals_.take()) on_signal(*signal);
-    } else if (is(kind, Watch::timer)) {
+    } else if (is(kind, PollKind::timer)) {
         timer_.acknowledge();
         armed_ = Instant::never();
         run_due();

@@ -39,8 +39,6 @@ namespace warder::daemon {
 class Operators;
 
 // Kinds of poll tags that are the loop's own: 48 and on.
-enum class Watch : std::uint8_t { timer = 48, signals = 49, inquiry = 50, inquiry_exit = 51 };
-
 class Daemon : public supervise::Observer,
                public broker::Listener,
                public broker::Resolver,

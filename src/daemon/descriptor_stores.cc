@@ -3,7 +3,7 @@
 #include <csignal>
 #include <utility>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "daemon/log.h"
 #include "sys/process.h"
 
@@ -41,9 +41,9 @@ Result<void> DescriptorStores::start(WorkerId id, Place& place) {
     if (place.descriptor_store) return {};
     place.descriptor_store = TRY(opener::DescriptorStore::spawn(privileges_, place.uid, place.gid, place.store.most));
     ++place.generation;
-    const auto tag = [&](broker::Watch watch) { return PollTag{static_cast<std::uint8_t>(watch), number(id), place.generation}; };
-    TRY(poller_.watch(place.descriptor_store->socket(), tag(broker::Watch::descriptor_store)));
-    return poller_.watch(place.descriptor_store->pidfd(), tag(broker::Watch::descriptor_store_exit));
+    const auto tag = [&](PollKind watch) { return PollTag{static_cast<std::uint8_t>(watch), number(id), place.generation}; };
+    TRY(poller_.watch(place.descriptor_store->socket(), tag(PollKind::descriptor_store)));
+    return poller_.watch(place.descriptor_store->pidfd(), tag(PollKind::descriptor_store_exit));
 }
 
 void DescriptorStores::dismiss(WorkerId id) {
@@ -143,7 +143,7 @@ void DescriptorStores::handle(const PollEvent& event) {
     Place& place = found->second;
     if (!place.descriptor_store || event.tag.generation != (place.generation & 0xffffffU)) return;
     const WorkerId id{event.tag.id};
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::descriptor_store_exit)) return lose(place);
+    if (event.tag.kind == static_cast<std::uint8_t>(PollKind::descriptor_store_exit)) return lose(place);
     if (event.readable) return hear(id, place);
     poller_.forget(place.descriptor_store->socket());   // closed: its end is told by its pidfd
 }

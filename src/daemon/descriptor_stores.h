@@ -40,7 +40,7 @@ public:
     void session_begins(WorkerId id, Credentials who);
     void session_ended(WorkerId id);
 
-    // Events of broker::Watch::descriptor_store and descriptor_store_exit.
+    // Events of PollKind::descriptor_store and descriptor_store_exit.
     void handle(const PollEvent& event);
 
     // Ends them all.

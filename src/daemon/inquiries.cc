@@ -15,6 +15,7 @@
 #include "control/command.h"
 #include "control/report.h"
 #include "daemon/daemon.h"
+#include "sys/poll_kind.h"
 #include "sys/process.h"
 
 namespace warder::daemon {
@@ -31,7 +32,7 @@ constexpr rlim_t max_memory = 512UL << 20;      // bytes of data, with what it w
 // To look at the tables of other users' processes.
 constexpr std::uint32_t to_look = 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_READ_SEARCH;
 
-PollTag tag_of(Watch watch, std::uint32_t number) { return {static_cast<std::uint8_t>(watch), number, 0}; }
+PollTag tag_of(PollKind watch, std::uint32_t number) { return {static_cast<std::uint8_t>(watch), number, 0}; }
 
 // All but the two; it executes nothing, so what else it is bounded by does not matter.
 void keep_only_looking() {
@@ -92,8 +93,8 @@ Result<void> Inquiries::begin(const control::Ticket& ticket, const control::Repo
     auto child = TRY(clone_process(0, -1));
     if (child.pid == 0) run(theirs.get(), report);
     inquiry.pidfd = std::move(child.pidfd);
-    TRY(poller_.watch(inquiry.output.get(), tag_of(Watch::inquiry, inquiry.number)));
-    TRY(poller_.watch(inquiry.pidfd.get(), tag_of(Watch::inquiry_exit, inquiry.number)));
+    TRY(poller_.watch(inquiry.output.get(), tag_of(PollKind::inquiry, inquiry.number)));
+    TRY(poller_.watch(inquiry.pidfd.get(), tag_of(PollKind::inquiry_exit, inquiry.number)));
     inquiries_.push_back(std::move(inquiry));
     return {};
 }
@@ -101,7 +102,7 @@ Result<void> Inquiries::begin(const control::Ticket& ticket, const control::Repo
 void Inquiries::handle(const PollEvent& event) {
     const auto found = std::ranges::find(inquiries_, event.tag.id, &Inquiry::number);
     if (found == inquiries_.end()) return;
-    if (event.tag.kind == static_cast<std::uint8_t>(Watch::inquiry)) return read_some(*found);
+    if (event.tag.kind == static_cast<std::uint8_t>(PollKind::inquiry)) return read_some(*found);
     const auto ended = reap(found->pidfd.get());
     if (ended && !*ended) return;
     poller_.forget(found->pidfd.get());

@@ -122,8 +122,8 @@ bool Daemon::prepare() {
     now_ = monotonic_now();
     broker_.set_spare_in_flight(spare_in_flight());
     if (!give_up_groups()) return false;
-    const PollTag timer_tag{static_cast<std::uint8_t>(Watch::timer), 0, 0};
-    const PollTag signals_tag{static_cast<std::uint8_t>(Watch::signals), 0, 0};
+    const PollTag timer_tag{static_cast<std::uint8_t>(PollKind::timer), 0, 0};
+    const PollTag signals_tag{static_cast<std::uint8_t>(PollKind::signals), 0, 0};
     if (!said("watching", poller_.watch(timer_.get(), timer_tag))) return false;
     if (!said("watching", poller_.watch(signals_.get(), signals_tag))) return false;
     if (!put_on_sandbox()) return false;

@@ -3,7 +3,7 @@
 #include <csignal>
 #include <utility>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "sys/process.h"
 
 namespace warder::daemon {
@@ -13,9 +13,9 @@ Result<void> SyscallMonitors::start(WorkerId id, Place& place) {
     privileges_.become_root();
     place.syscall_monitor = TRY(sandbox::SyscallMonitor::spawn());
     ++place.generation;
-    const auto tag = [&](broker::Watch watch) { return PollTag{static_cast<std::uint8_t>(watch), number(id), place.generation}; };
-    TRY(poller_.watch(place.syscall_monitor->socket(), tag(broker::Watch::syscall_monitor)));
-    return poller_.watch(place.syscall_monitor->pidfd(), tag(broker::Watch::syscall_monitor_exit));
+    const auto tag = [&](PollKind watch) { return PollTag{static_cast<std::uint8_t>(watch), number(id), place.generation}; };
+    TRY(poller_.watch(place.syscall_monitor->socket(), tag(PollKind::syscall_monitor)));
+    return poller_.watch(place.syscall_monitor->pidfd(), tag(PollKind::syscall_monitor_exit));
 }
 
 // One that could not be watched, or does not take its orders, is ended: the next life gets another.
@@ -76,7 +76,7 @@ void SyscallMonitors::handle(const PollEvent& event) {
     Place& place = found->second;
     if (!place.syscall_monitor || event.tag.generation != (place.generation & 0xffffffU)) return;
     const WorkerId id{event.tag.id};
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::syscall_monitor_exit)) return lose(id, place);
+    if (event.tag.kind == static_cast<std::uint8_t>(PollKind::syscall_monitor_exit)) return lose(id, place);
     if (event.readable) hear(id, place);
     if (event.hung_up && place.syscall_monitor) poller_.forget(place.syscall_monitor->socket());   // its end is told by its pidfd
 }

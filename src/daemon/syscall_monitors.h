@@ -39,7 +39,7 @@ public:
     void session_ended(WorkerId id);
     void dismiss(WorkerId id);
 
-    // Events of broker::Watch::syscall_monitor and syscall_monitor_exit.
+    // Events of PollKind::syscall_monitor and syscall_monitor_exit.
     void handle(const PollEvent& event);
 
     // Ends them all.

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <csignal>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "opener/process.h"
 
 namespace warder::opener {
@@ -32,7 +32,7 @@ constexpr Duration largest_debt = std::chrono::seconds(1);
 // Whose jobs the closings are.
 constexpr WorkerId nobody{0xffffffff};
 
-PollTag tag_of(broker::Watch watch, std::uint32_t index, std::uint32_t generation) {
+PollTag tag_of(PollKind watch, std::uint32_t index, std::uint32_t generation) {
     return {static_cast<std::uint8_t>(watch), index, generation};
 }
 
@@ -96,7 +96,7 @@ Result<void> Pool::spawn(Slot& slot) {
         slot.bytes.reserve(1024);
         slot.channel = std::move(pair.ours);
         slot.theirs = std::move(pair.theirs);
-        TRY(poller_.watch(slot.channel.get(), tag_of(broker::Watch::opener, index, 0)));
+        TRY(poller_.watch(slot.channel.get(), tag_of(PollKind::opener, index, 0)));
     }
     int pidfd = -1;
     Board board = TRY(Board::create());
@@ -109,7 +109,7 @@ Result<void> Pool::spawn(Slot& slot) {
     slot.board = std::move(board);
     slot.pidfd = Fd(pidfd);
     ++slot.generation;
-    return poller_.watch(slot.pidfd.get(), tag_of(broker::Watch::opener_exit, index, slot.generation));
+    return poller_.watch(slot.pidfd.get(), tag_of(PollKind::opener_exit, index, slot.generation));
 }
 
 // ---- Who is served, and by which ----
@@ -306,11 +306,11 @@ void Pool::handle(const PollEvent& event, Instant now) {
     Slot& slot = slots_[event.tag.id];
     now_ = now;
     // A word that was awaited says no more than that there is something to collect.
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener) && event.readable) {
+    if (event.tag.kind == static_cast<std::uint8_t>(PollKind::opener) && event.readable) {
         (void)slot.channel.receive(scratch_);
         collect(now);
     }
-    const bool exited = event.tag.kind == static_cast<std::uint8_t>(broker::Watch::opener_exit);
+    const bool exited = event.tag.kind == static_cast<std::uint8_t>(PollKind::opener_exit);
     if (exited && event.tag.generation == slot.generation) replace(slot, Gone::dead, now);
     dispatch_waiting();
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <csignal>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "sys/cgroup.h"
 #include "sys/process.h"
 
@@ -17,7 +17,7 @@ constexpr Duration retry_interval = std::chrono::milliseconds(50);
 constexpr Duration hang_margin = std::chrono::seconds(2);   // beyond begin_within: then the runner itself hangs
 constexpr int patience_ms = 100;
 
-PollTag tag_of(broker::Watch watch, std::uint32_t generation) { return {static_cast<std::uint8_t>(watch), 0, generation}; }
+PollTag tag_of(PollKind watch, std::uint32_t generation) { return {static_cast<std::uint8_t>(watch), 0, generation}; }
 
 }  // namespace
 
@@ -44,8 +44,8 @@ Result<void> Runner::start() {
     pid_ = child.pid;
     pidfd_ = std::move(child.pidfd);
     channel_ = std::move(pair.ours);
-    TRY(poller_.watch(channel_.get(), tag_of(broker::Watch::runner, generation_)));
-    return poller_.watch(pidfd_.get(), tag_of(broker::Watch::runner_exit, generation_));
+    TRY(poller_.watch(channel_.get(), tag_of(PollKind::runner, generation_)));
+    return poller_.watch(pidfd_.get(), tag_of(PollKind::runner_exit, generation_));
 }
 
 // Seeing the end of its parent it kills its commands and ends; it is not trusted to do so.
@@ -177,8 +177,8 @@ void Runner::handle(const PollEvent& event, Instant now) {
     now_ = now;
     sweep_groups();
     if (!channel_ || event.tag.generation != (generation_ & 0xffffffU)) return;
-    if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::runner) && event.readable) hear();
-    if (event.tag.kind != static_cast<std::uint8_t>(broker::Watch::runner_exit) || !channel_) return;
+    if (event.tag.kind == static_cast<std::uint8_t>(PollKind::runner) && event.readable) hear();
+    if (event.tag.kind != static_cast<std::uint8_t>(PollKind::runner_exit) || !channel_) return;
     // Its last words count, so that nobody is told twice.
     const int quickly = 256;
     for (int i = 0; i < quickly && ended_within(channel_.get(), 0); ++i) hear();

@@ -74,7 +74,7 @@ void Roster::stop_all(Instant now) {
 }
 
 bool Roster::handle(const PollEvent& event, Instant now) {
-    if (!is_watch(event.tag)) return false;
+    if (!is_of_supervise(event.tag.kind)) return false;
     const Turn turn(*this);
     if (Worker* worker = find(WorkerId{event.tag.id})) worker->handle(event, now);
     return true;

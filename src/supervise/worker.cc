@@ -20,7 +20,7 @@ constexpr std::string_view notify_variable = "NOTIFY_SOCKET=";
 // A generation as a tag keeps it.
 constexpr std::uint32_t tag_generation(std::uint32_t life) { return life & 0x00ffffffU; }
 
-bool is_permanent(Watch what) { return what == Watch::notify || what == Watch::group || what == Watch::spare_sandbox; }
+bool is_permanent(PollKind what) { return what == PollKind::notify || what == PollKind::group || what == PollKind::spare_sandbox; }
 
 void set_variable(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
     std::erase_if(environment, [name](const std::string& one) { return one.starts_with(name); });
@@ -47,7 +47,7 @@ std::shared_ptr<const sandbox::Prepared> Worker::prepared_of(const std::shared_p
 
 Worker::Worker(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies)
     : id_(id), settings_(std::move(settings)), dependencies_(dependencies), output_(Output(std::move(output))),
-      spare_(dependencies.poller, dependencies.spare_sandboxes, tag(Watch::spare_sandbox)) {}
+      spare_(dependencies.poller, dependencies.spare_sandboxes, tag(PollKind::spare_sandbox)) {}
 
 std::unique_ptr<Worker> Worker::create(WorkerId id, WorkerSettings settings, Fd output, Dependencies& dependencies, std::string& why) {
     std::unique_ptr<Worker> worker(new Worker(id, std::move(settings), std::move(output), dependencies));
@@ -100,7 +100,7 @@ Result<void> Worker::prepare_group(const WorkerSettings& settings, sandbox::Unfi
 
 // Only changes wake us: cgroup.events is always readable.
 Result<void> Worker::watch_group(const Group& group) {
-    return dependencies_.poller.watch_hangup(group.events(), tag(Watch::group));
+    return dependencies_.poller.watch_hangup(group.events(), tag(PollKind::group));
 }
 
 Result<void> Worker::prepare_notify(const sandbox::Plan& plan) {
@@ -112,7 +112,7 @@ Result<void> Worker::make_notify() {
     const std::string directory = dependencies_.runtime_directory + "/notify";
     TRY(make_directories(directory, 0711));
     NotifySocket socket = TRY(NotifySocket::create(directory + "/" + settings_.name));
-    TRY(dependencies_.poller.watch(socket.get(), tag(Watch::notify)));
+    TRY(dependencies_.poller.watch(socket.get(), tag(PollKind::notify)));
     notify_ = std::move(socket);
     return {};
 }
@@ -323,9 +323,9 @@ Result<void> Worker::begin_stub() {
         stub_ = Child(spawned.pid, std::move(spawned.pidfd));
         stub_status_ = std::move(spawned.status);
     }
-    watch(stub_.pidfd(), Watch::stub_exit);
+    watch(stub_.pidfd(), PollKind::stub_exit);
     if (!stub_status_) return begin_main();
-    watch(stub_status_.get(), Watch::stub_status);
+    watch(stub_status_.get(), PollKind::stub_status);
     return {};
 }
 
@@ -346,8 +346,8 @@ Result<void> Worker::begin_main() {
     main_ = Child(spawned.pid, std::move(spawned.pidfd));
     main_status_ = std::move(spawned.status);
     session_ = std::move(pair.ours);
-    watch(main_.pidfd(), Watch::main_exit);
-    watch(main_status_.get(), Watch::main_status);
+    watch(main_.pidfd(), PollKind::main_exit);
+    watch(main_status_.get(), PollKind::main_status);
     dependencies_.observer.session_begins(*this, session_, {main_.pid(), sandbox_->uid, sandbox_->gid});
     return {};
 }
@@ -458,16 +458,16 @@ void Worker::record_death(Instant now) {
 // --- events of the poller ----------------------------------------------------------------------------------------
 
 void Worker::handle(const PollEvent& event, Instant now) {
-    const auto what = static_cast<Watch>(event.tag.kind);
+    const auto what = static_cast<PollKind>(event.tag.kind);
     if (!is_permanent(what) && event.tag.generation != tag_generation(life_number_)) return;
     switch (what) {
-        case Watch::stub_status: return on_stub_status(now);
-        case Watch::main_status: return on_main_status(now);
-        case Watch::main_exit: return on_main_exit(now);
-        case Watch::stub_exit: return on_stub_exit(now);
-        case Watch::notify: return on_notify(now);
-        case Watch::group: return on_group(now);
-        case Watch::spare_sandbox: return on_spare(now);
+        case PollKind::stub_status: return on_stub_status(now);
+        case PollKind::main_status: return on_main_status(now);
+        case PollKind::main_exit: return on_main_exit(now);
+        case PollKind::stub_exit: return on_stub_exit(now);
+        case PollKind::notify: return on_notify(now);
+        case PollKind::group: return on_group(now);
+        case PollKind::spare_sandbox: return on_spare(now);
     }
 }
 
@@ -602,13 +602,13 @@ void Worker::on_spare(Instant now) {
 
 // --- the poller and the clock ------------------------------------------------------------------------------------
 
-PollTag Worker::tag(Watch what) const {
+PollTag Worker::tag(PollKind what) const {
     const std::uint32_t generation = is_permanent(what) ? 0 : tag_generation(life_number_);
     return {static_cast<std::uint8_t>(what), number(id_), generation};
 }
 
 // Out of memory or of watches: the life goes on, and is looked at by the clock.
-void Worker::watch(int fd, Watch what) {
+void Worker::watch(int fd, PollKind what) {
     if (!dependencies_.poller.watch(fd, tag(what))) poller_failed_ = true;
 }
 

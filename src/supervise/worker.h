@@ -30,7 +30,7 @@
 #include "supervise/output.h"
 #include "supervise/snapshot.h"
 #include "supervise/terminal.h"
-#include "supervise/watch.h"
+#include "sys/poll_kind.h"
 #include "sys/channel.h"
 #include "sys/poller.h"
 
@@ -217,8 +217,8 @@ private:
     void look_at_setup(Instant now);
     void look_at_everything(Instant now);
 
-    PollTag tag(Watch watch) const;
-    void watch(int fd, Watch what);
+    PollTag tag(PollKind watch) const;
+    void watch(int fd, PollKind what);
     void unwatch(int fd);
     void arm(Instant now);
     Result<void> renew_group();

@@ -18,7 +18,7 @@
 
 #include "control/command.h"
 #include "unit/control/fake_operator.h"
-#include "control/watch.h"
+#include "sys/poll_kind.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
 
@@ -59,7 +59,7 @@ struct Operated {
             REQUIRE(events);
             if (events->empty()) return;
             for (const auto& event : *events) {
-                REQUIRE(is_ours(event.tag.kind));
+                REQUIRE(is_of_control(event.tag.kind));
                 server->handle(event, clock);
             }
         }
@@ -415,10 +415,10 @@ TEST_CASE("server: a client that never reads is not read from either, and is dro
     CHECK(ask(operated, good, {Verb::list, 0, 0, {}, {}, {}}).error == 0);
 
     operated.clock.now = operated.clock.now + (patience - std::chrono::milliseconds(1));
-    operated.server->handle({{static_cast<std::uint8_t>(Watch::timer), 0, 0}, true, false, false}, operated.clock);
+    operated.server->handle({{static_cast<std::uint8_t>(PollKind::control_timer), 0, 0}, true, false, false}, operated.clock);
     CHECK(operated.server->clients() == 2);
     operated.clock.now = operated.clock.now + std::chrono::milliseconds(1);
-    operated.server->handle({{static_cast<std::uint8_t>(Watch::timer), 0, 0}, true, false, false}, operated.clock);
+    operated.server->handle({{static_cast<std::uint8_t>(PollKind::control_timer), 0, 0}, true, false, false}, operated.clock);
     CHECK(operated.server->clients() == 1);
     CHECK(ask(operated, good, {Verb::list, 0, 0, {}, {}, {}}).error == 0);
 }
@@ -535,8 +535,8 @@ TEST_CASE("server: at rest no timer is armed, and events of a connection that ha
     { Channel client = connect_to(operated.path); }
     operated.run();
     CHECK(operated.server->clients() == 0);
-    operated.server->handle({{static_cast<std::uint8_t>(Watch::client), 0, 1}, true, true, true}, operated.clock);
-    operated.server->handle({{static_cast<std::uint8_t>(Watch::client), 9999, 1}, true, true, true}, operated.clock);
+    operated.server->handle({{static_cast<std::uint8_t>(PollKind::control_client), 0, 1}, true, true, true}, operated.clock);
+    operated.server->handle({{static_cast<std::uint8_t>(PollKind::control_client), 9999, 1}, true, true, true}, operated.clock);
     const auto events = operated.poller.wait(std::chrono::milliseconds(50));
     REQUIRE(events);
     CHECK(events->empty());

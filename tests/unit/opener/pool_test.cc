@@ -10,7 +10,7 @@
 #include <map>
 #include <sstream>
 
-#include "broker/watch.h"
+#include "sys/poll_kind.h"
 #include "sys/files.h"
 #include "unit/broker/bench.h"
 #include "unit/opener/lingering.h"
@@ -82,7 +82,7 @@ struct Openers : Bench {
             const auto events = poller.wait(std::chrono::milliseconds(5));
             if (!events) return Failure(events.error());
             for (const auto& event : std::vector<PollEvent>(events->begin(), events->end())) {
-                if (event.tag.kind == static_cast<std::uint8_t>(broker::Watch::session)) broker->handle(event, now);
+                if (event.tag.kind == static_cast<std::uint8_t>(PollKind::session)) broker->handle(event, now);
                 else pool->handle(event, now);
             }
             pool->collect(now);
