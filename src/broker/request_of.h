@@ -5,8 +5,8 @@
 
 #include "broker/session.h"
 #include "policy/request.h"
-#include "sys/poll_kind.h"
 #include "protocol/message.h"
+#include "sys/poll_kind.h"
 #include "sys/poller.h"
 
 namespace warder::broker {

@@ -21,8 +21,8 @@
 
 #include "base/mount_table.h"
 #include "sys/fd.h"
-#include "sys/process.h"
 #include "sys/path_walk.h"
+#include "sys/process.h"
 
 namespace warder::config {
 namespace {

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "control/command.h"
-#include "sys/poll_kind.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
+#include "sys/poll_kind.h"
 
 namespace warder::control {
 namespace {

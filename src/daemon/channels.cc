@@ -4,8 +4,8 @@
 #include <csignal>
 #include <utility>
 
-#include "sys/poll_kind.h"
 #include "daemon/log.h"
+#include "sys/poll_kind.h"
 
 namespace warder::daemon {
 namespace {

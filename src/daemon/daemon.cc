@@ -7,13 +7,13 @@
 
 #include <algorithm>
 
-#include "sys/poll_kind.h"
 #include "daemon/cgroups.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
 #include "daemon/reload.h"
 #include "sys/path_walk.h"
+#include "sys/poll_kind.h"
 
 namespace warder::daemon {
 namespace {

@@ -3,8 +3,8 @@
 #include <csignal>
 #include <utility>
 
-#include "sys/poll_kind.h"
 #include "daemon/log.h"
+#include "sys/poll_kind.h"
 #include "sys/process.h"
 
 namespace warder::daemon {

@@ -9,13 +9,13 @@
 #include <algorithm>
 
 #include "config/check.h"
-#include "daemon/sandbox_plan.h"
 #include "daemon/cgroups.h"
 #include "daemon/daemon.h"
 #include "daemon/find_program.h"
 #include "daemon/log.h"
 #include "daemon/operators.h"
 #include "daemon/reload.h"
+#include "daemon/sandbox_plan.h"
 #include "sys/files.h"
 #include "sys/path_walk.h"
 

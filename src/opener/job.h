@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "broker/memory_account.h"
 #include "broker/dependencies.h"
+#include "broker/memory_account.h"
 #include "sys/fd.h"
 #include "sys/kernel.h"
 

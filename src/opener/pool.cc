@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <csignal>
 
-#include "sys/poll_kind.h"
 #include "opener/process.h"
+#include "sys/poll_kind.h"
 
 namespace warder::opener {
 namespace {

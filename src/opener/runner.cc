@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <csignal>
 
-#include "sys/poll_kind.h"
 #include "sys/cgroup.h"
+#include "sys/poll_kind.h"
 #include "sys/process.h"
 
 namespace warder::opener {

@@ -27,8 +27,8 @@
 #include "sys/kernel.h"
 #include "sys/landlock.h"
 #include "sys/mounts.h"
-#include "sys/seccomp.h"
 #include "sys/path_walk.h"
+#include "sys/seccomp.h"
 
 // glibc's own calls for credentials and signals keep state about threads, which a child of a bare clone3 must not touch:
 // where it matters the kernel is called directly.

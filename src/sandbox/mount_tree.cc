@@ -15,10 +15,10 @@
 #include <set>
 
 #include "sandbox/id_map.h"
-#include "sys/namespaces.h"
 #include "sys/files.h"
-#include "sys/process.h"
+#include "sys/namespaces.h"
 #include "sys/path_walk.h"
+#include "sys/process.h"
 
 namespace warder::sandbox {
 namespace {

@@ -26,8 +26,8 @@
 #include "sys/files.h"
 #include "sys/namespaces.h"
 #include "sys/own_limits.h"
-#include "sys/user_namespace.h"
 #include "sys/path_walk.h"
+#include "sys/user_namespace.h"
 
 namespace warder::sandbox {
 namespace {

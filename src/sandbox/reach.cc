@@ -18,8 +18,8 @@
 #include "base/mount_table.h"
 #include "sandbox/program.h"
 #include "sys/files.h"
-#include "sys/process.h"
 #include "sys/path_walk.h"
+#include "sys/process.h"
 
 namespace warder::sandbox {
 namespace {

@@ -16,8 +16,8 @@
 #include "sandbox/plan.h"
 #include "sandbox/proof.h"
 #include "sandbox/stage.h"
-#include "sys/seccomp.h"
 #include "sys/fd.h"
+#include "sys/seccomp.h"
 
 namespace warder::sandbox {
 

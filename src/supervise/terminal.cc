@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "sys/files.h"
-#include "sys/process.h"
 #include "sys/path_walk.h"
+#include "sys/process.h"
 
 namespace warder::supervise {
 

@@ -24,14 +24,14 @@
 #include "supervise/evidence.h"
 #include "supervise/group.h"
 #include "supervise/lifecycle.h"
-#include "supervise/spare_sandbox.h"
 #include "supervise/notify.h"
 #include "supervise/observer.h"
 #include "supervise/output.h"
 #include "supervise/snapshot.h"
+#include "supervise/spare_sandbox.h"
 #include "supervise/terminal.h"
-#include "sys/poll_kind.h"
 #include "sys/channel.h"
+#include "sys/poll_kind.h"
 #include "sys/poller.h"
 
 namespace warder::supervise {

@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "control/command.h"
-#include "unit/control/fake_operator.h"
-#include "sys/poll_kind.h"
 #include "protocol/codec.h"
 #include "sys/channel.h"
+#include "sys/poll_kind.h"
+#include "unit/control/fake_operator.h"
 
 using namespace warder;
 using namespace warder::control;

@@ -10,8 +10,8 @@
 #include <map>
 #include <sstream>
 
-#include "sys/poll_kind.h"
 #include "sys/files.h"
+#include "sys/poll_kind.h"
 #include "unit/broker/bench.h"
 #include "unit/opener/lingering.h"
 

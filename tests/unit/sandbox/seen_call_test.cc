@@ -6,8 +6,8 @@
 
 #include "sandbox/calls.h"
 #include "sandbox/forbidden.h"
-#include "sys/socket_options.h"
 #include "sys/seccomp.h"
+#include "sys/socket_options.h"
 
 using namespace warder;
 using namespace warder::sandbox;
