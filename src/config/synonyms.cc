@@ -98,7 +98,7 @@ constexpr auto table = std::to_array<Synonym>({
     {"log logs output stdout stderr standardoutput standarderror", "logging", in_worker, "what it writes goes to the log keeper: warderctl logs NAME"},
     // Its sandbox
     {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "bind_read_only", in_sandbox, "bind is read-only, bind_writable is not"},
-    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "sandbox", in_worker, "bind and bind_writable in [worker.NAME.sandbox]"},
+    {"volumes volume mounts mount binds bindmount bindmounts bindpaths", "sandbox", in_worker, "bind_read_only and bind_writable in [worker.NAME.sandbox]"},
     {"bindrw rw rwbind bindwrite bindwriteable writable writeable readwritepaths rwpaths", "bind_writable", in_sandbox},
     {"bindro ro robind readonly readonlypaths bindreadonlypaths robinds", "bind_read_only", in_sandbox, "it is read-only"},
     {"readonlyrootfs protectsystem", "", in_sandbox, "the root of a sandbox is always read-only: bind_writable and directories are not"},

@@ -290,7 +290,7 @@ void read_restart(Section& worker, supervise::Restart& into) {
     Section section(*node, "restart of " + worker.what(), worker.complaints());
     read_restart_table(section, into);
     if (into.cap >= into.delay) return;
-    worker.complaints().error(node->place, "\"cap\" of restart is shorter than its \"delay\"");
+    worker.complaints().error(node->place, "\"max_delay\" of restart is shorter than its \"delay\"");
 }
 
 }  // namespace warder::config

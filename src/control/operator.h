@@ -278,7 +278,7 @@ struct ShowReport {
     std::string origin;                  // "warder.toml:4"
     std::vector<std::string> program;    // argv
     std::string requesters;              // "main", "group"
-    std::string ready;                   // "exec", "channel", "notify"
+    std::string ready;                   // "exec", "libwarder", "notify"
     std::string restart;                 // "always, after 100ms × 2 up to 30s, at most 10 in 1min"
     std::string stop;                    // "TERM, KILL after 10s"
     std::vector<SandboxItem> sandbox;

@@ -158,7 +158,7 @@ void put_grant(JsonWriter& json, const GrantReport& grant) {
     put_owner(json, grant.owner);
     put_strings(json, "names", grant.names);
     put_text_or_null(json, "origin", grant.origin);
-    json.member("max_uses", grant.uses).member("held", word_of(grant.held));
+    json.member("uses", grant.uses).member("held", word_of(grant.held));
     put_shape(json, grant.shape);
     json.member("narrowed", grant.narrowed);
     put_strings(json, "details", grant.details);

@@ -583,6 +583,7 @@ void Server::handle(const PollEvent& event, const Clock& clock) {
         case PollKind::control_listener: state_->accept_all(clock); break;
         case PollKind::control_client: state_->client_event(event, clock); break;
         case PollKind::control_timer: state_->timer_event(clock); break;
+        default: break;
     }
     state_->arm(clock);
 }

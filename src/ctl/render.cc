@@ -148,7 +148,7 @@ Table grants_table(const json& grants) {
         const std::string target = text(grant, "target");
         table.add({text(grant, "name"), joined(member(grant, "rights"), " "),
                    target + (target.ends_with('/') ? "" : below), joined(member(grant, "names"), " "), limits_of(grant), text(grant, "as"),
-                   text(grant, "owner"), number_text(grant, "max_uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
+                   text(grant, "owner"), number_text(grant, "uses"), Cell(plain ? "-" : held, tint), text(grant, "origin")});
     }
     return table;
 }

@@ -84,7 +84,7 @@ void write_out(int out, const control::Reported& reported) {
 }  // namespace
 
 Result<void> Inquiries::begin(const control::Ticket& ticket, const control::Report& report, Instant now) {
-    if (inquiries_.size() >= at_once) return failure(EAGAIN, "answering that beside others");
+    if (inquiries_.size() >= max_concurrent) return failure(EAGAIN, "answering that beside others");
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
     Inquiry inquiry{.ticket = ticket, .number = ++next_, .output = Fd(ends[0]), .pidfd = {}, .text = {}, .deadline = now + deadline};

@@ -468,6 +468,7 @@ void Worker::handle(const PollEvent& event, Instant now) {
         case PollKind::notify: return on_notify(now);
         case PollKind::group: return on_group(now);
         case PollKind::spare_sandbox: return on_spare(now);
+        default: return;
     }
 }
 

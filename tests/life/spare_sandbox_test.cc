@@ -42,7 +42,7 @@ TEST_CASE("the next life moves into the spare sandbox that stands already, and n
     const std::string ours = namespace_of(::getpid(), "net");
     for (std::uint32_t life = 2; life < 5; ++life) {
         const pid_t spare = wait_for_spare(loop, worker);
-        CHECK(uid_of(std::to_string(spare sandbox)) == 0);   // not the worker's, which could set its limits then
+        CHECK(uid_of(std::to_string(spare)) == 0);   // not the worker's, which could set its limits then
         CHECK(std::ranges::find(spares, spare) == spares.end());
         const std::string network = namespace_of(spare, "net");
         CHECK(network != ours);

@@ -80,7 +80,7 @@ TEST_CASE("T25: where root acts a symlink that is not root's is told") {
 }
 
 TEST_CASE("T25: what a sandbox is to show behind a symlink of another's is told, unless it is that other's too") {
-    const auto bound = [](const std::string& path) { return said("sandbox.bind = [\"" + path + "\"]\n"); };
+    const auto bound = [](const std::string& path) { return said("sandbox.bind_read_only = [\"" + path + "\"]\n"); };
     CHECK_EQ(bound("/srv/current"), "");
     CHECK_NE(bound("/srv/astray").find("bound path \"/srv/astray\" is reached through a symlink that is not root's"), std::string::npos);
     CHECK_NE(said("[worker.web.sandbox]\noverlays = [{ target = \"/a\", lower = [\"/srv/astray\"], size = \"1MiB\" }]\n")
@@ -239,15 +239,15 @@ TEST_CASE("a program that is bound to another place is looked for where it comes
     Machine machine;
     machine.paths["/opt/build/web"] = {Type::file, true, {}, 0};
     machine.paths["/opt/build"] = {Type::directory, false, {}, 0};
-    CHECK_EQ(shown(resolved_text("[worker.a]\nexec = \"/app/web\"\nsandbox.bind = [{ source = \"/opt/build\", target = "
+    CHECK_EQ(shown(resolved_text("[worker.a]\nexec = \"/app/web\"\nsandbox.bind_read_only = [{ source = \"/opt/build\", target = "
                                  "\"/app\" }]\n", machine).problems), "");
 }
 
 TEST_CASE("what is bound into a sandbox must be there, and not the kernel's") {
-    CHECK_EQ(said("sandbox.bind = [\"/opt/app\"]\n"),
-             "w.toml:3:14: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
-             "    3 | sandbox.bind = [\"/opt/app\"]\n"
-             "      |              ^~~~~~~~~~\n");
+    CHECK_EQ(said("sandbox.bind_read_only = [\"/opt/app\"]\n"),
+             "w.toml:3:27: warning: bound path \"/opt/app\" is not there: the worker cannot start without it\n"
+             "    3 | sandbox.bind_read_only = [\"/opt/app\"]\n"
+             "      |                           ^~~~~~~~~~\n");
     CHECK_NE(said("[worker.web.sandbox]\nbind_read_only = [\n  \"/usr/share\",\n  { source = \"/opt/app\", target = \"/x\" },\n]\n").find("w.toml:6:3: warning"),
              std::string::npos);
     CHECK_NE(said("[worker.web.sandbox]\nbind_read_only = [{ source = \"/sys\", target = \"/x\" }]\n").find("lies in sysfs, which no sandbox shows"),
@@ -312,12 +312,12 @@ TEST_CASE("descriptors in flight of all workers, and what is held for them, stay
     --machine.descriptors;
     CHECK_EQ(said("max_fds_in_flight = 255\n", machine), "");
     CHECK_EQ(said("max_fds_in_flight = 256\n", machine),
-             "w.toml:3:25: error: descriptors in flight of all workers (256) are more than half of warderd's 511\n"
+             "w.toml:3:21: error: descriptors in flight of all workers (256) are more than half of warderd's 511\n"
              "    3 | max_fds_in_flight = 256\n"
-             "      |                         ^~~ lower max_fds_in_flight, or raise LimitNOFILE\n");
+             "      |                     ^~~ lower max_fds_in_flight, or raise LimitNOFILE\n");
     const std::string two = "[worker.a]\nexec = \"/usr/bin/web\"\n[worker.b]\nexec = \"/usr/bin/web\"\n"
                             "max_fds_in_flight = 300\n";
-    CHECK_NE(shown(resolved_text(two, machine).problems).find("w.toml:5:25: error: descriptors in flight of all workers (308)"),
+    CHECK_NE(shown(resolved_text(two, machine).problems).find("w.toml:5:21: error: descriptors in flight of all workers (308)"),
              std::string::npos);
     machine.descriptors = 8;
     CHECK_NE(said("max_fds_in_flight = 1\n", machine).find("descriptors held for all workers (about 8) are more than three quarters"),

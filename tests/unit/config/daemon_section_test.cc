@@ -115,9 +115,9 @@ TEST_CASE("sizes have units and a least value") {
 
 TEST_CASE("numbers and words in quotes are told apart from strings") {
     CHECK_EQ(daemon_complaints("opener_processes = \"3\""),
-             "w.toml:2:11: error: \"opener_processes\" is a string, but must be a whole number\n"
+             "w.toml:2:20: error: \"opener_processes\" is a string, but must be a whole number\n"
              "    2 | opener_processes = \"3\"\n"
-             "      |           ^~~ write 3, without quotes\n");
+             "      |                    ^~~ write 3, without quotes\n");
     CHECK_EQ(daemon_complaints("log_keeper = \"yes\""),
              "w.toml:2:14: error: \"log_keeper\" is a string, but must be true or false\n"
              "    2 | log_keeper = \"yes\"\n"

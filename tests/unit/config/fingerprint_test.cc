@@ -108,10 +108,10 @@ TEST_CASE("no value can look like another key") {
 }  // namespace warder::config
 
 TEST_CASE("what a reload changes is told by the keys that stand in the file") {
-    const std::vector<std::string> ours{"program", "argument", "argument.count", "limit", "limit.soft", "sandbox.bind.source", "sandbox.bind.target",
+    const std::vector<std::string> ours{"program", "argument", "argument.count", "limit", "limit.soft", "sandbox.bind_read_only.source", "sandbox.bind_read_only.target",
                                         "grant.right", "grant", "sandbox.calls.lent", "restart.delay", "environment.count", "environment",
-                                        "sandbox.calls", "sandbox.bind: /srv/a is another file now"};
+                                        "sandbox.calls", "sandbox.bind_read_only: /srv/a is another file now"};
     const std::vector<std::string> theirs{"exec", "limits", "sandbox.bind_read_only", "grants", "restart.delay", "environment", "sandbox.calls",
-                                          "sandbox.bind: /srv/a is another file now"};
+                                          "sandbox.bind_read_only: /srv/a is another file now"};
     CHECK(warder::config::keys_as_written(ours) == theirs);
 }

@@ -50,7 +50,7 @@ TEST_CASE("line numbers of six digits push the margin, and the caret stays right
 
 TEST_CASE("under a tab stands a tab, so that the caret is right at any width") {
     CHECK_EQ(complaints("\t\topeners\t= 1\n"),
-             "w.toml:1:3: error: unknown key \"opener_processes\" in the file\n"
+             "w.toml:1:3: error: unknown key \"openers\" in the file\n"
              "    1 | \t\topeners\t= 1\n"
              "      | \t\t^~~~~~~ there are [daemon], [worker.NAME] and [[expect]]\n");
 }
@@ -64,16 +64,16 @@ TEST_CASE("columns count characters, not bytes") {
 
 TEST_CASE("what goes on over lines is underlined to the end of its first") {
     CHECK_EQ(complaints("[daemon]\nopener_processes = [1,\n  2]\n"),
-             "w.toml:2:11: error: \"opener_processes\" is a list, but must be a whole number\n"
+             "w.toml:2:20: error: \"opener_processes\" is a list, but must be a whole number\n"
              "    2 | opener_processes = [1,\n"
-             "      |           ^~~\n");
+             "      |                    ^~~\n");
 }
 
 TEST_CASE("of a very long line the part around the place is shown") {
-    const std::string text = "[daemon]\n" + std::string(5000, ' ') + "openerz = 1 # " + std::string(5000, 'x') + "\n";
+    const std::string text = "[daemon]\n" + std::string(5000, ' ') + "opener_processez = 1 # " + std::string(5000, 'x') + "\n";
     const std::string shown = complaints(text);
-    CHECK(shown.starts_with("w.toml:2:5001: error: unknown key \"openerz\" in [daemon]\n    2 | "));
-    CHECK_NE(shown.find("      | " + std::string(59, ' ') + "^~~~~~~ did you mean \"opener_processes\"?\n"), std::string::npos);
+    CHECK(shown.starts_with("w.toml:2:5001: error: unknown key \"opener_processez\" in [daemon]\n    2 | "));
+    CHECK_NE(shown.find("      | " + std::string(59, ' ') + "^~~~~~~~~~~~~~~~ did you mean \"opener_processes\"?\n"), std::string::npos);
     CHECK_LT(shown.size(), 500);
 }
 

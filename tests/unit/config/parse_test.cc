@@ -28,9 +28,9 @@ TEST_CASE("a syntax error is shown in its place") {
 
 TEST_CASE("a key given twice is a syntax error") {
     CHECK_EQ(complaints("[daemon]\nopener_processes = 1\nopener_processes = 2\n"),
-             "w.toml:3:11: error: syntax error: parsing key-value pair: cannot redefine existing integer 'openers'\n"
+             "w.toml:3:20: error: syntax error: parsing key-value pair: cannot redefine existing integer 'opener_processes'\n"
              "    3 | opener_processes = 2\n"
-             "      |           ^\n");
+             "      |                    ^\n");
 }
 
 TEST_CASE("a string that is not closed is a syntax error on one line") {
@@ -58,15 +58,15 @@ TEST_CASE("bytes that are not UTF-8 are a syntax error") {
 }
 
 TEST_CASE("of each file the first syntax error is told, and all else of the files that can be read") {
-    const Parsed parsed = parse({{"a.toml", "x = \n"}, {"b.toml", "[daemon]\nopenerz = 1\n"}, {"c.toml", "y = \n"}});
+    const Parsed parsed = parse({{"a.toml", "x = \n"}, {"b.toml", "[daemon]\nopener_processez = 1\n"}, {"c.toml", "y = \n"}});
     CHECK_FALSE(parsed.ok());
     CHECK_EQ(shown(parsed.problems),
              "a.toml:1:5: error: syntax error: parsing key-value pair: expected value, saw '\\n'\n"
              "    1 | x = \n"
              "      |     ^\n"
-             "b.toml:2:1: error: unknown key \"openerz\" in [daemon]\n"
-             "    2 | openerz = 1\n"
-             "      | ^~~~~~~ did you mean \"opener_processes\"?\n"
+             "b.toml:2:1: error: unknown key \"opener_processez\" in [daemon]\n"
+             "    2 | opener_processez = 1\n"
+             "      | ^~~~~~~~~~~~~~~~ did you mean \"opener_processes\"?\n"
              "c.toml:1:5: error: syntax error: parsing key-value pair: expected value, saw '\\n'\n"
              "    1 | y = \n"
              "      |     ^\n");
@@ -90,16 +90,16 @@ TEST_CASE("all errors of a file come at once, in the order of their places") {
              "w.toml:6:10: error: unknown key \"lisen\" in grant \"http\" of worker \"web\"\n"
              "    6 | http = { lisen = \"tcp:127.0.0.1:8080\" }\n"
              "      |          ^~~~~ did you mean \"listen\"?\n"
-             "w.toml:8:11: error: \"opener_processes\" must be from 1 to 64\n"
+             "w.toml:8:20: error: \"opener_processes\" must be from 1 to 64\n"
              "    8 | opener_processes = 0\n"
-             "      |           ^\n");
+             "      |                    ^\n");
 }
 
 TEST_CASE("a byte order mark and CRLF change no column") {
-    CHECK_EQ(complaints("\xef\xbb\xbfopenerz = 1\r\n[daemon]\r\nlog_keeper = 3\r\n"),
-             "w.toml:1:1: error: unknown key \"openerz\" in the file\n"
-             "    1 | openerz = 1\n"
-             "      | ^~~~~~~ there are [daemon], [worker.NAME] and [[expect]]\n"
+    CHECK_EQ(complaints("\xef\xbb\xbfopener_processez = 1\r\n[daemon]\r\nlog_keeper = 3\r\n"),
+             "w.toml:1:1: error: unknown key \"opener_processez\" in the file\n"
+             "    1 | opener_processez = 1\n"
+             "      | ^~~~~~~~~~~~~~~~ there are [daemon], [worker.NAME] and [[expect]]\n"
              "w.toml:3:14: error: \"log_keeper\" is a whole number, but must be true or false\n"
              "    3 | log_keeper = 3\n"
              "      |              ^ write true or false\n");

@@ -128,7 +128,7 @@ TEST_CASE("what is in the sandbox beside binds: texts, memory, devices, processe
     CHECK_EQ(plan.binds.at(0).target, "/usr/lib/a.so");
     for (const char* keys : {"files = { motd = \"\" }\n", "tmpfs = [{ target = \"/run/a\" }]\n",
                              "tmpfs = [{ target = \"/tmp/a\", size = \"1MiB\" }]\n", "devices = [\"../sda\"]\n",
-                             "bind_read_only = [\"/a\"]\n", "profile = \"unconfined\"\nproc = \"processes\"\n"}) {
+                             "profile = \"unconfined\"\nproc = \"processes\"\n"}) {
         CAPTURE(keys);
         CHECK_NE(sandbox_complaints(keys), "");
     }
@@ -326,11 +326,11 @@ TEST_CASE("a key that would do nothing is an error") {
     CHECK_EQ(sandbox_complaints("profile = \"unconfined\"\nbind_read_only = [\"/opt/a\"]\ndeny_calls = [\"ptrace\"]\nhostname = \"a\"\n"),
              "w.toml:5:1: error: \"bind_read_only\" has no effect here: it needs root = \"system\"\n"
              "    5 | bind_read_only = [\"/opt/a\"]\n"
-             "      | ^~~~\n"
-             "w.toml:6:1: error: \"deny_calls\" has no effect here: it needs another profile than \"open\"\n"
+             "      | ^~~~~~~~~~~~~~\n"
+             "w.toml:6:1: error: \"deny_calls\" has no effect here: it needs another profile than \"unconfined\"\n"
              "    6 | deny_calls = [\"ptrace\"]\n"
              "      | ^~~~~~~~~~\n"
-             "w.toml:7:1: error: \"hostname\" has no effect here: it needs another profile than \"open\"\n"
+             "w.toml:7:1: error: \"hostname\" has no effect here: it needs another profile than \"unconfined\"\n"
              "    7 | hostname = \"a\"\n"
              "      | ^~~~~~~~\n");
 }
@@ -341,9 +341,9 @@ TEST_CASE("a pair of paths with a colon is an error that shows the table, and a 
         CHECK_NE(sandbox_complaints(keys).find(part), std::string::npos);
     };
     CHECK_EQ(sandbox_complaints("bind_read_only = [\"/a:/b:ro\"]\n"),
-             "w.toml:4:9: error: \"/a:/b:ro\" is one path with a colon in it: \"bind_read_only\" takes paths, and tables where source and target differ\n"
+             "w.toml:4:19: error: \"/a:/b:ro\" is one path with a colon in it: \"bind_read_only\" takes paths, and tables where source and target differ\n"
              "    4 | bind_read_only = [\"/a:/b:ro\"]\n"
-             "      |         ^~~~~~~~~~ write bind_read_only = [{ source = \"/a\", target = \"/b\" }]\n");
+             "      |                   ^~~~~~~~~~ write bind_read_only = [{ source = \"/a\", target = \"/b\" }]\n");
     says("bind_read_only = [\"/a:/b\"]\n", "write bind_read_only = [{ source = \"/a\", target = \"/b\" }] (read-only; bind_writable is not)");
     says("bind_read_only = [\"/a:/b:rw,z\"]\n", "write bind_writable = [{ source = \"/a\", target = \"/b\" }]");
     says("bind_writable = [\"/a:/b:ro\"]\n", "write bind_read_only = [{");
@@ -398,18 +398,18 @@ TEST_CASE("D15: strict knows the requests of ioctl(2), and names of descriptors 
 
 TEST_CASE("what is wrong with binds is told at the entry") {
     CHECK_EQ(sandbox_complaints("bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\nbind_writable = [\"/a\"]\n"),
-             "w.toml:4:9: error: path of \"bind_read_only\" is not absolute\n"
+             "w.toml:4:19: error: path of \"bind_read_only\" is not absolute\n"
              "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
-             "      |         ^~~~~ write the whole path, from \"/\"\n"
-             "w.toml:4:16: error: an entry of \"bind_read_only\" is a whole number, but must be a path or { source = \"/a\", target = \"/b\" }\n"
+             "      |                   ^~~~~ write the whole path, from \"/\"\n"
+             "w.toml:4:26: error: an entry of \"bind_read_only\" is a whole number, but must be a path or { source = \"/a\", target = \"/b\" }\n"
              "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
-             "      |                ^\n"
-             "w.toml:4:19: error: \"bind_read_only\" has no \"source\"\n"
+             "      |                          ^\n"
+             "w.toml:4:29: error: \"bind_read_only\" has no \"source\"\n"
              "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
-             "      |                   ^~~~~~~~~~~~~~~~~\n"
-             "w.toml:4:38: error: \"/proc\" in the sandbox is the sandbox's own\n"
+             "      |                             ^~~~~~~~~~~~~~~~~\n"
+             "w.toml:4:48: error: \"/proc\" in the sandbox is the sandbox's own\n"
              "    4 | bind_read_only = [\"opt\", 3, { target = \"/b\" }, \"/proc\", \"/a\"]\n"
-             "      |                                      ^~~~~~~\n"
+             "      |                                                ^~~~~~~\n"
              "w.toml:5:18: error: \"/a\" is bound twice\n"
              "    5 | bind_writable = [\"/a\"]\n"
              "      |                  ^~~~\n");

@@ -53,9 +53,9 @@ TEST_CASE("a range of uids that is too small is told at the first worker that ge
 
 TEST_CASE("who asks for a group needs cgroups") {
     CHECK_EQ(complaints("[daemon]\ncgroup = \"none\"\n[worker.a]\nexec = \"/usr/bin/a\"\nrequest_access = \"all\"\n"),
-             "w.toml:5:14: error: request_access = \"all\" needs cgroups, and [daemon] says cgroup = \"none\"\n"
+             "w.toml:5:18: error: request_access = \"all\" needs cgroups, and [daemon] says cgroup = \"none\"\n"
              "    5 | request_access = \"all\"\n"
-             "      |              ^~~~~~~\n");
+             "      |                  ^~~~~\n");
 }
 
 TEST_CASE("problems are sorted by the order of the files, not by their names") {

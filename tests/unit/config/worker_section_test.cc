@@ -110,22 +110,22 @@ TEST_CASE("restart may be one word") {
 
 TEST_CASE("the keys of restart are held to their ranges") {
     CHECK_EQ(worker_complaints("restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"),
-             "w.toml:3:11: error: \"cap\" of restart is shorter than its \"delay\"\n"
+             "w.toml:3:11: error: \"max_delay\" of restart is shorter than its \"delay\"\n"
              "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
-             "      |           ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
+             "      |           ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
              "w.toml:3:38: error: \"jitter\" must be from 0 to 1\n"
              "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
              "      |                                      ^~~\n"
-             "w.toml:3:51: error: \"limit\" must be from 0 to 63\n"
+             "w.toml:3:63: error: \"start_limit_burst\" must be from 0 to 63\n"
              "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
-             "      |                                                   ^~\n"
-             "w.toml:3:66: error: exit codes are from 0 to 255\n"
+             "      |                                                               ^~\n"
+             "w.toml:3:78: error: exit codes are from 0 to 255\n"
              "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
-             "      |                                                                  ^~~\n"
-             "w.toml:3:71: error: an entry of \"success\" is a string, but must be an exit code from 0 to 255\n"
+             "      |                                                                              ^~~\n"
+             "w.toml:3:83: error: an entry of \"success\" is a string, but must be an exit code from 0 to 255\n"
              "    3 | restart = { delay = \"1min\", jitter = 1.5, start_limit_burst = 64, success = [256, \"0\"] }\n"
-             "      |                                                                       ^~~\n");
-    CHECK_NE(worker_complaints("restart = { factor = nan }\n").find("must be from 1 to 100"), std::string::npos);
+             "      |                                                                                   ^~~\n");
+    CHECK_NE(worker_complaints("restart = { backoff_factor = nan }\n").find("must be from 1 to 100"), std::string::npos);
 }
 
 TEST_CASE("a worker without a program is told so at its name") {
@@ -243,10 +243,10 @@ TEST_CASE("choices are from a list") {
     CHECK_EQ(worker_complaints("ready = \"listening\"\nrequest_access = \"gruop\"\nstop_signal = \"TERM\"\n"),
              "w.toml:3:9: error: \"ready\" cannot be \"listening\"\n"
              "    3 | ready = \"listening\"\n"
-             "      |         ^~~~~~~~~~~ write one of \"exec\", \"channel\", \"notify\"\n"
-             "w.toml:4:14: error: \"request_access\" cannot be \"gruop\"\n"
+             "      |         ^~~~~~~~~~~ write one of \"exec\", \"libwarder\", \"notify\"\n"
+             "w.toml:4:18: error: \"request_access\" cannot be \"gruop\"\n"
              "    4 | request_access = \"gruop\"\n"
-             "      |              ^~~~~~~ did you mean \"group\"?\n"
+             "      |                  ^~~~~~~ write one of \"main\", \"all\"\n"
              "w.toml:5:15: error: \"stop_signal\" cannot be \"TERM\"\n"
              "    5 | stop_signal = \"TERM\"\n"
              "      |               ^~~~~~ did you mean \"SIGTERM\"?\n");
@@ -257,9 +257,9 @@ TEST_CASE("numbers are held to their ranges") {
              "w.toml:3:8: error: \"nice\" must be from -20 to 19\n"
              "    3 | nice = 20\n"
              "      |        ^~\n"
-             "w.toml:4:19: error: \"max_pending_requests\" must be from 1 to 4096\n"
+             "w.toml:4:24: error: \"max_pending_requests\" must be from 1 to 4096\n"
              "    4 | max_pending_requests = 0\n"
-             "      |                   ^\n");
+             "      |                        ^\n");
 }
 
 TEST_CASE("a list is a list, and each entry a string") {
@@ -288,13 +288,21 @@ TEST_CASE("keys of other supervisors are told by what they mean, and only then b
     says("ports = []\n", "http = { listen = ");
     says("environment_file = \"/a\"\n", "no file of variables is read");
     says("restart_sec = 1\n", "did you mean \"restart\"? restart = {");
-    says("volumes = []\n", "did you mean \"sandbox\"? bind and bind_writable in [worker.NAME.sandbox]");
+    says("volumes = []\n", "did you mean \"sandbox\"? bind_read_only and bind_writable in [worker.NAME.sandbox]");
     says("profile = \"strict\"\n", "\"profile\" stands in [worker.NAME.sandbox]");
     says("[worker.web.sandbox]\nbind_rw = []\n", "did you mean \"bind_writable\"?");
     says("[worker.web.sandbox]\nbind_ro = []\n", "did you mean \"bind_read_only\"? it is read-only");
     says("[worker.web.sandbox]\nvolumes = []\n", "did you mean \"bind_read_only\"? bind is read-only, bind_writable is not");
     says("[worker.web.sandbox]\nmounts = []\n", "did you mean \"bind_read_only\"?");
-    says("[worker.web.sandbox]\ntmpfs = []\n", "did you mean \"tmpfs\"?");
+    says("[worker.web.sandbox]\nmemory_directories = []\n", "did you mean \"tmpfs\"?");
+    says("[worker.web.sandbox]\nbind = []\n", "did you mean \"bind_read_only\"? or bind_writable: which of the two is always said");
+    says("[worker.web.sandbox]\nexecute = []\n", "did you mean \"exec_paths\"?");
+    says("[worker.web.sandbox]\ntmpfs = [{ target = \"/a\", size = \"1MiB\", execute = true }]\n", "did you mean \"noexec\"?");
+    says("requesters = \"main\"\n", "did you mean \"request_access\"?");
+    says("restart = { window = \"1s\" }\n", "did you mean \"start_limit_interval\"?");
+    says("[worker.web.cell]\n", "did you mean \"sandbox\"?");
+    says("grants.a = { read = \"/a\", as = \"root\" }\n", "did you mean \"open_as\"?");
+    says("grants.a = { store = 4 }\n", "did you mean \"fd_store_max\"?");
     says("[worker.web.sandbox]\ncaps = []\n", "did you mean \"capabilities\"?");
     says("[worker.web.sandbox]\nnice = 1\n", "\"nice\" stands in [worker.NAME]");
     says("[worker.web.sandbox]\nprivileged = true\n", "did you mean \"profile\"?");

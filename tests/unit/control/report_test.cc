@@ -69,7 +69,7 @@ GrantReport site() {
 constexpr const char* site_json =
     R"({"id":1,"name":"site","kind":"tree","rights":["read"],"target":"/srv/www","as":"worker","owner":null,)"
     R"("names":["*.html"],"origin":"warder.toml:12","uses":7,"held":"held",)"
-    R"("limits":{"uses":null,"until":null,"rate":null},"narrowed":false,"details":[]})";
+    R"("limits":{"max_uses":null,"until":null,"max_rate":null},"narrowed":false,"details":[]})";
 
 }  // namespace
 
@@ -140,7 +140,7 @@ TEST_CASE("report: show joins life, rules, sandbox, what stays open, and grants"
     show.grants = {site()};
     CHECK(show_json(show, clock_now) ==
           R"({"warder":1,"verb":"show","worker":)" + std::string(web_json) +
-          R"(,"origin":"warder.toml:4","program":["/usr/bin/web","--port","80"],"request_access":"main","ready":"channel",)"
+          R"(,"origin":"warder.toml:4","program":["/usr/bin/web","--port","80"],"request_access":"main","ready":"libwarder",)"
           R"("restart":"always","stop":"TERM","sandbox":[)"
           R"({"name":"capabilities","wanted":"none","effective":"none","evidence":"read","matches":true},)"
           R"({"name":"landlock","wanted":"on","effective":null,"evidence":"none","matches":false}],)"

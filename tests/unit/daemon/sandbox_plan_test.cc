@@ -15,14 +15,14 @@ const control::PlanLine& line(const control::SandboxPlanReport& report, const st
     return *found;
 }
 
-control::SandboxPlanReport sandbox(const std::string& keys) {
+control::SandboxPlanReport planned(const std::string& keys) {
     return daemon::describe_sandbox(config::testing::worker(keys), sandbox::probe_kernel());
 }
 
 }  // namespace
 
 TEST_CASE("an item of a plan comes from its line, from the profile, or is a default") {
-    const auto report = sandbox("nice = 3\n[worker.web.sandbox]\nprofile = \"service\"\ndevices = [\"null\"]\nbind_writable = [\"/var/a\"]\n");
+    const auto report = planned("nice = 3\n[worker.web.sandbox]\nprofile = \"service\"\ndevices = [\"null\"]\nbind_writable = [\"/var/a\"]\n");
     CHECK(report.profile == "service");
     CHECK(line(report, "nice").value == "3");
     CHECK(line(report, "nice").origin == "w.toml:3");
@@ -34,11 +34,11 @@ TEST_CASE("an item of a plan comes from its line, from the profile, or is a defa
     CHECK(line(report, "sandbox.bind_read_only").origin == "w.toml:7");
     CHECK(line(report, "sandbox.overlays").value == "none");
     CHECK(line(report, "sandbox.user_namespace").value == "none");
-    CHECK(line(sandbox("[worker.web.sandbox]\nuser_namespace = \"root\"\n"), "sandbox.user_namespace").value == "root");
-    const auto mapped = sandbox("[worker.web.sandbox]\nuser_namespace = { uid_map = [\"0:self:1\", \"1:100000:5\"], gid_map = [\"0:self:1\"] }\n");
+    CHECK(line(planned("[worker.web.sandbox]\nuser_namespace = \"root\"\n"), "sandbox.user_namespace").value == "root");
+    const auto mapped = planned("[worker.web.sandbox]\nuser_namespace = { uid_map = [\"0:self:1\", \"1:100000:5\"], gid_map = [\"0:self:1\"] }\n");
     CHECK(line(mapped, "sandbox.user_namespace").value == "uid_map 0:self:1 1:100000:5, gid_map 0:self:1");
     CHECK(line(mapped, "sandbox.user_namespace").origin == "w.toml:4");
-    const auto layered = sandbox("[worker.web.sandbox]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
+    const auto layered = planned("[worker.web.sandbox]\noverlays = [{ target = \"/srv/tree\", lower = [\"/opt/a\", \"/opt/b\"], size = \"1MiB\" }]\n");
     CHECK(line(layered, "sandbox.overlays").value == "/srv/tree over /opt/a, /opt/b with 1MiB to write");
     CHECK(line(layered, "sandbox.overlays").origin == "w.toml:4");
 }
@@ -73,7 +73,7 @@ TEST_CASE("what [daemon] requires of the kernel is a reason not to start") {
 }
 
 TEST_CASE("each limit of a group has its line") {
-    const auto report = sandbox("[worker.web.limits]\nmemory_max = \"64MiB\"\npids_max = 20\n");
+    const auto report = planned("[worker.web.limits]\nmemory_max = \"64MiB\"\npids_max = 20\n");
     CHECK(line(report, "limits.memory_max").value == "67108864");
     CHECK(line(report, "limits.memory_max").origin == "w.toml:4");
     CHECK(line(report, "limits.pids_max").origin == "w.toml:5");
