@@ -96,7 +96,7 @@ Result<Json> decode_as(Type type, Bytes datagram) {
             const auto m = TRY(decode_hello_reply(message));
             fields = {{"error", m.error},           {"version", m.version},           {"features", m.features},
                       {"max_message", m.max_message}, {"max_requests", m.max_requests},
-                      {"request_access", static_cast<unsigned>(m.requesters)}, {"worker", as_json(m.worker)}};
+                      {"requesters", static_cast<unsigned>(m.requesters)}, {"worker", as_json(m.worker)}};
             break;
         }
         case Type::ask: {
@@ -194,7 +194,7 @@ Result<Bytes> encode_from(MutableBytes buffer, Type type, const Json& f) {
             const std::string worker = text("worker");
             return encode_hello_reply(buffer, id,
                                       {f.at("error"), f.at("version"), f.at("features"), f.at("max_message"), f.at("max_requests"),
-                                       static_cast<Requesters>(f.at("request_access").get<std::uint32_t>()), worker});
+                                       static_cast<Requesters>(f.at("requesters").get<std::uint32_t>()), worker});
         }
         case Type::ask: return encode_ask_of(buffer, id, f.at("requests"));
         case Type::answer: return encode_answer_of(buffer, id, f.at("outcomes"));

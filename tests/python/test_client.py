@@ -831,7 +831,7 @@ class ForkUnderMain(ClientTest):
 
 class ForkUnderGroup(ClientTest):
     others = {"echo": echo}
-    peer_options = {"request_access": Requesters.GROUP}
+    peer_options = {"requesters": Requesters.GROUP}
 
     def ask(self, times, name):
         for i in range(times):

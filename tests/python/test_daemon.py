@@ -40,7 +40,7 @@ WORKER = """
 [worker.{name}]
 exec = ["{python}", "-W", "error", {command}]
 ready = "{ready}"
-request_access = "{requesters}"
+request_access = "{request_access}"
 environment = {{ PYTHONPATH = "/opt/warder/python", PYTHONDONTWRITEBYTECODE = "1" }}
 restart = {{ policy = "always", delay = "50ms" }}
 [worker.{name}.sandbox]
@@ -79,7 +79,7 @@ class DaemonTest(unittest.TestCase):
     def worker(self, name, *command, ready="libwarder", request_access="main", grants=()):
         self.config += WORKER.format(
             name=name, python=PYTHON, command=", ".join(f'"{word}"' for word in command), ready=ready,
-            requesters=requesters, root=ROOT, home=self.home,
+            request_access=request_access, root=ROOT, home=self.home,
         )
         self.config += "".join(grant.format(home=self.home) + "\n" for grant in grants)
 
@@ -202,10 +202,10 @@ class TheDemo(DaemonTest):
 
 
 class Requests(DaemonTest):
-    def check_all(self, requesters):
+    def check_all(self, request_access):
         port = free_port()
         self.worker(
-            "tester", "/opt/warder/tests/sandbox_worker.py", "tester", self.home + "/www", requesters=requesters,
+            "tester", "/opt/warder/tests/sandbox_worker.py", "tester", self.home + "/www", request_access=request_access,
             grants=[
                 'data = {{ create = "{home}/data/", owner = "worker", rights = ["rename", "unlink"] }}',
                 'report = {{ append = "{home}/report", type = "file", owner = "worker" }}',
@@ -227,7 +227,7 @@ class Requests(DaemonTest):
         self.check_all("main")
 
     def test_every_kind_of_request_by_a_group(self):
-        self.check_all("group")
+        self.check_all("all")
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ class Operators(WarderTest):
             out.write(text)
         said = self.ctl("reload").stdout
         self.assertIn("control_group of [daemon] is taken over", said)
-        self.assertIn("openers of [daemon]", said)
+        self.assertIn("opener_processes of [daemon]", said)
         found = os.stat(self.path("run/control.sock"))
         self.assertEqual((found.st_mode & 0o777, found.st_gid), (0o660, 1))
 

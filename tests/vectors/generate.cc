@@ -275,15 +275,15 @@ void hellos(Vectors& v) {
     v.good("hello_reply, main", "Only the worker's main process may ask.", "hello_reply",
            hello_reply(1, 0, 1, 0, "web"),
            {{"id", 1}, {"error", 0}, {"version", 1}, {"features", 0}, {"max_message", 65536}, {"max_requests", 253},
-            {"request_access", 0}, {"worker", "web"}});
+            {"requesters", 0}, {"worker", "web"}});
     v.good("hello_reply, group", "The worker's descendants may ask too.", "hello_reply",
            hello_reply(0xfffffffe, 0, 1, 1, "pool@2"),
            {{"id", 0xfffffffeU}, {"error", 0}, {"version", 1}, {"features", 0}, {"max_message", 65536},
-            {"max_requests", 253}, {"request_access", 1}, {"worker", "pool@2"}});
+            {"max_requests", 253}, {"requesters", 1}, {"worker", "pool@2"}});
     v.good("hello_reply, no common version", "errno 93, EPROTONOSUPPORT; the session is over.", "hello_reply",
            hello_reply(1, 93, 0, 0, ""),
            {{"id", 1}, {"error", 93}, {"version", 0}, {"features", 0}, {"max_message", 65536}, {"max_requests", 253},
-            {"request_access", 0}, {"worker", ""}});
+            {"requesters", 0}, {"worker", ""}});
 }
 
 void asks(Vectors& v) {
