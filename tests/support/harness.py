@@ -71,6 +71,8 @@ bind_read_only = ["{ROOT}/python", "{ROOT}/tests/support", "{ROOT}/tests/hostile
 class WarderTest(unittest.TestCase):
     """Starts one warderd with start(config); self.home is its directory, which workers may pass through."""
 
+    patience = 30   # seconds for warderd to begin, to answer, to end
+
     def setUp(self):
         self.home = tempfile.mkdtemp(prefix="warder-test-")
         os.chmod(self.home, 0o755)
@@ -93,7 +95,7 @@ class WarderTest(unittest.TestCase):
                 [*self.before, program("src/daemon/warderd"), "--config", self.path("warder.toml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=self.close_fds, extra_groups=INHERITED_GROUPS)
         if wait:
-            wait_for(self.answers, "warderd answers on its control socket\n" + self.log_text(), 30)
+            wait_for(self.answers, "warderd answers on its control socket\n" + self.log_text(), self.patience)
         return self.daemon
 
     def answers(self):
@@ -124,11 +126,11 @@ class WarderTest(unittest.TestCase):
         if self.daemon.poll() is None:
             self.daemon.send_signal(signal.SIGTERM)
         try:
-            code = self.daemon.wait(30)
+            code = self.daemon.wait(self.patience)
         except subprocess.TimeoutExpired:
             self.daemon.kill()
             self.daemon.wait()
-            problems.append("warderd did not stop within 30 s")
+            problems.append(f"warderd did not stop within {self.patience} s")
             code = 0
         if code != 0:
             problems.append(f"warderd ended with {code}")
@@ -176,10 +178,10 @@ class WarderTest(unittest.TestCase):
             return log.read()
         return ""
 
-    def ctl(self, *arguments, check=True, timeout=30):
+    def ctl(self, *arguments, check=True, timeout=None):
         done = subprocess.run(
             [program("src/ctl/warderctl"), "--socket", self.path("run/control.sock"), *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout or self.patience)
         if check and done.returncode != 0:
             raise AssertionError(f"warderctl {' '.join(arguments)}: {done.returncode}: {done.stdout}{done.stderr}")
         return done

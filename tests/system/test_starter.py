@@ -107,11 +107,14 @@ def worker(name, script, keys=""):
 
 
 class Starter(WarderTest):
+    # Without huge pages a sanitizer's shadow makes each fork take seconds: warderd begins after 75 to 95 s, elsewhere at once.
+    patience = 180
+
     def facts(self, name):
         def said():
             found = re.findall(r"FACTS (\{.*\})", self.worker_log(name))
             return json.loads(found[-1]) if found else None
-        return wait_for(said, f"{name} has looked: {self.log_text()[-2000:]}")
+        return wait_for(said, f"{name} has looked: {self.log_text()[-2000:]}", self.patience)
 
     def of_warderd(self):
         """What can be read of warderd from outside."""
@@ -148,7 +151,7 @@ class Starter(WarderTest):
                 with self.subTest(who=who, fact=fact):
                     self.assertEqual(after[fact], before[fact])
         # Longer than the starter's timer would have let it live.
-        wait_for(lambda: self.worker("strict")["state"] == "ready", "it lives on")
+        wait_for(lambda: self.worker("strict")["state"] == "ready", "it lives on", self.patience)
 
     def test_t49_what_a_worker_begins_with_is_what_the_manual_says(self):
         strict, _, _ = self.both([])
@@ -172,7 +175,7 @@ class Starter(WarderTest):
     def test_t49_without_standard_descriptors_nothing_is_written_to_what_took_their_numbers(self):
         self.before = ["/bin/sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh"]
         self.start('[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n')
-        self.wait_state("idle", "ready")
+        self.wait_state("idle", "ready", self.patience)
         for number in range(3):
             self.assertEqual(os.readlink(f"/proc/{self.daemon.pid}/fd/{number}"), "/dev/null")
 
@@ -180,10 +183,10 @@ class Starter(WarderTest):
         config = '[worker.idle]\nexec = ["/usr/bin/sleep", "1000"]\n'
         self.before = ["/bin/sh", "-c", f'cd {self.home} && exec "$1" --config warder.toml', "sh"]
         self.start(config)
-        self.wait_state("idle", "ready")
+        self.wait_state("idle", "ready", self.patience)
         self.write_config(config + config.replace("idle", "more"))
         self.daemon.send_signal(signal.SIGHUP)
-        self.wait_state("more", "ready")
+        self.wait_state("more", "ready", self.patience)
 
 
 if __name__ == "__main__":
