@@ -132,7 +132,8 @@ private:
     bool cannot_run(const Member& member) const;
     // Looks once more whether it can: a person starts it.
     void look_again(const std::string& name);
-    Result<Fd> output_for(const config::Worker& worker);
+    // `group` is the worker's own: it may open what it writes to by a name.
+    Result<Fd> output_for(const config::Worker& worker, gid_t group);
     Assembled assembled(const config::Worker& worker);
     Result<Assembled> with_its_numbers(const config::Worker& worker);
     void join(const config::Worker& worker, WorkerId id, const std::string& fault);

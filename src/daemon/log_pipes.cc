@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "daemon/log.h"
+
 namespace warder::daemon {
 namespace {
 
@@ -22,7 +24,24 @@ std::uint64_t pack(const config::Logging& limits) {
 
 }  // namespace
 
+LogPipes::~LogPipes() {
+    for (const auto& [name, pipe] : pipes_) names_.remove(pipe.name);
+}
+
+// What a worker writes is worth more than the name of where it goes.
+bool LogPipes::open_named(Pipe& pipe) {
+    auto made = names_.make(*pipe.group);
+    if (!made && can_name_) log_warning("workers' output has no name, and /dev/stdout cannot be opened in them: " + describe(made.error()));
+    can_name_ = made.has_value();
+    if (!made) return false;
+    pipe.reader = {std::move(made->reading), false};
+    pipe.writer = std::move(made->writing);
+    pipe.name = made->name;
+    return true;
+}
+
 Result<void> LogPipes::open(Pipe& pipe) {
+    if (pipe.group && open_named(pipe)) return {};
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failure("pipe2");
     pipe.reader = {Fd(ends[0]), false};
@@ -30,14 +49,16 @@ Result<void> LogPipes::open(Pipe& pipe) {
     return {};
 }
 
-Result<Fd> LogPipes::writer(const std::string& name, const config::Logging& limits) {
+Result<Fd> LogPipes::writer(const std::string& name, const config::Logging& limits, std::optional<gid_t> group) {
     Pipe& pipe = pipes_[name];
+    const bool another = std::exchange(pipe.group, group) != group;
     if (!pipe.writer) {
         if (const auto opened = open(pipe); !opened) {
             pipes_.erase(name);
             return Failure(opened.error());
         }
     }
+    if (another && group && pipe.name != 0 && ::fchown(pipe.writer.get(), static_cast<uid_t>(-1), *group) != 0) return failure("fchown");
     pipe.limits = limits;
     pipe.reader.delivered = false;
     return pipe.writer.duplicate();
@@ -55,15 +76,22 @@ Result<Fd> LogPipes::renew(const std::string& name) {
     std::erase_if(pipe.former, is_empty);
     if (pipe.former.size() < max_former) {
         Pipe next;
+        next.group = pipe.group;
         TRY(open(next));
         Reader last = std::exchange(pipe.reader, std::move(next.reader));
         pipe.writer = std::move(next.writer);
+        names_.remove(std::exchange(pipe.name, next.name));
         if (!is_empty(last)) pipe.former.push_back(std::move(last));
     }
     return pipe.writer.duplicate();
 }
 
-void LogPipes::forget(const std::string& name) { pipes_.erase(name); }
+void LogPipes::forget(const std::string& name) {
+    const auto found = pipes_.find(name);
+    if (found == pipes_.end()) return;
+    names_.remove(found->second.name);
+    pipes_.erase(found);
+}
 
 void LogPipes::keeper_began(WorkerId keeper) {
     keeper_ = keeper;

@@ -4,20 +4,29 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/broker.h"
 #include "config/config.h"
+#include "daemon/named_pipes.h"
 #include "sys/fd.h"
 
 namespace warder::daemon {
 
 class LogPipes {
 public:
+    // Takes the names with it.
+    ~LogPipes();
+
+    // From here on the pipes of workers get names in `directory`. Errors: those of NamedPipes::begin().
+    Result<void> name_in(const std::string& directory) { return names_.begin(directory); }
+
     // A pipe called `name` ("log:web", "audit"), made if there is none. Returns a descriptor of the writing end, which is
-    // the caller's. `limits` go to the keeper with it. Errors: pipe2(2), fcntl(2).
-    Result<Fd> writer(const std::string& name, const config::Logging& limits);
+    // the caller's. `limits` go to the keeper with it. With a `group` it has a name, which that group may open: where none can be
+    // made it is a pipe all the same. Errors: pipe2(2), fcntl(2).
+    Result<Fd> writer(const std::string& name, const config::Logging& limits, std::optional<gid_t> group = {});
 
     // A run is over: the next one gets a pipe of its own, whose writing end is returned, the caller's. The old one's is closed
     // here. Where too many of former runs are unread it stays the same pipe. Errors: pipe2(2), fcntl(2).
@@ -44,15 +53,20 @@ private:
     struct Pipe {
         Reader reader;
         Fd writer;
+        std::uint64_t name = 0;       // 0: none
+        std::optional<gid_t> group;   // who may open it by its name
         config::Logging limits;
         std::vector<Reader> former;   // of runs that are over, the oldest first; not read to their end as far as we know
     };
     enum class Sent { yes, full, later };
 
-    static Result<void> open(Pipe& pipe);
+    Result<void> open(Pipe& pipe);
+    bool open_named(Pipe& pipe);
     Sent send(broker::Broker& broker, const std::string& name, const Pipe& pipe, Reader& reader);
     Sent send_all(broker::Broker& broker, const std::string& name, Pipe& pipe);
 
+    NamedPipes names_;
+    bool can_name_ = true;
     std::map<std::string, Pipe> pipes_;
     bool keeper_up_ = false;
     WorkerId keeper_{};

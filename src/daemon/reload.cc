@@ -252,7 +252,7 @@ std::string Reload::change(const config::Worker& worker, control::ChangeKind kin
         return daemon_.complain(worker, supervise::in_words(unfit, changed.error()));
     }
     daemon_.join(worker, member.id, fault);
-    refresh_log(worker);
+    refresh_log(worker, made.life.plan.gid);
     if (!fault.empty()) return daemon_.complain(worker, fault);
     if (less) daemon_.descriptor_stores_.empty(member.id);
     // What a life under the former sandbox would be lent is not closed by its filter: it waits for that life's end, and with it what
@@ -271,8 +271,8 @@ std::string Reload::change(const config::Worker& worker, control::ChangeKind kin
 }
 
 // The keeper is told the limits of a log with its pipe.
-void Reload::refresh_log(const config::Worker& worker) {
-    const auto again = daemon_.output_for(worker);
+void Reload::refresh_log(const config::Worker& worker, gid_t group) {
+    const auto again = daemon_.output_for(worker, group);
     if (!again) log_error(worker.name + ": its log: " + describe(again.error()));
     daemon_.tend_keeper();
 }

@@ -29,7 +29,7 @@ private:
     std::vector<std::string> what_was_replaced(const config::Worker& worker) const;
     control::ChangeKind kind_of(const config::Worker& before, const config::Worker& after, const std::vector<std::string>& keys) const;
     std::string apply(const config::Config& next, const control::ChangeReport& change);
-    void refresh_log(const config::Worker& worker);
+    void refresh_log(const config::Worker& worker, gid_t group);
     void compare_daemon(const config::Daemon& next, control::ReloadReport& report);
     void add_what_looks_up(const config::Config& next, control::ReloadReport& report);
 

@@ -139,6 +139,7 @@ bool Daemon::prepare() {
     operators_ = std::make_unique<Operators>(*this);
     if (!open_control()) return false;
     if (config_.daemon.log_keeper && !add_keeper()) return false;
+    if (config_.daemon.log_keeper && !said("naming workers' output", pipes_.name_in(config_.daemon.runtime_directory + "/output"))) return false;
     if (!open_audit()) return false;
     if (wants_resolver(config_)) (void)add_resolver();
     for (const auto& worker : config_.workers) (void)add(worker);   // one that cannot run keeps no other from it
@@ -320,14 +321,14 @@ Result<Assembled> Daemon::with_its_numbers(const config::Worker& worker) {
 }
 
 // The keeper's own words, and those of everybody when there is no keeper, go where ours go.
-Result<Fd> Daemon::output_for(const config::Worker& worker) {
+Result<Fd> Daemon::output_for(const config::Worker& worker, gid_t group) {
     if (!config_.daemon.log_keeper || worker.name == config::log_keeper_name) return duplicate_of(STDERR_FILENO);
-    return pipes_.writer("log:" + worker.name, worker.logging);
+    return pipes_.writer("log:" + worker.name, worker.logging, group);
 }
 
 std::string Daemon::add(const config::Worker& worker) {
     auto made = assembled(worker);
-    auto output = output_for(worker);
+    auto output = output_for(worker, made.life.plan.gid);
     if (!output && made.life.fault.empty()) made.life.fault = "its log: " + describe(output.error());
     std::string why;
     const auto id = roster_->add(made.life, output ? std::move(*output) : Fd(), why);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -52,7 +53,7 @@ Handover handover;
 
 class Child {
 public:
-    Child(const Prepared& prepared, const Given& given) : prepared_(prepared), plan_(prepared.plan), status_(given.status) {}
+    Child(const Prepared& prepared, const Given& given) : prepared_(prepared), plan_(prepared.plan), status_(given.status), error_apart_(given.error >= 0) {}
 
     void let_itself_be_seen();
     void reset_signals();
@@ -68,6 +69,8 @@ public:
     void join_network();
     void make_time();
     void make_mounts();
+    int take_output(const Given& given);
+    void show_output(int copy);
     void set_hostname();
     void change_directory();
     void build_worker_rules();
@@ -125,6 +128,8 @@ private:
     void mount_ptys();
     void mount_proc();
     void attach_below_tmp(const LateAttachment& late);
+    int output_in_a_copy_of_the_mounts();
+    void write_by_name();
     int make_below(int directory, const char* name, const std::string& path);
     void create_ruleset();
     void allow(int fd, std::uint64_t rights, const char* path);
@@ -133,6 +138,7 @@ private:
     const Prepared& prepared_;
     const Plan& plan_;
     int status_;
+    bool error_apart_;   // 2 is not what 1 is
     int ruleset_ = -1;
     bool bounded_by_parent_ = true;   // its bounding set has nothing that the parent's had not
     Proof proof_;
@@ -408,6 +414,54 @@ void Child::attach_below_tmp(const LateAttachment& late) {
     ::close(at);
     if (const int bound = mounts::bind(late.kept.c_str(), target); bound < 0) fail(Stage::mounts, -bound, late.target.c_str());
     ::close(target);
+}
+
+// By a mount of its own, so that no part of /proc is needed. From here on 1 and 2 are what that mount shows: of what lies beyond the
+// sandbox they know nothing, and a change of mode finds a read-only mount.
+int Child::take_output(const Given& given) {
+    if (!given.output_is_named || !prepared_.tree.names_output || !plan_.terminal.empty()) return -1;
+    const int held = plan_.without_root ? output_in_a_copy_of_the_mounts() : static_cast<int>(output);
+    const int copy = mounts::copy_tree(held, mounts::Access::read_only, mounts::Devices::hidden, true);
+    if (copy < 0) fail(Stage::mounts, -copy, output_name);
+    if (held != output) ::close(held);
+    return copy;
+}
+
+// Whose user namespace does not own the host's mounts may copy one only out of a namespace of its own, where the FIFO is found by its path.
+int Child::output_in_a_copy_of_the_mounts() {
+    char path[PATH_MAX];
+    const ssize_t size = ::readlink(own_path(output).c_str(), path, sizeof path - 1);
+    must(Stage::mounts, size, output_name);
+    path[size] = '\0';
+    must(Stage::mounts, ::unshare(CLONE_NEWNS), "a copy of the host's mounts");
+    const int found = ::open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    must(Stage::mounts, found, path);
+    struct stat wanted;
+    struct stat there;
+    must(Stage::mounts, ::fstat(output, &wanted), path);
+    must(Stage::mounts, ::fstat(found, &there), path);
+    if (wanted.st_dev != there.st_dev || wanted.st_ino != there.st_ino) fail(Stage::mounts, ESTALE, path);
+    return found;
+}
+
+void Child::show_output(int copy) {
+    if (copy < 0) return;
+    const int place = mounts::open_inside(AT_FDCWD, output_name, mounts::Symlinks::refused);
+    if (place < 0) fail(Stage::mounts, -place, output_name);
+    if (const int shown = mounts::attach(copy, place); shown < 0) fail(Stage::mounts, -shown, output_name);
+    ::close(place);
+    ::close(copy);
+    write_by_name();
+}
+
+// Never waits: where nobody reads, it is an error.
+void Child::write_by_name() {
+    const int named = ::open(output_name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    must(Stage::mounts, named, output_name);
+    must(Stage::mounts, ::fcntl(named, F_SETFL, 0), output_name);
+    must(Stage::descriptors, ::dup3(named, output, 0), output_name);
+    if (!error_apart_) must(Stage::descriptors, ::dup3(named, error, 0), output_name);
+    ::close(named);
 }
 
 void Child::set_hostname() {
@@ -823,6 +877,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
                              prepared.user_namespace ? prepared.user_namespace.get() : -1});
     child.take_terminal();
     child.set_oom_score();
+    const int shown_output = child.take_output(given);
     if (given.stub >= 0) {
         child.join_namespaces();
     } else {
@@ -830,6 +885,7 @@ WARDER_ENDS_IN_EXEC void enter_as_worker(const Prepared& prepared, const Given& 
         child.make_mounts();
         child.set_hostname();
     }
+    child.show_output(shown_output);
     child.make_cgroup_namespace();
     child.build_worker_rules();
     // A process of two threads cannot move into a user namespace; and root's are not counted against its limit.

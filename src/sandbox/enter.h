@@ -10,6 +10,7 @@ namespace warder::sandbox {
 struct Given {
     int output = -1;
     int error = -1;
+    bool output_is_named = false;
     int broker = -1;
     int store = -1;
     int syscall_monitor = -1;  // takes the listener of its filter

@@ -49,6 +49,8 @@ public:
 
     void add_system_directories();
     Result<void> add_devices(Unfit& unfit);
+    void add_output_names();
+    bool names_output() const;
     Result<void> add_memory_directories(Unfit& unfit);
     Result<void> refuse_hidden(Unfit& unfit) const;
     Result<void> add_overlays(Unfit& unfit);
@@ -225,7 +227,7 @@ bool leads_to_ours(const std::string& path) {
     return !found && found.error().number == ELOOP;
 }
 
-// No /dev/fd and no /dev/stdin: they lead through /proc, which is not there.
+// No /dev/fd and no /dev/stdin: they lead through /proc, which may not be there.
 Result<void> Layout::add_devices(Unfit& unfit) {
     add_directory("dev");
     std::vector<std::string> names = plan_.devices;
@@ -245,6 +247,18 @@ Result<void> Layout::add_devices(Unfit& unfit) {
     return {};
 }
 
+// What a run writes to is another at each start, and attached by the child.
+void Layout::add_output_names() {
+    add_place(in_sandbox(output_name), false);
+    add_node({Node::Kind::link, "dev/stderr", "stdout"});
+}
+
+// Whoever shows a /dev of his own has the names that are in it.
+bool Layout::names_output() const {
+    const auto covers = [](const MemoryDirectory& one) { return lies_below(output_name, one.target); };
+    return !attached(in_sandbox(output_name)) && !overlaid(output_name) && std::ranges::none_of(plan_.memory_directories, covers);
+}
+
 Result<void> Layout::add_memory_directories(Unfit& unfit) {
     for (const auto& one : plan_.memory_directories) {
         const std::string target = in_sandbox(one.target);
@@ -261,7 +275,7 @@ Result<void> Layout::add_memory_directories(Unfit& unfit) {
 
 // What is mounted at each start comes after what is laid out here, and over it.
 Result<void> Layout::refuse_hidden(Unfit& unfit) const {
-    std::vector<std::string> over;
+    std::vector<std::string> over{output_name, "/dev/stderr"};
     for (const auto& one : plan_.memory_directories) over.push_back(one.target);
     if (plan_.proc != ProcView::hidden) over.emplace_back("/proc");
     if (plan_.ptys) over.emplace_back("/dev/pts");
@@ -472,6 +486,7 @@ Result<void> Layout::add_secret_files(Unfit& unfit) {
 }
 
 MountTree Layout::take() {
+    tree_.names_output = names_output();
     return std::move(tree_);
 }
 
@@ -705,6 +720,7 @@ Result<MountTree> lay_out(const Plan& plan, const Chain& chain, Unfit& unfit, co
     Layout layout(plan, facts);
     layout.add_system_directories();
     TRY(layout.add_devices(unfit));
+    layout.add_output_names();
     TRY(layout.refuse_hidden(unfit));
     TRY(layout.add_binds(unfit));
     TRY(layout.add_files(unfit));

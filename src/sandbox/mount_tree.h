@@ -63,12 +63,16 @@ struct UnreadableProgram {
     std::string target;    // likewise
 };
 
+// Where a run finds what it writes to by a name; /dev/stderr is a link to it. Nothing leads there through /proc.
+inline constexpr const char* output_name = "/dev/stdout";
+
 struct MountTree {
     std::vector<Node> nodes;               // in the order in which they are made
     std::vector<Attachment> attachments;   // likewise
     std::vector<LateAttachment> late;
     std::vector<Layers> layers;            // of the plan's overlays, in their order
     std::vector<UnreadableProgram> unreadable;
+    bool names_output = false;             // output_name is the place of what a run writes to
     std::uint64_t size = 1 << 20;          // bytes that the root's tmpfs may hold
     std::vector<Seen> seen;                // what the layout was computed from
 };

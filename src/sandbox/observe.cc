@@ -132,7 +132,7 @@ Observed observe(const Expected& expected, pid_t pid, const std::optional<Proof>
     return seen;
 }
 
-std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
+std::vector<ExpectedMount> mounts_of(const Prepared& prepared, const Descriptors& descriptors) {
     std::vector<ExpectedMount> mounts;
     const Plan& plan = prepared.plan;
     if (!plan.mount_namespace) return mounts;
@@ -148,6 +148,8 @@ std::vector<ExpectedMount> mounts_of(const Prepared& prepared) {
     if (plan.private_tmp) mounts.push_back({"/tmp", false, false});
     for (const auto& target : prepared.memory_targets) mounts.push_back({.path = target, .at_path = true});
     if (!plan.secret_files.empty()) mounts.push_back({.path = secrets_directory, .read_only = true, .at_path = true});
+    const bool named = descriptors.output_is_named && prepared.tree.names_output && plan.terminal.empty();
+    if (named) mounts.push_back({.path = output_name, .read_only = true, .at_path = true});
     if (plan.ptys) mounts.push_back({.path = "/dev/pts", .devices = true, .at_path = true});
     for (std::size_t i = 0; i < prepared.tree.layers.size(); ++i) {
         const Layers& layers = prepared.tree.layers[i];
@@ -184,7 +186,7 @@ Namespaces namespaces_of(pid_t pid) {
 
 Expected expected_of(const Prepared& prepared, const Descriptors& descriptors, std::string cgroup) {
     return {.plan = prepared.plan,
-            .mounts = mounts_of(prepared),
+            .mounts = mounts_of(prepared, descriptors),
             .call = prepared.forbidden_call,
             .act = prepared.forbidden_act,
             .landlock = landlock::abi(),

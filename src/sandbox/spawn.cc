@@ -60,8 +60,8 @@ Result<Spawned> start(const Prepared& prepared, Given given, Entrance entrance, 
 }
 
 Given given_by(const Descriptors& descriptors) {
-    return {.output = descriptors.output, .error = descriptors.error, .broker = descriptors.broker, .store = descriptors.store,
-            .syscall_monitor = descriptors.syscall_monitor};
+    return {.output = descriptors.output, .error = descriptors.error, .output_is_named = descriptors.output_is_named,
+            .broker = descriptors.broker, .store = descriptors.store, .syscall_monitor = descriptors.syscall_monitor};
 }
 
 }  // namespace

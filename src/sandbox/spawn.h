@@ -32,6 +32,7 @@ struct Descriptors {
     int store = -1;      // becomes WARDER_STORE; only beside a broker
     int output = -1;     // becomes 1 and 2
     int error = -1;      // becomes 2 if it is not -1
+    bool output_is_named = false;   // `output` is a FIFO that nobody may read by its name: the sandbox shows it as /dev/stdout
     int syscall_monitor = -1;    // a syscall monitor's socket: where the plan wants one
     int cgroup = -1;     // a directory of cgroup v2 to be born in, or -1
 };

@@ -30,6 +30,12 @@ Fd Output::for_next_run() {
     return {};
 }
 
+bool Output::is_named() const {
+    struct stat about;
+    if (::fstat(fd_.get(), &about) != 0) return false;
+    return S_ISFIFO(about.st_mode) && about.st_nlink != 0 && (about.st_mode & (S_IRUSR | S_IRGRP | S_IROTH)) == 0;
+}
+
 void Output::put_back() {
     const int fd = fd_.get();
     if (pipe_size_ != 0 && ::fcntl(fd, F_GETPIPE_SZ) != pipe_size_) ::fcntl(fd, F_SETPIPE_SZ, pipe_size_);

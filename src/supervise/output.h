@@ -15,6 +15,9 @@ public:
     // (the returned Fd is empty, and number() is to be used), with what the last one changed put back. Never waits.
     Fd for_next_run();
     int number() const { return fd_.get(); }   // -1: none
+    // It is a FIFO with a name, which gives whoever opens it no more than the descriptor does: nobody may read it. One whose name
+    // was swept away has none.
+    bool is_named() const;
 
 private:
     void put_back();

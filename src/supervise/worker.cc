@@ -304,7 +304,7 @@ Result<void> Worker::limit_group() {
 }
 
 sandbox::Descriptors Worker::descriptors(int broker, int store, int syscall_monitor, int output) const {
-    return {.broker = broker, .store = store, .output = output, .error = -1, .syscall_monitor = syscall_monitor,
+    return {.broker = broker, .store = store, .output = output, .error = -1, .output_is_named = output_.is_named(), .syscall_monitor = syscall_monitor,
             .cgroup = group_ ? group_->directory() : -1};
 }
 
@@ -514,6 +514,7 @@ sandbox::Receipt Worker::planned() const {
     if (!next_sandbox_) return {};
     sandbox::Descriptors descriptors;
     descriptors.broker = sandbox::worker_socket;
+    descriptors.output_is_named = output_.is_named();
     return sandbox::compare(sandbox::expected_of(*next_sandbox_->prepared, descriptors, group_ ? group_->path() : std::string()), {});
 }
 

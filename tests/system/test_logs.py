@@ -50,6 +50,57 @@ class Logs(WarderTest):
         wait_for(lambda: len(self.lines()) >= 3, "three runs", 30)
         self.assertEqual(set(self.lines()), {"65536 0"})
 
+    def test_dev_stdout_and_dev_stderr_can_be_opened_in_every_profile(self):
+        script = ("echo out > /dev/stdout; echo err >> /dev/stderr; (echo child > /dev/stdout); "
+                  "sh -c 'echo program >> /dev/stderr'; exec sleep 1000")
+        programs = '\nexec_paths = ["/usr/bin/sh", "/usr/bin/sleep"]\n'
+        sandboxes = {"strict": 'profile = "strict"' + programs, "service": 'profile = "service"' + programs,
+                 "open": 'profile = "unconfined"\n', "mapped": 'user_namespace = "self"' + programs,
+                 "inner-root": 'user_namespace = "root"' + programs, "proc": 'proc = "processes"' + programs,
+                 "minimal": 'root = "minimal"\n'}
+        alone = "echo out > /dev/stdout; echo err >> /dev/stderr; (echo child > /dev/stdout); echo program >> /dev/stderr"
+        self.start("".join(f'[worker.{name}]\nexec = ["/bin/sh", "-c", "{alone if name == "minimal" else script}"]\n'
+                           f'restart = "never"\n[worker.{name}.sandbox]\n{sandbox}\n' for name, sandbox in sandboxes.items()))
+        for name in sandboxes:
+            with self.subTest(name):
+                wait_for(lambda: len(self.lines(name)) >= 4, f"{name} has written: {self.log_text()[-2000:]} {self.lines(name)}", 30)
+                self.assertEqual(self.lines(name), ["out", "err", "child", "program"])
+                self.assertIn("program", self.ctl("logs", name).stdout)
+
+    def test_what_the_log_is_called_gives_no_more_than_the_descriptor_and_is_the_runs_own(self):
+        script = self.make("look/look.py", """
+import os
+def refused(act, *arguments):
+    try: act(*arguments)
+    except OSError as error: return error.errno
+    return 0
+for mode in (os.O_RDONLY | os.O_NONBLOCK, os.O_RDWR): print(refused(os.open, "/dev/stdout", mode), end=" ")
+print(refused(os.unlink, "/dev/stdout"), refused(os.fchmod, 1, 0o666) != 0, refused(os.chmod, "/dev/stderr", 0o666) != 0, end=" ")
+again = os.open("/dev/stderr", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
+same = [os.fstat(fd).st_ino for fd in (again, 1, 2)]
+print(len(set(same)), os.readlink("/proc/self/fd/1"), same[0], flush=True)
+again = os.open("/proc/self/fd/2", os.O_WRONLY)
+""")
+        self.start(f'[worker.web]\nexec = ["/usr/bin/python3", "-I", "-S", "{script}"]\n'
+                   'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }\n'
+                   f'[worker.web.sandbox]\nbind_read_only = ["{self.home}/look"]\nproc = "processes"\n')
+        wait_for(lambda: len(self.lines()) >= 4, f"four runs: {self.log_text()[-2000:]}", 30)
+        said = [line.rsplit(" ", 1) for line in self.lines()[:4]]
+        self.assertEqual({words for words, _ in said}, {"13 13 30 True True 1 /dev/stdout"})
+        self.assertTrue(all(one[1] != next[1] for one, next in zip(said, said[1:])), said)
+        self.ctl("stop", "web")
+        self.assertEqual(len(os.listdir(self.path("run/output"))), 1)
+        self.assertEqual(os.stat(self.path("run/output")).st_mode & 0o777, 0o700)
+
+    def test_a_sweep_of_the_runtime_directory_takes_the_name_and_no_run(self):
+        self.start(shell("web", "echo a run; echo named > /dev/stdout; sleep 0.05; exit 1",
+                         'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }'))
+        wait_for(lambda: self.lines().count("named") >= 2, f"two runs: {self.log_text()[-2000:]}")
+        shutil.rmtree(self.path("run/output"))
+        before = len(self.lines())
+        wait_for(lambda: self.lines()[before:].count("named") >= 3, f"runs that know it again: {self.log_text()[-2000:]}")
+        self.assertNotIn("set-up failed", self.log_text())
+
     def test_what_was_said_while_the_keeper_was_away_comes_in_order(self):
         self.start(shell("web", "echo one; echo two; printf three; sleep 0.05; exit 1",
                          'restart = { policy = "always", delay = "20ms", max_delay = "20ms", jitter = 0.0, start_limit_burst = 0 }'))

@@ -38,7 +38,7 @@ class Sandboxes(WarderTest):
         self.assertEqual((seen["ambient_bind"], seen["bounding_admin"], seen["securebits"]), (1, 0, 0xEB))
         self.assertLessEqual(seen["core"][1], 1)
         self.assertEqual((seen["ptrace"], seen["hostname"], seen["motd"]), ("EACCES", "inside", "hello"))
-        self.assertEqual(seen["devices"], ["null", "shm", "urandom"])
+        self.assertEqual(seen["devices"], ["null", "shm", "stderr", "stdout", "urandom"])
         self.assertEqual((seen["memory"], seen["state"], seen["processes"], seen["kernel"]), (0o750, True, True, "ENOENT"))
 
     def test_D15_a_lent_file_keeps_its_rights_under_its_name_in_proc_and_the_stub_its_priority(self):
@@ -61,7 +61,7 @@ class Sandboxes(WarderTest):
         seen = self.seen_by("")
         self.assertEqual((seen["ambient_bind"], seen["bounding_admin"], seen["securebits"], seen["no_new_privs"]), (0, 0, 0xEB, 1))
         self.assertEqual((seen["ptrace"], seen["memory"], seen["state"], seen["processes"]), ("EPERM", "ENOENT", "ENOENT", "ENOENT"))
-        self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "urandom", "zero"])
+        self.assertEqual(seen["devices"], ["full", "null", "random", "shm", "stderr", "stdout", "urandom", "zero"])
 
     def test_what_warderd_was_started_with_is_not_handed_on(self):
         """A lower niceness and oom score than its own take capabilities, which it keeps for that."""
@@ -144,6 +144,8 @@ class Shown(WarderTest):
                 (f'bind_read_only = [{{ source = "{shown}", target = "/usr/share/doc" }}]', '"/usr/share/doc" is a directory where'),
                 ('devices = ["null", "pts"]', '"/dev/pts" is a directory: ptys = true'),
                 ('devices = ["stdout"]', '"/dev/stdout" leads to what warderd itself has open, and is no device'),
+                (f'bind_read_only = [{{ source = "{shown}", target = "/dev/stderr" }}]', '"/dev/stderr" would be hidden by the sandbox\'s own /dev/stderr'),
+                ('tmpfs = [{ target = "/dev/stdout", size = "1MiB" }]', '"/dev/stdout" in the sandbox is the sandbox\'s own'),
                 ('devices = ["nulll"]', '"/dev/nulll" is to be in the sandbox, but does not exist'),
                 (f'bind_read_only = [{{ source = "{self.home}/shown", target = "/run/app/x" }}]\n'
                  'tmpfs = [{ target = "/run/app", size = "1MiB" }]', '"/run/app/x" would be hidden by the sandbox\'s own /run/app'),

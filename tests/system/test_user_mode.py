@@ -364,6 +364,14 @@ time.sleep(1000)
         self.daemon.wait()
         wait_for(lambda: not self.processes(), "everything has ended with warderd")
 
+    def test_dev_stdout_is_the_log_and_nothing_to_read(self):
+        self.start('[worker.web]\nexec = ["/bin/sh", "-c", "echo out > /dev/stdout; echo err >> /dev/stderr; cat /dev/stdout; exec sleep 1000"]\n'
+                   '[worker.web.sandbox]\nexec_paths = ["/usr/bin/sleep", "/usr/bin/cat"]\n')
+        self.ready("web")
+        wait_for(lambda: self.ctl("logs", "web").stdout.count("\n") >= 3, f"three lines: {self.log_text()[-2000:]}")
+        self.assertEqual([line.split(" ", 1)[1] for line in self.ctl("logs", "web").stdout.splitlines()][:3],
+                         ["out", "err", "cat: /dev/stdout: Permission denied"])
+
     def test_commands_and_own_directories_are_the_users(self):
         self.make("ask.py", """
 import os, warder

@@ -149,6 +149,21 @@ TEST_CASE("what is shown below or in the place of a link of the sandbox's own is
     CHECK(node_at(tree_for(plan), "dev/shm")->kind == Node::Kind::directory);
 }
 
+TEST_CASE("a sandbox names what a run writes to, unless the plan shows a /dev of its own") {
+    Plan plan;
+    const MountTree tree = tree_for(plan);
+    REQUIRE(node_at(tree, "dev/stdout"));
+    CHECK(node_at(tree, "dev/stdout")->kind == Node::Kind::empty_file);
+    REQUIRE(node_at(tree, "dev/stderr"));
+    CHECK(node_at(tree, "dev/stderr")->text == "stdout");
+    CHECK(tree.names_output);
+    plan.binds = {{.source = "/dev", .target = "/dev"}};
+    CHECK_FALSE(tree_for(plan).names_output);
+    plan.binds.clear();
+    plan.memory_directories = {{.target = "/dev", .size = 4096}};
+    CHECK_FALSE(tree_for(plan).names_output);
+}
+
 TEST_CASE("what another mount of the sandbox would hide, and what a tree of the host has no place for, is refused") {
     const auto refused = [](const Plan& plan) {
         Unfit unfit;
