@@ -1,5 +1,5 @@
 // Grants: what one worker may ask for. A Grant is a value made from the config; a GrantSet holds all of one worker's and
-// finds the one that decides in time that does not grow with their number. This room never touches the world.
+// finds the one that decides in time that does not grow with their number. This module never touches the world.
 #pragma once
 
 #include <array>

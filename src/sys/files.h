@@ -1,4 +1,4 @@
-// Files by descriptor: openat2 below a held directory, what a descriptor is, small whole-file reads. This room opens what
+// Files by descriptor: openat2 below a held directory, what a descriptor is, small whole-file reads. This module opens what
 // it is told to; whether it may be opened was decided elsewhere.
 #pragma once
 
