@@ -258,6 +258,7 @@ void Worker::spawn(Instant now) {
     main_may_come_ = true;
     exited_told_ = false;
     empty_told_ = false;
+    kill_again_ = false;
     started_ = now;
     ready_at_ = Instant::never();
     watchdog_at_ = Instant::never();
@@ -292,7 +293,8 @@ Result<void> Worker::renew_group() {
     if (!group_ || !group_->spent()) return {};
     unwatch(group_->events());
     TRY(group_->renew());
-    return watch_group(*group_);
+    if (!watch_group(*group_)) poller_failed_ = true;
+    return {};
 }
 
 // A limit that cannot be set is a life that does not begin.
@@ -402,10 +404,10 @@ Result<void> Worker::send_signal(int signal) const {
 }
 
 // Each of these is enough where it exists: the cgroup holds everything, the stub's end is the end of its namespace.
-// ESRCH says that it is done already.
+// ESRCH says that it is done already. What could not be done is tried again until the life is over.
 void Worker::kill_all() {
     main_may_come_ = false;
-    if (group_) (void)group_->kill();
+    kill_again_ = group_ && !group_->kill();
     if (main_) (void)main_.send(SIGKILL);
     if (stub_) (void)stub_.send(SIGKILL);
 }
@@ -433,6 +435,7 @@ void Worker::tell_what_is_gone(Instant now) {
     empty_told_ = true;
     terminal_.reset();
     poller_failed_ = false;
+    kill_again_ = false;
     feed({Event::Kind::group_empty, {}, 0}, now);
 }
 
@@ -619,12 +622,13 @@ void Worker::unwatch(int fd) {
 }
 
 void Worker::arm(Instant now) {
-    const bool looks = poller_failed_ && !empty_told_;
+    const bool looks = (poller_failed_ || kill_again_) && !empty_told_;
     dependencies_.deadlines.set(id_, std::min({life_.deadline, spare_at_, looks ? now + look_interval : Instant::never()}));
 }
 
 // What has happened by now counts before what is late: when the loop itself was held up, that is not the program's fault.
 void Worker::wake(Instant now) {
+    if (kill_again_) kill_all();
     if (poller_failed_) look_at_everything(now);
     tend_spare(now);
     if (life_.state == State::starting) look_at_setup(now);

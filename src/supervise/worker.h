@@ -253,6 +253,7 @@ private:
     bool main_may_come_ = false;     // its main process was not made yet, and nothing has failed
     bool exited_told_ = true;        // Event::exited
     bool empty_told_ = true;         // Event::group_empty
+    bool kill_again_ = false;        // its group could not be killed, for want of a descriptor say
     bool poller_failed_ = false;     // something could not be watched: look at everything from time to time instead
     Instant started_ = Instant::never();
     Instant ready_at_ = Instant::never();

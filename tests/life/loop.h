@@ -94,6 +94,7 @@ struct NoFreeDescriptors {
             taken.emplace_back(fd);
         }
     }
+    void free_some(std::size_t count) const { taken.resize(taken.size() - std::min(count, taken.size())); }
     void free() const {
         taken.clear();
         ::setrlimit(RLIMIT_NOFILE, &before);

@@ -94,6 +94,58 @@ TEST_CASE("with both, every process of the worker is in its cgroup, and no other
     CHECK(loop.turns - turns < 5);   // a populated group does not wake us
 }
 
+// A group that was killed once is made anew for the next life, which takes descriptors, as all else of a start does.
+TEST_CASE("T4: wherever a start runs out of descriptors it says so, and holds none" * doctest::skip(have_no_cgroup())) {
+    const Delegated delegated;
+    for (const bool own_namespace : {true, false}) {
+        CAPTURE(own_namespace);
+        Loop loop(delegated.path);
+        WorkerSettings settings = sleeper("web");
+        settings.plan.pid_namespace = own_namespace;
+        settings.rule.restart.policy = RestartPolicy::never;
+        Worker& worker = loop.start_until_ready(std::move(settings));
+        worker.stop(now());
+        REQUIRE(loop.until_state(worker, State::stopped));
+        const int at_rest = open_descriptors();
+        std::size_t free = 0;
+        for (; worker.state() != State::ready && free < 64; ++free) {
+            const NoFreeDescriptors full;
+            full.free_some(free);
+            const auto life = worker.life_number();
+            worker.start(now());
+            REQUIRE(loop.until([&] { return worker.life_number() > life && (worker.at_rest() || worker.state() == State::ready); }));
+            const std::string why = worker.snapshot().why;
+            full.free();
+            if (worker.state() == State::ready) break;
+            CAPTURE(free);
+            CHECK_MESSAGE(why.find("Too many open files") != std::string::npos, why);
+            CHECK(open_descriptors() <= at_rest);   // a group that could not be made anew has none
+        }
+        CHECK(free > 3);
+        REQUIRE(worker.state() == State::ready);
+        worker.stop(now());
+        REQUIRE(loop.until_state(worker, State::stopped));
+        CHECK(open_descriptors() == at_rest);
+    }
+}
+
+TEST_CASE("T4: a kill for which there was no descriptor is done when there is one" * doctest::skip(have_no_cgroup())) {
+    const Delegated delegated;
+    Loop loop(delegated.path);
+    WorkerSettings settings = shell("forker", "trap '' TERM; " + hide_children + "while :; do sleep 1; done");
+    without_pid_namespace(settings);
+    settings.rule.stop.timeout = 100ms;
+    Worker& worker = loop.start_until_ready(std::move(settings));
+    wait_for_processes(loop, 8);
+    const NoFreeDescriptors full;
+    worker.stop(now());
+    const bool main_gone = loop.until([&] { return worker.pid() == -1; });
+    full.free();
+    CHECK(main_gone);
+    REQUIRE(loop.until_state(worker, State::stopped, 10s));
+    CHECK(processes_of(worker_uid) == 0);
+}
+
 TEST_CASE("T53: without a pid namespace and without a cgroup a worker does not start, since its stop would leave what hid") {
     Loop loop;
     WorkerSettings settings = sleeper("web");
