@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <utility>
 
 #include "sys/files.h"
 #include "sys/path_walk.h"
@@ -14,16 +15,16 @@ namespace warder::daemon {
 namespace {
 
 // Not waiting, as each end does for the other; what is read and written through them may wait.
-Result<Fd> open_end(int directory, const std::string& name, int access) {
+Fd open_end(int directory, const std::string& name, int access) {
     Fd end(::openat(directory, name.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
-    if (!end || ::fcntl(end.get(), F_SETFL, access) != 0) return failure("opening a FIFO");
-    return end;
+    return end && ::fcntl(end.get(), F_SETFL, access) == 0 ? std::move(end) : Fd();
 }
 
 Result<NamedPipes::Pipe> open_ends(int directory, const std::string& name, gid_t group) {
     NamedPipes::Pipe pipe;
-    pipe.reading = TRY(open_end(directory, name, O_RDONLY));
-    pipe.writing = TRY(open_end(directory, name, O_WRONLY));
+    pipe.reading = open_end(directory, name, O_RDONLY);
+    if (pipe.reading) pipe.writing = open_end(directory, name, O_WRONLY);
+    if (!pipe.writing) return failure("opening a FIFO");
     if (::fchown(pipe.writing.get(), static_cast<uid_t>(-1), group) != 0) return failure("fchown");
     if (::fchmod(pipe.writing.get(), 0220) != 0) return failure("fchmod");
     return pipe;
