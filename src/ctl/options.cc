@@ -22,8 +22,11 @@ constexpr const char* footer =
     "\nExit codes: 0 done, up or allowed; 1 not done, or denied; 2 usage; 3 (status) not running;\n"
     "4 nobody can tell: no warderd, no permission, no such worker; 5 the answer could not be written.";
 
+// A variable of a script that was never set is nobody's name, and not all of them.
+std::string refuse_empty(const std::string& word) { return word.empty() ? "is empty" : ""; }
+
 void add_globals(CLI::App& app, Options& options) {
-    app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")
+    app.add_option("--socket", options.socket, "the control socket")->envname("WARDER_CONTROL")->check(refuse_empty)
         ->default_str("/run/warder/control.sock, or that of this user's own warderd");
     app.add_flag("--user", options.user, "this user's own warderd (warderd --user), and configs as that one takes them");
     app.add_flag("--json", options.json, "answer with the report itself; one object per line");
@@ -53,21 +56,21 @@ CLI::App* add(CLI::App& app, Options& options, const char* name, const char* abo
 }
 
 void takes_workers(CLI::App* verb, Options& options) {
-    verb->add_option("WORKER", options.workers, "workers; none: all of them");
+    verb->add_option("WORKER", options.workers, "workers; none: all of them")->check(refuse_empty);
 }
 
 void needs_workers(CLI::App* verb, Options& options) {
-    verb->add_option("WORKER", options.workers, "one or more workers")->required();
+    verb->add_option("WORKER", options.workers, "one or more workers")->required()->check(refuse_empty);
 }
 
 void needs_worker(CLI::App* verb, Options& options) {
     const auto take = [&options](const std::string& name) { options.workers = {name}; };
-    verb->add_option_function<std::string>("WORKER", take, "the worker")->required()->type_name("");
+    verb->add_option_function<std::string>("WORKER", take, "the worker")->required()->type_name("")->check(refuse_empty);
 }
 
 void may_take_worker(CLI::App* verb, Options& options) {
     const auto take = [&options](const std::string& name) { options.workers = {name}; };
-    verb->add_option_function<std::string>("WORKER", take, "the worker; none: all of them")->type_name("");
+    verb->add_option_function<std::string>("WORKER", take, "the worker; none: all of them")->type_name("")->check(refuse_empty);
 }
 
 void add_looking(CLI::App& app, Options& options) {
@@ -80,7 +83,7 @@ void add_looking(CLI::App& app, Options& options) {
         needs_worker(verb, options);
         if (command != Command::show) continue;
         auto* sandbox = verb->add_flag("--sandbox", options.sandbox, "the whole plan of its sandbox as the files say it now, and where each item comes from");
-        verb->add_option("--config", options.config, "--sandbox: of these files")->needs(sandbox);
+        verb->add_option("--config", options.config, "--sandbox: of these files")->needs(sandbox)->check(refuse_empty);
     }
     may_take_worker(add(app, options, "sockets", "sockets that warderd and workers hold, as ss(8) has them", Command::sockets),
                     options);
@@ -97,7 +100,7 @@ void add_looking(CLI::App& app, Options& options) {
     logs->add_option_function<std::string>("-n,--lines", take_lines, "how many of the last lines; all: every one")
         ->type_name("COUNT")->default_str("10");
     logs->add_flag("-f,--follow", options.follow, "go on with what is written next");
-    logs->add_option("--config", options.config, "where no warderd runs: the files of this config");
+    logs->add_option("--config", options.config, "where no warderd runs: the files of this config")->check(refuse_empty);
     logs->add_flag("--audit", options.audit, "the audit instead: who asked for what, and got it or not");
     add(app, options, "version", "versions of warderctl and of the warderd that runs", Command::version);
 }
@@ -130,12 +133,14 @@ void add_deciding(CLI::App& app, Options& options) {
     const char* flags = "the request has this open flag: read_too, truncate, exclusive, nonblock; may be repeated";
     why->add_option("--flag", options.open_flags, flags)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->check(CLI::IsMember({"read_too", "truncate", "exclusive", "nonblock"}));
-    why->add_option("--config", options.config, "decide under these files, without warderd");
+    why->add_option("--config", options.config, "decide under these files, without warderd")->check(refuse_empty);
     CLI::App* check = add(app, options, "check", "what is wrong with the config as the files say it now", Command::check);
-    check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs");
-    check->add_flag("--caps", options.capabilities, "which capabilities warderd keeps for this config, and why");
-    check->add_flag("--kernel", options.kernel, "what of it this kernel lacks instead, since when kernels have it, and what to write");
-    check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
+    auto* config = check->add_option("--config", options.config, "these files; otherwise those of the warderd that runs")->check(refuse_empty);
+    auto* capabilities = check->add_flag("--caps", options.capabilities, "which capabilities warderd keeps for this config, and why");
+    auto* kernel = check->add_flag("--kernel", options.kernel, "what of it this kernel lacks instead, since when kernels have it, and what to write");
+    auto* running = check->add_flag("--running", options.running, "the config that warderd runs with, and what this kernel can do of it");
+    kernel->excludes(capabilities)->excludes(running);
+    running->excludes(config);
 }
 
 // Letters to change, add or leave out to make one word of the other.

@@ -118,11 +118,18 @@ int exit_of_refusal(const Reply& reply) {
     return nobody_can_tell ? exit_unknown : exit_not_done;
 }
 
+bool says_nobody_is_there(const Error& error) {
+    return error.number == ENOENT || error.number == ECONNREFUSED || error.number == ECONNRESET || error.number == ETIMEDOUT;
+}
+
+// What makes no sense is told apart from what was denied, as warderd itself tells it without a conversation.
+int exit_of_senseless(const Reply& reply) { return reply.error == EINVAL ? exit_usage : exit_of_refusal(reply); }
+
 template <typename Render>
 int ask_and_say(const Options& options, const Voice& voice, const protocol::Command& command, Render render) {
     const auto reply = ask_once(options, command, answer_time);
     if (!reply) return no_answer(options, voice, reply.error());
-    if (reply->error != 0) return refused(voice, *reply, exit_of_refusal(*reply));
+    if (reply->error != 0) return refused(voice, *reply, exit_of_senseless(*reply));
     voice.say_report(reply->text, render);
     return exit_done;
 }
@@ -268,6 +275,7 @@ std::string joined_words(const std::vector<std::string>& words) {
 // Without a request: what its sandbox has stopped it for.
 int why_stopped(const Options& options, const Voice& voice) {
     if (!options.config.empty()) return voice.complain(exit_usage, "what a sandbox has stopped is known to the warderd that runs: leave --config out");
+    if (!options.open_flags.empty()) return voice.complain(exit_usage, "--flag belongs to a request, and none is named");
     protocol::Command command = about(options);
     command.verb = Verb::status;
     const auto reply = ask_once(options, command, answer_time);
@@ -296,18 +304,24 @@ int why(const Options& options, const Voice& voice) {
     }
     const auto reply = ask_once(options, command, answer_time);
     if (!reply) return no_answer(options, voice, reply.error());
-    if (reply->error != 0) return refused(voice, *reply, exit_of_refusal(*reply));
+    if (reply->error != 0) return refused(voice, *reply, exit_of_senseless(*reply));
     voice.say_report(reply->text, render);
     const json report = parsed(reply->text);
     return report.value("verdict", "") == "allow" ? exit_done : exit_not_done;
 }
 
-// The config of the warderd that runs, if one does and says; otherwise warderd's own default.
+// The config of the warderd that runs, if one does and says; otherwise warderd's own default. One that is there and does not say it
+// may have another: whoever reads on is told.
 std::string present_config(const Options& options) {
     protocol::Command command;
     command.verb = Verb::version;
     const auto reply = ask_once(options, command, answer_time);
-    if (!reply || reply->error != 0) return "";
+    if (!reply && says_nobody_is_there(reply.error())) return "";
+    if (!reply || reply->error != 0) {
+        const std::string why = reply ? error_of(parsed(reply->text)) : explain_no_connection(options.socket, reply.error());
+        std::fprintf(stderr, "warderctl: %s; so this is about the usual config, and perhaps not that of the warderd that runs\n", printable(why).c_str());
+        return "";
+    }
     const json report = parsed(reply->text);
     return report.is_object() && report["config"].is_string() ? report["config"].get<std::string>() : "";
 }
@@ -360,10 +374,6 @@ void add_files(LogPlan& plan, const json& report, bool audit) {
 
 int cannot_read(const Voice& voice, const std::string& path, const Error& error) {
     return voice.complain(error.number == EACCES ? exit_unknown : exit_not_done, path + ": " + describe(error));
-}
-
-bool says_nobody_is_there(const Error& error) {
-    return error.number == ENOENT || error.number == ECONNREFUSED || error.number == ECONNRESET || error.number == ETIMEDOUT;
 }
 
 // The files are there when warderd is not; its config says where, even one with mistakes, which may be why it is not.

@@ -5,6 +5,7 @@
 #include "daemon/offline.h"
 #include "daemon/options.h"
 #include "daemon/run_mode.h"
+#include "sys/standard_descriptors.h"
 
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ void leave_directory(warder::daemon::Options& options) {
 int main(int argc, char** argv) {
     using namespace warder::daemon;
     const Parsed parsed = parse_options(argc, argv);
-    if (!parsed.options) return parsed.exit_code;
+    if (!parsed.options) return unless_unsaid(parsed.exit_code);
     Options options = *parsed.options;
     const bool starts = options.mode == Options::Mode::run;
     const auto kept = starts ? begin_afresh(argv) : std::vector<std::string>();
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
     for (const auto& sentence : kept) log_info("as it was started: " + sentence);
     if (options.mode != Options::Mode::run) {
         std::signal(SIGPIPE, SIG_IGN);   // what cannot be written is an exit code
+        warder::hold_standard_descriptors();
         return offline(options);
     }
     if (!options.user && ::geteuid() != 0) {

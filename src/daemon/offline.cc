@@ -313,6 +313,10 @@ int offline(const Options& options) {
         case Options::Mode::check_kernel: code = check_kernel(options); break;
         case Options::Mode::log_directory: code = log_directory(options); break;
     }
+    return unless_unsaid(code);
+}
+
+int unless_unsaid(int code) {
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
     std::fprintf(stderr, "warderd: standard output: %s\n", std::strerror(errno));
     return EX_IOERR;

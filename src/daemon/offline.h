@@ -29,6 +29,9 @@ control::ProblemReport report_of(const config::Problem& problem);
 // Does what the mode says, and returns the exit code: that of the mode's function, or 74 if what it said could not be written.
 int offline(const Options& options);
 
+// 74 if what was said could not be written, otherwise `code`.
+int unless_unsaid(int code);
+
 int check(const Options& options);   // 0: nothing is wrong, or only warnings; 78
 int why(const Options& options);     // 0: allowed; 1: denied; 64: no such operation; 67: no such worker; 78
 

@@ -31,6 +31,7 @@ Parsed parse_options(int argc, char** argv) {
     CLI::App app("warderd: the privileged parent. It starts sandboxed workers and lends them what their grants name.", "warderd");
     app.set_version_flag("--version", std::string("warderd ") + version);
     app.add_option("--config", options.config, "the config: a TOML file, or a directory with warder.toml in it")
+        ->check([](const std::string& path) { return path.empty() ? std::string("its path is empty") : std::string(); })
         ->default_str("/etc/warder/warder.toml, with --user ~/.config/warder/warder.toml");
     app.add_flag("--user", options.user, "without root, as an ordinary user; what that cannot enforce is refused or listed");
     bool check = false;

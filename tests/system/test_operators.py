@@ -174,6 +174,76 @@ class Operators(WarderTest):
                                   stderr=subprocess.PIPE, timeout=30)
         self.assertEqual(done.returncode, 74)
 
+    def shell(self, words, pass_fds=()):
+        """In a shell that has redirections: what warderctl is and where it asks is $CTL."""
+        where = {"CTL": f'{program("src/ctl/warderctl")} --socket {self.path("run/control.sock")}', "WARDERD": program("src/daemon/warderd")}
+        return subprocess.run(["bash", "-c", words], env={**os.environ, **where}, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, pass_fds=pass_fds)
+
+    def test_an_answer_to_a_closed_output_goes_nowhere_and_is_no_success(self):
+        """It went to what had taken the number: the conversation with warderd."""
+        config = self.path("warder.toml")
+        self.fetch()
+        wait_for(lambda: os.path.exists(self.path("logs/audit.jsonl")) and self.ctl("logs", "--audit").stdout, "the audit has lines")
+        for words in ("status", "list", "show web", "grants web", "fds web", "sockets", "store", "security", "logs --audit", "version", "why web",
+                      "start web", "restart web", "reload", "signal web CONT", "check", f"check --config {config}", "show --sandbox web", "--help",
+                      "--version", "--json start web"):
+            for closed in ("1>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"):
+                self.assertEqual(self.shell(f"$CTL {words} {closed}").returncode, 5, f"{words} {closed}")
+            reading, writing = os.pipe()
+            os.close(reading)
+            done = self.shell(f"$CTL {words} >&{writing}", pass_fds=[writing])
+            os.close(writing)
+            self.assertEqual((done.returncode, done.stderr), (5, ""), words)
+        for words in ("--check", "--help", "--version", "--why web read /x", "--check-kernel", "--log-directory", "--show-sandbox web"):
+            for output in ("1>&-", "0<&- 1>&- 2>&-", "1>/dev/full"):
+                self.assertEqual(self.shell(f"$WARDERD --config {config} {words} {output}").returncode, 74, f"{words} {output}")
+        self.assertEqual(self.worker("web")["state"], "ready")
+
+    def test_an_empty_word_is_no_name_and_not_all_of_them(self):
+        """`status "$UNSET"` told of whoever came first."""
+        for words in (["status"], ["show"], ["grants"], ["fds"], ["sockets"], ["store"], ["security"], ["logs"], ["logs", "--audit"], ["start"],
+                      ["stop"], ["restart"], ["forget"], ["why"], ["status", "web"], ["stop", "web"]):
+            done = self.ctl(*words, "", check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertIn("is empty", done.stderr, words)
+        for words in (["check", "--config", ""], ["logs", "--config", ""], ["show", "--sandbox", "--config", "", "web"],
+                      ["why", "--config", "", "web", "read", "/x"], ["signal", "", "HUP"]):
+            self.assertEqual(self.ctl(*words, check=False).returncode, 2, words)
+        self.assertEqual(self.shell('$CTL --socket "" status').returncode, 2)
+        self.assertEqual(self.shell('$WARDERD --config "" --check').returncode, 64)
+        self.assertEqual(self.worker("web")["state"], "ready")
+
+    def test_a_request_that_makes_no_sense_is_usage_and_not_a_denial(self):
+        for words in (["why", "web", "raed", "/x"], ["why", "web", "read"], ["why", "web", "read", "/x", "more"], ["why", "web", "--flag", "truncate"],
+                      ["signal", "web", "NONE"], ["signal", "web", "0"], ["signal", "web", "65"], ["signal", "web", "-1"], ["signal", "CONT", "web"],
+                      ["check", "--kernel", "--caps"], ["check", "--kernel", "--running"], ["check", "--running", "--config", "/x"]):
+            done = self.ctl(*words, check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertNotEqual(done.stderr, "", words)
+        self.assertEqual(self.ctl("why", "web", "read", "/etc/shadow", check=False).returncode, 1)
+
+    def test_what_is_told_of_the_usual_config_is_not_taken_for_that_of_a_warderd_that_does_not_say(self):
+        os.chmod(self.path("run"), 0o755)
+        os.chmod(self.path("run/control.sock"), 0o666)
+        ctl = os.open(program("src/ctl/warderctl"), os.O_RDONLY)
+        self.addCleanup(os.close, ctl)
+        for words in (["check"], ["check", "--kernel"], ["show", "--sandbox", "web"]):
+            done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"/proc/self/fd/{ctl}", "--socket",
+                                   self.path("run/control.sock"), *words], pass_fds=[ctl], capture_output=True, text=True, timeout=20)
+            self.assertIn("perhaps not that of the warderd that runs", done.stderr, words)
+        self.assertNotIn("perhaps not", self.ctl("check").stderr)
+
+    def test_every_verb_without_warderd_is_4(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(30)
+        for words in ("status", "list", "show web", "grants web", "fds web", "sockets", "store", "security", "version", "start web", "stop web",
+                      "restart web", "reload", "reload --plan", "signal web HUP", "forget web", "shutdown", "why web", "why web read /x",
+                      "check --running"):
+            done = self.shell(f"$CTL {words}")
+            self.assertEqual(done.returncode, 4, words)
+            self.assertIn("no warderd is running", done.stderr, words)
+
     def test_logs_takes_a_number_and_a_worker_of_the_audit_and_needs_no_warderd(self):
         for wrong in ("-5", "", "+1", "x", "1.5", "99999999999999999999999"):
             self.assertEqual(self.ctl("logs", "-n", wrong, check=False).returncode, 2, wrong)
