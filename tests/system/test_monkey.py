@@ -66,6 +66,34 @@ class Files(MonkeyTest):
         self.assertEqual((said[3][0], said[3][2]), (13, f"{self.home}/site/index.html"))
         self.assertIn("site", said[3][1])
 
+    def test_what_the_standard_library_took_before_the_patch_is_patched_along(self):
+        """tempfile has os.unlink as a default, and tokenize, tarfile and bz2 took open by its name."""
+        said = self.run_program(f"""
+            import json, os
+            import warder.monkey
+            warder.monkey.unpatch_all()
+            import bz2, linecache, tarfile, tempfile, tokenize
+            before = (tempfile._TemporaryFileCloser.close, tokenize._builtin_open, tarfile.bltn_open, bz2._builtin_open)
+            warder.monkey.patch_all()
+            os.chdir("/")
+            data = "{self.home}/data"
+            with tempfile.NamedTemporaryFile(dir=data) as file:
+                file.write(b"x")
+            with open(data + "/source.py", "w") as file:
+                file.write("one = 1\\n")
+            with bz2.open(data + "/a.bz2", "wt") as file:
+                file.write("packed")
+            with tarfile.open(data + "/a.tar", "w") as tar:
+                tar.addfile(tarfile.TarInfo("empty"))
+            with tarfile.open(data + "/a.tar") as tar:
+                names = tar.getnames()
+            print(json.dumps([linecache.getline(data + "/source.py", 1), names, sorted(os.listdir(data))]))
+            warder.monkey.unpatch_all()
+            after = (tempfile._TemporaryFileCloser.close, tokenize._builtin_open, tarfile.bltn_open, bz2._builtin_open)
+            print(json.dumps([one is other for one, other in zip(before, after)]))
+            """, f'data = {{ create = "{self.home}/data", type = "tree", owner = "worker", rights = ["read", "stat", "list", "unlink"] }}')
+        self.assertEqual(said, [["one = 1\n", ["empty"], ["a.bz2", "a.tar", "source.py"]], [True] * 4])
+
     def test_the_same_calls_have_the_same_ends_natively_and_behind_a_grant(self):
         with open(os.path.join(ROOT, "tests/system/monkey_differ.py")) as differ:
             self.make("app/differ.py", differ.read())

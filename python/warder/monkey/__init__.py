@@ -18,7 +18,7 @@ import _thread
 from typing import Any, Callable
 
 from .. import link
-from . import _broker, _core, _grants, _grp, _io, _late, _os, _pwd, _resolve, _sockets, _state, _subprocess
+from . import _broker, _copies, _core, _grants, _grp, _io, _late, _os, _pwd, _resolve, _sockets, _state, _subprocess
 from ._core import (
     BadImplements,
     DidPatchAll,
@@ -96,6 +96,7 @@ def patch_all(
     for name in [name for name in _ORDER if todo.get(name)]:
         _ORDER[name]()
         _patched[name] = True
+    _copies.patch()
     _warn_of_holders()
     _core.notify(DidPatchAll(todo))
     return True
