@@ -96,8 +96,8 @@ public:
     }
 
     Trial idle{.name = "alone", .samples = {}, .p50s = {}, .p99s = {}};
-    Trial flooding{.name = "while another floods, one open an ask", .samples = {}, .p50s = {}, .p99s = {}};
-    Trial wide{.name = "while another floods, 64 opens an ask", .samples = {}, .p50s = {}, .p99s = {}};
+    Trial flooding{.name = "while another floods, one open a request", .samples = {}, .p50s = {}, .p99s = {}};
+    Trial wide{.name = "while another floods, 64 opens a request", .samples = {}, .p50s = {}, .p99s = {}};
     Trial hanging{.name = "while another hangs on a FUSE file system", .samples = {}, .p50s = {}, .p99s = {}};
     Trial computing{.name = "while another computes, and asks nothing", .samples = {}, .p50s = {}, .p99s = {}};
 
