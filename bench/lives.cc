@@ -162,10 +162,10 @@ Result<Section> life_section(const Programs& programs, const Effort& effort) {
     Section section{.title = "A life, on any CPU", .rows = {}, .notes = {}};
     auto& rows = section.rows;
     rows.push_back(row("bare fork and exec of the same program, to its hello", bare_start));
-    rows.push_back(row("start to ready, sandbox \"open\"", unconfined.starts, against(unconfined.starts, bare_start), "bare"));
+    rows.push_back(row("start to ready, profile \"unconfined\"", unconfined.starts, against(unconfined.starts, bare_start), "bare"));
     rows.push_back(row("start to ready, full sandbox", strict.starts, against(strict.starts, bare_start), "bare"));
     rows.push_back(row("bare kill -9, pidfd, fork, exec, to its hello", bare_kill));
-    rows.push_back(row("kill -9 to the next hello, sandbox \"open\"", unconfined.kills, against(unconfined.kills, bare_kill), "bare"));
+    rows.push_back(row("kill -9 to the next hello, profile \"unconfined\"", unconfined.kills, against(unconfined.kills, bare_kill), "bare"));
     rows.push_back(row("kill -9 to the next hello, full sandbox, at once", strict.kills, against(strict.kills, bare_kill), "bare"));
     rows.push_back(row("the same after a while: its sandbox was made", strict.later_kills, against(strict.later_kills, bare_kill), "bare"));
     section.notes.emplace_back("A hello under warderd comes over a socket that the new life had to ask for.");
